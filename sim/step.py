@@ -1,0 +1,41 @@
+"""One forward pass, and the question it is asked: how long does it take?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+def attended_tokens(new: int, computed: int) -> int:
+    """Context tokens that `new` tokens attend to when `computed` tokens stand before them (each attends to itself)."""
+    return new * computed + new * (new + 1) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The work of one forward pass, as a device sees it; all fields are tokens, but `decode_jobs`.
+
+    `prefill_attended` is the sum, over the prefill tokens, of the context that each attends to; `decode_context` the
+    sum of the decoding jobs' contexts; `moved_tokens` the tokens whose KV is copied between device and host.
+    """
+
+    prefill_tokens: int = 0
+    prefill_attended: int = 0
+    decode_jobs: int = 0
+    decode_context: int = 0
+    moved_tokens: int = 0
+
+
+class Profile(Protocol):
+    """How long a step takes on one device with one model."""
+
+    def step_time(self, step: Step) -> float:
+        """Seconds that `step` takes; raises ValueError where the profile says nothing about such a step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Run nothing now; ask again at `until` (seconds) or when a job arrives, whichever is first."""
+
+    until: float
