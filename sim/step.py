@@ -1,7 +1,8 @@
-"""One forward pass, and the question it is asked: how long does it take?"""
+"""One forward pass: the work it does on a device, and the question how long that takes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,3 +40,30 @@ class Hold:
     """Run nothing now; ask again at `until` (seconds) or when a job arrives, whichever is first."""
 
     until: float
+
+
+Row = tuple[int, int]
+"""One job's part in a step: tokens that the step computes, and tokens computed before it."""
+
+Layout = Callable[[Iterable[Row], int], Step]
+"""How a batch's rows (and the KV tokens moved for it) become the work of a step."""
+
+
+def ragged(rows: Iterable[Row], moved_tokens: int = 0) -> Step:
+    """Each row costs its own length, as in an engine with paged attention (vLLM)."""
+    prefill_tokens = prefill_attended = decode_jobs = decode_context = 0
+    for new, computed in rows:
+        if new == 1:
+            decode_jobs += 1
+            decode_context += computed + 1
+        else:
+            prefill_tokens += new
+            prefill_attended += attended_tokens(new, computed)
+    return Step(prefill_tokens, prefill_attended, decode_jobs, decode_context, moved_tokens)
+
+
+def padded(rows: Iterable[Row], moved_tokens: int = 0) -> Step:
+    """Every row costs as much as the widest, as in a padded static batch (Hugging Face `generate`)."""
+    table = tuple(rows)
+    widest = (max(new for new, _ in table), max(computed for _, computed in table))
+    return ragged((widest,) * len(table), moved_tokens)

@@ -1,0 +1,17 @@
+"""The oracle: it alone, beside the engine, reads the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.request import Prediction, Request
+
+
+@dataclass(frozen=True, slots=True)
+class OraclePredictor:
+    """Predicts the true output length, free of charge."""
+
+    def predict(self, request: Request) -> Prediction:
+        """The truth, in tokens."""
+        length = float(request.truth.output_tokens)
+        return Prediction(length=length, uncertainty=length)

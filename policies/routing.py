@@ -1,0 +1,28 @@
+"""Routings that go by the device's kind and load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sim.job import Job
+from sim.policy import Leg, ReplicaView
+
+
+def least_loaded(cluster: tuple[ReplicaView, ...], kind: str) -> int:
+    """The index of the replica of `kind` with the fewest jobs, the first of equals; ValueError if there is none."""
+    candidates = [index for index, replica in enumerate(cluster) if replica.kind == kind]
+    if not candidates:
+        raise ValueError(f"no device of kind {kind!r} in the cluster, which has {[view.kind for view in cluster]}")
+    return min(candidates, key=lambda index: cluster[index].waiting + cluster[index].running)
+
+
+@dataclass(frozen=True, slots=True)
+class LeastLoaded:
+    """To the replica of one kind with the fewest jobs."""
+
+    kind: str = "gpu"
+
+    def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
+        """One leg."""
+        return (Leg(least_loaded(cluster, self.kind)),)

@@ -1,0 +1,67 @@
+"""What arrives: a request, what is true of it, and what somebody predicts of it. All frozen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What nobody knows beforehand. Read by the engine and by `OraclePredictor` alone."""
+
+    output_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.output_tokens < 1:
+            raise ValueError(f"output_tokens must be at least 1, got {self.output_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a predictor says of a request, and what saying it cost.
+
+    `length` is the expected output length in tokens; `uncertainty` is RT-LM's score u_J, by that paper's definition a
+    predicted output length in tokens; `seconds` is the predictor's own time, which the cluster charges to the clock.
+    """
+
+    length: float
+    uncertainty: float
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("length", "uncertainty", "seconds"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"a prediction's {name} must be finite and not negative, got {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One arrival. `arrival` and `deadline` are seconds from the trace's start; `max_tokens` is the client's cap.
+
+    `features` are numbers derived from the prompt's text (the trace says which); `prompt_text` may be absent.
+    """
+
+    id: int
+    arrival: float
+    prompt_tokens: int
+    truth: Truth
+    max_tokens: int | None = None
+    prompt_text: str | None = None
+    features: tuple[float, ...] = ()
+    client: str | None = None
+    task: str | None = None
+    session: str | None = None
+    priority: float = 0.0
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.arrival) or self.arrival < 0:
+            raise ValueError(f"request {self.id}: arrival must be finite and not negative, got {self.arrival}")
+        if self.prompt_tokens < 1:
+            raise ValueError(f"request {self.id}: prompt_tokens must be at least 1, got {self.prompt_tokens}")
+        if self.max_tokens is not None and self.max_tokens < self.truth.output_tokens:
+            raise ValueError(
+                f"request {self.id}: output_tokens {self.truth.output_tokens} exceed max_tokens {self.max_tokens}"
+            )
