@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,29 +50,37 @@ def _package_folder(found: Source) -> Path:
     return Path(spec.origin).parent
 
 
-def load(name: str, device: str = "cpu", dtype: str = "float32") -> torch.nn.Module:
-    """Build the causal language model `name` on `device`, in evaluation mode."""
-    import torch
+def _offline_transformers() -> Any:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import transformers
 
+    return transformers
+
+
+def load(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) -> torch.nn.Module:
+    """Build the causal language model `name` on `device`, with SDPA attention, in evaluation mode; never downloads.
+
+    `dtype` is torch's name of it; random weights are drawn from `seed`.
+    """
+    transformers = _offline_transformers()
+    import torch
+
     found = source(name)
-    torch_dtype = getattr(torch, dtype)
+    settings = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
     if found.package:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            _package_folder(found), gguf_file=found.gguf, dtype=torch_dtype
-        )
+        folder = _package_folder(found)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=found.gguf, **settings)
     else:
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         config = getattr(transformers, found.config_class)(**dict(found.config))
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch_dtype)
+        model = transformers.AutoModelForCausalLM.from_config(config, **settings)
     return model.to(device).eval()
 
 
 def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a model with real weights."""
-    import transformers
-
+    """The tokenizer of a model with real weights; ValueError for one without."""
     found = source(name)
     if not found.package:
         raise ValueError(f"model {name!r} has random weights and no tokenizer")
+    transformers = _offline_transformers()
     return transformers.AutoTokenizer.from_pretrained(_package_folder(found), gguf_file=found.gguf)

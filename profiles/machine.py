@@ -1,0 +1,67 @@
+"""Facts about the machine and the libraries of a measurement, for its provenance."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import shlex
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def cpu_name() -> str:
+    """The processor's name and the number of its cores that this process may use."""
+    information = Path("/proc/cpuinfo")
+    names = []
+    if information.is_file():
+        lines = information.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def host_memory_bytes() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Versions of python and of the named distributions."""
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def command(module: str, leave_out: tuple[str, ...] = ("output",)) -> str:
+    """The command that was given, without the overrides named in `leave_out` (paths of one machine)."""
+    kept = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in leave_out]
+    return shlex.join(["python", "-m", module, *kept])
+
+
+def device_facts(device: str) -> dict[str, Any]:
+    """device_name, driver and memory_bytes of a torch device (`cpu`, `cuda`, `cuda:1`)."""
+    if not device.startswith("cuda"):
+        return {
+            "device_name": cpu_name(),
+            "driver": f"{platform.system()} {platform.release()}",
+            "memory_bytes": host_memory_bytes(),
+        }
+    import torch
+
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "device_name": properties.name,
+        "driver": f"CUDA {torch.version.cuda}, driver {_nvidia_driver()}",
+        "memory_bytes": properties.total_memory,
+    }
+
+
+def today() -> str:
+    """The date, ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def _nvidia_driver() -> str:
+    path = Path("/sys/module/nvidia/version")
+    return path.read_text(encoding="ascii").strip() if path.is_file() else "unknown"

@@ -1,0 +1,137 @@
+"""Measure a model on this machine and fit a profile to it: python -m profiles.measure --help"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from profiles import machine, models
+from profiles.journal import Journal
+from profiles.passes import Attempt, Passes, sample_table
+from profiles.point import Point, decode_point, grid_points
+from profiles.profile import kv_capacity
+from profiles.release import describe, release
+
+
+def settings_of(config: DictConfig, threads: int) -> dict[str, Any]:
+    """What makes two measurements the same one, for the journal."""
+    chosen: Any = OmegaConf.to_container(config, resolve=True)
+    kept = {key: chosen[key] for key in ("model", "device", "dtype", "seed", "grid")}
+    return {**kept, "threads": threads, **machine.library_versions("torch", "transformers")}
+
+
+def anchors_of(attempts: list[Attempt]) -> list[dict[str, Any]]:
+    """The anchor's readings (seconds) of each attempt at a pass, for the provenance."""
+    return [
+        {"pass": attempt.number, "anchor_seconds": [float(f"{value:.4g}") for value in attempt.anchors]}
+        for attempt in attempts
+    ]
+
+
+def measure(config: DictConfig) -> Path:
+    """Measure as `config` says (conf/measure.yaml), write the profile, and return its path."""
+    import torch
+
+    from profiles.forward import Forward, copy_bandwidth
+
+    output = Path(config.output)
+    if output.suffix != ".json":
+        raise ValueError(f"output must be a .json file, got {output}")
+    models.source(config.model)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    threads = torch.get_num_threads()
+    journal = Journal(output.with_suffix(".partial.jsonl"), settings_of(config, threads), config.restart)
+    model: Any = models.load(config.model, config.device, config.dtype, config.seed)
+    forward = Forward(model, config.seed, config.grid.warmups, config.grid.repeats)
+    longest = min(model.config.max_position_embeddings, config.grid.max_context)
+    points = grid_points(config.grid, longest)
+    passes = Passes(
+        points,
+        decode_point(*config.grid.anchor),
+        config.grid.passes,
+        config.grid.retries,
+        config.seed,
+        config.tolerance,
+    )
+    accepted, rejected = run_with_progress(passes, forward, journal)
+
+    parameters = list(model.parameters())
+    count = sum(parameter.numel() for parameter in parameters)
+    weight_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+    facts = machine.device_facts(config.device)
+    _, fitted = release(
+        output,
+        sample_table(accepted),
+        config.seed,
+        model=config.model,
+        device=config.name,
+        facts={
+            "kind": "measured",
+            "kv_bytes_per_token": forward.kv_bytes_per_token,
+            "move_bytes_per_second": float(f"{copy_bandwidth(forward.device):.4g}"),
+            "kv_capacity_tokens": kv_capacity(facts["memory_bytes"], weight_bytes, forward.kv_bytes_per_token),
+            "max_model_len": longest,
+        },
+        provenance={
+            "model_config": described_config(model.config),
+            "parameter_count": count,
+            "weights": models.source(config.model).weights,
+            "dtype": config.dtype,
+            **facts,
+            "libraries": machine.library_versions("torch", "transformers"),
+            "threads": threads,
+            "date": machine.today(),
+            "command": machine.command("profiles.measure"),
+            "anchor_tolerance": config.tolerance,
+            "statistic": "median over the accepted passes",
+            "accepted_passes": anchors_of(accepted),
+            "rejected_passes": anchors_of(rejected),
+        },
+    )
+    journal.remove()
+    print(f"{output}\n{describe(fitted.residuals)}")
+    return output
+
+
+def run_with_progress(passes: Passes, forward: Any, journal: Journal) -> tuple[list[Attempt], list[Attempt]]:
+    """Run the passes under a progress bar that shows the point being timed."""
+    with tqdm(total=passes.count * len(passes.points), unit="point", smoothing=0.05, dynamic_ncols=True) as bar:
+
+        def seconds(point: Point) -> float:
+            bar.set_postfix_str(f"{point.phase} {point.batch}x{point.new} after {point.computed}", refresh=False)
+            return float(forward(point))
+
+        return passes.run(seconds, journal, bar)
+
+
+def described_config(config: Any) -> dict[str, Any]:
+    """The model config's sizes: the entries that decide what a pass costs."""
+    text = config.get_text_config(decoder=True)
+    names = (
+        "model_type",
+        "num_hidden_layers",
+        "hidden_size",
+        "intermediate_size",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "vocab_size",
+        "max_position_embeddings",
+        "tie_word_embeddings",
+    )
+    return {name: getattr(text, name) for name in names if getattr(text, name, None) is not None}
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="measure")
+def main(config: DictConfig) -> None:
+    """The command line; see conf/measure.yaml."""
+    measure(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The time of a forward pass as the sum of its operators' times."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from profiles.architecture import Architecture
+from profiles.point import Point
+
+ADD_NORMS = 2
+
+
+class OperatorTimes(Protocol):
+    """Seconds that each operator takes on one device; sizes are elements, `tokens` are rows."""
+
+    def gemm(self, tokens: int, width: int, depth: int) -> float:
+        """A (tokens x depth) by (depth x width) product."""
+        ...
+
+    def context_attention(self, point: Point, model: Architecture) -> float:
+        """Attention of one layer over `point`'s new tokens."""
+        ...
+
+    def generation_attention(self, point: Point, model: Architecture) -> float:
+        """Attention of one layer in a decode step."""
+        ...
+
+    def elementwise(self, tokens: int, read: int, written: int) -> float:
+        """An operator that reads and writes so many elements a token."""
+        ...
+
+    def embedding(self, tokens: int, model: Architecture) -> float:
+        """Looking up the tokens' embeddings."""
+        ...
+
+
+def pass_seconds(model: Architecture, times: OperatorTimes, point: Point, host_seconds: float) -> float:
+    """Seconds of one pass of `point`: embedding, the layers, the LM head for each sequence, and the host's constant.
+
+    A layer is two residual additions with normalization, the QKV, output, up (with gate) and down products, attention
+    and activation; the head's rows are the sequences, as an engine samples the last token of each alone.
+    """
+    rows, hidden = point.tokens, model.hidden
+    attention = times.context_attention if point.phase == "prefill" else times.generation_attention
+    layer = (
+        times.gemm(rows, model.qkv_width, hidden)
+        + attention(point, model)
+        + times.gemm(rows, hidden, model.heads * model.head_dim)
+        + times.gemm(rows, model.up_width, hidden)
+        + times.elementwise(rows, model.up_width, model.feed_forward)
+        + times.gemm(rows, hidden, model.feed_forward)
+        + ADD_NORMS * times.elementwise(rows, 2 * hidden, 2 * hidden)
+    )
+    head = times.gemm(point.batch, model.vocabulary, hidden)
+    return host_seconds + times.embedding(rows, model) + model.layers * layer + head

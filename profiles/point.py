@@ -1,0 +1,70 @@
+"""One configuration to time: so many sequences, each given so many new tokens on top of so much KV."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sim.step import attended_tokens
+
+PHASES = ("prefill", "decode")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """A forward pass over `batch` sequences: `new` tokens for each, whose `computed` tokens stand in the KV cache."""
+
+    phase: str
+    batch: int
+    new: int
+    computed: int
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise ValueError(f"phase must be one of {PHASES}, got {self.phase!r}")
+        if self.batch < 1 or self.new < 1 or self.computed < 0:
+            raise ValueError(f"batch and new must be positive and computed not negative, got {self}")
+
+    @property
+    def tokens(self) -> int:
+        """New tokens of the pass; for decode, the jobs."""
+        return self.batch * self.new
+
+    @property
+    def attended(self) -> int:
+        """Context tokens that the new tokens attend to, in all."""
+        return self.batch * attended_tokens(self.new, self.computed)
+
+
+def prefill_point(batch: int, new: int, computed: int = 0) -> Point:
+    """A prompt, or a chunk of one after `computed` tokens."""
+    return Point("prefill", batch, new, computed)
+
+
+def decode_point(batch: int, context: int) -> Point:
+    """One decode step of `batch` jobs of `context` tokens each, the new one included."""
+    return Point("decode", batch, 1, context - 1)
+
+
+def grid_points(grid: Any, max_model_len: int) -> list[Point]:
+    """The points of a grid config (see conf/grid) that fit `max_model_len` and the grid's own limits.
+
+    Prefill is batch x new, and chunk x computed (a prompt's next tokens, after those in the KV cache), within
+    `max_prefill_tokens` new tokens; decode is batch x context within `max_decode_context` tokens in all. What would be
+    longer than `max_model_len` or the grid's `max_context` becomes that long.
+    """
+    limit = min(max_model_len, grid.max_context)
+    lengths = sorted({min(new, limit) for new in grid.prefill.new})
+    contexts = sorted({min(context, limit) for context in grid.decode.context})
+    prefill = [prefill_point(b, n) for b in grid.prefill.batch for n in lengths]
+    pairs = ((new, min(computed, limit - new)) for new in grid.prefill.chunk for computed in grid.prefill.computed)
+    prefill += [prefill_point(1, new, computed) for new, computed in pairs if computed > 0]
+    decode = [decode_point(b, context) for b in grid.decode.batch for context in contexts]
+    kept = {point for point in prefill if point.tokens <= grid.max_prefill_tokens}
+    kept |= {point for point in decode if point.attended <= grid.max_decode_context}
+    return sorted(kept)
+
+
+def as_row(point: Point) -> dict[str, Any]:
+    """The point as a table row."""
+    return asdict(point)

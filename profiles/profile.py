@@ -1,0 +1,144 @@
+"""A device running a model, as the simulator sees it: how long a step takes, and how much KV fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from profiles.curve import Curve
+from sim.step import Step
+
+SCHEMA_VERSION = 1
+DATA = Path(__file__).parent / "data"
+KINDS = ("measured", "imported", "analytic")
+PROVENANCE = (
+    "model_config",
+    "parameter_count",
+    "weights",
+    "dtype",
+    "device_name",
+    "driver",
+    "libraries",
+    "threads",
+    "date",
+    "command",
+    "samples",
+    "samples_sha256",
+    "residuals",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """What `model` costs on `device`; implements `sim.step.Profile`.
+
+    `fixed_seconds` is the part of a step that prefill and decode share (weights are read and kernels launched once).
+    KV moves between device and host at `move_bytes_per_second`; `kv_capacity_tokens` fit on the device beside the
+    weights; no request may be longer than `max_model_len` tokens. `provenance` says where the numbers come from.
+    """
+
+    model: str
+    device: str
+    kind: str
+    prefill: Curve
+    decode: Curve
+    fixed_seconds: float
+    kv_bytes_per_token: int
+    move_bytes_per_second: float
+    kv_capacity_tokens: int
+    max_model_len: int
+    provenance: Mapping[str, Any] = field(repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.model} on {self.device}: kind must be one of {KINDS}, got {self.kind!r}")
+        if self.fixed_seconds < 0:
+            raise ValueError(f"{self.model} on {self.device}: fixed_seconds is negative: {self.fixed_seconds}")
+        for name in ("kv_bytes_per_token", "move_bytes_per_second", "kv_capacity_tokens", "max_model_len"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{self.model} on {self.device}: {name} must be positive, got {getattr(self, name)}")
+        missing = [key for key in PROVENANCE if key not in self.provenance]
+        if missing:
+            raise ValueError(f"{self.model} on {self.device}: the provenance lacks {', '.join(missing)}")
+
+    def step_time(self, step: Step) -> float:
+        """Seconds that `step` takes; an empty step takes none; ValueError outside the measured range."""
+        seconds = 0.0
+        if step.prefill_tokens:
+            seconds = self.prefill.time(step.prefill_tokens, step.prefill_attended)
+        if step.decode_jobs:
+            decode = self.decode.time(step.decode_jobs, step.decode_context)
+            seconds = max(seconds, decode, seconds + decode - self.fixed_seconds) if seconds else decode
+        if step.moved_tokens:
+            seconds += step.moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
+        return seconds
+
+    def decode_time(self, jobs: int, context: int, steps: int) -> float:
+        """Seconds of `steps` decode steps of the same `jobs`, whose total context starts at `context` tokens."""
+        return self.decode.repeated_time(jobs, context, steps)
+
+
+def kv_capacity(memory_bytes: int, weight_bytes: int, kv_bytes_per_token: int, utilization: float = 0.9) -> int:
+    """Tokens of KV that fit in the `utilization` share of the memory, beside the weights; ValueError if none does."""
+    tokens = int((memory_bytes * utilization - weight_bytes) // kv_bytes_per_token)
+    if tokens < 1:
+        raise ValueError(f"weights of {weight_bytes} bytes leave no room for KV in {memory_bytes} bytes of memory")
+    return tokens
+
+
+def shipped() -> list[tuple[str, str]]:
+    """(model, device) of every profile in the package's data folder."""
+    return sorted((path.parent.name, path.stem) for path in DATA.glob("*/*.json"))
+
+
+def load(model: str, device: str) -> DeviceProfile:
+    """The shipped profile of `model` on `device`; ValueError names those that exist."""
+    path = DATA / model / f"{device}.json"
+    if not path.is_file():
+        known = ", ".join(f"{m} on {d}" for m, d in shipped()) or "none"
+        raise ValueError(f"no shipped profile of {model} on {device}; shipped: {known}")
+    return load_path(path)
+
+
+def load_path(path: str | Path) -> DeviceProfile:
+    """The profile in a json file; ValueError names the file and what is wrong with it."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not valid json: {error}") from error
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise ValueError(f"{path}: not a profile: schema_version is missing")
+    version = document.pop("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema_version is {version}, this tokenyard reads {SCHEMA_VERSION}")
+    name = f"{document.get('model')} on {document.get('device')}"
+    try:
+        curves = {part: _read_curve(f"{name}, {part}", document.pop(part)) for part in ("prefill", "decode")}
+        return DeviceProfile(**document, **curves)
+    except KeyError as error:
+        raise ValueError(f"{path}: field {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def save(profile: DeviceProfile, path: str | Path) -> None:
+    """Write `profile` as json, to a temporary name first."""
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+    for name in DeviceProfile.__slots__:
+        value = getattr(profile, name)
+        if isinstance(value, Curve):
+            value = {key: part for key, part in asdict(value).items() if key != "name"}
+        document[name] = dict(value) if isinstance(value, Mapping) else value
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _read_curve(name: str, document: dict[str, Any]) -> Curve:
+    lists = {key: tuple(document[key]) for key in ("knots", "base", "slope")}
+    return Curve(name, **lists, **{key: document[key] for key in document if key not in lists})
