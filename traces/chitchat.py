@@ -15,7 +15,9 @@ def messages() -> dict[str, str]:
     try:
         text = (resources.files("chitchat_dataset") / "dataset.json").read_text(encoding="utf-8")
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("the text of this trace is in the package chitchat-dataset: pip install chitchat-dataset") from error
+        raise ModuleNotFoundError(
+            "the text of this trace is in the package chitchat-dataset: pip install chitchat-dataset"
+        ) from error
     return {
         f"{conversation}:{turn}:{part}": message["text"]
         for conversation, body in json.loads(text).items()

@@ -1,0 +1,74 @@
+"""The project's own parquet files round-trip, whole or not at all, and refuse what they do not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from traces import parquet
+from traces.describe import main, summary
+from traces.schema import TraceError
+
+TABLE = pd.DataFrame(
+    {"arrival": [0.0, 1.5, 2.0], "prompt_tokens": [3, 4, 5], "output_tokens": [6, 7, 8], "client": ["a", "b", "\u00e9"]}
+)
+
+
+def test_a_trace_comes_back_as_it_was_written_with_its_provenance(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "trace.parquet"
+    parquet.write(TABLE, path, {"made": "by hand"})
+    table = parquet.read(path)
+    assert table.to_dict("list") == TABLE.to_dict("list")
+    assert table.attrs["provenance"] == {"made": "by hand"}
+    assert [found.name for found in path.parent.iterdir()] == ["trace.parquet"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    parquet.write(TABLE, path, {})
+    before = path.read_bytes()
+    with pytest.raises(TraceError):
+        parquet.write(TABLE.assign(prompt_tokens=0), path, {})
+    with pytest.raises(TypeError):
+        parquet.write(TABLE, path, {"made": object()})
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["trace.parquet"]
+
+
+def test_other_versions_kinds_and_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    parquet.write_table(TABLE, path, "recording", {})
+    with pytest.raises(TraceError, match=r"trace\.parquet: kind is 'recording', this reads 'trace'"):
+        parquet.read(path)
+    pq.write_table(pa.Table.from_pandas(TABLE).replace_schema_metadata({"tokenyard.schema_version": "0"}), path)
+    with pytest.raises(TraceError, match="schema version is '0', this reads '1'"):
+        parquet.read(path)
+    pq.write_table(pa.Table.from_pandas(TABLE), path)
+    with pytest.raises(TraceError, match="schema version is None"):
+        parquet.read(path)
+    for content in (b"", b"PAR1", b"TIMESTAMP,ContextTokens\n"):
+        path.write_bytes(content)
+        with pytest.raises(TraceError, match="cannot be read as parquet"):
+            parquet.read(path)
+    with pytest.raises(FileNotFoundError):
+        parquet.read(tmp_path / "none.parquet")
+
+
+def test_a_summary_has_the_figures_of_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = summary(TABLE)
+    assert (figures["rows"], figures["span"], figures["rate"]) == (3, 2.0, 1.0)
+    assert figures["gap_cv"] == pytest.approx(0.5)
+    assert (figures["prompt_tokens_mean"], figures["output_tokens_p50"]) == (4, 7)
+    assert np.isnan(summary(TABLE.iloc[:1])["rate"])
+    path = tmp_path / "trace.parquet"
+    parquet.write(TABLE, path, {})
+    assert main([str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["rows", "3"]
+    assert main([str(tmp_path / "none.csv")]) == 1
+    assert "none.csv" in capsys.readouterr().err
+    assert main([]) == 2

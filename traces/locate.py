@@ -1,0 +1,30 @@
+"""Find a public trace file, which this project reads but does not ship."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+VARIABLE = "TOKENYARD_DATA"
+
+
+def public_file(path: str) -> Path:
+    """The file at `path`, or else under the folder $TOKENYARD_DATA, or else under ../shared/data beside the project.
+
+    The project is the nearest folder upwards from the working directory that holds a pyproject.toml. Raises
+    FileNotFoundError that names every place.
+    """
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").is_file()), here)
+    folder = os.environ.get(VARIABLE)
+    places = [Path(path).expanduser()]
+    if folder:
+        places.append(Path(folder).expanduser() / path)
+    places.append(root.parent / "shared" / "data" / path)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"no trace file {path!r}; looked at {', '.join(map(str, places))}. Set {VARIABLE} to the folder that holds "
+            f"the public data ({VARIABLE} is now {folder!r})"
+        )
+    return found

@@ -1,0 +1,130 @@
+"""Replay what a real model answered to human chat messages (`experiments.record` makes such a file).
+
+The file holds ids, lengths, seconds and rule scores, no text; the text comes from the package `chitchat-dataset`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from traces import chitchat
+from traces.arrivals import poisson
+from traces.parquet import read_table, write_table
+from traces.schema import TraceError, check, check_columns
+from traces.split import check_share, in_training
+from traces.text import KINDS, rule_scores
+
+SHIPPED = Path(__file__).parent / "data" / "smollm2-135m_chitchat.parquet"
+LENGTHS = ("message_id", "prompt_tokens", "output_tokens")
+MEASURED = ("first_token_seconds", "seconds", "finish_reason")
+RECORDING = (*LENGTHS, *MEASURED, *KINDS)
+
+
+def with_scores(answers: pd.DataFrame) -> pd.DataFrame:
+    """`answers` with the rule scores of each message's text as columns, worked out anew."""
+    texts = chitchat.messages()
+    scores = np.array([rule_scores(texts[message]) for message in answers["message_id"]]).reshape(-1, len(KINDS))
+    return answers.assign(**{kind: scores[:, column] for column, kind in enumerate(KINDS)})
+
+
+def write_recording(answers: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> None:
+    """Write a recording; `provenance` must state its `max_tokens`."""
+    write_table(_checked(answers, str(path), provenance), path, "recording", provenance)
+
+
+def read_recording(path: Path) -> pd.DataFrame:
+    """The recorded answers, in the order in which they were recorded, with `attrs["provenance"]`."""
+    table = read_table(path, "recording")
+    return _checked(table, str(path), table.attrs["provenance"])
+
+
+def _checked(table: pd.DataFrame, source: str, provenance: dict[str, Any]) -> pd.DataFrame:
+    check_columns(table, source, RECORDING, RECORDING)
+    lengths = table[[*LENGTHS, *KINDS]].assign(arrival=0.0, max_tokens=provenance["max_tokens"])
+    checked = check(lengths, source).drop(columns=["arrival", "max_tokens"])
+    repeated = checked.loc[checked["message_id"].duplicated(), "message_id"]
+    if len(repeated):
+        raise TraceError(f"{source}, row {repeated.index[0] + 1}: message_id {repeated.iloc[0]!r} was recorded before")
+    measured = table[list(MEASURED)].reset_index(drop=True)
+    ordered = (measured["first_token_seconds"] > 0) & (measured["seconds"] >= measured["first_token_seconds"])
+    if not ordered.all():
+        row = int((~ordered).idxmax())
+        first, last = measured.loc[row, ["first_token_seconds", "seconds"]]
+        raise TraceError(f"{source}, row {row + 1}: first token after {first} s, last after {last} s")
+    result = pd.concat([checked, measured], axis=1)[list(RECORDING)]
+    result.attrs = dict(table.attrs)
+    return result
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Recorded answers, arriving as a Poisson process of `rate` requests/s.
+
+    Messages are split by a hash of their id: `training_share` of them train, the others are replayed in random order.
+    `requests` None replays each once; more than there are, and they are drawn with replacement (a bootstrap).
+    `path` None is the recording that ships with the project. `with_text` adds the prompts.
+    """
+
+    rate: float
+    requests: int | None = None
+    path: str | None = None
+    training_share: float = 0.5
+    with_text: bool = False
+
+    def __post_init__(self) -> None:
+        check_share(self.training_share)
+        if not 0 < self.rate < np.inf:
+            raise ValueError(f"rate must be a positive number of requests/s, got {self.rate}")
+        if self.requests is not None and self.requests < 1:
+            raise ValueError(f"requests must be at least 1, got {self.requests}")
+
+    @property
+    def provenance(self) -> str:
+        """One line: which model answered what, and which part of this is synthetic."""
+        made = self._recording.attrs["provenance"]
+        return (
+            f"recorded: {made['model']} ({made['weights']} weights, {made['decoding']}) on chitchat messages, answers "
+            f"cut at {made['max_tokens']} tokens, {made['processor']}, {made['date']}; Poisson arrivals, synthetic"
+        )
+
+    def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
+        """`lengths` draws which messages come, in which order; `arrivals` draws when."""
+        pool = self._part(training=False)
+        requests = len(pool) if self.requests is None else self.requests
+        if requests > len(pool):
+            chosen = lengths.integers(len(pool), size=requests)
+        else:
+            chosen = lengths.permutation(len(pool))[:requests]
+        rows = pool.iloc[chosen].reset_index(drop=True)
+        return check(rows.assign(arrival=poisson(self.rate, requests, arrivals)), self._file.name)
+
+    def training(self) -> pd.DataFrame:
+        """The answers that are never replayed, all at arrival 0, in the order in which they were recorded."""
+        return check(self._part(training=True).assign(arrival=0.0), self._file.name)
+
+    @property
+    def _file(self) -> Path:
+        return SHIPPED if self.path is None else Path(self.path)
+
+    @cached_property
+    def _recording(self) -> pd.DataFrame:
+        return read_recording(self._file)
+
+    def _part(self, training: bool) -> pd.DataFrame:
+        recorded = self._recording
+        chosen = [in_training(key, self.training_share) is training for key in recorded["message_id"]]
+        part = recorded[chosen].drop(columns=list(MEASURED)).reset_index(drop=True)
+        if part.empty:
+            name = "training" if training else "replay"
+            raise TraceError(f"{self._file}: none of its {len(recorded)} messages falls in the {name} part")
+        part = part.assign(max_tokens=recorded.attrs["provenance"]["max_tokens"])
+        if self.with_text:
+            texts = chitchat.messages()
+            part = part.assign(prompt_text=[texts[key] for key in part["message_id"]])
+        return part

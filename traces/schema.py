@@ -1,0 +1,137 @@
+"""What a trace is: a table with one row a request, in order of arrival, and the check that every loader ends with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from traces.text import KINDS
+
+REQUIRED = ("arrival", "prompt_tokens", "output_tokens")
+COUNTS = ("prompt_tokens", "output_tokens", "max_tokens")
+TEXTS = ("prompt_text", "client", "task", "session", "message_id")
+COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", "deadline", *KINDS)
+LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
+SHOWN = 3  # bad cells that an error names
+
+Fault = tuple[str, str, np.ndarray]  # column, reason, mask of the rows
+
+
+class TraceError(ValueError):
+    """A trace or trace file that cannot be used; the message names the source, the place, the value and the reason."""
+
+
+def check(
+    table: pd.DataFrame,
+    source: str,
+    *,
+    first_line: int | None = None,
+    names: Mapping[str, str] | None = None,
+    written: Mapping[str, pd.Series] | None = None,
+    skip_bad: bool = False,
+) -> pd.DataFrame:
+    """`table` with its columns in order and typed: arrivals in float64 seconds, counts in int64 tokens.
+
+    Raises TraceError for columns that are missing, unknown or repeated, for an empty table, and for bad cells, unless
+    `skip_bad` drops their rows and counts them by reason in `attrs["skipped"]`. `first_line` is the line of the first
+    row in a text file (else rows are numbered from 1); `names` is what the file calls a column and `written` the cells
+    that it holds there, where they differ.
+    """
+    names = names or {}
+    check_columns(table, source, REQUIRED, COLUMNS)
+    table = table[[name for name in COLUMNS if name in table]].reset_index(drop=True)
+    numbers = {name: _numbers(table[name]) for name in table if name not in TEXTS}
+    faults = _first_faults(_faults(table, numbers))
+    if faults and not skip_bad:
+        raise TraceError(_message(table.assign(**(written or {})), source, faults, first_line, names))
+    kept = np.ones(len(table), dtype=bool)
+    kept[list(faults)] = False
+    if not kept.any():
+        raise TraceError(f"{source}: all {len(table)} rows are bad, the first: {faults[0][0]} {faults[0][1]}")
+    typed = {name: cells[kept].astype(np.int64 if name in COUNTS else np.float64) for name, cells in numbers.items()}
+    checked = table[kept].reset_index(drop=True).assign(**typed)
+    checked.attrs = dict(table.attrs)
+    if skip_bad:
+        skipped = Counter(f"{names.get(column, column)} {reason}" for column, reason in faults.values())
+        checked.attrs["skipped"] = dict(skipped)
+    return checked
+
+
+def check_columns(table: pd.DataFrame, source: str, required: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """TraceError if a column is missing, unknown or repeated, or if there is no row."""
+    present = [str(name) for name in table.columns]
+    repeated = sorted(name for name, count in Counter(present).items() if count > 1)
+    missing = [name for name in required if name not in present]
+    unknown = [name for name in present if name not in known]
+    for problem, columns in (("repeated", repeated), ("missing", missing), ("unknown", unknown)):
+        if columns:
+            raise TraceError(f"{source}: {problem} column {', '.join(map(repr, columns))}; it has {', '.join(present)}")
+    if table.empty:
+        raise TraceError(f"{source}: no rows")
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    """The cells as float64, NaN where a cell is not a number (a truth value is not one)."""
+    if column.dtype.kind not in "iuf":
+        readable = column.map(lambda cell: isinstance(cell, str | Real) and not isinstance(cell, bool | np.bool_))
+        column = pd.to_numeric(column.astype(object).where(readable, None), errors="coerce")
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[Fault]:
+    """Every way in which cells can be bad, the gravest first within a column."""
+    for name, cells in numbers.items():
+        if name != "deadline":
+            yield name, "is not a time" if name == "arrival" else "is not a number", np.isnan(cells)
+        yield name, "is not finite", np.isinf(cells)
+        if name in COUNTS:
+            yield name, "is below 1", cells < 1
+            yield name, f"is above {LONGEST:,} tokens", cells > LONGEST
+            yield name, "is not a whole number", cells != np.floor(cells)
+        elif name in ("arrival", *KINDS):
+            yield name, "is before the trace's start" if name == "arrival" else "is negative", cells < 0
+    arrival = numbers["arrival"]
+    yield "arrival", "is earlier than an arrival before it", arrival < np.fmax.accumulate(arrival)
+    if "deadline" in numbers:
+        yield "deadline", "is before the request's arrival", numbers["deadline"] < arrival
+    if "max_tokens" in numbers:
+        yield "output_tokens", "is above max_tokens", numbers["output_tokens"] > numbers["max_tokens"]
+    for name in TEXTS:
+        if name in table:
+            yield name, "is not text", ~table[name].map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)
+
+
+def _first_faults(faults: Iterator[Fault]) -> dict[int, tuple[str, str]]:
+    """Row position -> (column, reason) of its first fault, in row order."""
+    found: dict[int, tuple[str, str]] = {}
+    for column, reason, mask in faults:
+        for row in np.flatnonzero(mask):
+            found.setdefault(int(row), (column, reason))
+    return dict(sorted(found.items()))
+
+
+def _message(
+    table: pd.DataFrame,
+    source: str,
+    faults: Mapping[int, tuple[str, str]],
+    first_line: int | None,
+    names: Mapping[str, str],
+) -> str:
+    place, offset = ("row", 1) if first_line is None else ("line", first_line)
+    cells = [
+        f"{place} {row + offset}: {names.get(column, column)} {_shown(table[column].iloc[row])} {reason}"
+        for row, (column, reason) in list(faults.items())[:SHOWN]
+    ]
+    more = f"; and {len(faults) - SHOWN} more bad rows" if len(faults) > SHOWN else ""
+    return f"{source}, {'; '.join(cells)}{more}"
+
+
+def _shown(cell: Any) -> str:
+    plain = cell.item() if isinstance(cell, np.generic) else cell
+    text = repr(plain)
+    return text if len(text) <= 60 else text[:57] + "..."
