@@ -83,7 +83,8 @@ class SyntheticDialogue:
         return self._table(np.zeros(self.training_requests), np.random.default_rng(self.training_seed), training=True)
 
     def _table(self, instants: np.ndarray, lengths: np.random.Generator, training: bool) -> pd.DataFrame:
-        kinds, texts = [], []
+        kinds: list[tuple[str, ...]] = []
+        texts: list[str] = []
         while len(texts) < len(instants):
             drawn = self._kinds(lengths)
             text = prompt(drawn, lengths)

@@ -80,7 +80,8 @@ def _numbers(column: pd.Series) -> np.ndarray:
     if column.dtype.kind not in "iuf":
         readable = column.map(lambda cell: isinstance(cell, str | Real) and not isinstance(cell, bool | np.bool_))
         column = pd.to_numeric(column.astype(object).where(readable, None), errors="coerce")
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    cells: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return cells
 
 
 def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[Fault]:
