@@ -12,7 +12,7 @@ from sim.policy import Leg, ReplicaView
 
 @dataclass(frozen=True, slots=True)
 class Disaggregation:
-    """Two legs: the prompt on the least loaded `prefill` device, all further tokens on the least loaded `decode` one."""
+    """Two legs: the prompt on the least loaded `prefill` device, the rest on the least loaded `decode` device."""
 
     prefill: str = "prefill"
     decode: str = "decode"

@@ -26,7 +26,7 @@ class Link:
 
     def __post_init__(self) -> None:
         if self.latency < 0 or not self.bytes_per_second > 0:
-            raise ValueError(f"a link needs latency >= 0 s and bytes/s > 0, got {self.latency}, {self.bytes_per_second}")
+            raise ValueError(f"a link needs latency >= 0 and bytes/s > 0, got {self.latency}, {self.bytes_per_second}")
 
     def seconds(self, size: float) -> float:
         """Seconds that `size` bytes take."""
@@ -63,7 +63,7 @@ class _Run:
         last = 0.0
         for request in requests:
             if request.arrival < last:
-                raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one that came at {last} s")
+                raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one at {last} s")
             last = request.arrival
             if request.arrival > self.env.now:
                 yield self.env.timeout(request.arrival - self.env.now)

@@ -9,6 +9,8 @@ from sim.request import Prediction, Request
 if TYPE_CHECKING:
     import simpy
 
+    from sim.replica import Device
+
 
 class Job:
     """A request in the system: `context` tokens exist, `computed` of them have their KV on a device.
@@ -20,6 +22,7 @@ class Job:
         "blocks",
         "computed",
         "context",
+        "device",
         "done",
         "emitted",
         "finished",
@@ -31,7 +34,6 @@ class Job:
         "preemptions",
         "prefill_only",
         "queued",
-        "replica",
         "request",
     )
 
@@ -46,7 +48,7 @@ class Job:
         self.preemptions = 0
         self.prefill_only = False  # this leg ends with the first token
         self.overhead_seconds = 0.0  # scheduler time spent while the job was in a replica
-        self.replica: str | None = None
+        self.device: Device | None = None  # where its current leg is
         self.queued: float | None = None
         self.first_scheduled: float | None = None
         self.first_token: float | None = None

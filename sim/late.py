@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import simpy
+from simpy.events import EventPriority
 
-LATE = 2  # SimPy's own priorities are URGENT = 0 and NORMAL = 1
+LATE = EventPriority(2)  # SimPy's own priorities are URGENT = 0 and NORMAL = 1
 
 
 class Late(simpy.Event):

@@ -1,4 +1,4 @@
-"""Rows out: a row for each request and, when asked for, a row for each step. Metrics are functions over these tables."""
+"""Rows out: one for each request and, when asked for, one for each step. Metrics are functions over these tables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 Table = dict[str, NDArray[Any]]
 
 REQUEST_COLUMNS = (
-    "id", "arrival", "prompt_tokens", "output_tokens", "status", "replica", "predicted_tokens", "uncertainty",
-    "predictor_seconds", "overhead_seconds", "queued", "first_scheduled", "first_token", "finished", "preemptions",
+    "id", "arrival", "prompt_tokens", "output_tokens", "status", "replica", "replica_kind", "predicted_tokens",
+    "uncertainty", "predictor_seconds", "overhead_seconds", "queued", "first_scheduled", "first_token", "finished",
+    "preemptions",
 )  # fmt: skip
 STEP_COLUMNS = (
     "replica", "end", "seconds", "overhead_seconds", "prefill_tokens", "decode_jobs", "decode_context", "moved_tokens",
@@ -66,9 +67,9 @@ class Recorder:
         request, prediction, nan = job.request, job.prediction, float("nan")
         instants = (job.queued, job.first_scheduled, job.first_token, job.finished)
         return (
-            request.id, request.arrival, request.prompt_tokens, request.truth.output_tokens, status, job.replica or "",
-            prediction.length, prediction.uncertainty, prediction.seconds,
-            nan if job.finished is None else job.overhead_seconds,
+            request.id, request.arrival, request.prompt_tokens, request.truth.output_tokens, status,
+            *(("", "") if job.device is None else (job.device.name, job.device.kind)), prediction.length,
+            prediction.uncertainty, prediction.seconds, nan if job.finished is None else job.overhead_seconds,
             *(nan if instant is None else instant for instant in instants), job.preemptions,
         )  # fmt: skip
 

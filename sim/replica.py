@@ -18,7 +18,7 @@ from sim.record import Recorder
 from sim.step import Hold, Profile, Step
 
 
-class Unservable(ValueError):
+class Unservable(ValueError):  # noqa: N818 - the state a request is in, as DESIGN.md calls it
     """A request that this device could never serve."""
 
 
@@ -27,8 +27,8 @@ class Device:
     """A device with a model on it.
 
     `kind` is what routings go by (gpu, cpu). `kv_tokens` is the KV cache's size in tokens, `kv_bytes_per_token` the
-    size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `batching` and
-    `max_num_seqs`, where given, override the policy's on this device.
+    size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `batching`, where given,
+    overrides the policy's on this device.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Replica:
         """Let `job` wait here; the event returned fires when its leg is over. Raises `Unservable`."""
         self._check_servable(job)
         now = self.env.now
-        job.replica = self.device.name
+        job.device = self.device
         job.prefill_only = prefill_only
         job.queued = now if job.queued is None else job.queued
         job.overhead_seconds -= self.overhead_seconds
@@ -192,7 +192,7 @@ class Replica:
                 moved_tokens += self._admit(job, now)
             grants[job] = new
             budget -= new
-        if not grants:
+        if not grants and not preempted:
             raise RuntimeError(f"{self.device.name} grants no token at {now} s to {len(chosen)} chosen jobs")
         return self._price(grants, moved_tokens, preempted)
 

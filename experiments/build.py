@@ -1,0 +1,173 @@
+"""From a configuration to the parts of a run: devices, requests, predictor, calibration, policy."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from profiles.profile import DeviceProfile
+from sim import Cluster, Device, Policy, Request, Truth
+from sim.policy import Predictor
+from sim.step import Step, attended_tokens
+from traces.text import KINDS
+
+OPTIONAL_COLUMNS = ("max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run reads: the trace of its seed, the rows that predictors are fitted to, and the devices."""
+
+    replay: pd.DataFrame
+    training: pd.DataFrame
+    cluster: Cluster
+    provenance: dict[str, str]
+
+    def digests(self) -> dict[str, str]:
+        """The sha256 of each input's content."""
+        profiles = {device.name: _sha256(repr(asdict(device.profile))) for device in self.cluster.devices}
+        return {"replay": _table_digest(self.replay), "training": _table_digest(self.training), **profiles}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that one simulation needs."""
+
+    requests: list[Request]
+    policy: Policy
+    cluster: Cluster
+    predictor: Predictor
+    calibration: dict[str, float]
+
+
+def read_inputs(cfg: DictConfig) -> Inputs:
+    """Read the files that `cfg` names, and draw the trace of its seed."""
+    cluster = build_cluster(cfg.cluster)
+    source = instantiate(cfg.trace)
+    arrivals, lengths = np.random.SeedSequence(cfg.seed).spawn(2)
+    return Inputs(
+        replay=source.replay(np.random.default_rng(arrivals), np.random.default_rng(lengths)),
+        training=source.training(),
+        cluster=cluster,
+        provenance={"trace": source.provenance, **profile_provenance(cluster)},
+    )
+
+
+def build(cfg: DictConfig, inputs: Inputs) -> Run:
+    """Build all parts of the run that `cfg` describes."""
+    cfg = cfg.copy()
+    predictor = build_predictor(cfg.predictor, inputs.training)
+    calibration = calibrate(cfg.calibration, inputs.cluster, predictor, inputs.training)
+    for name, value in calibration.items():
+        OmegaConf.update(cfg, f"calibration.{name}", value)
+    return Run(to_requests(inputs.replay), instantiate(cfg.policy), inputs.cluster, predictor, calibration)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _table_digest(table: pd.DataFrame) -> str:
+    return _sha256(table.to_csv(index=False))
+
+
+def build_cluster(cfg: DictConfig) -> Cluster:
+    """The cluster of `cfg`: `count` devices of each entry, and the link between them."""
+    devices = []
+    for name, entry in cfg.devices.items():
+        profile: DeviceProfile = instantiate(entry.profile)
+        batching = instantiate(entry.batching)
+        for number in range(entry.count):
+            devices.append(
+                Device(
+                    name=name if entry.count == 1 else f"{name}{number}",
+                    kind=entry.kind,
+                    profile=profile,
+                    kv_tokens=entry.kv_tokens or profile.kv_capacity_tokens,
+                    max_model_len=entry.max_model_len or profile.max_model_len,
+                    block_size=entry.block_size,
+                    kv_bytes_per_token=profile.kv_bytes_per_token,
+                    batching=batching,
+                )
+            )
+    return Cluster(tuple(devices), instantiate(cfg.link))
+
+
+def profile_provenance(cluster: Cluster) -> dict[str, str]:
+    """Device name -> model/device and kind of the profile under it."""
+    return {
+        device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind})"
+        for device in cluster.devices
+        if isinstance(device.profile, DeviceProfile)
+    }
+
+
+def to_requests(table: pd.DataFrame) -> list[Request]:
+    """The rows of a checked trace as requests, numbered from 0 in the order of arrival."""
+    columns: dict[str, Sequence[Any]] = {
+        name: [None if pd.isna(value) else value for value in table[name].tolist()]
+        for name in OPTIONAL_COLUMNS
+        if name in table.columns
+    }
+    features = _features(table)
+    required = zip(
+        table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True
+    )
+    return [
+        Request(
+            id=number,
+            arrival=arrival,
+            prompt_tokens=prompt_tokens,
+            truth=Truth(output_tokens),
+            features=features[number],
+            **{name: values[number] for name, values in columns.items() if values[number] is not None},
+        )
+        for number, (arrival, prompt_tokens, output_tokens) in enumerate(required)
+    ]
+
+
+def _features(table: pd.DataFrame) -> list[tuple[float, ...]]:
+    if not set(KINDS) <= set(table.columns):
+        return [()] * len(table)
+    return list(zip(*(table[kind].astype(float).tolist() for kind in KINDS), strict=True))
+
+
+def build_predictor(cfg: DictConfig, training: pd.DataFrame) -> Predictor:
+    """The predictor of `cfg`; one given as a partial is fitted to the training rows first."""
+    part = instantiate(cfg)
+    if isinstance(part, functools.partial):
+        part = part(to_requests(training), training["output_tokens"].tolist())
+    return part
+
+
+def calibrate(
+    cfg: DictConfig, cluster: Cluster, predictor: Predictor, training: pd.DataFrame
+) -> dict[str, float]:
+    """RT-LM's offline constants: phi and eta from the first GPU's profile, tau from the training prompts.
+
+    phi is the slope of the prefill time between half and all of the training prompts' median length; eta one decode
+    step at the median prompt plus half the median output; both for a batch of one. What `cfg` fixes is kept.
+    """
+    gpu = next((device for device in cluster.devices if device.kind == "gpu"), cluster.devices[0])
+    prompt = max(2, int(training["prompt_tokens"].median()))
+    half = prompt // 2
+    context = prompt + int(training["output_tokens"].median()) // 2
+
+    def prefill_seconds(tokens: int) -> float:
+        return gpu.profile.step_time(Step(prefill_tokens=tokens, prefill_attended=attended_tokens(tokens, 0)))
+
+    found = {
+        "phi": (prefill_seconds(prompt) - prefill_seconds(half)) / (prompt - half),
+        "eta": gpu.profile.step_time(Step(decode_jobs=1, decode_context=context)),
+    }
+    scores = [predictor.predict(request).uncertainty for request in to_requests(training)]
+    found["tau"] = float(np.quantile(scores, cfg.malicious_quantile))
+    return {name: value if cfg[name] is None else float(cfg[name]) for name, value in found.items()}

@@ -1,0 +1,111 @@
+"""The folder of one run: named by the hash of what went into it, written whole or not at all.
+
+    <results>/<name>/<hash>/{config.yaml, requests.parquet, steps.parquet, summary.json, status.json}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from sim.record import Table
+
+IRRELEVANT = ("name", "results", "experiment")  # where results lie does not change them
+
+
+def identity(cfg: DictConfig, choices: Mapping[str, str], inputs: Mapping[str, str]) -> dict[str, Any]:
+    """What a run's results depend on: its configuration, the digests of what it reads, tokenyard's version."""
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(plain, dict)
+    return {
+        "tokenyard": version("tokenyard"),
+        "choices": dict(sorted(choices.items())),
+        "inputs": dict(sorted(inputs.items())),
+        "config": {str(key): value for key, value in plain.items() if key not in IRRELEVANT},
+    }
+
+
+def digest(made_of: Mapping[str, Any]) -> str:
+    """The name of the folder of a run that is made of `made_of`: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` under a temporary name, then rename: the file is there whole, or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def state(self) -> str:
+        """`absent`, `running` (or killed while it ran), `failed` or `complete`."""
+        status = self.path / "status.json"
+        return str(json.loads(status.read_text(encoding="utf-8"))["state"]) if status.exists() else "absent"
+
+    def made_of(self) -> dict[str, Any]:
+        """What the stored results were made of; ValueError if that is not what the folder's name says."""
+        stored = self.path / "config.yaml"
+        made_of = yaml.safe_load(stored.read_text(encoding="utf-8"))
+        if not isinstance(made_of, dict) or digest(made_of) != self.path.name:
+            raise ValueError(f"{stored} is not the configuration of the results beside it: its hash is not the folder's")
+        return made_of
+
+    def begin(self, made_of: Mapping[str, Any]) -> None:
+        """Make the folder and say that a run is under way in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path / "config.yaml", yaml.safe_dump(dict(made_of), sort_keys=True))
+        self._status("running")
+
+    def complete(self, requests: Table, steps: Table | None, summary: Mapping[str, Any], overrides: list[str]) -> None:
+        """Write the results; the status comes last."""
+        _write_parquet(self.path / "requests.parquet", requests)
+        if steps is not None:
+            _write_parquet(self.path / "steps.parquet", steps)
+        write_whole(self.path / "summary.json", json.dumps(dict(summary), indent=1, sort_keys=True))
+        self._status("complete", overrides=overrides)
+
+    def fail(self, error: BaseException, overrides: list[str]) -> None:
+        """Leave the error behind."""
+        trace = "".join(traceback.format_exception(error))
+        self._status("failed", overrides=overrides, error=f"{type(error).__name__}: {error}", traceback=trace)
+
+    def summary(self) -> dict[str, Any]:
+        """The metrics of a complete run."""
+        loaded = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
+        assert isinstance(loaded, dict)
+        return loaded
+
+    def status(self) -> dict[str, Any]:
+        """State, instant, and the overrides or the error."""
+        loaded = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+        assert isinstance(loaded, dict)
+        return loaded
+
+    def _status(self, state: str, **more: Any) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        write_whole(self.path / "status.json", json.dumps({"state": state, "at": at, **more}, indent=1))
+
+
+def _write_parquet(path: Path, table: Table) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pd.DataFrame(table).to_parquet(temporary, index=False)
+    temporary.replace(path)

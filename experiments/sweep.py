@@ -1,0 +1,91 @@
+"""What happens around runs: each one's outcome in a log that the parent process reads, and a progress bar over it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+LOG_VARIABLE = "TOKENYARD_SWEEP_LOG"  # a sweep's workers are other processes, which inherit the environment
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run ended: `state` is `complete`, `skipped` (complete already) or `failed`, with its error."""
+
+    folder: str
+    state: str
+    overrides: str
+    seconds: float = 0.0
+    error: str = ""
+
+    def append(self) -> None:
+        """Add this outcome to the log of the sweep that the process belongs to."""
+        with open(os.environ[LOG_VARIABLE], "a", encoding="utf-8") as log:
+            log.write(json.dumps(asdict(self)) + "\n")
+
+
+class SweepLog:
+    """The outcomes of the runs of one command."""
+
+    def __init__(self) -> None:
+        handle, name = tempfile.mkstemp(prefix="tokenyard-", suffix=".jsonl")
+        os.close(handle)
+        self.path = Path(name)
+        os.environ[LOG_VARIABLE] = name
+
+    def outcomes(self) -> list[Outcome]:
+        """All outcomes so far, in the order in which the runs ended."""
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [Outcome(**json.loads(line)) for line in lines if line.endswith("\n")]
+
+    def close(self) -> None:
+        """Remove the log."""
+        self.path.unlink(missing_ok=True)
+
+
+def count_runs(overrides: list[str]) -> int:
+    """How many runs a sweep over `overrides` makes."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return math.prod(len(list(o.sweep_string_iterator())) for o in parsed if o.is_sweep_override())
+
+
+class SweepProgress(Callback):
+    """A progress bar over the runs of a sweep, drawn by the process that launched it."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Start the bar."""
+        params = config.hydra.sweeper.params or {}
+        given = list(config.hydra.overrides.task)
+        named = {override.split("=", 1)[0].lstrip("+~") for override in given}
+        total = count_runs(given + [f"{key}={value}" for key, value in params.items() if key not in named])
+        threading.Thread(target=self._watch, args=(Path(os.environ[LOG_VARIABLE]), total), daemon=True).start()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Let the bar finish."""
+        self._stop.set()
+
+    def _watch(self, log: Path, total: int) -> None:
+        with tqdm(total=total, unit="run", desc="sweep") as bar:
+            while True:
+                stopped = self._stop.wait(0.2)
+                lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+                bar.update(len(lines) - bar.n)
+                failed = sum('"state": "failed"' in line for line in lines)
+                if failed:
+                    bar.set_postfix(failed=failed)
+                if stopped or bar.n >= total:
+                    return

@@ -1,0 +1,92 @@
+"""The printed comparison: a row per policy, for each combination of the other settings."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from experiments.stats import Interval, interval, paired_difference
+
+COLUMNS = {
+    "response_time_p50": "P50",
+    "response_time_p95": "P95",
+    "response_time_p99": "P99",
+    "response_time_max": "max",
+}
+
+
+def settings_of(table: pd.DataFrame) -> list[str]:
+    """The columns of a collected table that say what a run was: those before `run`."""
+    return list(table.columns[: table.columns.get_loc("run")])
+
+
+def varying(table: pd.DataFrame) -> list[str]:
+    """The settings, but policy and seed, in which the runs of `table` differ.
+
+    A part of a policy (`policy/order` ...) counts only where one policy was run with several.
+    """
+    found = []
+    for name in settings_of(table):
+        if name in ("policy", "seed"):
+            continue
+        within = table.groupby("policy")[name] if name.startswith("policy") else table.groupby(lambda _: 0)[name]
+        if (within.nunique(dropna=False) > 1).any():
+            found.append(name)
+    return found
+
+
+def compare(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """A row per policy of one group: means over seeds with 95 % intervals, and the paired difference in mean response
+    time from `reference`, in seconds and as a share of the reference's."""
+    base = table[table["policy"] == reference]
+    rows = []
+    for policy, runs in table.groupby("policy", sort=False):
+        row: dict[str, object] = {"policy": policy, "seeds": len(runs)}
+        row["mean"] = f"{interval(runs['response_time_mean']):.3f}"
+        for column, name in COLUMNS.items():
+            row[name] = f"{runs[column].mean():.3f}"
+        row["requests/s"] = f"{interval(runs['throughput_requests']):.3f}"
+        row["overhead %"] = f"{100 * (runs['predicting_share'] + runs['scheduling_share']).mean():.2f}"
+        row["to CPU %"] = f"{100 * runs['offloaded_share'].mean():.1f}"
+        row |= _difference(runs, base, reference)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _difference(runs: pd.DataFrame, base: pd.DataFrame, reference: str) -> dict[str, str]:
+    if not len(base):
+        return {}
+    seconds = interval(paired_difference(runs, base, "response_time_mean"))
+    scale = 100 / float(base["response_time_mean"].mean())
+    share = Interval(seconds.mean * scale, seconds.half_width * scale)
+    itself = runs["policy"].iloc[0] == reference
+    return {f"mean - {reference}": "" if itself else f"{seconds:+.3f}", "%": "" if itself else f"{share:+.1f}"}
+
+
+def render(table: pd.DataFrame, reference: str = "fifo") -> str:
+    """The comparison as text; times in seconds."""
+    if not len(table):
+        return "no complete run"
+    columns = varying(table)
+    constant = [name for name in settings_of(table) if name not in (*columns, "policy", "seed")]
+    constant = [name for name in constant if not name.startswith("policy")]
+    provenance = [name for name in table.columns if name.startswith("provenance.")]
+    lines = ["response time (E2E) in seconds, mean over seeds ± half of its 95 % interval"]
+    lines.append("all runs: " + ", ".join(f"{name}={table[name].iloc[0]}" for name in constant))
+    for name in provenance:
+        values = sorted(set(table[name].dropna()))
+        lines.append(f"{name.removeprefix('provenance.')}: {'; '.join(values)}")
+    groups = table.groupby(columns, sort=True, dropna=False) if columns else [((), table)]
+    for key, group in groups:
+        heading = ", ".join(f"{name}={value}" for name, value in zip(columns, key, strict=True))
+        lines += ["", heading] if heading else [""]
+        lines.append(compare(_in_order(group, reference), reference).fillna("").to_string(index=False))
+        censored, rejected = int(group["censored"].sum()), int(group["rejected"].sum())
+        if censored or rejected:
+            lines.append(f"not finished: {censored} censored, {rejected} rejected")
+    return "\n".join(lines)
+
+
+def _in_order(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The reference's rows first, then by policy, then by seed."""
+    first = (table["policy"] != reference).rename("first")
+    return table.assign(_first=first).sort_values(["_first", "policy", "seed"], ignore_index=True).drop(columns="_first")

@@ -1,0 +1,96 @@
+"""Metrics: pure functions over a run's request table. Seconds and tokens; NaN where nothing was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.record import Table
+
+Floats = NDArray[np.float64]
+
+
+def measured_window(requests: Table, warmup: float) -> tuple[float, float]:
+    """The window that is measured: from the share `warmup` of the arrivals' span to the last arrival, s."""
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup must be a share in [0, 1), got {warmup}")
+    last = float(requests["arrival"].max()) if len(requests["arrival"]) else 0.0
+    return warmup * last, last
+
+
+def inside(requests: Table, window: tuple[float, float]) -> Table:
+    """The requests that arrived in `window`."""
+    mask = (requests["arrival"] >= window[0]) & (requests["arrival"] <= window[1])
+    return {name: column[mask] for name, column in requests.items()}
+
+
+def response_time(requests: Table) -> Floats:
+    """E2E, RT-LM's response time: finished - arrival."""
+    return np.asarray(requests["finished"] - requests["arrival"], dtype=float)
+
+
+def ttft(requests: Table) -> Floats:
+    """Time to first token: first_token - arrival."""
+    return np.asarray(requests["first_token"] - requests["arrival"], dtype=float)
+
+
+def tpot(requests: Table) -> Floats:
+    """Time per output token after the first, NaN for an output of one token."""
+    gaps = requests["output_tokens"] - 1
+    return np.where(gaps > 0, (requests["finished"] - requests["first_token"]) / np.maximum(gaps, 1), np.nan)
+
+
+def throughput(requests: Table, window: tuple[float, float]) -> tuple[float, float]:
+    """Requests and output tokens that finish in `window`, per second of it."""
+    seconds = window[1] - window[0]
+    if seconds <= 0:
+        return float("nan"), float("nan")
+    mask = (requests["finished"] >= window[0]) & (requests["finished"] <= window[1])
+    return float(mask.sum() / seconds), float(requests["output_tokens"][mask].sum() / seconds)
+
+
+def distribution(name: str, values: Floats) -> dict[str, float]:
+    """Mean, P50, P95, P99 and maximum of the values that are not NaN."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return dict.fromkeys((f"{name}_{part}" for part in ("mean", "p50", "p95", "p99", "max")), float("nan"))
+    p50, p95, p99 = (float(value) for value in np.percentile(known, (50, 95, 99)))
+    return {
+        f"{name}_mean": float(known.mean()),
+        f"{name}_p50": p50,
+        f"{name}_p95": p95,
+        f"{name}_p99": p99,
+        f"{name}_max": float(known.max()),
+    }
+
+
+def summary(requests: Table, warmup: float) -> dict[str, Any]:
+    """All metrics of one run. Times are of the requests that arrived in the measured window and finished.
+
+    `predicting_share` and `scheduling_share` are the parts of the summed response time that the predictor (its queue
+    included) and the scheduler took; `offloaded_share` counts requests that a CPU served.
+    """
+    window = measured_window(requests, warmup)
+    chosen = inside(requests, window)
+    finished = {name: column[chosen["status"] == "finished"] for name, column in chosen.items()}
+    total = float(response_time(finished).sum())
+    requests_per_second, tokens_per_second = throughput(requests, window)
+    return {
+        "requests": len(chosen["id"]),
+        **{state: int((chosen["status"] == state).sum()) for state in ("finished", "rejected", "censored")},
+        **distribution("response_time", response_time(finished)),
+        **distribution("ttft", ttft(finished)),
+        **distribution("tpot", tpot(finished)),
+        "normalized_latency_mean": float((response_time(finished) / finished["output_tokens"]).mean())
+        if total
+        else float("nan"),
+        "throughput_requests": requests_per_second,
+        "throughput_tokens": tokens_per_second,
+        "window_seconds": window[1] - window[0],
+        "preemptions": int(chosen["preemptions"].sum()),
+        "predicting_share": float((finished["queued"] - finished["arrival"]).sum() / total) if total else float("nan"),
+        "scheduling_share": float(finished["overhead_seconds"].sum() / total) if total else float("nan"),
+        "offloaded_share": float((finished["replica_kind"] == "cpu").mean()) if total else float("nan"),
+    }

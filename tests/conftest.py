@@ -1,0 +1,79 @@
+"""What tests share: a linear profile, policies by parts, and small workloads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policies.batching import Continuous
+from policies.eviction import Recompute
+from policies.fifo import FIFO
+from policies.predictors.oracle import OraclePredictor
+from policies.routing import LeastLoaded
+from sim import Cluster, Device, Policy, Request, Step, Truth
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class LinearProfile:
+    """fixed + per_token * new tokens + per_context * decode context + per_moved * moved tokens, seconds."""
+
+    fixed: float = 0.01
+    per_token: float = 1e-4
+    per_context: float = 0.0
+    per_moved: float = 0.0
+
+    def step_time(self, step: Step) -> float:
+        tokens = step.prefill_tokens + step.decode_jobs
+        return (
+            self.fixed
+            + self.per_token * tokens
+            + self.per_context * step.decode_context
+            + self.per_moved * step.moved_tokens
+        )
+
+
+def make_device(name: str = "gpu", kind: str = "gpu", **changes) -> Device:
+    settings = {"profile": LinearProfile(), "kv_tokens": 1 << 20, "max_model_len": 1 << 16, "block_size": 16}
+    return Device(name, kind, **{**settings, **changes})
+
+
+def make_policy(**changes) -> Policy:
+    parts = {"order": FIFO(), "batching": Continuous(), "routing": LeastLoaded(), "eviction": Recompute()}
+    return Policy(**{**parts, **changes})
+
+
+def make_requests(arrivals: Sequence[float], prompts: Sequence[int], outputs: Sequence[int], **more) -> list[Request]:
+    return [
+        Request(number, float(arrival), int(prompt), Truth(int(output)), **more)
+        for number, (arrival, prompt, output) in enumerate(zip(arrivals, prompts, outputs, strict=True))
+    ]
+
+
+def poisson_requests(rate: float, count: int, seed: int, prompt: int = 1, mean_output: float = 50.0) -> list[Request]:
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(1 / rate, count))
+    outputs = np.maximum(1, np.ceil(rng.exponential(mean_output, count)))
+    return make_requests(arrivals, [prompt] * count, outputs)
+
+
+@pytest.fixture
+def oracle() -> OraclePredictor:
+    return OraclePredictor()
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data that developers have; the test is skipped where it is not."""
+    for place in (os.environ.get("TOKENYARD_DATA"), ROOT.parent / "shared" / "data"):
+        if place and Path(place).is_dir():
+            return Path(place)
+    return pytest.skip("no public data: TOKENYARD_DATA is not set and there is no ../shared/data")
+
+
