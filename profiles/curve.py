@@ -40,38 +40,40 @@ class Curve:
 
     def time(self, tokens: int, attended: float) -> float:
         """Seconds of a pass over `tokens` that attend to `attended` tokens in all; ValueError outside the range."""
-        context = attended / tokens if tokens > 0 else 0.0
-        base, slope = self._line(tokens, context)
-        return base + slope * context
+        knots, base, slope = self.knots, self.base, self.slope
+        if tokens < 1 or tokens > knots[-1] * self.extrapolation:
+            raise self._outside(tokens, attended)
+        context = attended / tokens
+        if context < 0 or context > self.max_context * self.extrapolation:
+            raise self._outside(tokens, attended)
+        right = min(bisect_right(knots, tokens), len(knots) - 1) or 1
+        left = right - 1
+        share = (tokens - knots[left]) / (knots[right] - knots[left])
+        fixed = base[left] + share * (base[right] - base[left])
+        price = slope[left] + share * (slope[right] - slope[left])
+        return (fixed if fixed > 0 else 0.0) + (price if price > 0 else 0.0) * context
 
     def repeated_time(self, tokens: int, attended: float, passes: int) -> float:
-        """Seconds of `passes` passes one after another, `attended` growing by `tokens` after each: decoding, leaped."""
+        """Seconds of `passes` passes one after another, `attended` growing by `tokens` after each: decoding, leaped.
+
+        Exact, as time is linear in the mean context: all passes together are so many of the middle one.
+        """
         if passes < 1:
             raise ValueError(f"{self.name}: passes must be positive, got {passes}")
-        context = attended / tokens if tokens > 0 else 0.0
-        base, slope = self._line(tokens, context + passes - 1)
-        return passes * (base + slope * (context + (passes - 1) / 2))
+        growth = tokens * (passes - 1)
+        if attended + growth > tokens * self.max_context * self.extrapolation:
+            raise self._outside(tokens, attended + growth)
+        return passes * self.time(tokens, attended + growth / 2)
 
     def intercept(self) -> float:
         """Seconds that a pass costs before its first token and without context: `base` continued to zero tokens."""
         left, right = self.knots[:2]
         return max(0.0, self.base[0] - (self.base[1] - self.base[0]) * left / (right - left))
 
-    def _line(self, tokens: int, context: float) -> tuple[float, float]:
-        knots = self.knots
-        if (
-            not 0 < tokens <= knots[-1] * self.extrapolation
-            or not 0 <= context <= self.max_context * self.extrapolation
-        ):
-            raise ValueError(
-                f"{self.name}: asked for {tokens} tokens with a mean context of {context:.6g}; measured from "
-                f"{knots[0]} to {knots[-1]} tokens and up to a mean context of {self.max_context:.6g}, "
-                f"answered from 1 token and up to {self.extrapolation:g} times that"
-            )
-        right = min(bisect_right(knots, tokens), len(knots) - 1) or 1
-        left = right - 1
-        share = (tokens - knots[left]) / (knots[right] - knots[left])
-        base, slope = self.base[left], self.slope[left]
-        base += share * (self.base[right] - base)
-        slope += share * (self.slope[right] - slope)
-        return (base if base > 0 else 0.0), (slope if slope > 0 else 0.0)
+    def _outside(self, tokens: int, attended: float) -> ValueError:
+        context = f" with a mean context of {attended / tokens:.6g}" if tokens else ""
+        return ValueError(
+            f"{self.name}: asked for {tokens} tokens{context}; measured from {self.knots[0]} to {self.knots[-1]} "
+            f"tokens and up to a mean context of {self.max_context:.6g}, answered from 1 token and up to "
+            f"{self.extrapolation:g} times that"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,6 +17,7 @@ from profiles.point import PHASES, Point
 
 LEFT_OUT_SHARE = 0.22
 KNOT_RATIO = 1.2
+REACH = 0.25
 FIGURES = 6
 
 
@@ -66,7 +67,7 @@ def interior(table: pd.DataFrame) -> np.ndarray:
     plane = np.log(np.column_stack([table["tokens"], table["attended"] / table["tokens"]]))
     hull = ConvexHull(plane)
     distances = plane @ hull.equations[:, :-1].T + hull.equations[:, -1]
-    return distances.max(axis=1) < -1e-6
+    return np.asarray(distances.max(axis=1) < -1e-6)
 
 
 def leave_out(table: pd.DataFrame, seed: int, share: float = LEFT_OUT_SHARE) -> np.ndarray:
@@ -78,7 +79,7 @@ def leave_out(table: pd.DataFrame, seed: int, share: float = LEFT_OUT_SHARE) -> 
     return left_out
 
 
-def choose_knots(tokens: Sequence[int], ratio: float = KNOT_RATIO) -> tuple[int, ...]:
+def choose_knots(tokens: Iterable[float], ratio: float = KNOT_RATIO) -> tuple[int, ...]:
     """The measured token counts, thinned to steps of `ratio` or more; the first and the last are kept."""
     distinct = sorted({int(n) for n in tokens})
     knots = distinct[:1]
@@ -88,20 +89,36 @@ def choose_knots(tokens: Sequence[int], ratio: float = KNOT_RATIO) -> tuple[int,
     return (*knots, *distinct[-1:]) if len(distinct) > 1 else tuple(knots)
 
 
+def slope_knots(knots: Sequence[int], tokens: np.ndarray, context: np.ndarray) -> tuple[int, ...]:
+    """The knots at which the price of context can be told: those measured far enough into it, and both ends."""
+    far = set(tokens[context >= REACH * context.max()].tolist())
+    return (knots[0], *(knot for knot in knots[1:-1] if knot in far), knots[-1])
+
+
+def ramps(knots: Sequence[int], tokens: np.ndarray) -> np.ndarray:
+    """Columns whose nonnegative sums are the never-falling functions that are linear between `knots`."""
+    rises = (np.clip((tokens - left) / (right - left), 0, 1) for left, right in pairwise(knots))
+    return np.column_stack([np.ones(len(tokens)), *rises])
+
+
+def nonnegative_fit(base: np.ndarray, slope: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """The nonnegative weights of the columns that give `seconds` with the least squared relative error."""
+    design = np.hstack([base, slope]) / seconds[:, None]
+    scale = np.linalg.norm(design, axis=0)
+    scale[scale == 0] = 1.0
+    return np.asarray(nnls(design / scale, np.ones(len(seconds)))[0] / scale)
+
+
 def fit_curve(name: str, tokens: np.ndarray, attended: np.ndarray, seconds: np.ndarray) -> Curve:
     """The curve with the least squared relative error, by nonnegative least squares on increments between knots."""
     knots = choose_knots(tokens)
     if len(knots) < 2:
         raise ValueError(f"{name}: a fit needs two token counts at least, got {knots}")
     context = attended / tokens
-    ramps = np.column_stack(
-        [np.ones(len(tokens))] + [np.clip((tokens - left) / (right - left), 0, 1) for left, right in pairwise(knots)]
-    )
-    design = np.hstack([ramps, ramps * context[:, None]]) / seconds[:, None]
-    scale = np.linalg.norm(design, axis=0)
-    scale[scale == 0] = 1.0
-    increments = nnls(design / scale, np.ones(len(seconds)))[0] / scale
-    base, slope = np.cumsum(increments[: len(knots)]), np.cumsum(increments[len(knots) :])
+    priced = slope_knots(knots, tokens, context)
+    increments = nonnegative_fit(ramps(knots, tokens), ramps(priced, tokens) * context[:, None], seconds)
+    base, price = np.cumsum(increments[: len(knots)]), np.cumsum(increments[len(knots) :])
+    slope = np.interp(knots, priced, price)
     return Curve(
         name,
         knots,

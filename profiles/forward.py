@@ -38,7 +38,7 @@ class Forward:
     @property
     def kv_bytes_per_token(self) -> int:
         """Bytes of KV that one token takes, over all layers."""
-        return 2 * self.layers * self.heads * self.head_dim * self.dtype.itemsize
+        return 2 * int(self.layers * self.heads * self.head_dim) * self.dtype.itemsize
 
     @torch.inference_mode()
     def __call__(self, point: Point) -> float:
@@ -80,7 +80,7 @@ class Forward:
             caches = self.random_cache(batch, computed), self.prefilled_cache(batch, computed)
             timings.append((self._timed(tokens, caches[0]), self._timed(tokens, caches[1])))
         random, prefilled = (sorted(column)[rounds // 2] for column in zip(*timings, strict=True))
-        return random / prefilled
+        return float(random / prefilled)
 
     def _timed(self, tokens: torch.Tensor, cache: DynamicCache) -> float:
         if self.device.type == "cuda":
@@ -96,7 +96,7 @@ class Forward:
         self._pass(tokens, cache)
         end.record()
         torch.cuda.synchronize(self.device)
-        return begin.elapsed_time(end) / 1e3
+        return float(begin.elapsed_time(end)) / 1e3
 
     def _pass(self, tokens: torch.Tensor, cache: DynamicCache) -> None:
         self.model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)

@@ -74,7 +74,8 @@ def load(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) 
         torch.manual_seed(seed)
         config = getattr(transformers, found.config_class)(**dict(found.config))
         model = transformers.AutoModelForCausalLM.from_config(config, **settings)
-    return model.to(device).eval()
+    built: torch.nn.Module = model.to(device).eval()
+    return built
 
 
 def load_tokenizer(name: str) -> Any:

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from profiles.profile import DeviceProfile
 
@@ -40,15 +41,16 @@ def draw_prefill(axes: Axes, profile: DeviceProfile, rows: pd.DataFrame) -> None
     """Time by new tokens; colour is the mean context, lines are the fit at three mean contexts."""
     curve = profile.prefill
     context = (rows["attended"] / rows["tokens"]).to_numpy()
-    scale = LogNorm(max(1.0, context.min()), curve.max_context)
+    shallowest = max(1.0, context.min())
+    scale = LogNorm(shallowest, curve.max_context)
     tokens = np.unique(np.geomspace(curve.knots[0], curve.knots[-1], 80).round().astype(int))
-    for mean in np.geomspace(scale.vmin, scale.vmax, 3):
+    for mean in np.geomspace(shallowest, curve.max_context, 3):
         times = [curve.time(int(n), mean * n) for n in tokens]
         axes.plot(tokens, times, lw=1.3, color=COLOURS(scale(mean)))
     mark(axes, rows, rows["tokens"].to_numpy(), COLOURS(scale(context)))
     axes.figure.colorbar(ScalarMappable(scale, COLOURS), ax=axes, label="mean context (tokens)", pad=0.01)
     both_log(axes)
-    axes.set(title="Prefill: fitted (lines), measured (marks)", xlabel="new tokens in the pass", ylabel="time (ms)")
+    axes.set(title="Prefill: fitted (lines), samples (marks)", xlabel="new tokens in the pass", ylabel="time (ms)")
 
 
 def draw_decode(axes: Axes, profile: DeviceProfile, rows: pd.DataFrame) -> None:
@@ -66,7 +68,7 @@ def draw_decode(axes: Axes, profile: DeviceProfile, rows: pd.DataFrame) -> None:
         mark(axes, part, context, np.tile(colour, (len(part), 1)))
     axes.legend(title="jobs", fontsize=8, title_fontsize=8, loc="upper left", reverse=True)
     both_log(axes)
-    axes.set(title="Decode step: fitted (lines), measured (marks)", xlabel="context of each job (tokens)")
+    axes.set(title="Decode step: fitted (lines), samples (marks)", xlabel="context of each job (tokens)")
     axes.set_ylabel("time (ms)")
 
 
@@ -95,8 +97,7 @@ def draw_agreement(axes: Axes, profile: DeviceProfile, table: pd.DataFrame) -> N
             zorder=3,
         )
     both_log(axes, base=10)
-    axes.set(xlim=bounds, ylim=bounds, title="Fitted against measured", xlabel="measured (ms)", ylabel="fitted (ms)")
-    axes.xaxis.set_major_formatter(milliseconds)
+    axes.set(xlim=bounds, ylim=bounds, title="Fitted against samples", xlabel="sample (ms)", ylabel="fitted (ms)")
     axes.legend(fontsize=8, loc="upper left")
 
 
@@ -116,7 +117,7 @@ def mark(axes: Axes, rows: pd.DataFrame, x: np.ndarray, colours: np.ndarray) -> 
         )
 
 
-def milliseconds(seconds: float, _position: int | None = None) -> str:
+def milliseconds(seconds: float, _position: float = 0) -> str:
     """A tick label in milliseconds."""
     return f"{1e3 * seconds:g}"
 
@@ -126,5 +127,9 @@ def both_log(axes: Axes, base: int = 2) -> None:
     axes.set_xscale("log", base=base)
     axes.set_yscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1024 else f"{value / 1024:g}k")
-    axes.yaxis.set_major_formatter(milliseconds)
+    for axis in (axes.yaxis,) if base == 2 else (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(milliseconds)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(True, which="major", alpha=0.25)

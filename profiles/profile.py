@@ -116,7 +116,9 @@ def load_path(path: str | Path) -> DeviceProfile:
         raise ValueError(f"{path}: schema_version is {version}, this tokenyard reads {SCHEMA_VERSION}")
     name = f"{document.get('model')} on {document.get('device')}"
     try:
-        curves = {part: _read_curve(f"{name}, {part}", document.pop(part)) for part in ("prefill", "decode")}
+        curves: dict[str, Any] = {
+            part: _read_curve(f"{name}, {part}", document.pop(part)) for part in ("prefill", "decode")
+        }
         return DeviceProfile(**document, **curves)
     except KeyError as error:
         raise ValueError(f"{path}: field {error} is missing") from error
@@ -140,5 +142,5 @@ def save(profile: DeviceProfile, path: str | Path) -> None:
 
 
 def _read_curve(name: str, document: dict[str, Any]) -> Curve:
-    lists = {key: tuple(document[key]) for key in ("knots", "base", "slope")}
+    lists: dict[str, Any] = {key: tuple(document[key]) for key in ("knots", "base", "slope")}
     return Curve(name, **lists, **{key: document[key] for key in document if key not in lists})
