@@ -136,14 +136,18 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """What scheduling itself costs, charged to the clock: `step_seconds` per plan, `rank_seconds` per rank computed."""
+    """What scheduling itself costs, charged to the clock.
 
-    step_seconds: float = 0.0
+    `decision_seconds` for each plan that admits or preempts jobs, `rank_seconds` for each rank computed. What an engine
+    spends on every step, decision or not, is part of the profile.
+    """
+
+    decision_seconds: float = 0.0
     rank_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.step_seconds < 0 or self.rank_seconds < 0:
-            raise ValueError(f"overheads must not be negative, got {self.step_seconds} and {self.rank_seconds} s")
+        if self.decision_seconds < 0 or self.rank_seconds < 0:
+            raise ValueError(f"overheads must not be negative, got {self.decision_seconds} and {self.rank_seconds} s")
 
 
 @dataclass(frozen=True, slots=True)

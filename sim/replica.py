@@ -161,6 +161,7 @@ class Replica:
         preempted: list[Job] = []
         budget = execution.max_num_batched_tokens or sys.maxsize
         moved_tokens = 0
+        admitted = False
         reserved = self._reservation(chosen) if execution.reserve_output else {}
         for job in chosen:
             if budget == 0:
@@ -190,11 +191,12 @@ class Replica:
             else:
                 self.kv.hold(job, reserved.get(job, job.computed + new))
                 moved_tokens += self._admit(job, now)
+                admitted = True
             grants[job] = new
             budget -= new
         if not grants and not preempted:
             raise RuntimeError(f"{self.device.name} grants no token at {now} s to {len(chosen)} chosen jobs")
-        return self._price(grants, moved_tokens, preempted)
+        return self._price(grants, moved_tokens, preempted, decided=admitted or bool(preempted))
 
     def _chunk(self, job: Job, execution: Execution) -> int:
         """Tokens that `job` would compute next: what is pending, up to the longest chunk."""
@@ -251,11 +253,11 @@ class Replica:
         self.waiting.push(victim, now)
         return victim.host_tokens
 
-    def _price(self, grants: dict[Job, int], moved_tokens: int, preempted: list[Job]) -> Plan:
+    def _price(self, grants: dict[Job, int], moved_tokens: int, preempted: list[Job], decided: bool) -> Plan:
         """The step that the grants are, and its seconds, the scheduler's own among them."""
         step = self.batching.execution.layout(((new, job.computed) for job, new in grants.items()), moved_tokens)
         cost = self.policy.overhead
-        overhead = cost.step_seconds + cost.rank_seconds * self.waiting.ranked
+        overhead = decided * cost.decision_seconds + cost.rank_seconds * self.waiting.ranked
         self.waiting.ranked = 0
         seconds = overhead + self.device.profile.step_time(step)
         return Plan(tuple(grants.items()), step, seconds, overhead, tuple(preempted))

@@ -18,7 +18,7 @@ from traces.text import KINDS, rule_scores
 # All [A]: RT-LM says which way the effects go, not how large they are.
 EFFECTS = {"structural": 1.1, "syntactic": 1.1, "semantic": 1.3, "vague": 1.6, "open_ended": 2.5, "multi_part": 2.0}
 MIX = dict.fromkeys(KINDS, 1.0)
-TEXTS_FOR_TRAINING = 0.2  # share of all prompts; replay never draws one of them
+TEXTS_FOR_TRAINING = 0.5  # share of all prompts; replay never draws one of them
 
 
 @dataclass(frozen=True)
