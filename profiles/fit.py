@@ -15,7 +15,7 @@ from scipy.spatial import ConvexHull
 from profiles.curve import Curve
 from profiles.point import PHASES, Point
 
-LEFT_OUT_SHARE = 0.22
+LEFT_OUT_SHARE = 0.25
 KNOT_RATIO = 1.2
 REACH = 0.25
 FIGURES = 6

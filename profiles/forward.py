@@ -28,9 +28,9 @@ class Forward:
         self.repeats = repeats
         config = model.config.get_text_config(decoder=True)
         self.vocabulary = config.vocab_size
-        self.layers = config.num_hidden_layers
-        self.heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.layers: int = config.num_hidden_layers
+        self.heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.random = torch.Generator(device=self.device).manual_seed(seed)
@@ -38,7 +38,7 @@ class Forward:
     @property
     def kv_bytes_per_token(self) -> int:
         """Bytes of KV that one token takes, over all layers."""
-        return 2 * int(self.layers * self.heads * self.head_dim) * self.dtype.itemsize
+        return 2 * self.layers * self.heads * self.head_dim * int(self.dtype.itemsize)
 
     @torch.inference_mode()
     def __call__(self, point: Point) -> float:
@@ -90,7 +90,7 @@ class Forward:
         return time.perf_counter() - begin
 
     def _timed_on_cuda(self, tokens: torch.Tensor, cache: DynamicCache) -> float:
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         torch.cuda.synchronize(self.device)
         begin.record()
         self._pass(tokens, cache)

@@ -57,10 +57,15 @@ class Passes:
     tolerance: float
 
     def run(self, seconds: Callable[[Point], float], journal: Journal, bar: Bar) -> tuple[list[Attempt], list[Attempt]]:
-        """Accepted and rejected attempts; `seconds` times one point, `bar` advances by one a point."""
+        """Accepted and rejected attempts; `seconds` times one point, `bar` advances by one a point.
+
+        The first timings of a process are slow, whatever they time: some of the anchor are thrown away.
+        """
         accepted: list[Attempt] = []
         rejected: list[Attempt] = []
         repeats = 0
+        for _ in range(ANCHOR_TIMINGS):
+            seconds(self.anchor)
         while len(accepted) < self.count:
             known = len(journal.events)
             done = self._attempt(len(accepted), len(rejected), seconds, journal, bar)

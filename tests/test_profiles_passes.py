@@ -17,10 +17,12 @@ class NoBar:
 
 
 class Device:
-    """A made device: a point takes its batch in seconds, the anchor what `anchors` says, in turn; may be killed."""
+    """A made device: a point takes its batch in seconds, the anchor what `anchors` says, in turn, after one for
+    the warm-up; may be killed after so many points.
+    """
 
     def __init__(self, anchors=(), killed_after=None):
-        self.anchors = iter(anchors)
+        self.anchors = iter([1.0, *anchors])
         self.killed_after = killed_after
         self.timed = []
         self.anchor_timings = 0
