@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 
@@ -64,6 +64,11 @@ class Curve:
         if attended + growth > tokens * self.max_context * self.extrapolation:
             raise self._outside(tokens, attended + growth)
         return passes * self.time(tokens, attended + growth / 2)
+
+    def scaled(self, factor: float) -> Curve:
+        """The curve of a device that takes `factor` times as long."""
+        base, slope = (tuple(factor * value for value in values) for values in (self.base, self.slope))
+        return replace(self, name=f"{self.name} times {factor:g}", base=base, slope=slope)
 
     def intercept(self) -> float:
         """Seconds that a pass costs before its first token and without context: `base` continued to zero tokens."""

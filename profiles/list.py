@@ -1,8 +1,8 @@
-"""List the profiles that are shipped, with their errors: python -m profiles.list"""
+"""List the profiles that are available, with their errors: python -m profiles.list"""
 
 from __future__ import annotations
 
-from profiles.profile import DeviceProfile, load, shipped
+from profiles.profile import DeviceProfile, available, load
 
 COLUMNS = "{:<14} {:<10} {:<9} {:>7}   {:<22} {:<22}"
 
@@ -17,7 +17,7 @@ def main() -> None:
     """Print one line a profile."""
     print("left-out errors are P50 / P90 / max")
     print(COLUMNS.format("model", "device", "kind", "samples", "prefill, left out", "decode, left out").rstrip())
-    for profile in (load(*pair) for pair in shipped()):
+    for profile in (load(*pair) for pair in available()):
         errors = (left_out_errors(profile, phase) for phase in ("prefill", "decode"))
         samples = profile.provenance["samples"]
         print(COLUMNS.format(profile.model, profile.device, profile.kind, samples, *errors).rstrip())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sim.step import Step
 
 SCHEMA_VERSION = 1
 DATA = Path(__file__).parent / "data"
-KINDS = ("measured", "imported", "analytic")
+KINDS = ("measured", "imported", "analytic", "derived")
 PROVENANCE = (
     "model_config",
     "parameter_count",
@@ -89,18 +89,35 @@ def kv_capacity(memory_bytes: int, weight_bytes: int, kv_bytes_per_token: int, u
     return tokens
 
 
-def shipped() -> list[tuple[str, str]]:
-    """(model, device) of every profile in the package's data folder."""
-    return sorted((path.parent.name, path.stem) for path in DATA.glob("*/*.json"))
+def available(folder: Path = DATA) -> list[tuple[str, str]]:
+    """(model, device) of every profile in `folder`."""
+    return sorted((path.parent.name, path.stem) for path in folder.glob("*/*.json"))
 
 
-def load(model: str, device: str) -> DeviceProfile:
-    """The shipped profile of `model` on `device`; ValueError names those that exist."""
-    path = DATA / model / f"{device}.json"
+def load(model: str, device: str, folder: str | Path | None = None) -> DeviceProfile:
+    """The profile of `model` on `device` in `folder` (None: those that ship); ValueError names those that exist."""
+    data = DATA if folder is None else Path(folder)
+    path = data / model / f"{device}.json"
     if not path.is_file():
-        known = ", ".join(f"{m} on {d}" for m, d in shipped()) or "none"
-        raise ValueError(f"no shipped profile of {model} on {device}; shipped: {known}")
+        known = ", ".join(f"{m} on {d}" for m, d in available(data)) or "none"
+        raise ValueError(f"no profile of {model} on {device} in {data}, which holds: {known}")
     return load_path(path)
+
+
+def scaled(model: str, device: str, factor: float, name: str, folder: str | Path | None = None) -> DeviceProfile:
+    """The profile of a device called `name` that takes `factor` times as long as `device` for everything; `derived`."""
+    if not factor > 0:
+        raise ValueError(f"factor must be positive, got {factor}")
+    base = load(model, device, folder)
+    return replace(
+        base,
+        device=name,
+        kind="derived",
+        prefill=base.prefill.scaled(factor),
+        decode=base.decode.scaled(factor),
+        fixed_seconds=base.fixed_seconds * factor,
+        provenance={**base.provenance, "derived": f"{factor:g} times the seconds of {model} on {device} ({base.kind})"},
+    )
 
 
 def load_path(path: str | Path) -> DeviceProfile:

@@ -7,7 +7,7 @@ import pytest
 
 from profiles import list as listing
 from profiles.curve import Curve
-from profiles.profile import DATA, PROVENANCE, DeviceProfile, kv_capacity, load, load_path, save, shipped
+from profiles.profile import DATA, PROVENANCE, DeviceProfile, available, kv_capacity, load, load_path, save, scaled
 from sim.step import Step
 
 RESIDUALS = {phase: {"left_out": {"points": 1, "p50": 0.1, "p90": 0.1, "max": 0.1}} for phase in ("prefill", "decode")}
@@ -95,7 +95,7 @@ def test_a_file_cut_short_is_named(tmp_path):
 
 
 def test_an_unknown_profile_names_those_that_exist():
-    with pytest.raises(ValueError, match=r"no shipped profile of gpt2 on abacus; shipped: .*gpt2 on l40s"):
+    with pytest.raises(ValueError, match=r"no profile of gpt2 on abacus in .* gpt2 on l40s"):
         load("gpt2", "abacus")
 
 
@@ -105,7 +105,7 @@ def test_capacity_is_what_the_weights_leave():
         kv_capacity(1000, 900, 50)
 
 
-@pytest.mark.parametrize(("model", "device"), shipped())
+@pytest.mark.parametrize(("model", "device"), available())
 def test_shipped_profiles_are_sound(model, device):
     profile = load(model, device)
     assert (profile.model, profile.device) == (model, device)
@@ -137,5 +137,15 @@ def test_no_shipped_profile_tells_of_the_machine_it_was_made_on():
 def test_the_list_has_a_line_for_each(capsys):
     listing.main()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(shipped()) + 2
+    assert len(lines) == len(available()) + 2
     assert any(line.startswith("gpt2 ") and "l40s" in line and "imported" in line for line in lines)
+
+
+def test_a_scaled_profile_takes_so_many_times_as_long_and_says_so():
+    base = load("gpt2", "l40s")
+    derived = scaled("gpt2", "l40s", factor=8.0, name="slow")
+    step = Step(prefill_tokens=100, prefill_attended=5050, decode_jobs=4, decode_context=800)
+    assert derived.step_time(step) == pytest.approx(8 * base.step_time(step))
+    assert (derived.kind, derived.device) == ("derived", "slow")
+    with pytest.raises(ValueError, match="factor must be positive, got 0"):
+        scaled("gpt2", "l40s", factor=0, name="slow")
