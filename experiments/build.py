@@ -148,9 +148,7 @@ def build_predictor(cfg: DictConfig, training: pd.DataFrame) -> Predictor:
     return part
 
 
-def calibrate(
-    cfg: DictConfig, cluster: Cluster, predictor: Predictor, training: pd.DataFrame
-) -> dict[str, float]:
+def calibrate(cfg: DictConfig, cluster: Cluster, predictor: Predictor, training: pd.DataFrame) -> dict[str, float]:
     """RT-LM's offline constants: phi and eta from the first GPU's profile, tau from the training prompts.
 
     phi is the slope of the prefill time between half and all of the training prompts' median length; eta one decode

@@ -1,6 +1,6 @@
 """One tidy table of all complete runs: a row a run, its settings, its metrics.
 
-    python -m experiments.collect results/demo            # writes results/demo/table.parquet and table.csv
+python -m experiments.collect results/demo            # writes results/demo/table.parquet and table.csv
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure what predicting and scheduling cost on this machine, for the yaml files that charge it to the clock.
 
-    python -m experiments.overhead
+python -m experiments.overhead
 """
 
 from __future__ import annotations

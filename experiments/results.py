@@ -1,6 +1,6 @@
 """The folder of one run: named by the hash of what went into it, written whole or not at all.
 
-    <results>/<name>/<hash>/{config.yaml, requests.parquet, steps.parquet, summary.json, status.json}
+<results>/<name>/<hash>/{config.yaml, requests.parquet, steps.parquet, summary.json, status.json}
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Folder:
         stored = self.path / "config.yaml"
         made_of = yaml.safe_load(stored.read_text(encoding="utf-8"))
         if not isinstance(made_of, dict) or digest(made_of) != self.path.name:
-            raise ValueError(f"{stored} is not the configuration of the results beside it: its hash is not the folder's")
+            raise ValueError(f"{stored} is not the configuration of the results beside it (the hash differs)")
         return made_of
 
     def begin(self, made_of: Mapping[str, Any]) -> None:

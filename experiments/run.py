@@ -36,7 +36,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
         folder.begin(made_of)
         metrics, tables = measure(cfg, inputs, progress)
         folder.complete(tables.requests, tables.steps if cfg.record_steps else None, metrics, overrides)
-    except Exception as error:  # noqa: BLE001 - the sweep goes on, says which runs failed, and exits 1
+    except Exception as error:  # the sweep goes on, names the runs that failed, and exits 1
         if folder is not None and folder.state == "running":
             folder.fail(error, overrides)
         where = "" if folder is None else str(folder.path)

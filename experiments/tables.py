@@ -88,5 +88,5 @@ def render(table: pd.DataFrame, reference: str = "fifo") -> str:
 
 def _in_order(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The reference's rows first, then by policy, then by seed."""
-    first = (table["policy"] != reference).rename("first")
-    return table.assign(_first=first).sort_values(["_first", "policy", "seed"], ignore_index=True).drop(columns="_first")
+    others = (table["policy"] != reference).to_numpy()
+    return table.assign(_others=others).sort_values(["_others", "policy", "seed"]).drop(columns="_others")

@@ -50,7 +50,7 @@ class _Run:
     """One trace on one cluster under one policy."""
 
     def __init__(self, cluster: Cluster, policy: Policy, predictor: Predictor, recorder: Recorder) -> None:
-        self.env = simpy.Environment()
+        self.env = simpy.Environment(initial_time=0.0)
         self.cluster = cluster
         self.policy = policy
         self.predictor = predictor
@@ -61,7 +61,11 @@ class _Run:
     def arrivals(self, requests: Iterable[Request]) -> Generator[simpy.Event, Any, None]:
         """Start each request's life at its arrival."""
         last = 0.0
+        ids: set[int] = set()
         for request in requests:
+            if request.id in ids:
+                raise ValueError(f"two requests have the id {request.id}")
+            ids.add(request.id)
             if request.arrival < last:
                 raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one at {last} s")
             last = request.arrival

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -75,9 +76,7 @@ class Replica:
 
     def view(self) -> ReplicaView:
         """What a routing may see."""
-        return ReplicaView(
-            self.device.name, self.device.kind, len(self.waiting), len(self.running), self.kv.free
-        )
+        return ReplicaView(self.device.name, self.device.kind, len(self.waiting), len(self.running), self.kv.free)
 
     def submit(self, job: Job, prefill_only: bool) -> simpy.Event:
         """Let `job` wait here; the event returned fires when its leg is over. Raises `Unservable`."""
@@ -94,21 +93,20 @@ class Replica:
         return job.done
 
     def _check_servable(self, job: Job) -> None:
-        request, device = job.request, self.device
+        request, device, execution = job.request, self.device, self.batching.execution
         total = request.prompt_tokens + request.truth.output_tokens
-        if self.batching.execution.reserve_output:
-            total = request.prompt_tokens + self._longest_output(job)
-        capacity = self.kv.total * self.kv.block_size
-        budget = self.batching.execution.max_num_batched_tokens
         if total > device.max_model_len:
             raise Unservable(
                 f"request {request.id} needs {total} tokens, {device.name} allows max_model_len={device.max_model_len}"
             )
-        if total > capacity:
-            raise Unservable(f"request {request.id} needs {total} tokens of KV, {device.name} has {capacity}")
-        if budget is not None and not self.batching.execution.chunked_prefill and total > budget:
+        kept = request.prompt_tokens + self._longest_output(job) if execution.reserve_output else total
+        capacity = self.kv.total * self.kv.block_size
+        if kept > capacity:
+            raise Unservable(f"request {request.id} needs {kept} tokens of KV, {device.name} has {capacity}")
+        budget = execution.max_num_batched_tokens
+        if budget is not None and not execution.chunked_prefill and request.prompt_tokens > budget:
             raise Unservable(
-                f"request {request.id} may need an unchunked prefill of {total} tokens, "
+                f"request {request.id} needs an unchunked prefill of {request.prompt_tokens} tokens, "
                 f"{device.name} runs max_num_batched_tokens={budget}"
             )
 
@@ -131,7 +129,7 @@ class Replica:
     def _idle(self, hold: Hold | None) -> Generator[simpy.Event, Any, None]:
         """Wait for a job, or for the end of a hold."""
         self._wake = self.env.event()
-        if hold is None:
+        if hold is None or hold.until == math.inf:
             yield self._wake
         else:
             yield self._wake | Late(self.env, max(0.0, hold.until - self.env.now))
@@ -148,6 +146,8 @@ class Replica:
         if isinstance(chosen, Hold):
             if self.running:
                 raise RuntimeError(f"{type(self.batching).__name__} holds at {now} s while jobs run")
+            if not chosen.until > now:
+                raise RuntimeError(f"{type(self.batching).__name__} holds at {now} s until {chosen.until} s")
             return chosen
         if not chosen:
             if self.running:
@@ -294,3 +294,5 @@ class Replica:
                 job.finished = now
             assert job.done is not None
             job.done.succeed()
+        if self.running and all(job.complete for job in self.running):
+            raise RuntimeError(f"{type(self.batching).__name__} keeps jobs that are all complete, at {now} s")

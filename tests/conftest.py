@@ -15,7 +15,7 @@ from policies.eviction import Recompute
 from policies.fifo import FIFO
 from policies.predictors.oracle import OraclePredictor
 from policies.routing import LeastLoaded
-from sim import Cluster, Device, Policy, Request, Step, Truth
+from sim import Device, Policy, Request, Step, Truth
 
 ROOT = Path(__file__).parent.parent
 

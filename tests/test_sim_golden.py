@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import LinearProfile, ROOT, make_device, make_policy
+from conftest import ROOT, LinearProfile, make_device, make_policy
 
 from policies.batching import Continuous
 from policies.fifo import FIFO

@@ -1,0 +1,167 @@
+"""Runs and sweeps: results are complete or absent, a sweep resumes, and what is wrong is named."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+
+from experiments.collect import collect, complete_folders
+from experiments.results import Folder, digest
+from experiments.stats import interval, paired_difference
+from experiments.sweep import count_runs
+
+PARTS = ("order", "batching", "routing", "eviction", "overhead")
+CONF = ROOT / "experiments" / "conf"
+SMALL = [
+    "trace=dialogue", "trace.requests=60", "trace.training_requests=100", "trace.rate=30", "model=gpt2",
+    "cluster.devices.cpu.profile.device=l40s",
+]  # fmt: skip
+
+
+def command(*arguments: str, results: Path) -> list[str]:
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    settings = [argument for argument in arguments if not argument.startswith("-")]
+    return [sys.executable, "-m", "experiments.run", *flags, *SMALL, f"results={results}", *settings]
+
+
+def tokenyard(*arguments: str, results: Path, check: int = 0) -> subprocess.CompletedProcess:
+    line = command(*arguments, results=results)
+    done = subprocess.run(line, cwd=results, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"{group}={name}"
+        for group in ("policy", "predictor", "trace", "cluster", "experiment")
+        for name in options(group)
+    ]
+    + [f"policy/{part}={name}" for part in PARTS for name in options(f"policy/{part}")],
+)
+def test_every_yaml_composes(override):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=[override])
+    assert cfg.policy._target_ == "sim.Policy"
+
+
+def test_a_run_writes_its_results_and_is_skipped_the_next_time(tmp_path):
+    first = tokenyard("policy=rtlm", "record_steps=true", results=tmp_path)
+    (folder,) = complete_folders(tmp_path)
+    names = {path.name for path in folder.path.iterdir()}
+    assert names == {"config.yaml", "requests.parquet", "steps.parquet", "summary.json", "status.json"}
+    requests = pd.read_parquet(folder.path / "requests.parquet")
+    assert len(requests) == 60
+    assert (requests["finished"] >= requests["arrival"]).all()
+    assert "1 made now" in first.stderr
+    assert "gpt2/l40s (imported)" in first.stdout
+    before = (folder.path / "requests.parquet").stat().st_mtime_ns
+    second = tokenyard("policy=rtlm", "record_steps=true", results=tmp_path)
+    assert "1 complete already" in second.stderr
+    assert (folder.path / "requests.parquet").stat().st_mtime_ns == before
+    assert {path.name for path in tmp_path.iterdir()} == {"adhoc"}, "nothing else is left in the working directory"
+
+
+def test_a_killed_sweep_resumes_to_the_same_table(tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir()
+    whole.mkdir()
+    sweep = ["-m", "policy=fifo,sjf,rtlm", "seed=range(4)", "trace.requests=150", "hydra.launcher.n_jobs=1"]
+    line = command(*sweep, results=killed)
+    process = subprocess.Popen(line, cwd=killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(killed.glob("**/summary.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    made = len(
+        [path for path in killed.glob("adhoc/*/status.json") if json.loads(path.read_text())["state"] == "complete"]
+    )
+    assert 3 <= made < 12
+    resumed = tokenyard(*sweep, results=killed)
+    assert f"{12 - made} made now, {made} complete already, 0 failed" in resumed.stderr
+    tokenyard(*sweep, results=whole)
+    tables = [collect(complete_folders(root)) for root in (killed, whole)]
+    assert len(tables[0]) == 12
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):
+    done = tokenyard("-m", "policy=fifo", "cluster.devices.gpu.max_model_len=20,1024", results=tmp_path, check=1)
+    assert "1 made now, 0 complete already, 1 failed" in done.stderr
+    assert "Unservable: request 0 needs" in done.stderr
+    assert "max_model_len=20" in done.stderr
+    (failed,) = [
+        Folder(path.parent) for path in tmp_path.glob("**/status.json") if Folder(path.parent).state == "failed"
+    ]
+    assert "Unservable" in failed.status()["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["policy=best"], ["Could not find 'policy/best'", "rtlm"]),
+        (["policy=up", "policy.order.alhpa=1"], ["alhpa", "not in struct"]),
+        (["policy=up", "policy.order.alpha=nan"], ["alpha must be finite, got nan"]),
+        (["trace.rate=-1"], ["rate", "-1"]),
+        (["cluster.devices.gpu.profile.device=abacus"], ["no profile of gpt2 on abacus", "gpt2 on l40s"]),
+        (["trace=azure_2023_conv", "trace.path=nowhere.csv"], ["nowhere.csv", "TOKENYARD_DATA"]),
+        (["trace.requests=5", "warmup=2"], ["warmup must be a share", "2"]),
+    ],
+)
+def test_bad_input_gets_one_clear_error(tmp_path, arguments, words):
+    kept = [setting for setting in SMALL if not (arguments[0].startswith("trace=") and setting.startswith("trace"))]
+    line = [sys.executable, "-m", "experiments.run", *kept, f"results={tmp_path}", *arguments]
+    environment = {key: value for key, value in os.environ.items() if key != "TOKENYARD_DATA"}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("**/summary.json"))
+
+
+def test_a_folder_of_another_configuration_is_refused(tmp_path):
+    made_of = {"config": {"seed": 0}, "choices": {}, "inputs": {}, "tokenyard": "0"}
+    folder = Folder(tmp_path / digest(made_of))
+    folder.begin(made_of)
+    assert folder.made_of() == made_of
+    (folder.path / "config.yaml").write_text(yaml.safe_dump({**made_of, "config": {"seed": 1}}))
+    with pytest.raises(ValueError, match=r"config.yaml is not the configuration of the results beside it"):
+        folder.made_of()
+    assert folder.state == "running"
+
+
+def test_runs_of_a_sweep_are_counted():
+    assert count_runs(["policy=fifo,sjf", "seed=range(5)", "model=gpt2", "trace.rate=1,2,4"]) == 30
+
+
+def test_intervals_are_students():
+    values = pd.Series([1.0, 2.0, 3.0, 4.0])
+    found = interval(values)
+    assert found.mean == 2.5
+    assert found.half_width == pytest.approx(3.182446 * np.std(values, ddof=1) / 2, rel=1e-5)
+    assert np.isnan(interval(values[:1]).half_width)
+
+
+def test_differences_are_paired_by_seed():
+    ours = pd.DataFrame({"seed": [2, 0, 1], "x": [5.0, 1.0, 3.0]})
+    theirs = pd.DataFrame({"seed": [0, 1, 3], "x": [0.5, 1.0, 9.0]})
+    assert paired_difference(ours, theirs, "x").to_dict() == {0: 0.5, 1: 2.0}
+    with pytest.raises(ValueError, match="a seed stands twice"):
+        paired_difference(pd.concat([ours, ours]), theirs, "x")
