@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from types import FrameType
+from typing import Any, NoReturn
 
 from sim.cluster import Cluster, simulate
 from sim.job import Job
@@ -16,46 +17,74 @@ from sim.request import Request, Truth
 from sim.step import Hold
 
 MAY_READ_TRUTH = ("sim.", "policies.predictors.oracle")
+GENERATED = ("sim.request", "dataclasses", "reprlib", "copy")  # where a Request's own ==, hash, repr and copies run
 
 
 class ContractError(AssertionError):
     """A policy broke a rule; the message says which part and how."""
 
 
+def _refuse_stranger(frame: FrameType | None) -> None:
+    """Raise unless the code that `frame` works for, past a Request's generated methods, may read the truth."""
+    while frame is not None and frame.f_globals.get("__name__") in GENERATED:
+        frame = frame.f_back
+    reader = frame.f_globals.get("__name__", "") if frame else ""
+    if not reader.startswith(MAY_READ_TRUTH):
+        raise ContractError(f"{reader} reads the true output length")
+
+
 class GuardedTruth(Truth):
-    """A truth that raises `ContractError` when anyone but the engine and the oracle reads it."""
+    """A truth that raises `ContractError` when anyone but the engine and the oracle reads, compares or prints it."""
 
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> Any:
-        if name == "output_tokens":
-            reader = sys._getframe(1).f_globals.get("__name__", "")
-            if not reader.startswith(MAY_READ_TRUTH) and reader != "dataclasses":
-                raise ContractError(f"{reader} reads the true output length")
+        frame = sys._getframe(1)
+        if name == "output_tokens" and frame.f_globals.get("__name__") != "sim.request":  # Request checks its fields
+            _refuse_stranger(frame)
         return object.__getattribute__(self, name)
 
+    def __eq__(self, other: object) -> bool:
+        _refuse_stranger(sys._getframe(1))
+        return isinstance(other, Truth) and self.output_tokens == other.output_tokens
 
-def _state(job: Job) -> tuple[Any, ...]:
-    return tuple(getattr(job, name) for name in Job.__slots__)
+    def __hash__(self) -> int:
+        _refuse_stranger(sys._getframe(1))
+        return hash(self.output_tokens)
+
+    def __repr__(self) -> str:
+        _refuse_stranger(sys._getframe(1))
+        return f"GuardedTruth(output_tokens={self.output_tokens})"
+
+
+def _broken(part: object, method: str, how: str) -> NoReturn:
+    raise ContractError(f"{type(part).__name__}.{method} {how}")
+
+
+def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
+    return [tuple(getattr(job, name) for name in Job.__slots__) for job in jobs]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _CheckedOrder:
     order: Order
     horizon: float
+    first_ranks: dict[Job, Rank] = dataclasses.field(default_factory=dict)
 
     def rank(self, job: Job, now: float) -> Rank:
-        name = type(self.order).__name__
-        before = _state(job)
+        before = _state((job,))
         rank = self.order.rank(job, now)
+        parts = rank if isinstance(rank, tuple) else (rank,)
+        if any(math.isnan(part) for part in parts):
+            _broken(self.order, "rank", f"gives {rank} for {job} at {now} s")
         if self.order.rank(job, now) != rank:
-            raise ContractError(f"{name}.rank is not pure: it ranks {job} differently when asked twice at {now} s")
-        if _state(job) != before:
-            raise ContractError(f"{name}.rank changes {job}")
-        if any(math.isnan(part) for part in (rank if isinstance(rank, tuple) else (rank,))):
-            raise ContractError(f"{name}.rank gives NaN for {job} at {now} s")
-        if self.horizon == math.inf and self.order.rank(job, now + 1.0) != rank:
-            raise ContractError(f"{name} says that its ranks never change, and ranks {job} differently 1 s later")
+            _broken(self.order, "rank", f"is not pure: it ranks {job} differently when asked twice at {now} s")
+        if _state((job,)) != before:
+            _broken(self.order, "rank", f"changes {job}")
+        if self.horizon == math.inf:
+            first = self.first_ranks.setdefault(job, rank)
+            if not first == rank == self.order.rank(job, now + 1.0):
+                _broken(self.order, "rank", f"never changes, says its horizon, and does for {job} after {now} s")
         return rank
 
 
@@ -68,55 +97,57 @@ class _CheckedBatching:
         return self.batching.execution
 
     def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job] | Hold:
-        name = type(self.batching).__name__
-        chosen = self._unkept("select", (*waiting,), (*running,), now)
+        chosen = self._call("select", waiting, running, now)
         if isinstance(chosen, Hold):
             if not chosen.until > now:
-                raise ContractError(f"{name}.select holds at {now} s until {chosen.until} s")
+                _broken(self.batching, "select", f"holds at {now} s until {chosen.until} s")
             return chosen
-        if len(set(chosen)) != len(chosen) or not set(chosen) <= {*waiting, *running}:
-            raise ContractError(f"{name}.select gives a job twice, or one that it was not shown")
+        self._known("select", chosen, {*waiting, *running})
         return chosen
 
     def retire(self, running: tuple[Job, ...]) -> Sequence[Job]:
-        leaving = list(self._unkept("retire", (*running,)))
+        leaving = self._call("retire", running)
+        if isinstance(leaving, Hold):
+            _broken(self.batching, "retire", "holds")
+        self._known("retire", leaving, {*running})
         unfinished = [job for job in leaving if not job.complete]
         if unfinished:
-            raise ContractError(f"{type(self.batching).__name__}.retire lets {unfinished[0]} go before its end")
+            _broken(self.batching, "retire", f"lets {unfinished[0]} go before its end")
         return leaving
 
-    def _unkept(self, method: str, *arguments: Any) -> Any:
-        """Call `method`, and raise if a tuple that it was handed is still held by the batching afterwards."""
-        before = [sys.getrefcount(argument) for argument in arguments]
-        result = getattr(self.batching, method)(*arguments)
+    def _call(self, method: str, *arguments: Any) -> list[Job] | Hold:
+        """Call `method` on copies of the tuples; raise if one is held afterwards, or a job in it has changed."""
+        copies = [(*argument,) if isinstance(argument, tuple) else argument for argument in arguments]
+        tuples = [copy for copy in copies if isinstance(copy, tuple) and copy]
+        states, holders = [_state(jobs) for jobs in tuples], [sys.getrefcount(jobs) for jobs in tuples]
+        result = getattr(self.batching, method)(*copies)
         result = result if isinstance(result, Hold) else list(result)
-        after = [sys.getrefcount(argument) for argument in arguments]
-        for argument, old, new in zip(arguments, before, after, strict=True):
-            if isinstance(argument, tuple) and argument and new > old:
-                raise ContractError(f"{type(self.batching).__name__}.{method} keeps a tuple that it was handed")
+        if [sys.getrefcount(jobs) for jobs in tuples] != holders:
+            _broken(self.batching, method, "keeps a tuple that it was handed")
+        if [_state(jobs) for jobs in tuples] != states:
+            _broken(self.batching, method, "changes a job")
         return result
+
+    def _known(self, method: str, chosen: Sequence[Job], shown: Collection[Job]) -> None:
+        if len(set(chosen)) != len(chosen) or not all(job in shown for job in chosen):
+            _broken(self.batching, method, f"gives a job twice, or one that it was not shown: {chosen}")
 
 
 def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, requests: Sequence[Request]) -> Tables:
     """Run `policy` on `requests` with every rule checked, and return the tables; `ContractError` names what is broken.
 
     The rules: a rank is pure, is a number and, if the order says so, never changes; the tuples handed to a batching are
-    not kept; only jobs that were shown are selected, each once; a hold ends after now; only complete jobs retire; the
-    truth is read by nobody but the engine and the oracle; every request ends once.
+    not kept, nor the jobs in them changed; only jobs that were shown are selected, each once; a hold ends after now;
+    only complete jobs retire; the truth is read by nobody but the engine and the oracle; every request ends once.
     """
-    horizon = math.inf if is_static(policy.order) else 1.0
     checked = dataclasses.replace(
-        policy, order=_CheckedOrder(policy.order, horizon), batching=_CheckedBatching(policy.batching)
+        policy,
+        order=_CheckedOrder(policy.order, math.inf if is_static(policy.order) else 1.0),
+        batching=_CheckedBatching(policy.batching),
     )
-    guarded = [
-        dataclasses.replace(request, truth=GuardedTruth(_true_output(request))) for request in requests
-    ]
-    tables = simulate(guarded, checked, cluster, predictor)
-    ended = tables.requests["id"]
+    guarded = [dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens)) for request in requests]
+    tables = simulate(guarded, checked, cluster, predictor, record_steps=True)
+    ended = tables.requests["id"].tolist()
     if sorted(ended) != sorted(request.id for request in requests):
         raise ContractError(f"{len(requests)} requests came, {len(ended)} ended")
     return tables
-
-
-def _true_output(request: Request) -> int:
-    return request.truth.output_tokens
