@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traces.azure import Azure2023, load
+from traces.azure import load
 from traces.describe import summary
 from traces.locate import public_file
 from traces.schema import TraceError
+from traces.windows import Windows
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 ROWS = (
@@ -129,7 +130,7 @@ def test_a_mangled_file_loads_well_or_raises_a_trace_error(
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENYARD_DATA", str(tmp_path / "there"))
     with pytest.raises(FileNotFoundError, match=r"there.traces.none\.csv.*shared.*Set TOKENYARD_DATA"):
-        Azure2023("traces/none.csv").training()
+        Windows("traces/none.csv", load, "made").training()
 
 
 def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +140,9 @@ def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert public_file("traces/made.csv") == path
 
 
-def source(folder: Path, rows: int, **options: float | None) -> Azure2023:
+def source(folder: Path, rows: int, **options: float | None) -> Windows:
     stamps = [f"2023-11-16 18:{at // 60:02}:{at % 60:02}.0000000,{at + 1},5" for at in range(rows)]
-    return Azure2023(str(made(folder, HEADER + "\n".join(stamps))), **options)  # type: ignore[arg-type]
+    return Windows(str(made(folder, HEADER + "\n".join(stamps))), load, "made", **options)  # type: ignore[arg-type]
 
 
 def test_replay_is_a_window_that_training_never_sees(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
         ({"training_share": 1.0}, "training_share .* got 1"),
     ):
         with pytest.raises(ValueError, match=said):
-            Azure2023(**options)  # type: ignore[arg-type]
+            Windows("made.csv", load, "made", **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"window is 9 requests, .* has 8"):
         source(tmp_path, 10, window=9).replay(np.random.default_rng(0), np.random.default_rng(0))
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from traces.locate import public_file
 from traces.schema import TraceError, check
-from traces.split import check_share
 
 HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 NAMES = {"arrival": "TIMESTAMP", "prompt_tokens": "ContextTokens", "output_tokens": "GeneratedTokens"}
@@ -70,59 +66,3 @@ def _seconds(stamps: pd.Series) -> pd.Series:
     if instants.notna().any():
         instants = instants - instants[instants.first_valid_index()]
     return instants.astype("timedelta64[ns]").dt.total_seconds()
-
-
-@dataclass(frozen=True)
-class Azure2023:
-    """Windows of an Azure 2023 trace: the first `training_share` of its rows train, the rest is replayed.
-
-    `path` is found by `traces.locate.public_file`. A replay is `window` requests in a row from a random start (None:
-    all the rest), re-based to start at 0, and stretched in time to a mean of `rate` requests/s (None: as recorded).
-    """
-
-    path: str = "traces/azure_2023_conv.csv.gz"
-    rate: float | None = None
-    window: int | None = None
-    training_share: float = 0.2
-
-    def __post_init__(self) -> None:
-        check_share(self.training_share)
-        if self.rate is not None and not 0 < self.rate < np.inf:
-            raise ValueError(f"rate must be a positive number of requests/s, got {self.rate}")
-        if self.window is not None and self.window < 2:
-            raise ValueError(f"window must be at least 2 requests, got {self.window}")
-
-    @property
-    def provenance(self) -> str:
-        """One line: what was recorded, where, and what was done to it."""
-        speed = "at the recorded rate" if self.rate is None else f"time-scaled to {self.rate:g} requests/s"
-        return f"recorded: Azure LLM inference 2023 ({Path(self.path).name}, CC-BY-4.0), {speed}"
-
-    def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
-        """One window; `lengths` is not drawn from, for lengths are as recorded."""
-        table = self._rows()
-        rest = table.iloc[self._training_rows(table) :]
-        window = len(rest) if self.window is None else self.window
-        if window > len(rest):
-            raise ValueError(f"window is {window} requests, {self.path} has {len(rest)} to replay")
-        start = int(arrivals.integers(len(rest) - window + 1))
-        return self._rebased(rest.iloc[start : start + window])
-
-    def training(self) -> pd.DataFrame:
-        """The first `training_share` of the rows, as recorded."""
-        table = self._rows()
-        return table.iloc[: self._training_rows(table)].reset_index(drop=True)
-
-    def _rows(self) -> pd.DataFrame:
-        return load(public_file(self.path))
-
-    def _training_rows(self, table: pd.DataFrame) -> int:
-        return int(len(table) * self.training_share)
-
-    def _rebased(self, rows: pd.DataFrame) -> pd.DataFrame:
-        arrival = rows["arrival"].to_numpy() - rows["arrival"].iloc[0]
-        if self.rate is not None:
-            if arrival[-1] == 0:
-                raise ValueError(f"{len(rows)} requests of {self.path} arrive at one instant: no rate to scale")
-            arrival = arrival * ((len(rows) - 1) / arrival[-1] / self.rate)
-        return rows.reset_index(drop=True).assign(arrival=arrival)
