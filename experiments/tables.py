@@ -34,6 +34,21 @@ def varying(table: pd.DataFrame) -> list[str]:
     return found
 
 
+def labelled(table: pd.DataFrame, reference: str = "fifo") -> pd.DataFrame:
+    """`table` with the knobs in which one policy's runs differ put into the policy's name (`up order.alpha=-4`).
+
+    A knob that the reference was swept over too stays a setting, so that differences are taken at its equal values.
+    """
+    names = table["policy"].astype(str)
+    for column in (name for name in settings_of(table) if name.startswith("policy.")):
+        swept = table.groupby("policy")[column].nunique(dropna=False) > 1
+        if swept.get(reference, False):
+            continue
+        shown = " " + column.removeprefix("policy.") + "=" + table[column].astype(str)
+        names = names + shown.where(table["policy"].map(swept), "")
+    return table.assign(policy=names)
+
+
 def compare(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """A row per policy of one group: means over seeds with 95 % intervals, and the paired difference in mean response
     time from `reference`, in seconds and as a share of the reference's."""
@@ -66,6 +81,7 @@ def render(table: pd.DataFrame, reference: str = "fifo") -> str:
     """The comparison as text; times in seconds."""
     if not len(table):
         return "no complete run"
+    table = labelled(table, reference)
     columns = varying(table)
     constant = [name for name in settings_of(table) if name not in (*columns, "policy", "seed")]
     constant = [name for name in constant if not name.startswith("policy")]

@@ -19,6 +19,7 @@ from experiments.collect import collect, complete_folders
 from experiments.results import Folder, digest
 from experiments.stats import interval, paired_difference
 from experiments.sweep import count_runs
+from experiments.tables import labelled, varying
 
 PARTS = ("order", "batching", "routing", "eviction", "overhead")
 CONF = ROOT / "experiments" / "conf"
@@ -165,3 +166,16 @@ def test_differences_are_paired_by_seed():
     assert paired_difference(ours, theirs, "x").to_dict() == {0: 0.5, 1: 2.0}
     with pytest.raises(ValueError, match="a seed stands twice"):
         paired_difference(pd.concat([ours, ours]), theirs, "x")
+
+
+def test_a_knob_that_is_swept_names_the_policy_and_is_compared_with_the_reference():
+    rows = [("fifo", None, seed, 1.0 + seed) for seed in (0, 1)]
+    rows += [("up", alpha, seed, 1.0 + seed + alpha) for alpha in (-4, 2) for seed in (0, 1)]
+    table = pd.DataFrame(rows, columns=["policy", "policy.order.alpha", "seed", "response_time_mean"])
+    table.insert(3, "run", "x")
+    named = labelled(table)
+    assert sorted(set(named["policy"])) == ["fifo", "up order.alpha=-4.0", "up order.alpha=2.0"]
+    assert varying(named) == []
+    swept_everywhere = table.assign(**{"policy.order.alpha": [1, 2, 1, 2, 1, 2]}, seed=[0, 0, 0, 0, 1, 1])
+    assert set(labelled(swept_everywhere)["policy"]) == {"fifo", "up"}
+    assert varying(labelled(swept_everywhere)) == ["policy.order.alpha"]
