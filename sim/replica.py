@@ -259,12 +259,12 @@ class Replica:
         cost = self.policy.overhead
         overhead = decided * cost.decision_seconds + cost.rank_seconds * self.waiting.ranked
         self.waiting.ranked = 0
+        self.overhead_seconds += overhead
         seconds = overhead + self.device.profile.step_time(step)
         return Plan(tuple(grants.items()), step, seconds, overhead, tuple(preempted))
 
     def commit(self, plan: Plan, now: float) -> None:
         """The step is over: tokens are computed, some are emitted, jobs that are through leave."""
-        self.overhead_seconds += plan.overhead_seconds
         streams = self.batching.execution.streams
         ended = False
         for job, new in plan.grants:
