@@ -37,7 +37,7 @@ class Static:
     execution: Execution = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.max_wait < 0:
+        if not self.max_wait >= 0:
             raise ValueError(f"max_wait must not be negative, got {self.max_wait}")
         object.__setattr__(self, "execution", static_execution(self.batch_size, self.batch_size))
 

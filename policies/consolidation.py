@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -27,11 +28,11 @@ class Consolidation:
     execution: Execution = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.lookahead < 1:
-            raise ValueError(f"lookahead must be at least 1, got {self.lookahead}")
-        if self.ratio < 1:
+        if not 1 <= self.lookahead < math.inf:
+            raise ValueError(f"lookahead must be finite and at least 1, got {self.lookahead}")
+        if not self.ratio >= 1:
             raise ValueError(f"ratio must be at least 1, got {self.ratio}")
-        if self.max_wait < 0:
+        if not self.max_wait >= 0:
             raise ValueError(f"max_wait must not be negative, got {self.max_wait}")
         window = int(self.lookahead * self.batch_size)
         object.__setattr__(self, "execution", static_execution(self.batch_size, window))

@@ -28,6 +28,10 @@ class HPF:
     prompt_weight: float = 1.0
     horizon: float = field(default=math.inf, init=False)
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.prompt_weight):
+            raise ValueError(f"prompt_weight must be finite, got {self.prompt_weight}")
+
     def rank(self, job: Job, now: float) -> float:
         """The priority point, s."""
         return priority_point(job, self.service, self.prompt_weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sim.job import Job
@@ -20,8 +21,8 @@ class ServiceTime:
 
     def __post_init__(self) -> None:
         for name in ("phi", "eta"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
 
     def prompt_seconds(self, job: Job) -> float:
         """Seconds for the prompt alone."""

@@ -24,8 +24,9 @@ class UP:
     horizon: float = field(default=math.inf, init=False)
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.alpha):
-            raise ValueError(f"alpha must be finite, got {self.alpha}")
+        for name in ("alpha", "prompt_weight"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
 
     def rank(self, job: Job, now: float) -> float:
         """The slack, s, less the common `now`."""

@@ -25,7 +25,7 @@ class Link:
     bytes_per_second: float
 
     def __post_init__(self) -> None:
-        if self.latency < 0 or not self.bytes_per_second > 0:
+        if not (self.latency >= 0 and self.bytes_per_second > 0):
             raise ValueError(f"a link needs latency >= 0 and bytes/s > 0, got {self.latency}, {self.bytes_per_second}")
 
     def seconds(self, size: float) -> float:

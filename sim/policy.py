@@ -146,7 +146,7 @@ class Overhead:
     rank_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.decision_seconds < 0 or self.rank_seconds < 0:
+        if not (self.decision_seconds >= 0 and self.rank_seconds >= 0):
             raise ValueError(f"overheads must not be negative, got {self.decision_seconds} and {self.rank_seconds} s")
 
 

@@ -217,6 +217,8 @@ def test_a_request_that_just_fits_is_served():
         (lambda: Request(7, 0.0, 1, Truth(5), max_tokens=4), "request 7: output_tokens 5 exceed max_tokens 4"),
         (lambda: Prediction(math.nan, 1.0), "length must be finite and not negative, got nan"),
         (lambda: Overhead(-1.0), "overheads must not be negative, got -1.0"),
+        (lambda: Overhead(0.0, math.nan), "overheads must not be negative, got 0.0 and nan"),
+        (lambda: Link(math.nan, 1.0), "got nan, 1.0"),
         (lambda: Execution(max_num_seqs=0, window=1), "max_num_seqs must be positive, got 0"),
         (lambda: Execution(max_num_seqs=1), "window must be positive, got 0"),
     ],
