@@ -1,0 +1,81 @@
+"""The oracle and the fitted regression."""
+
+import math
+
+import numpy as np
+import pytest
+
+from policies.predictors.oracle import OraclePredictor
+from policies.predictors.regression import LengthRegression, fit_length_regression
+from sim import Prediction, Request, Truth
+
+
+def request(prompt, *features, output=1):
+    return Request(0, 0.0, prompt, Truth(output), features=tuple(map(float, features)))
+
+
+def training(count=400, noise=0.0, seed=0):
+    """Requests whose lengths follow 3 * prompt ** 0.5 * exp(0.4 * f0 - 0.2 * f1), times log-normal noise."""
+    rng = np.random.default_rng(seed)
+    prompts, features = rng.integers(1, 500, count), rng.integers(0, 4, (count, 2))
+    logs = np.log(3 * prompts**0.5) + features @ [0.4, -0.2] + noise * rng.standard_normal(count)
+    return [request(int(p), *f) for p, f in zip(prompts, features, strict=True)], np.exp(logs)
+
+
+def fit(requests, lengths, feature_count=2, **more):
+    return fit_length_regression(requests, lengths, feature_count=feature_count, seconds=0.001, **more)
+
+
+def test_the_oracle_predicts_the_truth_free_of_charge():
+    assert OraclePredictor().predict(request(5, output=17)) == Prediction(17.0, 17.0, 0.0)
+
+
+def test_a_regression_recovers_the_law_that_its_training_set_follows():
+    predictor = fit(*training(), ridge=1e-9)
+    assert predictor.weights == pytest.approx((0.5, 0.4, -0.2))
+    assert predictor.predict(request(100, 2, 1)).length == pytest.approx(30 * math.exp(0.6))
+
+
+def test_with_noise_the_predictions_keep_the_mean():
+    requests, lengths = training(count=4000, noise=0.5, seed=1)
+    predictor = fit(requests, lengths)
+    assert predictor.smearing > 1.1  # exp of the mean log would be low by exp(0.5 ** 2 / 2)
+    assert np.mean([predictor.predict(one).length for one in requests]) == pytest.approx(lengths.mean(), rel=0.03)
+
+
+def test_a_prediction_says_its_cost_and_is_its_own_uncertainty():
+    prediction = fit(*training()).predict(request(100, 2, 1))
+    assert prediction.seconds == 0.001
+    assert prediction.uncertainty == prediction.length
+
+
+@pytest.mark.parametrize(("prompt", "feature", "length"), [(10**6, 5000, 200.0), (1, -5000, 3.0)])
+def test_a_prediction_stays_within_the_lengths_of_the_training_set(prompt, feature, length):
+    predictor = LengthRegression(1.0, (0.5, 1.0), 1.2, shortest=3.0, longest=200.0, seconds=0.0)
+    assert predictor.predict(request(prompt, feature)).length == length
+
+
+def test_a_column_that_never_varies_does_no_harm():
+    requests, lengths = training()
+    constant = [request(one.prompt_tokens, *one.features, 7.0) for one in requests]
+    flat = fit(constant, lengths, feature_count=3)
+    assert flat.weights[3] == pytest.approx(0.0)
+    assert flat.predict(constant[0]).length == pytest.approx(fit(requests, lengths).predict(requests[0]).length)
+
+
+def test_equal_training_sets_give_equal_predictors():
+    assert fit(*training(noise=0.3, seed=4)) == fit(*training(noise=0.3, seed=4))
+    assert fit(*training(noise=0.3, seed=4)) != fit(*training(noise=0.3, seed=5))
+
+
+def test_features_that_are_missing_are_counted_in_the_error():
+    with pytest.raises(ValueError, match="request 0 carries 0 text features, this predictor needs 2; a trace without"):
+        fit(*training()).predict(request(5))
+    assert fit(*training(), feature_count=0).predict(request(5)).length > 0
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(4, 4), (10, 9)])
+def test_a_training_set_too_small_or_ill_matched_is_refused(count, lengths):
+    requests, outputs = training(10)
+    with pytest.raises(ValueError, match=rf"more training requests than {count} \(with {lengths} lengths\)"):
+        fit(requests[:count], outputs[:lengths])
