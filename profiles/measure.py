@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,16 @@ def measure(config: DictConfig) -> Path:
         config.grid.retries,
         config.seed,
         config.tolerance,
+        config.grid.salvage,
     )
     accepted, rejected = run_with_progress(passes, forward, journal)
+    disturbed = sum(attempt.anchor_shift > config.tolerance for attempt in accepted)
+    if disturbed:
+        print(
+            f"warning: the machine was busy: in {disturbed} of {len(accepted)} passes the anchor moved by more than "
+            f"{100 * config.tolerance:.0f} %; good enough for a first look, not for a result",
+            file=sys.stderr,
+        )
 
     parameters = list(model.parameters())
     count = sum(parameter.numel() for parameter in parameters)
@@ -90,6 +99,7 @@ def measure(config: DictConfig) -> Path:
             "anchor_tolerance": config.tolerance,
             "statistic": "median over the accepted passes",
             "accepted_passes": anchors_of(accepted),
+            "disturbed_passes": disturbed,
             "rejected_passes": anchors_of(rejected),
         },
     )

@@ -46,7 +46,8 @@ class Passes:
     """`count` passes over `points`, each in its own random order, with an `anchor` timed at start, middle and end.
 
     A pass whose anchor moved by more than the share `tolerance` is measured again, at most `retries` times in one run,
-    then `DisturbedError` is raised. All is written to the journal, and what stands there is not measured again.
+    then `DisturbedError` is raised, or with `salvage` the least disturbed of the rejected passes are taken after all
+    (`anchor_shift` tells which). All is written to the journal, and what stands there is not measured again.
     """
 
     points: Sequence[Point]
@@ -55,6 +56,7 @@ class Passes:
     retries: int
     seed: int
     tolerance: float
+    salvage: bool = False
 
     def run(self, seconds: Callable[[Point], float], journal: Journal, bar: Bar) -> tuple[list[Attempt], list[Attempt]]:
         """Accepted and rejected attempts; `seconds` times one point, `bar` advances by one a point.
@@ -75,6 +77,10 @@ class Passes:
             rejected.append(done)
             bar.update(-len(self.points))
             repeats += len(journal.events) > known
+            if repeats > self.retries and self.salvage:
+                taken = sorted(rejected, key=lambda attempt: attempt.anchor_shift)[: self.count - len(accepted)]
+                bar.update(len(taken) * len(self.points))
+                return accepted + taken, [attempt for attempt in rejected if attempt not in taken]
             if repeats > self.retries:
                 shifts = ", ".join(f"{100 * attempt.anchor_shift:.0f} %" for attempt in rejected[-repeats:])
                 raise DisturbedError(

@@ -78,6 +78,13 @@ def test_a_machine_that_stays_busy_is_given_up_and_may_be_tried_again(tmp_path):
     assert (len(accepted), len(rejected)) == (2, 3)
 
 
+def test_a_first_look_at_a_busy_machine_takes_the_least_disturbed_passes(tmp_path):
+    device = Device(anchors=[1.0, 1.5, 1.0, 1.0, 1.3, 1.0, 1.0, 1.4, 1.0])
+    accepted, rejected = passes(salvage=True).run(device, Journal(tmp_path / "a.partial.jsonl", SETTINGS), NoBar())
+    assert [attempt.anchor_shift for attempt in accepted] == pytest.approx([0.3, 0.4])
+    assert [attempt.anchor_shift for attempt in rejected] == pytest.approx([0.5])
+
+
 @pytest.mark.parametrize("killed_after", [0, 3, 4, 8, 11])
 def test_a_killed_measurement_goes_on(tmp_path, killed_after):
     path = tmp_path / "a.partial.jsonl"
