@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from profiles import machine, models
 from profiles.journal import Journal
-from profiles.passes import Attempt, Passes, sample_table
+from profiles.passes import Attempt, DisturbedError, Passes, sample_table
 from profiles.point import Point, decode_point, grid_points
 from profiles.profile import kv_capacity
 from profiles.release import describe, release
@@ -140,7 +140,10 @@ def described_config(config: Any) -> dict[str, Any]:
 @hydra.main(version_base="1.3", config_path="conf", config_name="measure")
 def main(config: DictConfig) -> None:
     """The command line; see conf/measure.yaml."""
-    measure(config)
+    try:
+        measure(config)
+    except (ValueError, ModuleNotFoundError, DisturbedError) as error:
+        sys.exit(f"profiles.measure: {error}")
 
 
 if __name__ == "__main__":
