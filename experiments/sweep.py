@@ -64,24 +64,31 @@ class SweepProgress(Callback):
     """A progress bar over the runs of a sweep, drawn by the process that launched it."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        self._stop: threading.Event | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to the workers, which draw nothing."""
+        return {"_stop": None}
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Start the bar."""
+        self._stop = threading.Event()
         params = config.hydra.sweeper.params or {}
         given = list(config.hydra.overrides.task)
         named = {override.split("=", 1)[0].lstrip("+~") for override in given}
         total = count_runs(given + [f"{key}={value}" for key, value in params.items() if key not in named])
-        threading.Thread(target=self._watch, args=(Path(os.environ[LOG_VARIABLE]), total), daemon=True).start()
+        watched = (Path(os.environ[LOG_VARIABLE]), total, self._stop)
+        threading.Thread(target=self._watch, args=watched, daemon=True).start()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Let the bar finish."""
-        self._stop.set()
+        if self._stop is not None:
+            self._stop.set()
 
-    def _watch(self, log: Path, total: int) -> None:
+    def _watch(self, log: Path, total: int, stop: threading.Event) -> None:
         with tqdm(total=total, unit="run", desc="sweep") as bar:
             while True:
-                stopped = self._stop.wait(0.2)
+                stopped = stop.wait(0.2)
                 lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
                 bar.update(len(lines) - bar.n)
                 failed = sum('"state": "failed"' in line for line in lines)

@@ -103,7 +103,14 @@ def test_a_killed_sweep_resumes_to_the_same_table(tmp_path):
 
 
 def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):
-    done = tokenyard("-m", "policy=fifo", "cluster.devices.gpu.max_model_len=20,1024", results=tmp_path, check=1)
+    done = tokenyard(
+        "-m",
+        "policy=fifo",
+        "cluster.devices.gpu.max_model_len=20,1024",
+        "hydra.launcher.n_jobs=2",
+        results=tmp_path,
+        check=1,
+    )
     assert "1 made now, 0 complete already, 1 failed" in done.stderr
     assert "Unservable: request 0 needs" in done.stderr
     assert "max_model_len=20" in done.stderr
