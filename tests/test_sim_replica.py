@@ -12,6 +12,7 @@ from policies.batching import Continuous, Static
 from policies.disaggregation import Disaggregation
 from policies.eviction import Recompute, Swap
 from policies.fifo import FIFO
+from policies.luf import LUF
 from policies.predictors.oracle import OraclePredictor
 from sim import Cluster, Hold, Leg, Link, Overhead, Prediction, Request, Truth, Unservable, simulate
 from sim.kv import KVCache
@@ -86,7 +87,8 @@ def test_continuous_batching_cuts_a_prompt_to_the_budget_and_fills_the_rest_with
 
 def test_an_arrival_at_the_very_end_of_a_step_is_in_the_next():
     whole = device(profile=LinearProfile(fixed=1.0, per_token=0.0))
-    assert serve(make_requests([0, 1.0], [1, 1], [3, 1]), whole).requests["first_scheduled"].tolist() == [0.0, 1.0]
+    tables = serve(make_requests([0, 1.5, 2.0], [1, 1, 1], [4, 1, 1]), whole)
+    assert tables.requests["first_scheduled"].tolist() == [0.0, 2.0, 2.0]
 
 
 def granted(tables):
@@ -112,6 +114,22 @@ def test_a_victim_whose_kv_was_swapped_is_charged_for_both_ways_and_computes_not
     assert granted(tables) == [{0: 4, 1: 4}, {0: 1, 1: 1}, {0: 1}, {0: 1}, {1: 1}]
     assert tables.steps["moved_tokens"].tolist() == [0, 0, 5, 0, 5]
     assert instants(tables, "finished") == [4.62, 6.13]
+
+
+def test_nothing_is_admitted_in_a_step_in_which_something_was_preempted():
+    requests = make_requests([0, 0, 1.5], [4, 4, 2], [3, 4, 1])  # the last would fit where the victim was
+    tables = serve(requests, device(kv_tokens=10, block_size=1), order=LUF())
+    assert granted(tables)[2] == {0: 1}
+    assert [out for *_, out in tables.decisions][2] == (1,)
+    assert instants(tables, "first_scheduled") == [0, 0, 3.11]
+
+
+def test_the_tokens_of_a_victim_go_to_the_jobs_after_it():
+    requests = make_requests([0, 0.5, 1.5], [1, 1, 18], [9, 8, 1])
+    batching = Continuous(max_num_batched_tokens=4)
+    tables = serve(requests, device(kv_tokens=24, block_size=1), order=LUF(), batching=batching)
+    assert granted(tables)[6:8] == [{0: 1, 1: 1, 2: 2}, {1: 1, 2: 3}]
+    assert [out for *_, out in tables.decisions][7] == (0,)
 
 
 @dataclass(frozen=True)
@@ -235,7 +253,7 @@ def test_what_a_horizon_cuts_is_censored():
     table = serve(make_requests([0, 0.2], [4, 4], [1, 9]), horizon=2.5).requests
     assert table["status"].tolist() == ["finished", "censored"]
     assert table["first_token"].tolist() == pytest.approx([1.04, 2.08])
-    assert np.isnan(table["finished"]).tolist() == [False, True]
+    assert np.isnan(table["finished"]).tolist() == np.isnan(table["overhead_seconds"]).tolist() == [False, True]
 
 
 class Nowhere:
@@ -280,12 +298,20 @@ def test_a_disaggregated_request_takes_its_first_token_from_the_first_device_and
     assert instants(tables, "first_token") == [1.05]
     assert tables.steps["end"].tolist()[1:] == pytest.approx([2.81, 3.82])  # 0.25 + 50 / 100 s between
     assert tables.requests["replica"].tolist() == ["d"]
+    assert tables.requests["queued"].tolist() == [0.0]
 
 
 def test_the_first_device_is_free_again_while_the_second_decodes():
     pair = (dataclasses.replace(PAIR[0], kv_tokens=16), PAIR[1])  # one prompt at a time
     tables = serve(make_requests([0, 0], [9, 9], [5, 5]), *pair, link=Link(0.0, 1e9), routing=Disaggregation())
     assert instants(tables, "first_token") == [1.09, 2.18]
+
+
+def test_what_reaches_a_device_at_one_instant_is_planned_together():
+    devices = (device("p0", "prefill"), device("p1", "prefill"), device("d", "decode"))
+    tables = serve(make_requests([0, 0], [5, 5], [2, 2]), *devices, link=Link(0.0, 1.0), routing=Disaggregation())
+    assert tables.steps["replica"].tolist() == ["p0", "p1", "d"]
+    assert tables.steps["decode_jobs"].tolist() == [0, 0, 2]
 
 
 def test_a_request_of_one_token_ends_on_its_first_device():
