@@ -1,5 +1,5 @@
 # tokenyard: two commands do everything on a machine with Python 3.11+, pip and make.
-#   make demo   install, measure this machine's CPU, replay two traces under ten policies, draw the comparison
+#   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
 #   make test   install what the tests need and run them all
 
 PYTHON ?= python3

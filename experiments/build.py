@@ -51,14 +51,24 @@ class Run:
 def read_inputs(cfg: DictConfig) -> Inputs:
     """Read the files that `cfg` names, and draw the trace of its seed."""
     cluster = build_cluster(cfg.cluster)
-    source = instantiate(cfg.trace)
-    arrivals, lengths = np.random.SeedSequence(cfg.seed).spawn(2)
-    return Inputs(
-        replay=source.replay(np.random.default_rng(arrivals), np.random.default_rng(lengths)),
-        training=source.training(),
-        cluster=cluster,
-        provenance={"trace": source.provenance, **profile_provenance(cluster)},
-    )
+    replay, training, provenance = _draw(OmegaConf.to_yaml(cfg.trace, resolve=True), cfg.seed)
+    return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)})
+
+
+@functools.lru_cache(maxsize=32)
+def _draw(trace: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """The replay of `seed`, the training rows and the provenance of the trace in a yaml text.
+
+    Kept, for in a sweep each process meets the same trace under many policies.
+    """
+    source = instantiate(OmegaConf.create(trace), _convert_="all")
+    arrivals, lengths = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    return source.replay(arrivals, lengths), _training(trace), source.provenance
+
+
+@functools.lru_cache(maxsize=8)
+def _training(trace: str) -> pd.DataFrame:
+    return instantiate(OmegaConf.create(trace), _convert_="all").training()
 
 
 def build(cfg: DictConfig, inputs: Inputs) -> Run:
@@ -68,7 +78,7 @@ def build(cfg: DictConfig, inputs: Inputs) -> Run:
     calibration = calibrate(cfg.calibration, inputs.cluster, predictor, inputs.training)
     for name, value in calibration.items():
         OmegaConf.update(cfg, f"calibration.{name}", value)
-    return Run(to_requests(inputs.replay), instantiate(cfg.policy), inputs.cluster, predictor, calibration)
+    return Run(to_requests(inputs.replay), instantiate(cfg.policy, _convert_="all"), inputs.cluster, predictor, calibration)
 
 
 def _sha256(text: str) -> str:
@@ -142,7 +152,7 @@ def _features(table: pd.DataFrame) -> list[tuple[float, ...]]:
 
 def build_predictor(cfg: DictConfig, training: pd.DataFrame) -> Predictor:
     """The predictor of `cfg`; one given as a partial is fitted to the training rows first."""
-    part = instantiate(cfg)
+    part = instantiate(cfg, _convert_="all")
     if isinstance(part, functools.partial):
         part = part(to_requests(training), training["output_tokens"].tolist())
     return part

@@ -104,9 +104,9 @@ class Replica:
         if kept > capacity:
             raise Unservable(f"request {request.id} needs {kept} tokens of KV, {device.name} has {capacity}")
         budget = execution.max_num_batched_tokens
-        if budget is not None and not execution.chunked_prefill and request.prompt_tokens > budget:
-            raise Unservable(
-                f"request {request.id} needs an unchunked prefill of {request.prompt_tokens} tokens, "
+        if budget is not None and not execution.chunked_prefill and total > budget:
+            raise Unservable(  # a job preempted late prefills all its tokens anew
+                f"request {request.id} may need an unchunked prefill of {total} tokens, "
                 f"{device.name} runs max_num_batched_tokens={budget}"
             )
 

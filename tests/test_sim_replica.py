@@ -204,7 +204,7 @@ def test_a_devices_own_batching_overrides_the_policys():
         (
             {},
             Continuous(max_num_batched_tokens=19, chunked_prefill=False),
-            "request 0 needs an unchunked prefill of 20 tokens, gpu runs max_num_batched_tokens=19",
+            "request 0 may need an unchunked prefill of 30 tokens, gpu runs max_num_batched_tokens=19",
         ),
     ],
     ids=["model", "memory", "reservation", "budget"],
