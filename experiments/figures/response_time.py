@@ -1,12 +1,12 @@
 """Mean response time and throughput against the arrival rate, a line per policy.
 
-    python -m experiments.figures.response_time results/demo             # -> results/demo/figures/response_time.{png,pdf}
-    python -m experiments.figures.response_time results/demo --output paper
+    python -m experiments.figures.response_time results/demo                   # into results/demo/figures/
+    python -m experiments.figures.response_time results/demo --output paper    # paper/response_time.{png,pdf}
 
 Reads table.parquet of the folder, or collects the folder's complete runs where that is missing or older than one of
 them. Sweep `trace.rate` to get lines; one rate gives a point with its interval per policy instead. Every other setting
-that differs between the runs (the trace, the predictor ...) gets a row of panels for each of its values. Shaded: the
-95 % t interval of the mean over seeds, so sweep `seed` too:
+that differs between the runs (the trace, the predictor ...) gets a row of panels for each of its values. Bands (bars
+where the policies are many) are 95 % t intervals of the mean over seeds, so sweep `seed` too:
 
     tokenyard -m policy=fifo,sjf,up,rtlm trace.rate=2,4,8 'seed=range(5)' name=mine
 """
@@ -23,16 +23,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.collect import collect, complete_folders
-from experiments.figures.style import RC, legend, look, ordered, provenance, save, sheet
+from experiments.figures.style import RC, legend, look, ordered, plain_log_ticks, provenance, save, sheet
 from experiments.stats import interval
 from experiments.tables import varying
 
 RATE = "trace.rate"
 METRICS = {"response_time_mean": "mean response time (s)", "throughput_requests": "throughput (requests/s)"}
-SHIFT = 0.03  # between neighbouring policies, as a share of the smallest gap between two rates
+SHIFT, SPREAD = 0.05, 0.3  # between neighbouring policies and between all, shares of the smallest gap between rates
+MOST_BANDS = 5  # more would hide one another
 NOTE: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
 
 
@@ -44,7 +44,7 @@ def read(folder: Path) -> pd.DataFrame:
     if stored.exists() and not newer:
         return pd.read_parquet(stored)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder of results; `tokenyard -m ...` makes one and prints its name")
+        raise FileNotFoundError(f"{folder} is no folder: give the results/NAME that `tokenyard -m ...` printed")
     return collect(complete_folders(folder))
 
 
@@ -91,43 +91,45 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _lines(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> Figure:
     policies = ordered(table["policy"])
-    beside = "Neighbouring policies are shifted sideways, so that equal ones stay visible; ticks are the rates. "
-    figure, grid = sheet(len(rows), len(METRICS), 3.3, 2.05, caption(table, "Shaded", beside))
+    bands = len(policies) <= MOST_BANDS
+    beside = "Policies are shifted sideways, so that equal ones stay visible; the ticks are the rates. "
+    figure, grid = sheet(len(rows), len(METRICS), 3.3, 2.05, caption(table, "Bands" if bands else "Bars", beside))
     for axes, (name, runs) in zip(grid, rows.items(), strict=True):
         rates = np.sort(runs[RATE].unique())
-        shift = SHIFT * float(np.diff(rates).min()) if len(rates) > 1 else 0.0
+        shift = min(SHIFT, SPREAD / len(policies)) * float(np.diff(rates).min() if len(rates) > 1 else rates[0])
         for place, (metric, label) in zip(axes, METRICS.items(), strict=True):
             for number, policy in enumerate(policies):
                 offset = (number - (len(policies) - 1) / 2) * shift
-                _line(place, means(runs[runs["policy"] == policy], metric), policy, offset)
+                _line(place, means(runs[runs["policy"] == policy], metric), policy, offset, bands)
             place.set(xlabel="arrival rate (requests/s)", ylabel=label, xticks=rates)
             place.grid(visible=False, axis="x")
         _response_axis(axes[0], runs)
         axes[1].plot(rates, rates, color="#777777", linewidth=1, linestyle=":", zorder=1)
-        axes[1].annotate("all that arrives", (rates[-1], rates[-1]), (-4, 3), **NOTE, ha="right", color="#777777")
+        axes[1].annotate("all that arrive", (rates[-1], rates[-1]), (-4, 3), **NOTE, ha="right", color="#777777")
         axes[1].set_ylim(bottom=0)
         axes[0].annotate(name, (0, 1), (0, 8), **NOTE | {"xycoords": "axes fraction"}, weight="bold")
-    legend(figure, grid[0][-1], policies)
+    legend(grid[0][-1], policies)
     return figure
 
 
-def _line(place: Axes, points: pd.DataFrame, policy: str, offset: float) -> None:
+def _line(place: Axes, points: pd.DataFrame, policy: str, offset: float, band: bool) -> None:
     how, x = look(policy), points["rate"] + offset
-    place.fill_between(x, points["low"], points["high"], color=how.color, alpha=0.09, linewidth=0, zorder=1)
+    if band:
+        place.fill_between(x, points["low"], points["high"], color=how.color, alpha=0.12, linewidth=0, zorder=1)
+    else:
+        place.vlines(x, points["low"], points["high"], color=how.color, alpha=0.5, linewidth=1.3, zorder=2)
     place.plot(x, points["mean"], **how.line(), **how.points(), zorder=3)
 
 
 def _response_axis(place: Axes, runs: pd.DataFrame) -> None:
     """From 0, or logarithmic where the means span more than a decade."""
     found = runs.groupby(["policy", RATE])["response_time_mean"].mean()
-    if found.max() <= 10 * found.min():
+    if not found.max() > 10 * found.min():
         place.set_ylim(bottom=0)
         return
     place.set_yscale("log")
     place.set_ylim(found.min() / 2, None)  # an interval that reaches below 0 has no lower end here
-    place.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    place.yaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
-    place.yaxis.set_minor_formatter(NullFormatter())
+    plain_log_ticks(place.yaxis)
 
 
 def _points(table: pd.DataFrame, rows: dict[str, pd.DataFrame]) -> Figure:
@@ -157,8 +159,8 @@ def caption(table: pd.DataFrame, mark: str, more: str) -> str:
         means = "One seed: no interval. "
     else:
         means = (
-            f"Mean over {count} seeds. {mark}: 95 % t interval of that mean, between traces; all policies replay the same "
-            "traces, so compare two of them by their paired difference (experiments.collect), not by overlap. "
+            f"Mean over {count} seeds. {mark}: 95 % t interval of that mean, over traces; all policies replay the "
+            "same traces, so compare two of them by their paired difference (experiments.collect), not by overlap. "
         )
     lost = " and ".join(f"{table[state].sum()} {state}" for state in ("censored", "rejected") if table[state].sum())
     return f"{provenance(table)} {means}{more}" + (f"Not in the response times: {lost} requests." if lost else "")

@@ -12,9 +12,11 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 RC: dict[str, Any] = {
     "font.size": 10,
@@ -123,14 +125,23 @@ def sheet(
     return figure, [list(axes) for axes in grid]
 
 
-def legend(figure: Figure, axes: Axes, policies: Iterable[str]) -> None:
-    """Name the policies at the right of `axes`, outside the data."""
+def legend(axes: Axes, policies: Iterable[str], points: bool = True) -> None:
+    """Name the policies at the right of `axes`, outside the data, with their markers if the data have `points`."""
     looks = {policy: look(policy) for policy in policies}
-    handles = [Line2D([], [], label=policy, **how.line(), **how.points()) for policy, how in looks.items()]
+    handles = [
+        Line2D([], [], label=policy, **how.line(), **(how.points() if points else {})) for policy, how in looks.items()
+    ]
     axes.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0, handlelength=3.6,
         labelspacing=0.55,
     )  # fmt: skip
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis 1, 2, 5, 10 ..., without powers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
