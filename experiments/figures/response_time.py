@@ -66,8 +66,9 @@ def panels(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         if len(twice):
             policy, rate, seed = twice.iloc[0][["policy", RATE, "seed"]]
             raise ValueError(
-                f"{policy} at {RATE}={rate} has seed {seed} twice{f' ({name})' if name else ''}: the runs differ in a "
-                "setting that the table does not show; draw each experiment's folder on its own"
+                f"{policy} at {RATE}={rate} has seed {seed} twice{f' ({name})' if name else ''}: the runs differ in "
+                "something that the table does not show, such as a profile that was measured again or an experiment's "
+                "yaml; remove the older runs, or keep each kind in a folder of its own"
             )
         found[name] = group
     return found
