@@ -78,7 +78,9 @@ def build(cfg: DictConfig, inputs: Inputs) -> Run:
     calibration = calibrate(cfg.calibration, inputs.cluster, predictor, inputs.training)
     for name, value in calibration.items():
         OmegaConf.update(cfg, f"calibration.{name}", value)
-    return Run(to_requests(inputs.replay), instantiate(cfg.policy, _convert_="all"), inputs.cluster, predictor, calibration)
+    return Run(
+        to_requests(inputs.replay), instantiate(cfg.policy, _convert_="all"), inputs.cluster, predictor, calibration
+    )
 
 
 def _sha256(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from experiments.stats import Interval, interval, paired_difference
@@ -22,25 +23,27 @@ def settings_of(table: pd.DataFrame) -> list[str]:
 def varying(table: pd.DataFrame) -> list[str]:
     """The settings, but policy and seed, in which the runs of `table` differ.
 
-    A part of a policy (`policy/order` ...) counts only where one policy was run with several.
+    A part of a policy (`policy/order` ...) or a predictor counts only where one policy was run with several.
     """
     found = []
     for name in settings_of(table):
         if name in ("policy", "seed"):
             continue
-        within = table.groupby("policy")[name] if name.startswith("policy") else table.groupby(lambda _: 0)[name]
+        own = name.startswith(("policy", "predictor"))
+        within = table.groupby(table["policy"] if own else np.zeros(len(table)))[name]
         if (within.nunique(dropna=False) > 1).any():
             found.append(name)
     return found
 
 
 def labelled(table: pd.DataFrame, reference: str = "fifo") -> pd.DataFrame:
-    """`table` with the knobs in which one policy's runs differ put into the policy's name (`up order.alpha=-4`).
+    """`table` with what one policy's runs differ in put into the policy's name (`up order.alpha=-4`).
 
-    A knob that the reference was swept over too stays a setting, so that differences are taken at its equal values.
+    That is a policy's knobs and the predictor. What the reference was swept over too stays a setting, so that
+    differences are taken at its equal values.
     """
     names = table["policy"].astype(str)
-    for column in (name for name in settings_of(table) if name.startswith("policy.")):
+    for column in (name for name in settings_of(table) if name.startswith(("policy.", "predictor"))):
         swept = table.groupby("policy")[column].nunique(dropna=False) > 1
         if swept.get(reference, False):
             continue
