@@ -6,6 +6,7 @@ python -m experiments.collect results/demo            # writes results/demo/tabl
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,19 @@ def collect(folders: Iterable[Folder]) -> pd.DataFrame:
     """The runs in `folders` as rows, sorted by settings.
 
     Settings are the choice made in each config group, and every key that some run overrode. ValueError for a folder
-    whose configuration is not the one that its results were made from.
+    whose configuration is not the one that its results were made from, and for two runs of equal settings that were
+    made of different things.
     """
-    loaded = [(folder, folder.made_of()) for folder in folders]
-    keys = sorted({key for folder, made_of in loaded for key in _scalar_overrides(folder, made_of)} | {"seed"})
+    loaded = [(folder, folder.made_of()) for folder in {folder.path.name: folder for folder in folders}.values()]
+    keys = sorted({key for folder, made_of in loaded for key in _scalar_overrides(folder, made_of)} | {"model", "seed"})
     rows = [_row(folder, made_of, keys) for folder, made_of in loaded]
     table = pd.DataFrame(rows)
+    twice = table[table.duplicated(settings_of(table), keep=False)] if rows else table
+    if len(twice):
+        raise ValueError(
+            f"runs {twice['run'].iloc[0]} and {twice['run'].iloc[1]} have equal settings, and were made of different "
+            "things (a profile, a trace or an experiment's yaml was changed in between): delete the folders of one"
+        )
     return table.sort_values([*settings_of(table), "run"], ignore_index=True) if rows else table
 
 
@@ -61,7 +69,10 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="folder of results, of one experiment or of several")
     parser.add_argument("--reference", default="fifo", help="the policy that differences are taken from")
     root, reference = (arguments := parser.parse_args()).root, arguments.reference
-    table = collect(complete_folders(root))
+    try:
+        table = collect(complete_folders(root))
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"experiments.collect: {error}")
     table.to_parquet(root / "table.parquet", index=False)
     write_whole(root / "table.csv", table.to_csv(index=False))
     print(render(table, reference))

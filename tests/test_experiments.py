@@ -186,3 +186,15 @@ def test_a_knob_that_is_swept_names_the_policy_and_is_compared_with_the_referenc
     swept_everywhere = table.assign(**{"policy.order.alpha": [1, 2, 1, 2, 1, 2]}, seed=[0, 0, 0, 0, 1, 1])
     assert set(labelled(swept_everywhere)["policy"]) == {"fifo", "up"}
     assert varying(labelled(swept_everywhere)) == ["policy.order.alpha"]
+
+
+def test_runs_of_equal_settings_made_of_different_things_are_not_mixed(tmp_path):
+    for profile in ("one", "another"):
+        config = {"seed": 0, "model": "gpt2"}
+        made_of = {"config": config, "choices": {"policy": "fifo"}, "inputs": {"gpu": profile}, "tokenyard": "0"}
+        folder = Folder(tmp_path / digest(made_of))
+        folder.begin(made_of)
+        empty = {"id": np.array([])}
+        folder.complete(empty, None, {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}, [])
+    with pytest.raises(ValueError, match="have equal settings, and were made of different things"):
+        collect(complete_folders(tmp_path))
