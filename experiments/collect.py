@@ -76,6 +76,10 @@ def main() -> None:
     table.to_parquet(root / "table.parquet", index=False)
     write_whole(root / "table.csv", table.to_csv(index=False))
     print(render(table, reference))
+    others = [folder.state for path in sorted(root.glob("**/status.json")) if (folder := Folder(path.parent))]
+    left = {state: others.count(state) for state in ("failed", "running") if state in others}
+    if left:
+        print("left out: " + ", ".join(f"{count} {state}" for state, count in left.items()) + " (or killed)")
     print(f"{len(table)} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")
 
 

@@ -57,16 +57,22 @@ class Folder:
 
     @property
     def state(self) -> str:
-        """`absent`, `running` (or killed while it ran), `failed` or `complete`."""
-        status = self.path / "status.json"
-        return str(json.loads(status.read_text(encoding="utf-8"))["state"]) if status.exists() else "absent"
+        """`absent`, `running` (or killed while it ran, or bereft of a file since), `failed` or `complete`."""
+        if not (self.path / "status.json").exists():
+            return "absent"
+        state = str(self.status()["state"])
+        whole = all((self.path / name).exists() for name in ("config.yaml", "requests.parquet", "summary.json"))
+        return "running" if state == "complete" and not whole else state
 
     def made_of(self) -> dict[str, Any]:
         """What the stored results were made of; ValueError if that is not what the folder's name says."""
         stored = self.path / "config.yaml"
         made_of = yaml.safe_load(stored.read_text(encoding="utf-8"))
         if not isinstance(made_of, dict) or digest(made_of) != self.path.name:
-            raise ValueError(f"{stored} is not the configuration of the results beside it (the hash differs)")
+            raise ValueError(
+                f"{stored} is not the configuration of the results beside it (the hash differs): "
+                "restore it, or delete the folder"
+            )
         return made_of
 
     def begin(self, made_of: Mapping[str, Any]) -> None:
@@ -90,14 +96,19 @@ class Folder:
 
     def summary(self) -> dict[str, Any]:
         """The metrics of a complete run."""
-        loaded = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
-        assert isinstance(loaded, dict)
-        return loaded
+        return self._json("summary.json")
 
     def status(self) -> dict[str, Any]:
         """State, instant, and the overrides or the error."""
-        loaded = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
-        assert isinstance(loaded, dict)
+        return self._json("status.json")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            loaded = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.path / name} is damaged ({error}): delete the folder, and run again") from error
+        if not isinstance(loaded, dict):
+            raise ValueError(f"{self.path / name} holds no settings: delete the folder, and run again")
         return loaded
 
     def _status(self, state: str, **more: Any) -> None:

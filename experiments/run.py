@@ -96,7 +96,11 @@ def report(outcomes: list[Outcome]) -> int:
                 print(f"        see {outcome.folder}/status.json", file=sys.stderr)
     done = [Folder(Path(outcome.folder)) for outcome in outcomes if outcome.state != "failed"]
     if done:
-        print(render(collect(done)))
+        try:
+            print(render(collect(done)))
+        except ValueError as error:
+            print(f"no table: {error}", file=sys.stderr)
+            return states.count("failed") + 1
         print(f"results: {done[0].path.parent}")
     print(
         f"{len(outcomes)} runs: {states.count('complete')} made now, {states.count('skipped')} complete already, "

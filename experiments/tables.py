@@ -43,11 +43,11 @@ def labelled(table: pd.DataFrame, reference: str = "fifo") -> pd.DataFrame:
     differences are taken at its equal values.
     """
     names = table["policy"].astype(str)
-    for column in (name for name in settings_of(table) if name.startswith(("policy.", "predictor"))):
+    for column in (name for name in settings_of(table) if name.startswith(("policy.", "policy/", "predictor"))):
         swept = table.groupby("policy")[column].nunique(dropna=False) > 1
         if swept.get(reference, False):
             continue
-        shown = " " + column.removeprefix("policy.") + "=" + table[column].astype(str)
+        shown = " " + column.removeprefix("policy.").removeprefix("policy/") + "=" + table[column].astype(str)
         names = names + shown.where(table["policy"].map(swept), "")
     return table.assign(policy=names)
 

@@ -198,3 +198,15 @@ def test_runs_of_equal_settings_made_of_different_things_are_not_mixed(tmp_path)
         folder.complete(empty, None, {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}, [])
     with pytest.raises(ValueError, match="have equal settings, and were made of different things"):
         collect(complete_folders(tmp_path))
+
+
+def test_a_damaged_run_is_named_and_one_that_lost_a_file_is_made_again(tmp_path):
+    tokenyard("policy=fifo", results=tmp_path)
+    (folder,) = complete_folders(tmp_path)
+    (folder.path / "requests.parquet").unlink()
+    assert folder.state == "running"
+    assert "1 made now" in tokenyard("policy=fifo", results=tmp_path).stderr
+    (folder.path / "summary.json").write_text("")
+    done = tokenyard("policy=fifo", results=tmp_path, check=1)
+    assert f"{folder.path / 'summary.json'} is damaged" in done.stderr
+    assert "Traceback" not in done.stderr

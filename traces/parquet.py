@@ -18,9 +18,10 @@ VERSION = "1"
 _VERSION, _KIND, _PROVENANCE = b"tokenyard.schema_version", b"tokenyard.kind", b"tokenyard.provenance"
 
 
-def write(table: pd.DataFrame, path: Path, provenance: Mapping[str, Any]) -> None:
-    """Write a trace; TraceError if it is not one."""
-    write_table(check(table, str(path)), path, "trace", provenance)
+def write(table: pd.DataFrame, path: str | Path, provenance: Mapping[str, Any]) -> None:
+    """Write a trace, with the columns of `traces.schema` (arrival in s, prompt_tokens, output_tokens, ...) and a few
+    words on where it comes from; TraceError if it is not one."""
+    write_table(check(table, str(path)), Path(path), "trace", provenance)
 
 
 def read(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
