@@ -17,7 +17,7 @@ from experiments.collect import collect
 from experiments.results import Folder, digest, identity
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
-from sim import Tables, simulate
+from sim import Record, Tables, simulate
 from sim.metrics import summary
 
 
@@ -35,7 +35,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
             return Outcome(str(folder.path), "skipped", label)
         folder.begin(made_of)
         metrics, tables = measure(cfg, inputs, progress)
-        folder.complete(tables.requests, tables.steps if cfg.record_steps else None, metrics, overrides)
+        folder.complete(tables.requests, tables.steps if cfg.record != "requests" else None, metrics, overrides)
     except Exception as error:  # the sweep goes on, names the runs that failed, and exits 1
         if folder is not None and folder.state == "running":
             folder.fail(error, overrides)
@@ -54,7 +54,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
             parts.cluster,
             parts.predictor,
             horizon=cfg.horizon,
-            record_steps=cfg.record_steps,
+            record=Record[cfg.record.upper()],
             progress=bar.update,
         )
     metrics = summary(tables.requests, cfg.warmup)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from policies.batching import oldest_deadline, retire_together, static_execution
+from policies.batching import oldest_deadline, static_execution
 from sim.job import Job
 from sim.policy import Execution
 from sim.step import Hold
@@ -38,9 +38,7 @@ class Consolidation:
         object.__setattr__(self, "execution", static_execution(self.batch_size, window))
 
     def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job] | Hold:
-        """The running batch; else, when enough wait or have waited long enough, the first in rank and its like."""
-        if running or not waiting:
-            return running
+        """When enough wait or have waited long enough, the first in rank and its like."""
         until = oldest_deadline(waiting, self.max_wait)
         if len(waiting) < self.execution.window and now < until:
             return Hold(until)
@@ -61,7 +59,3 @@ class Consolidation:
                 low, high = new_low, new_high
                 batch.append(job)
         return batch
-
-    def retire(self, running: tuple[Job, ...]) -> Sequence[Job]:
-        """Everybody, at the end."""
-        return retire_together(running)

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from sim.step import Line
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -40,30 +42,21 @@ class Curve:
 
     def time(self, tokens: int, attended: float) -> float:
         """Seconds of a pass over `tokens` that attend to `attended` tokens in all; ValueError outside the range."""
+        line = self.line(tokens, attended)
+        return line.base + line.slope * attended
+
+    def line(self, tokens: int, attended: float) -> Line:
+        """Seconds of a pass over `tokens` as a function of the tokens attended to; ValueError outside the range."""
         knots, base, slope = self.knots, self.base, self.slope
-        if tokens < 1 or tokens > knots[-1] * self.extrapolation:
-            raise self._outside(tokens, attended)
-        context = attended / tokens
-        if context < 0 or context > self.max_context * self.extrapolation:
+        until = tokens * self.max_context * self.extrapolation
+        if not (1 <= tokens <= knots[-1] * self.extrapolation and 0 <= attended <= until):
             raise self._outside(tokens, attended)
         right = min(bisect_right(knots, tokens), len(knots) - 1) or 1
         left = right - 1
         share = (tokens - knots[left]) / (knots[right] - knots[left])
         fixed = base[left] + share * (base[right] - base[left])
         price = slope[left] + share * (slope[right] - slope[left])
-        return (fixed if fixed > 0 else 0.0) + (price if price > 0 else 0.0) * context
-
-    def repeated_time(self, tokens: int, attended: float, passes: int) -> float:
-        """Seconds of `passes` passes one after another, `attended` growing by `tokens` after each: decoding, leaped.
-
-        Exact, as time is linear in the mean context: all passes together are so many of the middle one.
-        """
-        if passes < 1:
-            raise ValueError(f"{self.name}: passes must be positive, got {passes}")
-        growth = tokens * (passes - 1)
-        if attended + growth > tokens * self.max_context * self.extrapolation:
-            raise self._outside(tokens, attended + growth)
-        return passes * self.time(tokens, attended + growth / 2)
+        return Line(fixed if fixed > 0 else 0.0, price / tokens if price > 0 else 0.0, until)
 
     def scaled(self, factor: float) -> Curve:
         """The curve of a device that takes `factor` times as long."""

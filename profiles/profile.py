@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from profiles.curve import Curve
-from sim.step import Step
+from sim.step import Line, Step
 
 SCHEMA_VERSION = 1
 DATA = Path(__file__).parent / "data"
@@ -76,9 +76,9 @@ class DeviceProfile:
             seconds += step.moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
         return seconds
 
-    def decode_time(self, jobs: int, context: int, steps: int) -> float:
-        """Seconds of `steps` decode steps of the same `jobs`, whose total context starts at `context` tokens."""
-        return self.decode.repeated_time(jobs, context, steps)
+    def decode_line(self, jobs: int, context: int) -> Line:
+        """Seconds of a decode step of `jobs` as a function of their total context, as `step_time` gives them."""
+        return self.decode.line(jobs, context)
 
 
 def kv_capacity(memory_bytes: int, weight_bytes: int, kv_bytes_per_token: int, utilization: float = 0.9) -> int:

@@ -1,11 +1,11 @@
 """The engine: a discrete-event model of language-model serving on SimPy. It imports none of its sibling packages."""
 
-from sim.cluster import Cluster, Leg, Link, simulate
-from sim.policy import Execution, Keep, Overhead, Policy
-from sim.record import Tables
-from sim.replica import Device, Unservable
+from sim.cluster import Cluster, Link, simulate
+from sim.device import Device, Unservable
+from sim.policy import Execution, Keep, Leg, Overhead, Phases, Policy
+from sim.record import Record, Tables
 from sim.request import Prediction, Request, Truth
-from sim.step import Hold, Profile, Step
+from sim.step import Hold, Line, Profile, Step
 
 __all__ = [
     "Cluster",
@@ -14,11 +14,14 @@ __all__ = [
     "Hold",
     "Keep",
     "Leg",
+    "Line",
     "Link",
     "Overhead",
+    "Phases",
     "Policy",
     "Prediction",
     "Profile",
+    "Record",
     "Request",
     "Step",
     "Tables",

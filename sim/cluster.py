@@ -8,13 +8,13 @@ from typing import Any
 
 import simpy
 
+from sim.device import Device
+from sim.instant import At
 from sim.job import Job
 from sim.policy import Leg, Policy, Predictor
-from sim.record import Recorder, Tables
-from sim.replica import Device, Replica, Unservable
+from sim.record import Record, Recorder, Tables
+from sim.replica import Replica, View
 from sim.request import Request
-
-__all__ = ["Cluster", "Leg", "Link", "Unservable", "simulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,19 @@ class Cluster:
 class _Run:
     """One trace on one cluster under one policy."""
 
-    def __init__(self, cluster: Cluster, policy: Policy, predictor: Predictor, recorder: Recorder) -> None:
+    def __init__(self, cluster: Cluster, policy: Policy, predictor: Predictor, recorder: Recorder, leap: bool) -> None:
         self.env = simpy.Environment(initial_time=0.0)
         self.cluster = cluster
         self.policy = policy
         self.predictor = predictor
         self.recorder = recorder
-        self.replicas = [Replica(self.env, device, policy, recorder) for device in cluster.devices]
-        self.predictor_worker = simpy.Resource(self.env, capacity=1)
+        self.replicas = [Replica(self.env, device, policy, recorder, self.leg_over, leap) for device in cluster.devices]
+        self.views = tuple(View(replica) for replica in self.replicas)
+        self.predictor_free = 0.0  # when the one predictor will have worked off its queue, s
+        self.legs: dict[Job, list[Leg]] = {}  # legs still to come, of jobs that have any
 
     def arrivals(self, requests: Iterable[Request]) -> Generator[simpy.Event, Any, None]:
-        """Start each request's life at its arrival."""
+        """Let each request enter at its arrival."""
         last = 0.0
         ids: set[int] = set()
         for request in requests:
@@ -70,34 +72,54 @@ class _Run:
                 raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one at {last} s")
             last = request.arrival
             if request.arrival > self.env.now:
-                yield self.env.timeout(request.arrival - self.env.now)
-            self.env.process(self.life(request))
+                yield At(self.env, request.arrival)
+            self.enter(request)
 
-    def life(self, request: Request) -> Generator[simpy.Event, Any, None]:
-        """Predict, route, and serve leg by leg."""
+    def enter(self, request: Request) -> None:
+        """Predict, which takes the one predictor its time, then route."""
         prediction = self.predictor.predict(request)
         job = Job(request, prediction)
         self.recorder.enter(job)
         if prediction.seconds > 0:
-            with self.predictor_worker.request() as turn:
-                yield turn
-                yield self.env.timeout(prediction.seconds)
-        legs = self.policy.routing.route(job, tuple(replica.view() for replica in self.replicas))
-        for number, leg in enumerate(legs):
-            if number:
-                yield self.env.timeout(self._transfer_seconds(job, legs[number - 1]))
-            yield self.replicas[leg.replica].submit(job, leg.prefill_only)
-            if job.complete:
-                break
-        if legs and not job.complete:
-            raise RuntimeError(f"request {request.id} is not complete after its {len(legs)} legs")
-        self.recorder.leave(job)
+            self.predictor_free = max(self.env.now, self.predictor_free) + prediction.seconds
+            self.call_at(self.predictor_free, lambda: self.route(job))
+        else:
+            self.route(job)
 
-    def _transfer_seconds(self, job: Job, leg: Leg) -> float:
-        """Seconds that the job's KV takes to leave the replica of `leg`."""
+    def route(self, job: Job) -> None:
+        """Choose the legs of the job's life, and begin the first."""
+        legs = self.policy.routing.route(job, self.views)
+        if not legs:
+            self.recorder.leave(job)
+            return
+        if len(legs) > 1:
+            self.legs[job] = list(legs[1:])
+        self.replicas[legs[0].replica].submit(job, legs[0].prefill_only)
+
+    def leg_over(self, job: Job) -> None:
+        """The next leg begins, when the job's KV has come over the link; after the last, the job's life is over."""
+        legs = self.legs.pop(job, [])
+        if job.complete:
+            self.recorder.leave(job)
+            return
+        if not legs:
+            raise RuntimeError(f"request {job.request.id} is not complete after its last leg")
+        leg, *self.legs[job] = legs
+        come = self.env.now + self.transfer_seconds(job)
+        self.call_at(come, lambda: self.replicas[leg.replica].submit(job, leg.prefill_only))
+
+    def call_at(self, instant: float, then: Callable[[], None]) -> None:
+        """Call `then` at `instant` (s)."""
+        event = At(self.env, instant)
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: then())
+
+    def transfer_seconds(self, job: Job) -> float:
+        """Seconds that the job's KV takes from where it is to another replica."""
+        assert job.device is not None
         if self.cluster.link is None:
             raise ValueError(f"request {job.request.id} has several legs, and the cluster has no link")
-        return self.cluster.link.seconds(job.computed * self.cluster.devices[leg.replica].kv_bytes_per_token)
+        return self.cluster.link.seconds(job.computed * job.device.kv_bytes_per_token)
 
 
 def simulate(
@@ -107,17 +129,19 @@ def simulate(
     predictor: Predictor,
     *,
     horizon: float | None = None,
-    record_steps: bool = False,
+    record: Record = Record.REQUESTS,
+    leap: bool = True,
     progress: Callable[[], None] | None = None,
 ) -> Tables:
     """Replay `requests` (in order of arrival) and return what happened.
 
     Without a `horizon` (s) every request is served to its end; with one, what is unfinished then is recorded as
-    `censored`. `progress` is called as each request ends. Raises `Unservable` for a request that can never fit, and
-    RuntimeError if a policy leaves jobs behind.
+    `censored`. `leap=False` plans every step anew and walks every job in it: much slower, and the same tables.
+    `progress` is called as each request ends. Raises `Unservable` for a request that can never fit, and RuntimeError if
+    a policy leaves jobs behind.
     """
-    recorder = Recorder(record_steps, progress)
-    run = _Run(cluster, policy, predictor, recorder)
+    recorder = Recorder(record, progress)
+    run = _Run(cluster, policy, predictor, recorder, leap)
     run.env.process(run.arrivals(requests))
     run.env.run(until=horizon)
     if horizon is None and recorder.unfinished:

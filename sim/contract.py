@@ -146,7 +146,7 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
         batching=_CheckedBatching(policy.batching),
     )
     guarded = [dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens)) for request in requests]
-    tables = simulate(guarded, checked, cluster, predictor, record_steps=True)
+    tables = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS)
     ended = tables.requests["id"].tolist()
     if sorted(ended) != sorted(request.id for request in requests):
         raise ContractError(f"{len(requests)} requests came, {len(ended)} ended")

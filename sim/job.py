@@ -2,58 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.request import Prediction, Request
 
 if TYPE_CHECKING:
-    import simpy
-
-    from sim.replica import Device
+    from sim.device import Device
+    from sim.lockstep import Lockstep
 
 
 class Job:
     """A request in the system: `context` tokens exist, `computed` of them have their KV on a device.
 
-    Only a replica's plan and commit change it. Instants are seconds, None until they come.
+    Only a replica's plan and commit change it. Instants are seconds, None until they come. While a job decodes in
+    lockstep nothing of it is written: its progress is derived from the lockstep's tick.
     """
 
     __slots__ = (
-        "blocks",
-        "computed",
-        "context",
-        "device",
-        "done",
-        "emitted",
+        "base_computed",  # tokens computed before the job joined the lockstep
+        "base_emitted",  # output tokens emitted before it joined
+        "blocks",  # KV blocks held on the device, as of then
+        "cached_blocks",  # those of them that are full and shared by their content
+        "device",  # where the current leg is
+        "entered",  # the lockstep's tick less the tokens emitted: emitted = tick - entered
         "finished",
         "first_scheduled",
         "first_token",
-        "host_tokens",
-        "overhead_seconds",
+        "host_tokens",  # tokens whose KV lies in host memory
+        "lockstep",
+        "overhead_seconds",  # scheduler time spent while the job was in a replica
+        "padding",  # tokens that widen its row to that of the widest in a static batch
+        "place",  # the number of its admission: running jobs stand in this order
         "prediction",
         "preemptions",
-        "prefill_only",
+        "prefill_only",  # this leg ends with the first token
         "queued",
         "request",
+        "reserved",  # its blocks were set aside at admission: it takes no more as it goes
     )
 
     def __init__(self, request: Request, prediction: Prediction) -> None:
         self.request = request
         self.prediction = prediction
-        self.context = request.prompt_tokens
-        self.computed = 0
-        self.emitted = 0
-        self.blocks = 0  # KV blocks held on the device
-        self.host_tokens = 0  # tokens whose KV lies in host memory
-        self.preemptions = 0
-        self.prefill_only = False  # this leg ends with the first token
-        self.overhead_seconds = 0.0  # scheduler time spent while the job was in a replica
-        self.device: Device | None = None  # where its current leg is
+        self.lockstep: Lockstep | None = None
+        self.base_computed = self.base_emitted = self.entered = self.padding = self.place = 0
+        self.blocks = self.host_tokens = self.preemptions = 0
+        self.cached_blocks: list[Any] = []
+        self.prefill_only = self.reserved = False
+        self.overhead_seconds = 0.0
+        self.device: Device | None = None
         self.queued: float | None = None
         self.first_scheduled: float | None = None
         self.first_token: float | None = None
         self.finished: float | None = None
-        self.done: simpy.Event | None = None
+
+    @property
+    def emitted(self) -> int:
+        """Output tokens emitted so far."""
+        if self.lockstep is None:
+            return self.base_emitted
+        return min(self.lockstep.tick - self.entered, self.request.truth.output_tokens)
+
+    @property
+    def context(self) -> int:
+        """Tokens that exist: the prompt, what was sampled and, in a static batch, padding."""
+        sampled = self.base_emitted if self.lockstep is None else self.lockstep.tick - self.entered
+        return self.request.prompt_tokens + self.padding + sampled
+
+    @property
+    def computed(self) -> int:
+        """Tokens whose KV is computed."""
+        return self.base_computed if self.lockstep is None else self.context - 1
 
     @property
     def pending(self) -> int:

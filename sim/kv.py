@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sim.job import Job
 
 
 class KVCache:
-    """`total` blocks of `block_size` tokens each, handed to jobs and taken back."""
+    """`total` blocks of `block_size` tokens each, handed to jobs and taken back; blocks are counted, not told apart.
 
-    __slots__ = ("block_size", "free", "total")
+    Jobs in lockstep need no look: each takes a block every `block_size` ticks, so it is enough to count them by
+    phase, the tick modulo `block_size` at which they do.
+    """
+
+    __slots__ = ("_phases", "block_size", "free", "shares_output", "total")
 
     def __init__(self, total: int, block_size: int) -> None:
         if total < 1:
@@ -18,25 +25,63 @@ class KVCache:
         self.total = total
         self.block_size = block_size
         self.free = total
+        self.shares_output = False  # whether a block that a decoding job fills may be found by another
+        self._phases = [0] * block_size  # jobs in lockstep that take a block at the ticks of a phase
 
-    def blocks_for(self, tokens: int) -> int:
-        """Blocks that hold `tokens` tokens."""
-        return -(-tokens // self.block_size)
+    def find(self, job: Job) -> Sequence[Any]:
+        """The blocks of `job`'s context, from its first token on, that are here already: none without sharing."""
+        return ()
 
-    def can_hold(self, job: Job, tokens: int) -> bool:
-        """Whether `job` could own the blocks of `tokens` tokens, with what it owns already."""
-        return self.blocks_for(tokens) - job.blocks <= self.free
+    def missing(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> int:
+        """Free blocks that it takes for `job` to hold `tokens` tokens, with what it owns and what was `found` for it."""
+        return max(0, -(-tokens // self.block_size) - job.blocks)
 
-    def hold(self, job: Job, tokens: int) -> None:
-        """Let `job` own the blocks of at least `tokens` tokens."""
-        more = self.blocks_for(tokens) - job.blocks
+    def hold(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> None:
+        """Let `job` own the blocks of `tokens` tokens at least, those `found` for it among them."""
+        more = self.missing(job, tokens, found)
         if more > self.free:
             raise RuntimeError(f"{job} asks for {more} more blocks, {self.free} are free")
-        if more > 0:
-            self.free -= more
-            job.blocks += more
+        self.free -= more
+        job.blocks += more
 
     def release(self, job: Job) -> None:
         """Take back every block of `job`."""
         self.free += job.blocks
         job.blocks = 0
+        job.reserved = False
+
+    def enlist(self, job: Job, tick: int) -> None:
+        """`job`, which owns just the blocks of its computed tokens, decodes in lockstep from `tick` on."""
+        self._phases[(tick - job.computed) % self.block_size] += 1
+
+    def dismiss(self, job: Job, tick: int) -> None:
+        """`job` leaves the lockstep at `tick`: it owns the blocks of what it has computed."""
+        self._phases[(tick - job.computed) % self.block_size] -= 1
+        job.blocks = -(-job.computed // self.block_size)
+
+    def growth(self, tick: int, ticks: int = 1) -> int:
+        """Blocks that the jobs in lockstep take in so many ticks from `tick` on."""
+        phases, size = self._phases, self.block_size
+        if ticks == 1:
+            return phases[tick % size]
+        rounds, rest = divmod(ticks, size)
+        first = tick % size
+        blocks = sum(phases[first : first + rest]) + sum(phases[: max(0, first + rest - size)])
+        return blocks + rounds * sum(phases) if rounds else blocks
+
+    def grow(self, tick: int, ticks: int) -> None:
+        """Hand the jobs in lockstep the blocks of so many ticks from `tick` on."""
+        self.free -= self.growth(tick, ticks)
+
+    def ticks_within(self, tick: int, most: int) -> int:
+        """For how many ticks from `tick` on, `most` at most, the free blocks last."""
+        if self.growth(tick, most) <= self.free:
+            return most
+        enough, short = 0, most
+        while short - enough > 1:
+            middle = (enough + short) // 2
+            if self.growth(tick, middle) <= self.free:
+                enough = middle
+            else:
+                short = middle
+        return enough

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from sim.job import Job
 from sim.request import Prediction, Request
-from sim.step import Hold, Layout, ragged
+from sim.step import Hold
 
 Rank = float | tuple[float, ...]
 
@@ -18,7 +17,8 @@ Rank = float | tuple[float, ...]
 class Order(Protocol):
     """Who goes first?
 
-    An order may state a `horizon`: for how many steps a rank holds (1 by default; `math.inf`: a rank never changes).
+    An order may state a `horizon`: for how many steps the rank of a job that waits holds (1 by default; `math.inf`:
+    as long as it waits, so that a queue may stay sorted).
     """
 
     def rank(self, job: Job, now: float) -> Rank:
@@ -26,9 +26,17 @@ class Order(Protocol):
         ...
 
 
-def is_static(order: Order) -> bool:
-    """Whether the ranks of `order` never change, so that a queue may stay sorted."""
-    return getattr(order, "horizon", 1) == math.inf
+def horizon(order: Order) -> float:
+    """For how many steps the ranks of waiting jobs hold under `order`."""
+    return float(getattr(order, "horizon", 1))
+
+
+class Phases(Enum):
+    """What a step may hold, and who in it is served first."""
+
+    MIXED = "mixed"  # all running jobs in the order of their admission, then new ones, as in vLLM's v1 scheduler
+    DECODE_FIRST = "decode_first"  # decoding jobs, then prefills under way, then new ones, as in Sarathi-Serve
+    EXCLUSIVE = "exclusive"  # the whole prefills of new jobs if any may enter, else only decoding, as in vLLM's V0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +45,42 @@ class Execution:
 
     `max_num_seqs`: jobs at a time. `max_num_batched_tokens`: tokens of a step (None: no bound).
     `long_prefill_token_threshold`: longest prefill chunk while others are there (0: no bound). `window`: how many
-    waiting jobs, in rank order, the batching sees. `reserve_output`: set KV aside at admission for the longest output
-    that the client allows. `streams`: a token is the client's when it is computed; otherwise the whole answer comes at
-    the end. `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission stops at it.
+    waiting jobs, in rank order, the batching sees at a time. `reserve_output`: set KV aside at admission for the longest
+    output that the client allows. `watermark`: share of the KV blocks that an admission leaves free while others run.
+    `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission stops at it. `static`: a batch that
+    nobody joins, whose rows are all as wide as the widest, and that answers at its end.
     """
 
     max_num_seqs: int
     max_num_batched_tokens: int | None = None
     chunked_prefill: bool = True
     long_prefill_token_threshold: int = 0
-    window: int = 0
-    layout: Layout = ragged
+    phases: Phases = Phases.MIXED
+    window: int = 1
     reserve_output: bool = False
-    streams: bool = True
+    watermark: float = 0.0
     skip_unfit: bool = False
+    static: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_num_seqs < 1:
-            raise ValueError(f"max_num_seqs must be positive, got {self.max_num_seqs}")
-        if self.max_num_batched_tokens is not None and self.max_num_batched_tokens < 1:
-            raise ValueError(f"max_num_batched_tokens must be positive, got {self.max_num_batched_tokens}")
+        for name in ("max_num_seqs", "max_num_batched_tokens", "window"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be positive, got {value}")
         if self.long_prefill_token_threshold < 0:
             raise ValueError(
                 f"long_prefill_token_threshold must not be negative, got {self.long_prefill_token_threshold}"
             )
-        if self.window < 1:
-            raise ValueError(f"window must be positive, got {self.window}")
+        if not 0 <= self.watermark < 1:
+            raise ValueError(f"watermark must be a share in [0, 1), got {self.watermark}")
+        if self.phases is Phases.EXCLUSIVE and (self.chunked_prefill or self.long_prefill_token_threshold):
+            raise ValueError("phases=exclusive runs whole prefills: it needs chunked_prefill=false, and no threshold")
+        if self.static and not (self.reserve_output and self.max_num_batched_tokens is None):
+            raise ValueError("a static batch needs reserve_output=true and no max_num_batched_tokens")
 
 
 class Batching(Protocol):
-    """Who runs together, and until when?"""
+    """Who runs together?"""
 
     @property
     def execution(self) -> Execution:
@@ -74,14 +88,12 @@ class Batching(Protocol):
         ...
 
     def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job] | Hold:
-        """The jobs to serve in the next step, in the order of service; waiting ones among them are admitted.
+        """The waiting jobs to admit now, in the order of admission; asked while there is room for them.
 
-        `waiting` holds the first `execution.window` waiting jobs in rank order; `running` stands in admission order.
+        `waiting` holds the first `execution.window` waiting jobs in rank order; `running` stands in admission order. If
+        all of them enter it is asked again. An answer stands until a job comes or leaves, or ranks may change; a `Hold`
+        may be the answer only if nothing runs.
         """
-        ...
-
-    def retire(self, running: tuple[Job, ...]) -> Sequence[Job]:
-        """The running jobs that leave now; asked whenever a job has emitted its last token."""
         ...
 
 
@@ -108,14 +120,35 @@ class Leg:
     prefill_only: bool = False
 
 
-class ReplicaView(NamedTuple):
-    """What a routing may see of a replica."""
+class ReplicaView(Protocol):
+    """What a routing may see of a replica, as it is when it is asked."""
 
     name: str
     kind: str
-    waiting: int
-    running: int
-    free_blocks: int
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        ...
+
+    @property
+    def running(self) -> int:
+        """Jobs that run."""
+        ...
+
+    @property
+    def submitted(self) -> int:
+        """Jobs that were ever sent here."""
+        ...
+
+    @property
+    def free_blocks(self) -> int:
+        """KV blocks that nobody holds."""
+        ...
+
+    def cached_tokens(self, job: Job) -> int:
+        """Tokens at the start of the job's prompt whose KV is here already."""
+        ...
 
 
 class Routing(Protocol):

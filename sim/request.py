@@ -8,13 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What nobody knows beforehand. Read by the engine and by `OraclePredictor` alone."""
+    """What nobody knows beforehand. Read by the engine and by `OraclePredictor` alone.
+
+    `output_ids` are the answer's token ids, where they are known: with prefix caching others may share them.
+    """
 
     output_tokens: int
+    output_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.output_tokens < 1:
             raise ValueError(f"output_tokens must be at least 1, got {self.output_tokens}")
+        if self.output_ids and len(self.output_ids) != self.output_tokens:
+            raise ValueError(f"{len(self.output_ids)} output_ids for {self.output_tokens} output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +36,11 @@ class Prediction:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        if 0 <= self.length < math.inf and 0 <= self.uncertainty < math.inf and 0 <= self.seconds < math.inf:
+            return
         for name in ("length", "uncertainty", "seconds"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"a prediction's {name} must be finite and not negative, got {value}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"a prediction's {name} must be finite and not negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class Request:
     """One arrival. `arrival` and `deadline` are seconds from the trace's start; `max_tokens` is the client's cap.
 
     `features` are numbers derived from the prompt's text (the trace says which); `prompt_text` may be absent.
+    `prompt_ids` say what the prompt holds, an id for each `id_tokens` tokens (the last may stand for fewer): requests
+    whose first ids are equal share a prefix. Without them a prompt shares nothing.
     """
 
     id: int
@@ -55,6 +64,8 @@ class Request:
     session: str | None = None
     priority: float = 0.0
     deadline: float | None = None
+    prompt_ids: tuple[int, ...] = ()
+    id_tokens: int = 1
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.arrival) or self.arrival < 0:
@@ -65,3 +76,10 @@ class Request:
             raise ValueError(
                 f"request {self.id}: output_tokens {self.truth.output_tokens} exceed max_tokens {self.max_tokens}"
             )
+        if self.prompt_ids and len(self.prompt_ids) != -(-self.prompt_tokens // self.id_tokens):
+            raise ValueError(
+                f"request {self.id}: {len(self.prompt_ids)} prompt_ids of {self.id_tokens} tokens each do not make "
+                f"{self.prompt_tokens} prompt_tokens"
+            )
+        if self.truth.output_ids and self.id_tokens != 1:
+            raise ValueError(f"request {self.id}: output_ids need id_tokens=1, got {self.id_tokens}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 def attended_tokens(new: int, computed: int) -> int:
@@ -12,8 +11,7 @@ def attended_tokens(new: int, computed: int) -> int:
     return new * computed + new * (new + 1) // 2
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """The work of one forward pass, as a device sees it; all fields are tokens, but `decode_jobs`.
 
     `prefill_attended` is the sum, over the prefill tokens, of the context that each attends to; `decode_context` the
@@ -27,11 +25,26 @@ class Step:
     moved_tokens: int = 0
 
 
+class Line(NamedTuple):
+    """Seconds of a decode step of so many jobs: base + slope * their total context, as long as that is <= `until`."""
+
+    base: float
+    slope: float
+    until: float
+
+
 class Profile(Protocol):
     """How long a step takes on one device with one model."""
 
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; raises ValueError where the profile says nothing about such a step."""
+        ...
+
+    def decode_line(self, jobs: int, context: int) -> Line:
+        """The time of steps of `jobs` decoding jobs and nothing else, whose total context is `context` or more.
+
+        It agrees with `step_time`, and raises ValueError as that does.
+        """
         ...
 
 
@@ -40,30 +53,3 @@ class Hold:
     """Run nothing now; ask again at `until` (seconds) or when a job arrives, whichever is first."""
 
     until: float
-
-
-Row = tuple[int, int]
-"""One job's part in a step: tokens that the step computes, and tokens computed before it."""
-
-Layout = Callable[[Iterable[Row], int], Step]
-"""How a batch's rows (and the KV tokens moved for it) become the work of a step."""
-
-
-def ragged(rows: Iterable[Row], moved_tokens: int = 0) -> Step:
-    """Each row costs its own length, as in an engine with paged attention (vLLM)."""
-    prefill_tokens = prefill_attended = decode_jobs = decode_context = 0
-    for new, computed in rows:
-        if new == 1:
-            decode_jobs += 1
-            decode_context += computed + 1
-        else:
-            prefill_tokens += new
-            prefill_attended += attended_tokens(new, computed)
-    return Step(prefill_tokens, prefill_attended, decode_jobs, decode_context, moved_tokens)
-
-
-def padded(rows: Iterable[Row], moved_tokens: int = 0) -> Step:
-    """Every row costs as much as the widest, as in a padded static batch (Hugging Face `generate`)."""
-    table = tuple(rows)
-    widest = (max(new for new, _ in table), max(computed for _, computed in table))
-    return ragged((widest,) * len(table), moved_tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from policies.eviction import Recompute
 from policies.fifo import FIFO
 from policies.predictors.oracle import OraclePredictor
 from policies.routing import LeastLoaded
-from sim import Device, Policy, Request, Step, Truth
+from sim import Device, Line, Policy, Request, Step, Truth
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,6 +38,9 @@ class LinearProfile:
             + self.per_context * step.decode_context
             + self.per_moved * step.moved_tokens
         )
+
+    def decode_line(self, jobs: int, context: int) -> Line:
+        return Line(self.fixed + self.per_token * jobs, self.per_context, math.inf)
 
 
 def make_device(name: str = "gpu", kind: str = "gpu", **changes) -> Device:

@@ -62,7 +62,7 @@ def test_every_yaml_composes(override):
 
 
 def test_a_run_writes_its_results_and_is_skipped_the_next_time(tmp_path):
-    first = tokenyard("policy=rtlm", "record_steps=true", results=tmp_path)
+    first = tokenyard("policy=rtlm", "record=steps", results=tmp_path)
     (folder,) = complete_folders(tmp_path)
     names = {path.name for path in folder.path.iterdir()}
     assert names == {"config.yaml", "requests.parquet", "steps.parquet", "summary.json", "status.json"}
@@ -72,7 +72,7 @@ def test_a_run_writes_its_results_and_is_skipped_the_next_time(tmp_path):
     assert "1 made now" in first.stderr
     assert "gpt2/l40s (imported)" in first.stdout
     before = (folder.path / "requests.parquet").stat().st_mtime_ns
-    second = tokenyard("policy=rtlm", "record_steps=true", results=tmp_path)
+    second = tokenyard("policy=rtlm", "record=steps", results=tmp_path)
     assert "1 complete already" in second.stderr
     assert (folder.path / "requests.parquet").stat().st_mtime_ns == before
     assert {path.name for path in tmp_path.iterdir()} == {"adhoc"}, "nothing else is left in the working directory"

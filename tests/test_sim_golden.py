@@ -10,7 +10,7 @@ from conftest import ROOT, LinearProfile, make_device, make_policy
 from policies.batching import Continuous
 from policies.fifo import FIFO
 from policies.predictors.oracle import OraclePredictor
-from sim import Cluster, Request, Truth, simulate
+from sim import Cluster, Record, Request, Truth, simulate
 
 GOLDEN = ROOT.parent / "shared" / "golden"
 WORKLOADS = sorted(path for path in GOLDEN.glob("*.json.gz") if not path.name.startswith("prefix"))
@@ -48,7 +48,7 @@ def test_every_decision_is_vllms(path: Path | None):
         Request(r["id"], r["arrival"], r["prompt_tokens"], Truth(r["output_tokens"]), priority=r["priority"])
         for r in sorted(golden["requests"], key=lambda r: r["arrival"])
     ]
-    tables = simulate(requests, policy, Cluster((device,)), OraclePredictor(), record_steps=True)
+    tables = simulate(requests, policy, Cluster((device,)), OraclePredictor(), record=Record.DECISIONS)
     ours = [({str(job): new for job, new in granted}, sorted(map(str, out))) for _, _, granted, out in tables.decisions]
     theirs = [(granted, sorted(preempted)) for _, granted, preempted in golden["iterations"]]
     assert ours == theirs

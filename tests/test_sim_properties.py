@@ -74,7 +74,7 @@ class Case:
 
     def run(self, **changes) -> Tables:
         cluster = Cluster((self.device,))
-        return simulate(self.requests, self.policy, cluster, self.predictor, record_steps=True, **changes)
+        return simulate(self.requests, self.policy, cluster, self.predictor, record=Record.DECISIONS, **changes)
 
     def with_batching(self, **changes) -> "Case":
         batching = dataclasses.replace(self.policy.batching, **changes)

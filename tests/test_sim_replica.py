@@ -29,7 +29,7 @@ def serve(requests, *devices, link=None, predictor=None, horizon=None, **parts):
     """The tables of `requests` on `devices` (one plain one, if none is given) under FIFO and the `parts` given."""
     cluster = Cluster(devices or (device(),), link)
     predictor = predictor or OraclePredictor()
-    return simulate(requests, make_policy(**parts), cluster, predictor, horizon=horizon, record_steps=True)
+    return simulate(requests, make_policy(**parts), cluster, predictor, horizon=horizon, record=Record.DECISIONS)
 
 
 def instants(tables, name):

@@ -1,0 +1,23 @@
+"""Shortest remaining processing time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from sim.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class SRPT:
+    """Rank by the output tokens that are predicted to be left.
+
+    Exact SRPT with the oracle's predictions, if the batching may take a running job off for a shorter one; under
+    continuous batching the rank decides who is admitted next, and whom memory pressure takes.
+    """
+
+    horizon: float = field(default=math.inf, init=False)
+
+    def rank(self, job: Job, now: float) -> float:
+        """Predicted tokens less those emitted; none are left of a job that has outlived its prediction."""
+        return max(0.0, job.prediction.length - job.emitted)

@@ -1,0 +1,60 @@
+"""Decode steps of the same jobs, one after another: when each of them ends."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from sim.step import Line
+
+
+class Stretch:
+    """Steps of `jobs` decoding jobs from `start` (s) on, whose total context is `context` tokens in the first.
+
+    A step takes base + slope * context seconds, by the profile's `line`, and the context grows by `jobs` at each step:
+    when the n-th ends is a closed form. Stepping and leaping take their instants from it, so they are equal to the last
+    bit. `done` counts the steps that are over.
+    """
+
+    __slots__ = ("_context", "_jobs", "_line", "_start", "done")
+
+    def __init__(self, start: float, jobs: int, context: int, line: Line) -> None:
+        self._start = start
+        self._jobs = jobs
+        self._context = context
+        self._line = line
+        self.done = 0
+
+    def continues(self, start: float, jobs: int, context: int) -> bool:
+        """Whether a step from `start` (s) on of `jobs` with a total context of `context` is the next of this stretch."""
+        return (
+            jobs == self._jobs
+            and context == self._context + jobs * self.done
+            and context <= self._line.until
+            and start == self.end(self.done)
+        )
+
+    def end(self, steps: int) -> float:
+        """When the first `steps` steps are over, s."""
+        attended = steps * self._context + self._jobs * (steps * (steps - 1) // 2)
+        return self._start + (steps * self._line.base + self._line.slope * attended)
+
+    @property
+    def steps(self) -> int:
+        """Steps for which the profile's line holds."""
+        if self._line.until == math.inf:
+            return sys.maxsize
+        return int((self._line.until - self._context) // self._jobs) + 1
+
+    def steps_by(self, instant: float) -> int:
+        """How many steps it takes until `instant` (s) or later."""
+        line, seconds = self._line, instant - self._start
+        bend = line.slope * self._jobs / 2
+        first = line.base + line.slope * self._context - bend
+        root = math.sqrt(first * first + 4 * bend * seconds)
+        steps = max(1, math.ceil(2 * seconds / (first + root))) if root > 0 else 1
+        while self.end(steps) < instant:
+            steps += 1
+        while steps > 1 and self.end(steps - 1) >= instant:
+            steps -= 1
+        return steps
