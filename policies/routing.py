@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,13 @@ from sim.policy import Leg, ReplicaView
 
 def least_loaded(cluster: tuple[ReplicaView, ...], kind: str) -> int:
     """The index of the replica of `kind` with the fewest jobs, the first of equals; ValueError if there is none."""
-    candidates = [index for index, replica in enumerate(cluster) if replica.kind == kind]
-    if not candidates:
+    best, fewest = -1, sys.maxsize
+    for index, replica in enumerate(cluster):
+        if replica.kind == kind and replica.jobs < fewest:
+            best, fewest = index, replica.jobs
+    if best < 0:
         raise ValueError(f"no device of kind {kind!r} in the cluster, which has {[view.kind for view in cluster]}")
-    return min(candidates, key=lambda index: cluster[index].waiting + cluster[index].running)
+    return best
 
 
 @dataclass(frozen=True, slots=True)

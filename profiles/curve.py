@@ -42,21 +42,25 @@ class Curve:
 
     def time(self, tokens: int, attended: float) -> float:
         """Seconds of a pass over `tokens` that attend to `attended` tokens in all; ValueError outside the range."""
-        line = self.line(tokens, attended)
-        return line.base + line.slope * attended
+        base, slope = self._at(tokens, attended)
+        return base + slope * attended
 
     def line(self, tokens: int, attended: float) -> Line:
         """Seconds of a pass over `tokens` as a function of the tokens attended to; ValueError outside the range."""
+        return Line(*self._at(tokens, attended), until=tokens * self.max_context * self.extrapolation)
+
+    def _at(self, tokens: int, attended: float) -> tuple[float, float]:
+        """Seconds of a pass over `tokens` without context, and for each token attended to."""
         knots, base, slope = self.knots, self.base, self.slope
-        until = tokens * self.max_context * self.extrapolation
-        if not (1 <= tokens <= knots[-1] * self.extrapolation and 0 <= attended <= until):
+        reach = self.extrapolation
+        if not (1 <= tokens <= knots[-1] * reach and 0 <= attended <= tokens * self.max_context * reach):
             raise self._outside(tokens, attended)
         right = min(bisect_right(knots, tokens), len(knots) - 1) or 1
         left = right - 1
         share = (tokens - knots[left]) / (knots[right] - knots[left])
         fixed = base[left] + share * (base[right] - base[left])
         price = slope[left] + share * (slope[right] - slope[left])
-        return Line(fixed if fixed > 0 else 0.0, price / tokens if price > 0 else 0.0, until)
+        return fixed if fixed > 0 else 0.0, price / tokens if price > 0 else 0.0
 
     def scaled(self, factor: float) -> Curve:
         """The curve of a device that takes `factor` times as long."""

@@ -71,7 +71,8 @@ class DeviceProfile:
             seconds = self.prefill.time(step.prefill_tokens, step.prefill_attended)
         if step.decode_jobs:
             decode = self.decode.time(step.decode_jobs, step.decode_context)
-            seconds = max(seconds, decode, seconds + decode - self.fixed_seconds) if seconds else decode
+            # what both share, weights read and kernels launched once, is paid once
+            seconds = seconds + decode - min(seconds, decode, self.fixed_seconds)
         if step.moved_tokens:
             seconds += step.moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
         return seconds

@@ -98,8 +98,8 @@ class _Run:
 
     def leg_over(self, job: Job) -> None:
         """The next leg begins, when the job's KV has come over the link; after the last, the job's life is over."""
-        legs = self.legs.pop(job, [])
-        if job.complete:
+        legs = self.legs.pop(job, []) if self.legs else []
+        if job.finished is not None:
             self.recorder.leave(job)
             return
         if not legs:

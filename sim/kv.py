@@ -15,7 +15,7 @@ class KVCache:
     phase, the tick modulo `block_size` at which they do.
     """
 
-    __slots__ = ("_phases", "block_size", "free", "shares_output", "total")
+    __slots__ = ("_enlisted", "_phases", "block_size", "free", "shares_output", "total")
 
     def __init__(self, total: int, block_size: int) -> None:
         if total < 1:
@@ -26,7 +26,8 @@ class KVCache:
         self.block_size = block_size
         self.free = total
         self.shares_output = False  # whether a block that a decoding job fills may be found by another
-        self._phases = [0] * block_size  # jobs in lockstep that take a block at the ticks of a phase
+        self._enlisted = 0  # jobs in lockstep that take blocks as they go
+        self._phases = [0] * block_size  # those of them that take one at the ticks of a phase
 
     def find(self, job: Job) -> Sequence[Any]:
         """The blocks of `job`'s context, from its first token on, that are here already: none without sharing."""
@@ -34,15 +35,17 @@ class KVCache:
 
     def missing(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> int:
         """Free blocks that it takes for `job` to hold `tokens` tokens, with what it owns and what was `found` for it."""
-        return max(0, -(-tokens // self.block_size) - job.blocks)
+        more = -(-tokens // self.block_size) - job.blocks
+        return more if more > 0 else 0
 
     def hold(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> None:
         """Let `job` own the blocks of `tokens` tokens at least, those `found` for it among them."""
-        more = self.missing(job, tokens, found)
-        if more > self.free:
-            raise RuntimeError(f"{job} asks for {more} more blocks, {self.free} are free")
-        self.free -= more
-        job.blocks += more
+        blocks = -(-tokens // self.block_size)
+        if blocks > job.blocks:
+            self.free -= blocks - job.blocks
+            job.blocks = blocks
+            if self.free < 0:
+                raise RuntimeError(f"{job} asks for {-self.free} more blocks than are free")
 
     def release(self, job: Job) -> None:
         """Take back every block of `job`."""
@@ -52,36 +55,44 @@ class KVCache:
 
     def enlist(self, job: Job, tick: int) -> None:
         """`job`, which owns just the blocks of its computed tokens, decodes in lockstep from `tick` on."""
-        self._phases[(tick - job.computed) % self.block_size] += 1
+        self._phases[(tick - job.base_computed) % self.block_size] += 1
+        self._enlisted += 1
 
     def dismiss(self, job: Job, tick: int) -> None:
-        """`job` leaves the lockstep at `tick`: it owns the blocks of what it has computed."""
-        self._phases[(tick - job.computed) % self.block_size] -= 1
-        job.blocks = -(-job.computed // self.block_size)
+        """`job` has left the lockstep at `tick`: it owns the blocks of what it has computed."""
+        self._phases[(tick - job.base_computed) % self.block_size] -= 1
+        self._enlisted -= 1
+        job.blocks = -(-job.base_computed // self.block_size)
 
-    def growth(self, tick: int, ticks: int = 1) -> int:
-        """Blocks that the jobs in lockstep take in so many ticks from `tick` on."""
-        phases, size = self._phases, self.block_size
-        if ticks == 1:
-            return phases[tick % size]
-        rounds, rest = divmod(ticks, size)
-        first = tick % size
-        blocks = sum(phases[first : first + rest]) + sum(phases[: max(0, first + rest - size)])
-        return blocks + rounds * sum(phases) if rounds else blocks
+    def growth(self, tick: int) -> int:
+        """Blocks that the jobs in lockstep take at `tick`."""
+        return self._phases[tick % self.block_size]
 
-    def grow(self, tick: int, ticks: int) -> None:
-        """Hand the jobs in lockstep the blocks of so many ticks from `tick` on."""
-        self.free -= self.growth(tick, ticks)
+    def grow(self, tick: int) -> None:
+        """Hand the jobs in lockstep the blocks that they take at `tick`."""
+        self.free -= self._phases[tick % self.block_size]
+
+    def leap(self, tick: int, ticks: int) -> None:
+        """`grow` at so many ticks from `tick` on."""
+        self.free -= self._growth(tick, ticks)
 
     def ticks_within(self, tick: int, most: int) -> int:
         """For how many ticks from `tick` on, `most` at most, the free blocks last."""
-        if self.growth(tick, most) <= self.free:
+        if self._enlisted * (most // self.block_size + 1) <= self.free or self._growth(tick, most) <= self.free:
             return most
         enough, short = 0, most
         while short - enough > 1:
             middle = (enough + short) // 2
-            if self.growth(tick, middle) <= self.free:
+            if self._growth(tick, middle) <= self.free:
                 enough = middle
             else:
                 short = middle
         return enough
+
+    def _growth(self, tick: int, ticks: int) -> int:
+        phases, size = self._phases, self.block_size
+        rounds, rest = divmod(ticks, size)
+        first = tick % size
+        last = first + rest
+        blocks = rounds * self._enlisted + sum(phases[first:last])
+        return blocks + sum(phases[: last - size]) if last > size else blocks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sim.job import Job
 from sim.request import Prediction, Request
@@ -24,11 +24,6 @@ class Order(Protocol):
     def rank(self, job: Job, now: float) -> Rank:
         """A pure function of the job and the instant; smaller goes first; ties go by arrival, then id."""
         ...
-
-
-def horizon(order: Order) -> float:
-    """For how many steps the ranks of waiting jobs hold under `order`."""
-    return float(getattr(order, "horizon", 1))
 
 
 class Phases(Enum):
@@ -112,8 +107,7 @@ class Eviction(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """A part of a request's life, on one replica (an index); a `prefill_only` leg ends with the first token."""
 
     replica: int
@@ -127,13 +121,8 @@ class ReplicaView(Protocol):
     kind: str
 
     @property
-    def waiting(self) -> int:
-        """Jobs that wait."""
-        ...
-
-    @property
-    def running(self) -> int:
-        """Jobs that run."""
+    def jobs(self) -> int:
+        """Jobs that wait or run."""
         ...
 
     @property

@@ -139,16 +139,20 @@ class PrefixCache(KVCache):
         """As in `KVCache`."""
         super().enlist(job, tick)
         self.shares_output = self.shares_output or bool(job.request.truth.output_ids)
-        self._members[(tick - job.computed) % self.block_size][job] = None
+        self._members[(tick - job.base_computed) % self.block_size][job] = None
 
     def dismiss(self, job: Job, tick: int) -> None:
         """As in `KVCache`."""
         super().dismiss(job, tick)
-        del self._members[(tick - job.computed) % self.block_size][job]
+        del self._members[(tick - job.base_computed) % self.block_size][job]
 
-    def grow(self, tick: int, ticks: int) -> None:
-        """As in `KVCache`; the blocks that are filled at these ticks are known from then on."""
+    def grow(self, tick: int) -> None:
+        """As in `KVCache`; the blocks that are filled at `tick` are known from then on."""
+        self._take(len(self._members[tick % self.block_size]))
+        for job in sorted(self._members[(tick + 1) % self.block_size], key=lambda job: job.place):
+            self._fill(job, (len(job.cached_blocks) + 1) * self.block_size)
+
+    def leap(self, tick: int, ticks: int) -> None:
+        """As in `KVCache`."""
         for now in range(tick, tick + ticks):
-            self._take(len(self._members[now % self.block_size]))
-            for job in sorted(self._members[(now + 1) % self.block_size], key=lambda job: job.place):
-                self._fill(job, (len(job.cached_blocks) + 1) * self.block_size)
+            self.grow(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from heapq import heapify, heappop, heappush, nsmallest
 
@@ -12,22 +13,27 @@ Entry = tuple[Rank, float, int, Job]
 
 
 class WaitingQueue:
-    """Waiting jobs by (rank, arrival, id): the first `window` of them sorted, the others in a heap behind.
+    """Waiting jobs by (rank, arrival, id): the first `window` of them sorted in `front`, the others in a heap behind.
 
-    A job comes and goes in O(log n + window). `ranked` counts the ranks computed, for the overhead that is charged.
+    A job comes and goes in O(log n + window). `steps` counts the steps of the replica, for which ranks may hold;
+    `ranked` the ranks computed, for the overhead that is charged for them.
     """
 
-    __slots__ = ("_front", "_heap", "_order", "_window", "ranked")
+    __slots__ = ("_heap", "_horizon", "_order", "_refreshed", "_window", "front", "ranked", "static", "steps")
 
     def __init__(self, order: Order, window: int) -> None:
         self._order = order
+        self._horizon = float(getattr(order, "horizon", 1))
+        self.static = self._horizon == math.inf
         self._window = window
-        self._front: list[Entry] = []  # full unless the heap is empty
+        self._refreshed = -1  # `steps` when all ranks were last computed
         self._heap: list[Entry] = []
+        self.front: list[Entry] = []  # as many as the window unless the heap is empty
         self.ranked = 0
+        self.steps = 0
 
     def __len__(self) -> int:
-        return len(self._front) + len(self._heap)
+        return len(self.front) + len(self._heap)
 
     def entry(self, job: Job, now: float) -> Entry:
         """The sort key of `job` at `now`."""
@@ -37,8 +43,9 @@ class WaitingQueue:
     def push(self, job: Job, now: float) -> None:
         """Let `job` wait."""
         self.ranked += 1
-        entry = self.entry(job, now)
-        front = self._front
+        request = job.request
+        entry = (self._order.rank(job, now), request.arrival, request.id, job)
+        front = self.front
         if len(front) < self._window:
             insort(front, entry)
         elif entry < front[-1]:
@@ -49,18 +56,30 @@ class WaitingQueue:
 
     def remove(self, job: Job) -> None:
         """Take out `job`, one of the first `window`."""
-        del self._front[next(place for place, entry in enumerate(self._front) if entry[3] is job)]
+        front = self.front
+        for place, entry in enumerate(front):
+            if entry[3] is job:
+                del front[place]
+                break
         if self._heap:
-            self._front.append(heappop(self._heap))
+            front.append(heappop(self._heap))
+
+    @property
+    def holds(self) -> float:
+        """For how many steps the ranks still hold."""
+        return self._refreshed + self._horizon - self.steps
 
     def refresh(self, now: float) -> None:
-        """Rank everybody anew."""
-        entries = [self.entry(job, now) for *_, job in (*self._front, *self._heap)]
+        """Rank everybody anew, unless the ranks still hold."""
+        if self.static or self.holds > 0:
+            return
+        self._refreshed = self.steps
+        entries = [self.entry(job, now) for *_, job in (*self.front, *self._heap)]
         self.ranked += len(entries)
-        self._front = nsmallest(self._window, entries)
-        self._heap = [entry for entry in entries if entry > self._front[-1]]
+        self.front = nsmallest(self._window, entries)
+        self._heap = [entry for entry in entries if entry > self.front[-1]]
         heapify(self._heap)
 
     def head(self) -> tuple[Job, ...]:
         """The first `window` jobs."""
-        return tuple([entry[3] for entry in self._front])
+        return tuple([entry[3] for entry in self.front])

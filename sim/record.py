@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sim.job import Job
 
 if TYPE_CHECKING:
-    from sim.replica import Plan, Replica
+    from sim.plan import Plan
+    from sim.replica import Replica
 
 Table = dict[str, NDArray[Any]]
 Decision = tuple[str, float, tuple[tuple[int, int], ...], tuple[int, ...]]
@@ -79,15 +80,15 @@ class Recorder:
 
     def step(self, replica: Replica, plan: Plan, now: float) -> None:
         """A step of `plan` has ended at `now`; the state is that before its tokens are counted and jobs leave."""
-        step, name = plan.step, replica.device.name
+        step, name, batch = plan.step, replica.device.name, replica.batch
         self._steps.append((
             name, now, now - plan.start, plan.overhead, step.prefill_tokens, step.decode_jobs, step.decode_context,
-            step.moved_tokens, len(replica.running), len(replica.waiting), replica.kv.total - replica.kv.free,
+            step.moved_tokens, len(batch.running), len(replica.waiting), batch.kv.total - batch.kv.free,
             len(plan.preempted),
         ))  # fmt: skip
         if self._keeps_decisions:
-            grants = {job: 1 for job in replica.running if job.lockstep and plan.decodes} | plan.grants
-            granted = tuple((job.request.id, grants[job]) for job in replica.running if job in grants)
+            grants = {job: 1 for job in batch.running if job.lockstep and plan.decodes} | plan.grants
+            granted = tuple((job.request.id, grants[job]) for job in batch.running if job in grants)
             self._decisions.append((name, plan.start, granted, tuple(job.request.id for job in plan.preempted)))
 
     def tables(self) -> Tables:

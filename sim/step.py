@@ -26,11 +26,12 @@ class Step(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Seconds of a decode step of so many jobs: base + slope * their total context, as long as that is <= `until`."""
+    """Seconds of a decode step of so many jobs: base + slope * their total context, from `since` to `until` tokens."""
 
     base: float
     slope: float
     until: float
+    since: float = 0.0
 
 
 class Profile(Protocol):
@@ -41,7 +42,7 @@ class Profile(Protocol):
         ...
 
     def decode_line(self, jobs: int, context: int) -> Line:
-        """The time of steps of `jobs` decoding jobs and nothing else, whose total context is `context` or more.
+        """The time of steps of `jobs` decoding jobs and nothing else, whose total context is `context` or near it.
 
         It agrees with `step_time`, and raises ValueError as that does.
         """

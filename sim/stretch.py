@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 
 from sim.step import Line
 
@@ -39,12 +38,12 @@ class Stretch:
         attended = steps * self._context + self._jobs * (steps * (steps - 1) // 2)
         return self._start + (steps * self._line.base + self._line.slope * attended)
 
-    @property
-    def steps(self) -> int:
-        """Steps for which the profile's line holds."""
-        if self._line.until == math.inf:
-            return sys.maxsize
-        return int((self._line.until - self._context) // self._jobs) + 1
+    def within(self, steps: int) -> int:
+        """For how many of the next `steps` steps the profile's line holds."""
+        most = self._line.until
+        if self._context + self._jobs * (self.done + steps - 1) <= most:
+            return steps
+        return int((most - self._context) // self._jobs) + 1 - self.done
 
     def steps_by(self, instant: float) -> int:
         """How many steps it takes until `instant` (s) or later."""
