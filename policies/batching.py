@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sim.job import Job
@@ -36,7 +36,7 @@ class Static:
             raise ValueError(f"max_wait must not be negative, got {self.max_wait}")
         object.__setattr__(self, "execution", static_execution(self.batch_size, self.batch_size))
 
-    def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job] | Hold:
+    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """The next batch, when it is full or has waited long enough."""
         until = oldest_deadline(waiting, self.max_wait)
         if len(waiting) < self.batch_size and now < until:
@@ -73,6 +73,6 @@ class Continuous:
         )
         object.__setattr__(self, "execution", execution)
 
-    def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job]:
+    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job]:
         """Whoever is next."""
         return waiting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from policies.batching import oldest_deadline, static_execution
@@ -37,7 +37,7 @@ class Consolidation:
         window = int(self.lookahead * self.batch_size)
         object.__setattr__(self, "execution", static_execution(self.batch_size, window))
 
-    def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job] | Hold:
+    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """When enough wait or have waited long enough, the first in rank and its like."""
         until = oldest_deadline(waiting, self.max_wait)
         if len(waiting) < self.execution.window and now < until:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import ClassVar
 
 from sim.step import Line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Curve:
     """Seconds of a pass over n tokens whose mean context is c: base(n) + slope(n) * c, both piecewise linear in n.
 
@@ -25,6 +26,7 @@ class Curve:
     slope: tuple[float, ...]
     max_context: float
     extrapolation: float = 1.25
+    _lines: ClassVar[dict[int, Line]]  # each curve's own, of what it was asked so far: no field, for it says nothing new
 
     def __post_init__(self) -> None:
         if not len(self.knots) == len(self.base) == len(self.slope) >= 2:
@@ -39,28 +41,32 @@ class Curve:
             raise ValueError(f"{self.name}: max_context must be positive, got {self.max_context}")
         if self.extrapolation < 1:
             raise ValueError(f"{self.name}: extrapolation must be 1 or more, got {self.extrapolation}")
+        object.__setattr__(self, "_lines", {})
 
     def time(self, tokens: int, attended: float) -> float:
         """Seconds of a pass over `tokens` that attend to `attended` tokens in all; ValueError outside the range."""
-        base, slope = self._at(tokens, attended)
-        return base + slope * attended
+        line = self.line(tokens, attended)
+        return line.base + line.slope * attended
 
     def line(self, tokens: int, attended: float) -> Line:
         """Seconds of a pass over `tokens` as a function of the tokens attended to; ValueError outside the range."""
-        return Line(*self._at(tokens, attended), until=tokens * self.max_context * self.extrapolation)
-
-    def _at(self, tokens: int, attended: float) -> tuple[float, float]:
-        """Seconds of a pass over `tokens` without context, and for each token attended to."""
-        knots, base, slope = self.knots, self.base, self.slope
-        reach = self.extrapolation
-        if not (1 <= tokens <= knots[-1] * reach and 0 <= attended <= tokens * self.max_context * reach):
+        line = self._lines.get(tokens)
+        if line is None:
+            if not 1 <= tokens <= self.knots[-1] * self.extrapolation:
+                raise self._outside(tokens, attended)
+            line = self._lines[tokens] = self._interpolated(tokens)
+        if not 0 <= attended <= line.until:
             raise self._outside(tokens, attended)
+        return line
+
+    def _interpolated(self, tokens: int) -> Line:
+        knots, base, slope = self.knots, self.base, self.slope
         right = min(bisect_right(knots, tokens), len(knots) - 1) or 1
         left = right - 1
         share = (tokens - knots[left]) / (knots[right] - knots[left])
         fixed = base[left] + share * (base[right] - base[left])
         price = slope[left] + share * (slope[right] - slope[left])
-        return fixed if fixed > 0 else 0.0, price / tokens if price > 0 else 0.0
+        return Line(max(0.0, fixed), max(0.0, price) / tokens, until=tokens * self.max_context * self.extrapolation)
 
     def scaled(self, factor: float) -> Curve:
         """The curve of a device that takes `factor` times as long."""

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from sim.cluster import Cluster, simulate
 from sim.job import Job
-from sim.policy import Batching, Execution, Order, Policy, Predictor, Rank, is_static
-from sim.record import Tables
+from sim.policy import Batching, Execution, Order, Policy, Predictor, Rank
+from sim.record import Record, Tables
 from sim.request import Request, Truth
 from sim.step import Hold
 
@@ -69,7 +69,7 @@ def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
 class _CheckedOrder:
     order: Order
     horizon: float
-    first_ranks: dict[Job, Rank] = dataclasses.field(default_factory=dict)
+    first_ranks: dict[tuple[Job, int], Rank] = dataclasses.field(default_factory=dict)
 
     def rank(self, job: Job, now: float) -> Rank:
         before = _state((job,))
@@ -82,7 +82,7 @@ class _CheckedOrder:
         if _state((job,)) != before:
             _broken(self.order, "rank", f"changes {job}")
         if self.horizon == math.inf:
-            first = self.first_ranks.setdefault(job, rank)
+            first = self.first_ranks.setdefault((job, job.emitted), rank)
             if not first == rank == self.order.rank(job, now + 1.0):
                 _broken(self.order, "rank", f"never changes, says its horizon, and does for {job} after {now} s")
         return rank
@@ -96,58 +96,49 @@ class _CheckedBatching:
     def execution(self) -> Execution:
         return self.batching.execution
 
-    def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job] | Hold:
-        chosen = self._call("select", waiting, running, now)
+    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
+        copy = (*waiting,)
+        holders, states = sys.getrefcount(copy), _state((*waiting, *running))
+        chosen = self.batching.select(copy, running, now)
         if isinstance(chosen, Hold):
             if not chosen.until > now:
                 _broken(self.batching, "select", f"holds at {now} s until {chosen.until} s")
-            return chosen
-        self._known("select", chosen, {*waiting, *running})
-        return chosen
-
-    def retire(self, running: tuple[Job, ...]) -> Sequence[Job]:
-        leaving = self._call("retire", running)
-        if isinstance(leaving, Hold):
-            _broken(self.batching, "retire", "holds")
-        self._known("retire", leaving, {*running})
-        unfinished = [job for job in leaving if not job.complete]
-        if unfinished:
-            _broken(self.batching, "retire", f"lets {unfinished[0]} go before its end")
-        return leaving
-
-    def _call(self, method: str, *arguments: Any) -> list[Job] | Hold:
-        """Call `method` on copies of the tuples; raise if one is held afterwards, or a job in it has changed."""
-        copies = [(*argument,) if isinstance(argument, tuple) else argument for argument in arguments]
-        tuples = [copy for copy in copies if isinstance(copy, tuple) and copy]
-        states, holders = [_state(jobs) for jobs in tuples], [sys.getrefcount(jobs) for jobs in tuples]
-        result = getattr(self.batching, method)(*copies)
-        result = result if isinstance(result, Hold) else list(result)
-        if [sys.getrefcount(jobs) for jobs in tuples] != holders:
-            _broken(self.batching, method, "keeps a tuple that it was handed")
-        if [_state(jobs) for jobs in tuples] != states:
-            _broken(self.batching, method, "changes a job")
+            result: Sequence[Job] | Hold = chosen
+        else:
+            result = list(chosen)
+            if len(set(result)) != len(result) or not set(result) <= set(waiting):
+                _broken(self.batching, "select", f"gives a job twice, or one that it was not shown: {result}")
+        del chosen
+        if sys.getrefcount(copy) != holders:
+            _broken(self.batching, "select", "keeps a tuple that it was handed")
+        if _state((*waiting, *running)) != states:
+            _broken(self.batching, "select", "changes a job")
         return result
-
-    def _known(self, method: str, chosen: Sequence[Job], shown: Collection[Job]) -> None:
-        if len(set(chosen)) != len(chosen) or not all(job in shown for job in chosen):
-            _broken(self.batching, method, f"gives a job twice, or one that it was not shown: {chosen}")
 
 
 def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, requests: Sequence[Request]) -> Tables:
     """Run `policy` on `requests` with every rule checked, and return the tables; `ContractError` names what is broken.
 
-    The rules: a rank is pure, is a number and, if the order says so, never changes; the tuples handed to a batching are
-    not kept, nor the jobs in them changed; only jobs that were shown are selected, each once; a hold ends after now;
-    only complete jobs retire; the truth is read by nobody but the engine and the oracle; every request ends once.
+    The rules: a rank is pure, is a number and, if the order says so, holds while the job waits; the tuples handed to a
+    batching are not kept, nor the jobs changed; only waiting jobs that were shown are selected, each once; a hold ends
+    after now; an answer stands until a job comes or leaves, so that leaping and stepping give equal tables; the truth is
+    read by nobody but the engine and the oracle; every request ends once.
     """
     checked = dataclasses.replace(
         policy,
-        order=_CheckedOrder(policy.order, math.inf if is_static(policy.order) else 1.0),
+        order=_CheckedOrder(policy.order, float(getattr(policy.order, "horizon", 1))),
         batching=_CheckedBatching(policy.batching),
     )
-    guarded = [dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens)) for request in requests]
+    guarded = [
+        dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens, request.truth.output_ids))
+        for request in requests
+    ]
     tables = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS)
     ended = tables.requests["id"].tolist()
     if sorted(ended) != sorted(request.id for request in requests):
         raise ContractError(f"{len(requests)} requests came, {len(ended)} ended")
+    stepped = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS, leap=False)
+    for one, (leaped, other) in enumerate(zip(tables.decisions, stepped.decisions, strict=False)):
+        if leaped != other:
+            raise ContractError(f"leaping and stepping differ in step {one}: {leaped} and {other}")
     return tables

@@ -74,7 +74,7 @@ class KVCache:
 
     def leap(self, tick: int, ticks: int) -> None:
         """`grow` at so many ticks from `tick` on."""
-        self.free -= self._growth(tick, ticks)
+        self.free -= self._growth(tick, ticks) if ticks > 1 else self._phases[tick % self.block_size]
 
     def ticks_within(self, tick: int, most: int) -> int:
         """For how many ticks from `tick` on, `most` at most, the free blocks last."""
@@ -91,8 +91,7 @@ class KVCache:
 
     def _growth(self, tick: int, ticks: int) -> int:
         phases, size = self._phases, self.block_size
-        rounds, rest = divmod(ticks, size)
         first = tick % size
-        last = first + rest
-        blocks = rounds * self._enlisted + sum(phases[first:last])
-        return blocks + sum(phases[: last - size]) if last > size else blocks
+        last = first + ticks % size
+        blocks = sum(phases[first:last]) if last <= size else self._enlisted - sum(phases[last - size : first])
+        return blocks + ticks // size * self._enlisted

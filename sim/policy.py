@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -82,12 +82,12 @@ class Batching(Protocol):
         """How the replica runs the selection."""
         ...
 
-    def select(self, waiting: tuple[Job, ...], running: tuple[Job, ...], now: float) -> Sequence[Job] | Hold:
+    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """The waiting jobs to admit now, in the order of admission; asked while there is room for them.
 
-        `waiting` holds the first `execution.window` waiting jobs in rank order; `running` stands in admission order. If
-        all of them enter it is asked again. An answer stands until a job comes or leaves, or ranks may change; a `Hold`
-        may be the answer only if nothing runs.
+        `waiting` holds the first `execution.window` waiting jobs in rank order; `running` is the engine's own, to read
+        and not to keep, in admission order. If all that were shown enter it is asked again. An answer stands until a
+        job comes or leaves, or ranks may change; a `Hold` may be the answer only if nothing runs.
         """
         ...
 

@@ -57,10 +57,10 @@ class WaitingQueue:
     def remove(self, job: Job) -> None:
         """Take out `job`, one of the first `window`."""
         front = self.front
-        for place, entry in enumerate(front):
-            if entry[3] is job:
-                del front[place]
-                break
+        place = 0
+        while front[place][3] is not job:
+            place += 1
+        del front[place]
         if self._heap:
             front.append(heappop(self._heap))
 
@@ -82,4 +82,5 @@ class WaitingQueue:
 
     def head(self) -> tuple[Job, ...]:
         """The first `window` jobs."""
-        return tuple([entry[3] for entry in self.front])
+        front = self.front
+        return (front[0][3],) if len(front) == 1 else tuple([entry[3] for entry in front])

@@ -13,7 +13,7 @@ from sim.device import Device
 from sim.instant import LATE, At
 from sim.job import Job
 from sim.plan import Plan
-from sim.policy import Policy
+from sim.policy import Overhead, Policy
 from sim.queue import WaitingQueue
 from sim.record import Recorder
 from sim.step import Hold, Line, Step, attended_tokens
@@ -44,6 +44,8 @@ class Replica:
         self._recorder = recorder
         self._leave = leave
         self._leap = leap
+        self._charges = policy.overhead != Overhead()
+        self._keeps_steps = recorder.keeps_steps
         self._watched = recorder.keeps_steps or policy.overhead.rank_seconds > 0  # an arrival leaves a trace at once
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
@@ -67,7 +69,7 @@ class Replica:
         if plan is None:
             if self._wake is not None and not self._wake.triggered:
                 self._wake.succeed()
-        elif plan.steps > 1 and (self._watched or self.batch.open):
+        elif plan.steps > 1 and (self._watched or self.batch.is_open()):
             self._cut(plan, now)
         self.waiting.push(job, now)
 
@@ -96,12 +98,13 @@ class Replica:
         yield self._wake if until == math.inf else self._wake | At(self.env, until, LATE)
         self._wake = None
         yield At(self.env, self.env.now, LATE)  # let every arrival of this instant in
+        self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
 
     # Time
 
     def _price(self, plan: Plan) -> None:
         """When `plan` ends, and of how many steps it is."""
-        batch, lockstep, cost = self.batch, self.batch.lockstep, self._overhead
+        lockstep = self.batch.lockstep
         jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
         prefill_tokens = prefill_attended = 0
         for job, new in plan.grants.items():
@@ -111,39 +114,41 @@ class Replica:
             else:
                 prefill_tokens += new
                 prefill_attended += attended_tokens(new, job.base_computed)
-        overhead = cost.rank_seconds * self.waiting.ranked
-        self.waiting.ranked = 0
-        if plan.admits or plan.preempted:
-            overhead += cost.decision_seconds
-        if prefill_tokens or plan.moved_tokens or overhead or not jobs:
+        overhead = self._charge(plan) if self._charges else 0.0
+        if prefill_tokens or overhead or plan.moved_tokens or not jobs:
             plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
-            plan.overhead = overhead
             plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
-            self._overhead_seconds += overhead
             self._stretch = None
             return
         stretch = self._stretch
         if stretch is None or not stretch.continues(plan.start, jobs, context):
-            stretch = self._stretch = Stretch(plan.start, jobs, context, self._line(jobs, context))
-        if self._recorder.keeps_steps:
+            line = self._lines.get(jobs)
+            if line is None or not line.since <= context <= line.until:
+                line = self._lines[jobs] = self.device.profile.decode_line(jobs, context)
+            stretch = self._stretch = Stretch(plan.start, jobs, context, line)
+        if self._keeps_steps:
             plan.step = Step(decode_jobs=jobs, decode_context=context)
-        if self._leap and not batch.explicit:
+        if self._leap and not plan.grants:
             plan.steps = self._leap_steps(stretch)
         plan.end = stretch.end(stretch.done + plan.steps)
 
-    def _line(self, jobs: int, context: int) -> Line:
-        line = self._lines.get(jobs)
-        if line is None or not line.since <= context <= line.until:
-            line = self._lines[jobs] = self.device.profile.decode_line(jobs, context)
-        return line
+    def _charge(self, plan: Plan) -> float:
+        """The scheduler's own seconds in `plan`."""
+        cost = self._overhead
+        plan.overhead = cost.rank_seconds * self.waiting.ranked
+        if plan.admits or plan.preempted:
+            plan.overhead += cost.decision_seconds
+        self.waiting.ranked = 0
+        self._overhead_seconds += plan.overhead
+        return plan.overhead
 
     def _leap_steps(self, stretch: Stretch) -> int:
         """For how many steps nothing can change: nobody ends, memory and the profile's line last, ranks hold."""
         batch = self.batch
         lockstep = batch.lockstep
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
-        if self.waiting.front and batch.open:
-            steps = 1 if batch.kv.shares_output else min(steps, self.waiting.holds)
+        if self.waiting.front and batch.is_open():
+            steps = 1 if batch.kv.shares_output else int(min(steps, self.waiting.holds))
         return steps if steps <= 1 else 1 + batch.kv.ticks_within(lockstep.tick + 1, steps - 1)
 
     def _cut(self, plan: Plan, now: float) -> None:
@@ -167,15 +172,16 @@ class Replica:
         """The first `steps` steps of the leap `plan` are over, and the one after them is under way."""
         stretch, batch, lockstep = self._stretch, self.batch, self.batch.lockstep
         assert stretch is not None
-        unit = 1 if self._recorder.keeps_steps else steps
-        for _ in range(0, steps, unit or 1):
-            stretch.done += unit
-            if self._recorder.keeps_steps:
+        if not self._keeps_steps:
+            stretch.done += steps
+            batch.leap(steps)
+        else:
+            for _ in range(steps):
+                stretch.done += 1
                 end = stretch.end(stretch.done)
                 self._recorder.step(self, plan, end)
-                plan.start = end
-                plan.step = Step(decode_jobs=lockstep.rows, decode_context=lockstep.context + lockstep.rows)
-            batch.leap(unit)
+                batch.leap(1)
+                plan.start, plan.step = end, Step(decode_jobs=lockstep.rows, decode_context=lockstep.context)
         plan.steps -= steps
         self.waiting.steps += steps
 
@@ -183,7 +189,7 @@ class Replica:
         """`plan` is carried out: tokens are computed, some are emitted, jobs that are through leave."""
         if plan.steps > 1:
             self._pass(plan, plan.steps - 1)
-        if self._recorder.keeps_steps:
+        if self._keeps_steps:
             self._recorder.step(self, plan, plan.end)
         if self._stretch is not None:
             self._stretch.done += 1

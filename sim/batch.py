@@ -1,0 +1,295 @@
+"""The jobs that run on a replica: who gets tokens and blocks in a step, who enters, who has to go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sim.device import Device
+from sim.job import Job
+from sim.lockstep import Lockstep
+from sim.plan import Plan
+from sim.policy import Batching, Eviction, Keep, Phases
+from sim.queue import WaitingQueue
+from sim.step import Hold
+
+
+class Batch:
+    """Running jobs, in admission order, and the KV that they hold.
+
+    Each is either in `lockstep`, decoding, or in `explicit`, where it is given its tokens by name. With `together` off
+    every job is looked at in every step; otherwise only when tokens or blocks are short.
+    """
+
+    def __init__(
+        self, device: Device, batching: Batching, eviction: Eviction, waiting: WaitingQueue, together: bool
+    ) -> None:
+        self.device = device
+        self.batching = batching
+        self.execution = batching.execution
+        self.eviction = eviction
+        self.waiting = waiting
+        self.kv = device.new_cache()
+        self.running: dict[Job, None] = {}  # an ordered set
+        self.explicit: dict[Job, None] = {}
+        self.lockstep = Lockstep()
+        self.budget = self.execution.max_num_batched_tokens or sys.maxsize  # tokens of a step
+        self._most = self.execution.max_num_seqs
+        self._static = self.execution.static
+        self._together = together or self._static
+        self._spare = int(self.execution.watermark * (self.kv.total + 1))  # blocks; vLLM counts its null block too
+        self._threshold = self.execution.long_prefill_token_threshold or sys.maxsize
+        self._places = 0  # admissions so far
+        self._padding_rows = 0  # complete jobs of a static batch
+
+    def is_open(self) -> bool:
+        """Whether a waiting job could be admitted, as far as places go."""
+        running = self.running
+        return not running or (len(running) < self._most and not self._static)
+
+    def plan(self, now: float) -> Plan | Hold:
+        """Choose the next step: which jobs, how many tokens each. A `Hold` may be the answer if nothing runs."""
+        plan = Plan(now)
+        if not self.explicit and not self.waiting.front and self._decode():
+            return plan
+        hold = None
+        if self.execution.phases is Phases.EXCLUSIVE:
+            hold = self._admit(plan, self.budget)
+            plan.decodes = not plan.admits
+            if plan.decodes:
+                self._serve(plan, self.budget)
+        else:
+            budget = self._serve(plan, self.budget) if self.running else self.budget
+            if self.waiting.front and budget > 0 and not plan.preempted:
+                hold = self._admit(plan, budget)
+        return hold or plan
+
+    # Tokens and blocks for those who run
+
+    def _serve(self, plan: Plan, budget: int) -> int:
+        """Give the running jobs their tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
+        kv = self.kv
+        rest = budget - self.lockstep.rows
+        need = 0
+        fits = self._together
+        for job in self.explicit:
+            chunk = self._chunk(job.pending)
+            new = min(chunk, rest)
+            fits = fits and new > 0 and (new == chunk or self._is_last(job))
+            if not fits:
+                break
+            plan.grants[job] = new
+            need += kv.missing(job, job.base_computed + new)
+            rest -= new
+        if not fits or not self._decode(need):
+            plan.grants.clear()
+            return self._walk(plan, budget)
+        for job, new in plan.grants.items():
+            kv.hold(job, job.base_computed + new)
+        return rest
+
+    def _decode(self, others: int = 0) -> bool:
+        """Give each job in lockstep its token and block, if there are enough, so many blocks for `others` besides."""
+        kv, lockstep = self.kv, self.lockstep
+        if not self._together or lockstep.rows > self.budget or kv.growth(lockstep.tick) + others > kv.free:
+            return False
+        kv.grow(lockstep.tick)
+        return True
+
+    def _chunk(self, pending: int) -> int:
+        """Tokens that a job would compute next, of those `pending`: there is a longest chunk, unless it is alone."""
+        if pending > self._threshold and len(self.running) + len(self.waiting) > 1:
+            return self._threshold
+        return pending
+
+    def _is_last(self, job: Job) -> bool:
+        """Whether nobody is served after `job`, so that it may take the last of the budget."""
+        return self.execution.phases is Phases.DECODE_FIRST or job is next(reversed(self.running))
+
+    def _walk(self, plan: Plan, budget: int) -> int:
+        """Serve the running jobs one by one, in order, until tokens or blocks run out; the budget that is left."""
+        for job in self.lockstep.dissolve():
+            if not job.reserved:
+                self.kv.dismiss(job, self.lockstep.tick)
+        self.explicit = self.running.copy()
+        order = list(self.running)
+        if self.execution.phases is Phases.DECODE_FIRST:
+            order.sort(key=lambda job: job.pending > 1)
+        for job in order:
+            if budget == 0:
+                break
+            if job not in self.running:
+                continue  # a victim of this very step
+            new = min(self._chunk(job.pending), budget)
+            while self.kv.missing(job, job.base_computed + new) > self.kv.free:
+                victim = self._worst(plan.start)
+                budget += plan.grants.pop(victim, 0)
+                self._preempt(plan, victim)
+                if victim is job:
+                    return budget
+            self.kv.hold(job, job.base_computed + new)
+            plan.grants[job] = new
+            budget -= new
+        return budget
+
+    def _worst(self, now: float) -> Job:
+        """The running job that memory pressure takes first: the last in rank, then arrival, then id."""
+        return max(self.running, key=lambda job: self.waiting.entry(job, now)[:3])
+
+    def _preempt(self, plan: Plan, victim: Job) -> None:
+        """Take `victim`'s blocks and let it wait again."""
+        del self.running[victim], self.explicit[victim]
+        self.kv.release(victim)
+        victim.preemptions += 1
+        if self.eviction.on_pressure(victim) is Keep.SWAP:
+            victim.host_tokens = victim.base_computed
+        else:
+            victim.base_computed = 0
+        plan.moved_tokens += victim.host_tokens
+        plan.preempted.append(victim)
+        self.waiting.push(victim, plan.start)
+
+    # Those who enter
+
+    def _admit(self, plan: Plan, budget: int) -> Hold | None:
+        """Admit waiting jobs as the batching selects them, while places, tokens and blocks last."""
+        waiting, running = self.waiting, self.running
+        while waiting.front and budget > 0 and self.is_open():
+            if not waiting.static:
+                waiting.refresh(plan.start)
+            shown = waiting.head()
+            chosen = self.batching.select(shown, running.keys(), plan.start)
+            if isinstance(chosen, Hold):
+                if running or not chosen.until > plan.start:
+                    when = f"at {plan.start} s until {chosen.until} s{' while jobs run' if running else ''}"
+                    raise RuntimeError(f"{type(self.batching).__name__} holds {when}")
+                return chosen
+            reserved = self._reservations(chosen) if self.execution.reserve_output else None
+            entered = len(running)
+            for job in chosen:
+                new = self._enter(plan, job, budget, reserved.get(job) if reserved is not None else 0)
+                if not new and not self.execution.skip_unfit:
+                    return None
+                budget -= new
+            if len(running) < entered + len(shown):
+                return None
+        return None
+
+    def _enter(self, plan: Plan, job: Job, budget: int, reserved: int | None) -> int:
+        """Admit `job` if place, tokens and blocks can be had; the tokens that it gets now, 0 if it stays out.
+
+        The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
+        `reserved` for it: tokens, 0 if it takes them as it goes, None if there is no room for it.
+        """
+        kv, running = self.kv, self.running
+        if not budget or len(running) == self._most or reserved is None:
+            return 0
+        context = job.request.prompt_tokens + job.padding + job.base_emitted
+        found = () if reserved or job.base_computed else kv.find(job)
+        computed = job.base_computed or len(found) * kv.block_size
+        new = context - computed
+        if new > self._threshold:
+            new = self._chunk(new)
+        if new > budget:
+            if not self.execution.chunked_prefill:
+                return 0
+            new = budget
+        if kv.missing(job, reserved or context, found) + (self._spare if running else 0) > kv.free:
+            return 0
+        self.waiting.remove(job)
+        running[job] = self.explicit[job] = None
+        self._places += 1
+        job.place = self._places
+        job.base_computed = computed
+        job.reserved = reserved > 0
+        kv.hold(job, reserved or computed + new, found)
+        plan.moved_tokens += job.host_tokens
+        job.host_tokens = 0
+        if job.first_scheduled is None:
+            job.first_scheduled = plan.start
+        plan.grants[job] = new
+        plan.admits = True
+        return new
+
+    def _reservations(self, chosen: Sequence[Job]) -> dict[Job, int]:
+        """The KV tokens to set aside for each of `chosen`, so that its longest answer finds room.
+
+        A static batch is as large as its rows, each as wide as the widest, do; the others of `chosen` are left out.
+        """
+        longest = [self.device.longest_output(job.request) for job in chosen]
+        if not self._static:
+            return {job: job.request.prompt_tokens + most for job, most in zip(chosen, longest, strict=True)}
+        size = width = kept = 0
+        for count in range(1, len(chosen) + 1):
+            wider = max(width, chosen[count - 1].context)
+            tokens = wider + max(longest[:count])
+            fits = count * -(-tokens // self.kv.block_size) <= self.kv.free
+            if not fits or (count > 1 and tokens > self.device.max_model_len):
+                break
+            size, width, kept = count, wider, tokens
+        for job in chosen[:size]:
+            job.padding = width - job.context
+        return dict.fromkeys(chosen[:size], kept)
+
+    # Those who are through
+
+    def leap(self, steps: int) -> None:
+        """So many steps of a leap are over, and the one after them is under way."""
+        self.kv.leap(self.lockstep.tick + 1, steps)
+        self.lockstep.advance(steps)
+
+    def commit(self, plan: Plan) -> list[Job]:
+        """The last step of `plan` is over: tokens are computed and emitted; the jobs that leave, in admission order."""
+        lockstep = self.lockstep
+        if plan.decodes:
+            lockstep.advance(1)
+        leaving = self._compute(plan) if plan.grants else []
+        ended = lockstep.ended() if lockstep.ends and lockstep.ends[0][0] <= lockstep.tick else []
+        if ended and self._static:
+            self._padding_rows += len(ended)
+            ended = [job for job in self.running if job.lockstep] if self._padding_rows == lockstep.rows else []
+        if leaving:
+            ended = sorted(leaving + ended, key=lambda job: job.place)
+        for job in ended:
+            self._retire(job, plan.end)
+        return ended
+
+    def _compute(self, plan: Plan) -> list[Job]:
+        """The tokens granted by name are computed; who has none pending emits one, and decodes in lockstep from now on.
+
+        The jobs whose leg ends with that token are returned instead.
+        """
+        lockstep = self.lockstep
+        leaving: list[Job] = []
+        for job, new in plan.grants.items():
+            job.base_computed += new
+            if job.base_computed < job.context:
+                continue
+            del self.explicit[job]
+            job.base_emitted += 1
+            if job.first_token is None and not self._static:
+                job.first_token = plan.end
+            if job.prefill_only:
+                leaving.append(job)
+                continue
+            lockstep.join(job)
+            if not job.reserved:
+                self.kv.enlist(job, lockstep.tick)
+        return leaving
+
+    def _retire(self, job: Job, now: float) -> None:
+        """Let `job` go, whose leg is over."""
+        del self.running[job]
+        if job.lockstep is not None:
+            self.lockstep.leave(job)
+            if not job.reserved:
+                self.kv.dismiss(job, self.lockstep.tick)
+            if job.first_token is None:
+                job.first_token = now
+            job.finished = now
+        self.kv.release(job)
+        if self._static:
+            job.base_computed -= job.padding
+            job.padding = 0
+            if not self.running:
+                self._padding_rows = 0

@@ -1,0 +1,32 @@
+"""What a replica does next."""
+
+from __future__ import annotations
+
+from sim.job import Job
+from sim.step import Step
+
+
+NOTHING = Step()
+
+
+class Plan:
+    """`grants` of tokens to jobs by name, and a token to each job in lockstep if it `decodes`.
+
+    It starts at `start` and ends at `end` (s). A plan of several `steps` is a leap: only the lockstep moves.
+    `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host.
+    """
+
+    __slots__ = (
+        "admits", "decodes", "end", "grants", "moved_tokens", "overhead", "preempted", "start", "step", "steps",
+    )  # fmt: skip
+
+    def __init__(self, start: float) -> None:
+        self.start = self.end = start
+        self.steps = 1
+        self.decodes = True
+        self.admits = False
+        self.grants: dict[Job, int] = {}
+        self.preempted: list[Job] = []
+        self.moved_tokens = 0
+        self.overhead = 0.0
+        self.step = NOTHING
