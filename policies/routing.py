@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,15 +9,17 @@ from sim.job import Job
 from sim.policy import Leg, ReplicaView
 
 
+def of_kind(cluster: tuple[ReplicaView, ...], kind: str) -> list[int]:
+    """The indices of the replicas of `kind`; ValueError if there is none."""
+    indices = [index for index, replica in enumerate(cluster) if replica.kind == kind]
+    if not indices:
+        raise ValueError(f"no device of kind {kind!r} in the cluster, which has {[view.kind for view in cluster]}")
+    return indices
+
+
 def least_loaded(cluster: tuple[ReplicaView, ...], kind: str) -> int:
     """The index of the replica of `kind` with the fewest jobs, the first of equals; ValueError if there is none."""
-    best, fewest = -1, sys.maxsize
-    for index, replica in enumerate(cluster):
-        if replica.kind == kind and replica.jobs < fewest:
-            best, fewest = index, replica.jobs
-    if best < 0:
-        raise ValueError(f"no device of kind {kind!r} in the cluster, which has {[view.kind for view in cluster]}")
-    return best
+    return min(of_kind(cluster, kind), key=lambda index: cluster[index].jobs)
 
 
 @dataclass(frozen=True, slots=True)
