@@ -50,7 +50,7 @@ class Batch:
     def plan(self, now: float) -> Plan | Hold:
         """Choose the next step: which jobs, how many tokens each. A `Hold` may be the answer if nothing runs."""
         plan = Plan(now)
-        if not self.explicit and not self.waiting.front and self._decode():
+        if not self.waiting.front and not self.explicit and self._decode():
             return plan
         hold = None
         if self.execution.phases is Phases.EXCLUSIVE:
@@ -68,8 +68,10 @@ class Batch:
 
     def _serve(self, plan: Plan, budget: int) -> int:
         """Give the running jobs their tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
-        kv = self.kv
         rest = budget - self.lockstep.rows
+        if not self.explicit and self._decode():
+            return rest
+        kv = self.kv
         need = 0
         fits = self._together
         for job in self.explicit:
@@ -90,11 +92,8 @@ class Batch:
 
     def _decode(self, others: int = 0) -> bool:
         """Give each job in lockstep its token and block, if there are enough, so many blocks for `others` besides."""
-        kv, lockstep = self.kv, self.lockstep
-        if not self._together or lockstep.rows > self.budget or kv.growth(lockstep.tick) + others > kv.free:
-            return False
-        kv.grow(lockstep.tick)
-        return True
+        lockstep = self.lockstep
+        return self._together and lockstep.rows <= self.budget and self.kv.grow(lockstep.tick, others)
 
     def _chunk(self, pending: int) -> int:
         """Tokens that a job would compute next, of those `pending`: there is a longest chunk, unless it is alone."""
@@ -146,7 +145,7 @@ class Batch:
         else:
             victim.base_computed = 0
         plan.moved_tokens += victim.host_tokens
-        plan.preempted.append(victim)
+        plan.preempted += (victim,)
         self.waiting.push(victim, plan.start)
 
     # Those who enter
@@ -203,8 +202,9 @@ class Batch:
         job.base_computed = computed
         job.reserved = reserved > 0
         kv.hold(job, reserved or computed + new, found)
-        plan.moved_tokens += job.host_tokens
-        job.host_tokens = 0
+        if job.host_tokens:
+            plan.moved_tokens += job.host_tokens
+            job.host_tokens = 0
         if job.first_scheduled is None:
             job.first_scheduled = plan.start
         plan.grants[job] = new
@@ -239,10 +239,12 @@ class Batch:
         self.lockstep.advance(steps)
 
     def commit(self, plan: Plan) -> list[Job]:
-        """The last step of `plan` is over: tokens are computed and emitted; the jobs that leave, in admission order."""
+        """`plan` is carried out: tokens are computed and emitted; the jobs that leave, in admission order."""
         lockstep = self.lockstep
         if plan.decodes:
-            lockstep.advance(1)
+            if plan.steps > 1:
+                self.kv.leap(lockstep.tick + 1, plan.steps - 1)
+            lockstep.advance(plan.steps)
         leaving = self._compute(plan) if plan.grants else []
         ended = lockstep.ended() if lockstep.ends and lockstep.ends[0][0] <= lockstep.tick else []
         if ended and self._static:
@@ -280,14 +282,17 @@ class Batch:
     def _retire(self, job: Job, now: float) -> None:
         """Let `job` go, whose leg is over."""
         del self.running[job]
-        if job.lockstep is not None:
+        if job.lockstep is None:
+            self.kv.release(job)  # of its leg on a device that only prefills
+        else:
             self.lockstep.leave(job)
-            if not job.reserved:
-                self.kv.dismiss(job, self.lockstep.tick)
+            if job.reserved:
+                self.kv.release(job)
+            else:
+                self.kv.finish(job, self.lockstep.tick)
             if job.first_token is None:
                 job.first_token = now
             job.finished = now
-        self.kv.release(job)
         if self._static:
             job.base_computed -= job.padding
             job.padding = 0

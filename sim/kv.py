@@ -58,19 +58,26 @@ class KVCache:
         self._phases[(tick - job.base_computed) % self.block_size] += 1
         self._enlisted += 1
 
+    def finish(self, job: Job, tick: int) -> None:
+        """`dismiss` and `release`."""
+        self._phases[(tick - job.base_computed) % self.block_size] -= 1
+        self._enlisted -= 1
+        self.free += -(-job.base_computed // self.block_size)
+        job.blocks = 0
+
     def dismiss(self, job: Job, tick: int) -> None:
         """`job` has left the lockstep at `tick`: it owns the blocks of what it has computed."""
         self._phases[(tick - job.base_computed) % self.block_size] -= 1
         self._enlisted -= 1
         job.blocks = -(-job.base_computed // self.block_size)
 
-    def growth(self, tick: int) -> int:
-        """Blocks that the jobs in lockstep take at `tick`."""
-        return self._phases[tick % self.block_size]
-
-    def grow(self, tick: int) -> None:
-        """Hand the jobs in lockstep the blocks that they take at `tick`."""
-        self.free -= self._phases[tick % self.block_size]
+    def grow(self, tick: int, spare: int = 0) -> bool:
+        """Hand the jobs in lockstep the blocks that they take at `tick`, if `spare` blocks are left then."""
+        left = self.free - self._phases[tick % self.block_size]
+        if left < spare:
+            return False
+        self.free = left
+        return True
 
     def leap(self, tick: int, ticks: int) -> None:
         """`grow` at so many ticks from `tick` on."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sim.job import Job
 from sim.step import Step
 
-
 NOTHING = Step()
 
 
@@ -16,17 +15,16 @@ class Plan:
     `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host.
     """
 
-    __slots__ = (
-        "admits", "decodes", "end", "grants", "moved_tokens", "overhead", "preempted", "start", "step", "steps",
-    )  # fmt: skip
+    # What most plans have; one that differs says so. (A step begins here, so this is worth it.)
+    end = 0.0
+    steps = 1
+    decodes = True
+    admits = False
+    preempted: tuple[Job, ...] = ()
+    moved_tokens = 0
+    overhead = 0.0
+    step = NOTHING
 
     def __init__(self, start: float) -> None:
-        self.start = self.end = start
-        self.steps = 1
-        self.decodes = True
-        self.admits = False
+        self.start = start
         self.grants: dict[Job, int] = {}
-        self.preempted: list[Job] = []
-        self.moved_tokens = 0
-        self.overhead = 0.0
-        self.step = NOTHING

@@ -146,11 +146,20 @@ class PrefixCache(KVCache):
         super().dismiss(job, tick)
         del self._members[(tick - job.base_computed) % self.block_size][job]
 
-    def grow(self, tick: int) -> None:
+    def finish(self, job: Job, tick: int) -> None:
+        """As in `KVCache`."""
+        self.dismiss(job, tick)
+        self.release(job)
+
+    def grow(self, tick: int, spare: int = 0) -> bool:
         """As in `KVCache`; the blocks that are filled at `tick` are known from then on."""
-        self._take(len(self._members[tick % self.block_size]))
+        blocks = len(self._members[tick % self.block_size])
+        if self.free - blocks < spare:
+            return False
+        self._take(blocks)
         for job in sorted(self._members[(tick + 1) % self.block_size], key=lambda job: job.place):
             self._fill(job, (len(job.cached_blocks) + 1) * self.block_size)
+        return True
 
     def leap(self, tick: int, ticks: int) -> None:
         """As in `KVCache`."""

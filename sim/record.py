@@ -23,7 +23,7 @@ STEP_COLUMNS = (
     "replica", "end", "seconds", "overhead_seconds", "prefill_tokens", "decode_jobs", "decode_context", "moved_tokens",
     "running", "waiting", "blocks_used", "preempted",
 )  # fmt: skip
-CHUNK = 8192  # finished jobs are turned into columns, and forgotten, so many at a time
+CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
 
 
 class Record(IntEnum):

@@ -106,20 +106,21 @@ class Replica:
         """When `plan` ends, and of how many steps it is."""
         lockstep = self.batch.lockstep
         jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
-        prefill_tokens = prefill_attended = 0
-        for job, new in plan.grants.items():
-            if new == 1:
-                jobs += 1
-                context += job.base_computed + 1
-            else:
-                prefill_tokens += new
-                prefill_attended += attended_tokens(new, job.base_computed)
         overhead = self._charge(plan) if self._charges else 0.0
-        if prefill_tokens or overhead or plan.moved_tokens or not jobs:
-            plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
-            plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
-            self._stretch = None
-            return
+        if plan.grants or plan.preempted or overhead:
+            prefill_tokens = prefill_attended = 0
+            for job, new in plan.grants.items():
+                if new == 1:
+                    jobs += 1
+                    context += job.base_computed + 1
+                else:
+                    prefill_tokens += new
+                    prefill_attended += attended_tokens(new, job.base_computed)
+            if prefill_tokens or overhead or plan.moved_tokens or not jobs:
+                plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
+                plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
+                self._stretch = None
+                return
         stretch = self._stretch
         if stretch is None or not stretch.continues(plan.start, jobs, context):
             line = self._lines.get(jobs)
@@ -172,28 +173,26 @@ class Replica:
         """The first `steps` steps of the leap `plan` are over, and the one after them is under way."""
         stretch, batch, lockstep = self._stretch, self.batch, self.batch.lockstep
         assert stretch is not None
-        if not self._keeps_steps:
-            stretch.done += steps
-            batch.leap(steps)
-        else:
-            for _ in range(steps):
-                stretch.done += 1
+        unit = 1 if self._keeps_steps else steps
+        for _ in range(0, steps, unit or 1):
+            stretch.done += unit
+            if self._keeps_steps:
                 end = stretch.end(stretch.done)
                 self._recorder.step(self, plan, end)
-                batch.leap(1)
-                plan.start, plan.step = end, Step(decode_jobs=lockstep.rows, decode_context=lockstep.context)
+                plan.start, plan.step = end, Step(0, 0, lockstep.rows, lockstep.context + lockstep.rows)
+            batch.leap(unit)
         plan.steps -= steps
         self.waiting.steps += steps
 
     def _commit(self, plan: Plan) -> None:
         """`plan` is carried out: tokens are computed, some are emitted, jobs that are through leave."""
-        if plan.steps > 1:
-            self._pass(plan, plan.steps - 1)
         if self._keeps_steps:
+            if plan.steps > 1:
+                self._pass(plan, plan.steps - 1)
             self._recorder.step(self, plan, plan.end)
         if self._stretch is not None:
-            self._stretch.done += 1
-        self.waiting.steps += 1
+            self._stretch.done += plan.steps
+        self.waiting.steps += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
             job.overhead_seconds += self._overhead_seconds

@@ -1,0 +1,218 @@
+"""Random cases for property tests: workloads x orders x batchings x memory x evictions x overheads x predictors x ..."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from conftest import LinearProfile, make_device, make_requests
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from policies.aging import Aging
+from policies.batching import Continuous, Static
+from policies.consolidation import Consolidation
+from policies.disaggregation import Disaggregation
+from policies.eviction import Recompute, Swap
+from policies.fifo import FIFO
+from policies.hpf import HPF
+from policies.luf import LUF
+from policies.muf import MUF
+from policies.offload import Offload
+from policies.predictors.oracle import OraclePredictor
+from policies.priority import Priority
+from policies.routing import LeastLoaded
+from policies.service_time import ServiceTime
+from policies.sjf import SJF
+from policies.srpt import SRPT
+from policies.up import UP
+from sim import Cluster, Device, Leg, Line, Link, Overhead, Policy, Prediction, Record, Request, Step, Tables, simulate
+
+MAX_TOKENS, LONGEST_PROMPT = 24, 40
+SERVICE = ServiceTime(phi=1e-3, eta=0.01)
+LINEAR = LinearProfile(fixed=0.01, per_token=1e-3, per_context=1e-5, per_moved=1e-5)
+FLAT = LinearProfile(fixed=0.01, per_token=1e-3)
+EVEN = LinearProfile(fixed=0.0625, per_token=0.0)  # exact in binary: replicas and arrivals meet at one instant
+
+stable = settings(derandomize=True, deadline=None, max_examples=150, database=None)
+
+
+@dataclass(frozen=True)
+class Stairs:
+    """A profile whose price of a context token rises with every `width` tokens of decode context."""
+
+    width: int
+
+    def step_time(self, step: Step) -> float:
+        line = self.decode_line(step.decode_jobs, step.decode_context)
+        rest = 1e-3 * step.prefill_tokens + 1e-5 * step.moved_tokens
+        return rest + (line.base + line.slope * step.decode_context)
+
+    def decode_line(self, jobs: int, context: int) -> Line:
+        stair = context // self.width
+        return Line(0.01 + 1e-3 * jobs, 1e-5 * (1 + stair), (stair + 1) * self.width - 1, stair * self.width)
+
+
+@dataclass(frozen=True)
+class Ageing:
+    """An order whose ranks change with time, and are looked at every `horizon` steps."""
+
+    horizon: float
+
+    def rank(self, job, now):
+        return (job.prediction.length - 5.0 * (now - job.request.arrival), -job.emitted)
+
+
+@dataclass(frozen=True)
+class Misjudging:
+    """A predictor that is wrong, and not free."""
+
+    seconds: float
+
+    def predict(self, request):
+        guess = float(request.id * 7919 % 23)
+        return Prediction(length=guess, uncertainty=guess, seconds=self.seconds)
+
+
+@dataclass(frozen=True)
+class Spying:
+    """To the replica with the most of the prompt in its cache, then the most free blocks."""
+
+    def route(self, job, cluster):
+        states = [(-view.cached_tokens(job), -view.free_blocks, view.jobs) for view in cluster]
+        return (Leg(states.index(min(states))),)
+
+
+@dataclass(frozen=True)
+class Case:
+    requests: list[Request]
+    policy: Policy
+    cluster: Cluster
+    predictor: object
+
+    @property
+    def device(self) -> Device:
+        return self.cluster.devices[0]
+
+    def run(self, record=Record.DECISIONS, **changes) -> Tables:
+        return simulate(self.requests, self.policy, self.cluster, self.predictor, record=record, **changes)
+
+    def with_batching(self, **changes) -> Case:
+        batching = dataclasses.replace(self.policy.batching, **changes)
+        return dataclasses.replace(self, policy=dataclasses.replace(self.policy, batching=batching))
+
+
+def plain(tables: Tables) -> str:
+    """Every value of the tables, exactly; equal for equal tables, NaN included."""
+    columns = [(name, column.tolist()) for table in (tables.requests, tables.steps) for name, column in table.items()]
+    return repr((columns, tables.decisions))
+
+
+static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
+orders = st.sampled_from([*static_ranks, Priority(), Aging(), Ageing(1.0), Ageing(3.0)])
+
+slots = st.integers(1, 8)
+watermarks = st.sampled_from([0.0, 0.1, 0.4])
+whole_prompts = {"max_num_batched_tokens": st.just(LONGEST_PROMPT + MAX_TOKENS), "chunked_prefill": st.just(False)}
+chunked = st.builds(
+    Continuous,
+    max_num_seqs=slots,
+    max_num_batched_tokens=st.integers(2, 80),
+    long_prefill_token_threshold=st.sampled_from([0, 5, 16]),
+    phases=st.sampled_from(["mixed", "decode_first"]),
+    reserve_output=st.booleans(),
+    watermark=watermarks,
+)
+unchunked = st.builds(
+    Continuous,
+    max_num_seqs=slots,
+    **whole_prompts,
+    phases=st.sampled_from(["mixed", "decode_first", "exclusive"]),
+    reserve_output=st.booleans(),
+    watermark=watermarks,
+)
+continuous = chunked | unchunked
+waits = st.sampled_from([0.0, 0.3])
+together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
+    Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
+)
+
+gaps = st.sampled_from([0.0, 0.004, 0.05, 0.0625, 0.6])
+rows = st.tuples(gaps, st.integers(1, LONGEST_PROMPT), st.integers(1, MAX_TOKENS), st.integers(0, 2))
+SHARED = tuple(range(100, 100 + LONGEST_PROMPT))
+
+
+def with_contents(request: Request, kind: int, id_tokens: int, answers: bool) -> Request:
+    """`request` with a prompt that shares all, the first half or nothing of its ids with others."""
+    ids = -(-request.prompt_tokens // id_tokens)
+    own = tuple(1000 * (request.id + 1) + number for number in range(ids))
+    prompt_ids = SHARED[: (ids, ids // 2, 0)[kind]]
+    prompt_ids += own[len(prompt_ids) :]
+    truth = request.truth
+    if answers and id_tokens == 1:
+        truth = dataclasses.replace(truth, output_ids=(7,) * truth.output_tokens)
+    return dataclasses.replace(request, prompt_ids=prompt_ids, id_tokens=id_tokens, truth=truth)
+
+
+@st.composite
+def workloads(draw, contents=True) -> list[Request]:
+    gap, prompts, outputs, kinds = zip(*draw(st.lists(rows, min_size=1, max_size=14)), strict=True)
+    requests = make_requests(np.cumsum(gap), prompts, outputs, max_tokens=MAX_TOKENS)
+    requests = [dataclasses.replace(one, priority=float(one.id * 5 % 3)) for one in requests]
+    if contents and draw(st.booleans()):
+        id_tokens, answers = draw(st.sampled_from([1, 1, 3, 16])), draw(st.booleans())
+        requests = [with_contents(one, kind, id_tokens, answers) for one, kind in zip(requests, kinds, strict=True)]
+    return requests
+
+
+profiles = st.sampled_from([LINEAR, FLAT, EVEN, Stairs(37), Stairs(200)])
+
+
+@st.composite
+def devices(draw, requests, execution, ample=False, names=(("gpu", "gpu"),)) -> tuple[Device, ...]:
+    """Devices that can serve each of `requests`, and seldom all of them at a time."""
+    block_size = draw(st.sampled_from([1, 4, 16]))
+    caching = draw(st.booleans())
+    profile = draw(profiles)
+    longest = max(
+        one.prompt_tokens + (MAX_TOKENS if execution.reserve_output else one.truth.output_tokens) for one in requests
+    )
+    made = []
+    for name, kind in names:
+        blocks = -(-longest // block_size) + draw(st.integers(0, 12))
+        kv_tokens = 1 << 20 if ample else blocks * block_size
+        changes = {"kv_tokens": kv_tokens, "block_size": block_size, "prefix_caching": caching, "profile": profile}
+        made.append(make_device(name, kind, max_model_len=128, kv_bytes_per_token=100, **changes))
+    return tuple(made)
+
+
+overheads = st.sampled_from([Overhead(), Overhead(0.002), Overhead(0.002, 1e-4), Overhead(0.0, 1e-3)])
+predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.02)])
+
+
+@st.composite
+def cases(draw, batchings=continuous | together, ample=False, routings=(LeastLoaded(),), names=(("gpu", "gpu"),)):
+    """Cases on devices of these names and kinds."""
+    requests = draw(workloads())
+    batching = draw(batchings)
+    policy = Policy(
+        order=draw(orders),
+        batching=batching,
+        routing=draw(st.sampled_from(routings)),
+        eviction=draw(st.sampled_from([Recompute(), Swap()])),
+        overhead=draw(overheads),
+    )
+    link = draw(st.sampled_from([Link(0.0, 1e12), Link(0.03, 1e5)]))
+    cluster = Cluster(draw(devices(requests, batching.execution, ample, names)), link)
+    return Case(requests, policy, cluster, draw(predictors))
+
+
+def on_several(batchings=continuous | together):
+    """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
+    three = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
+    return (
+        cases(batchings, routings=(LeastLoaded(), Spying()), names=three)
+        | cases(batchings, routings=(Offload(10.0),), names=(("a", "gpu"), ("b", "cpu")))
+        | cases(batchings, routings=(Disaggregation(),), names=(("p", "prefill"), ("d", "decode"), ("e", "decode")))
+    )
