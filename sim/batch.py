@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,7 @@ class Batch:
         self.budget = self.execution.max_num_batched_tokens or sys.maxsize  # tokens of a step
         self._most = self.execution.max_num_seqs
         self._static = self.execution.static
+        self._exclusive = self.execution.phases is Phases.EXCLUSIVE
         self._together = together or self._static
         self._spare = int(self.execution.watermark * (self.kv.total + 1))  # blocks; vLLM counts its null block too
         self._threshold = self.execution.long_prefill_token_threshold or sys.maxsize
@@ -48,32 +50,39 @@ class Batch:
         return not running or (len(running) < self._most and not self._static)
 
     def plan(self, now: float) -> Plan | Hold:
-        """Choose the next step: which jobs, how many tokens each. A `Hold` may be the answer if nothing runs."""
+        """Choose the next step: which jobs, how many tokens each. A `Hold` is the answer if nobody is to run."""
         plan = Plan(now)
-        if not self.waiting.front and not self.explicit and self._decode():
-            return plan
         hold = None
-        if self.execution.phases is Phases.EXCLUSIVE:
+        if self._exclusive:
             hold = self._admit(plan, self.budget)
             plan.decodes = not plan.admits
             if plan.decodes:
-                self._serve(plan, self.budget)
+                self._serve(plan)
         else:
-            budget = self._serve(plan, self.budget) if self.running else self.budget
+            budget = self._serve(plan) if self.running else self.budget
             if self.waiting.front and budget > 0 and not plan.preempted:
                 hold = self._admit(plan, budget)
-        return hold or plan
+        if not self.running and not plan.preempted:
+            return hold or Hold(math.inf)
+        return plan
 
     # Tokens and blocks for those who run
 
-    def _serve(self, plan: Plan, budget: int) -> int:
+    def decodes_on(self) -> bool:
+        """Give each job in lockstep its token and block, if all running jobs are in it and there are enough of both."""
+        lockstep = self.lockstep
+        if self.explicit or not self._together or lockstep.rows > self.budget:
+            return False
+        return self.kv.grow(lockstep.tick)
+
+    def _serve(self, plan: Plan) -> int:
         """Give the running jobs their tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
-        rest = budget - self.lockstep.rows
-        if not self.explicit and self._decode():
+        kv, lockstep = self.kv, self.lockstep
+        rest = self.budget - lockstep.rows
+        if self.decodes_on():
             return rest
-        kv = self.kv
+        fits = self._together and rest >= 0
         need = 0
-        fits = self._together
         for job in self.explicit:
             chunk = self._chunk(job.pending)
             new = min(chunk, rest)
@@ -83,17 +92,12 @@ class Batch:
             plan.grants[job] = new
             need += kv.missing(job, job.base_computed + new)
             rest -= new
-        if not fits or not self._decode(need):
+        if not fits or not kv.grow(lockstep.tick, need):
             plan.grants.clear()
-            return self._walk(plan, budget)
+            return self._walk(plan)
         for job, new in plan.grants.items():
             kv.hold(job, job.base_computed + new)
         return rest
-
-    def _decode(self, others: int = 0) -> bool:
-        """Give each job in lockstep its token and block, if there are enough, so many blocks for `others` besides."""
-        lockstep = self.lockstep
-        return self._together and lockstep.rows <= self.budget and self.kv.grow(lockstep.tick, others)
 
     def _chunk(self, pending: int) -> int:
         """Tokens that a job would compute next, of those `pending`: there is a longest chunk, unless it is alone."""
@@ -105,8 +109,9 @@ class Batch:
         """Whether nobody is served after `job`, so that it may take the last of the budget."""
         return self.execution.phases is Phases.DECODE_FIRST or job is next(reversed(self.running))
 
-    def _walk(self, plan: Plan, budget: int) -> int:
+    def _walk(self, plan: Plan) -> int:
         """Serve the running jobs one by one, in order, until tokens or blocks run out; the budget that is left."""
+        budget = self.budget
         for job in self.lockstep.dissolve():
             if not job.reserved:
                 self.kv.dismiss(job, self.lockstep.tick)
@@ -246,15 +251,15 @@ class Batch:
                 self.kv.leap(lockstep.tick + 1, plan.steps - 1)
             lockstep.advance(plan.steps)
         leaving = self._compute(plan) if plan.grants else []
-        ended = lockstep.ended() if lockstep.ends and lockstep.ends[0][0] <= lockstep.tick else []
-        if ended and self._static:
-            self._padding_rows += len(ended)
-            ended = [job for job in self.running if job.lockstep] if self._padding_rows == lockstep.rows else []
-        if leaving:
-            ended = sorted(leaving + ended, key=lambda job: job.place)
-        for job in ended:
+        if lockstep.ends and lockstep.ends[0][0] <= lockstep.tick:
+            ended = lockstep.ended()
+            if self._static:
+                self._padding_rows += len(ended)
+                ended = [job for job in self.running if job.lockstep] if self._padding_rows == lockstep.rows else []
+            leaving = sorted(leaving + ended, key=lambda job: job.place) if leaving else ended
+        for job in leaving:
             self._retire(job, plan.end)
-        return ended
+        return leaving
 
     def _compute(self, plan: Plan) -> list[Job]:
         """The tokens granted by name are computed; who has none pending emits one, and decodes in lockstep from now on.
@@ -265,7 +270,7 @@ class Batch:
         leaving: list[Job] = []
         for job, new in plan.grants.items():
             job.base_computed += new
-            if job.base_computed < job.context:
+            if job.base_computed < job.request.prompt_tokens + job.padding + job.base_emitted:
                 continue
             del self.explicit[job]
             job.base_emitted += 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import simpy
+from simpy.events import NORMAL
 
 from sim.device import Device
 from sim.instant import At
@@ -58,7 +60,7 @@ class _Run:
         self.replicas = [Replica(self.env, device, policy, recorder, self.leg_over, leap) for device in cluster.devices]
         self.views = tuple(View(replica) for replica in self.replicas)
         self.predictor_free = 0.0  # when the one predictor will have worked off its queue, s
-        self.legs: dict[Job, list[Leg]] = {}  # legs still to come, of jobs that have any
+        self.legs: dict[Job, list[Leg]] = {}  # legs still to come, of jobs that were given several
 
     def arrivals(self, requests: Iterable[Request]) -> Generator[simpy.Event, Any, None]:
         """Let each request enter at its arrival."""
@@ -77,11 +79,13 @@ class _Run:
 
     def enter(self, request: Request) -> None:
         """Predict, which takes the one predictor its time, then route."""
-        prediction = self.predictor.predict(request)
+        length, uncertainty, seconds = prediction = self.predictor.predict(request)
+        if not (0 <= length < math.inf and 0 <= uncertainty < math.inf and 0 <= seconds < math.inf):
+            raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
         job = Job(request, prediction)
         self.recorder.enter(job)
-        if prediction.seconds > 0:
-            self.predictor_free = max(self.env.now, self.predictor_free) + prediction.seconds
+        if seconds > 0:
+            self.predictor_free = max(self.env.now, self.predictor_free) + seconds
             self.call_at(self.predictor_free, lambda: self.route(job))
         else:
             self.route(job)
@@ -97,22 +101,19 @@ class _Run:
         self.replicas[legs[0].replica].submit(job, legs[0].prefill_only)
 
     def leg_over(self, job: Job) -> None:
-        """The next leg begins, when the job's KV has come over the link; after the last, the job's life is over."""
-        legs = self.legs.pop(job, []) if self.legs else []
+        """The next leg begins, when the job's KV has come over the link; of one that is complete, the life is over."""
         if job.finished is not None:
             self.recorder.leave(job)
             return
-        if not legs:
+        if not self.legs.get(job):
             raise RuntimeError(f"request {job.request.id} is not complete after its last leg")
-        leg, *self.legs[job] = legs
+        leg, *self.legs[job] = self.legs[job]
         come = self.env.now + self.transfer_seconds(job)
         self.call_at(come, lambda: self.replicas[leg.replica].submit(job, leg.prefill_only))
 
     def call_at(self, instant: float, then: Callable[[], None]) -> None:
         """Call `then` at `instant` (s)."""
-        event = At(self.env, instant)
-        assert event.callbacks is not None
-        event.callbacks.append(lambda _: then())
+        At(self.env, instant, NORMAL, lambda _: then())
 
     def transfer_seconds(self, job: Job) -> float:
         """Seconds that the job's KV takes from where it is to another replica."""

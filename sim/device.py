@@ -49,6 +49,14 @@ class Device:
         room = self.max_model_len - request.prompt_tokens
         return room if request.max_tokens is None else min(request.max_tokens, room)
 
+    def surely_servable(self, execution: Execution) -> int:
+        """Tokens, prompt and output, that any request may have."""
+        if execution.reserve_output:
+            return 0
+        budget = execution.max_num_batched_tokens
+        capacity = min(self.max_model_len, self.kv_tokens // self.block_size * self.block_size)
+        return capacity if budget is None or execution.chunked_prefill else min(capacity, budget)
+
     def check_servable(self, request: Request, execution: Execution) -> None:
         """Raise `Unservable` if `request` could never run here under `execution`."""
         total = request.prompt_tokens + request.truth.output_tokens

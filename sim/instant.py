@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappush
 
 import simpy
@@ -11,15 +12,22 @@ LATE = EventPriority(2)  # SimPy's own priorities are URGENT = 0 and NORMAL = 1
 
 
 class At(simpy.Event):
-    """Fires at `instant` (s). With the priority LATE it comes after all arrivals of that very instant.
+    """Fires at `instant` (s), and calls `callback` then. With the priority LATE it comes after all arrivals of that very instant.
 
     SimPy schedules by delays, and now + (instant - now) is not always the instant: a leap and the steps that it stands
     for would end at times that differ in the last bit. So the event goes into SimPy's queue by its instant.
     """
 
-    def __init__(self, env: simpy.Environment, instant: float, priority: EventPriority = NORMAL) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        instant: float,
+        priority: EventPriority = NORMAL,
+        callback: Callable[[simpy.Event], None] | None = None,
+    ) -> None:
         self.env = env
-        self.callbacks = []
+        self.instant = instant
+        self.callbacks: list[Callable[[simpy.Event], None]] = [callback] if callback else []
         self._ok = True
         self._value = None
         heappush(env._queue, (instant, priority, next(env._eid), self))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,12 +39,14 @@ class Record(IntEnum):
 class Tables:
     """Columns of equal length; instants and durations in seconds, lengths in tokens, NaN for what never came.
 
-    `decisions` are (replica, start, ((id, tokens), ...) in the order scheduled, (preempted id, ...)) of each step.
+    `decisions` are (replica, start, ((id, tokens), ...) in the order scheduled, (preempted id, ...)) of each step;
+    `iterations` are the steps of all replicas, recorded or not.
     """
 
     requests: Table
     steps: Table
     decisions: tuple[Decision, ...]
+    iterations: int
 
 
 class Recorder:
@@ -58,6 +61,7 @@ class Recorder:
         self._steps: list[tuple[Any, ...]] = []
         self._decisions: list[Decision] = []
         self._inside: dict[Job, None] = {}
+        self.iterations = 0
 
     @property
     def unfinished(self) -> tuple[Job, ...]:
@@ -101,29 +105,39 @@ class Recorder:
             {name: column[by_id] for name, column in requests.items()},
             {name: np.array(column) for name, column in zip(STEP_COLUMNS, steps, strict=True)},
             tuple(self._decisions),
+            self.iterations,
         )
+
+
+_COUNTS = ("request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions")
+_NUMBERS = (
+    "request.arrival", "prediction.length", "prediction.uncertainty", "prediction.seconds", "overhead_seconds", "queued",
+    "first_scheduled", "first_token", "finished",
+)  # fmt: skip
+_counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 
 
 def _columns(jobs: list[Job], unfinished: str) -> Table:
     """The request table of `jobs`; those that are not finished have the status `unfinished`."""
-    nan = float("nan")
-    requests, predictions = [job.request for job in jobs], [job.prediction for job in jobs]
-
-    def instants(name: str) -> NDArray[np.float64]:
-        return np.array([getattr(job, name) for job in jobs], dtype=float)  # None becomes NaN
-
+    counts = np.array([*map(_counts, jobs)], dtype=np.int64).reshape(-1, len(_COUNTS))
+    numbers = np.array([*map(_numbers, jobs)], dtype=float).reshape(-1, len(_NUMBERS))  # None becomes NaN
+    arrival, predicted, uncertainty, predictor, overhead, queued, scheduled, first, finished = numbers.T
+    devices = [job.device for job in jobs]
     return {
-        "id": np.array([request.id for request in requests], dtype=np.int64),
-        "arrival": np.array([request.arrival for request in requests], dtype=float),
-        "prompt_tokens": np.array([request.prompt_tokens for request in requests], dtype=np.int64),
-        "output_tokens": np.array([request.truth.output_tokens for request in requests], dtype=np.int64),
-        "status": np.array([unfinished if job.finished is None else "finished" for job in jobs], dtype=str),
-        "replica": np.array(["" if job.device is None else job.device.name for job in jobs], dtype=str),
-        "replica_kind": np.array(["" if job.device is None else job.device.kind for job in jobs], dtype=str),
-        "predicted_tokens": np.array([prediction.length for prediction in predictions], dtype=float),
-        "uncertainty": np.array([prediction.uncertainty for prediction in predictions], dtype=float),
-        "predictor_seconds": np.array([prediction.seconds for prediction in predictions], dtype=float),
-        "overhead_seconds": np.array([nan if job.finished is None else job.overhead_seconds for job in jobs]),
-        **{name: instants(name) for name in ("queued", "first_scheduled", "first_token", "finished")},
-        "preemptions": np.array([job.preemptions for job in jobs], dtype=np.int64),
+        "id": counts[:, 0],
+        "arrival": arrival,
+        "prompt_tokens": counts[:, 1],
+        "output_tokens": counts[:, 2],
+        "status": np.where(np.isnan(finished), unfinished, "finished"),
+        "replica": np.array(["" if device is None else device.name for device in devices], dtype=str),
+        "replica_kind": np.array(["" if device is None else device.kind for device in devices], dtype=str),
+        "predicted_tokens": predicted,
+        "uncertainty": uncertainty,
+        "predictor_seconds": predictor,
+        "overhead_seconds": np.where(np.isnan(finished), np.nan, overhead),
+        "queued": queued,
+        "first_scheduled": scheduled,
+        "first_token": first,
+        "finished": finished,
+        "preemptions": counts[:, 3],
     }

@@ -1,10 +1,9 @@
-"""A replica: one device that serves jobs in steps. Its loop is plan, wait for the step, commit."""
+"""A replica: one device that serves jobs in steps: plan, wait for the end of the step, commit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable
 
 import simpy
 
@@ -49,14 +48,15 @@ class Replica:
         self._watched = recorder.keeps_steps or policy.overhead.rank_seconds > 0  # an arrival leaves a trace at once
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
-        self._plan: Plan | None = None
-        self._end: At | None = None  # when the plan ends
-        self._wake: simpy.Event | None = None
-        env.process(self.loop())
+        self._plan: Plan | None = None  # what is being carried out
+        self._due: At | None = None  # what is waited for: the plan's end, or that of a hold
+        self._servable = device.surely_servable(batching.execution)
 
     def submit(self, job: Job, prefill_only: bool) -> None:
         """Let `job` wait here. Raises `Unservable`."""
-        self.device.check_servable(job.request, self.batch.execution)
+        request = job.request
+        if request.prompt_tokens + request.truth.output_tokens > self._servable:
+            self.device.check_servable(request, self.batch.execution)
         now = self.env.now
         job.device = self.device
         job.prefill_only = prefill_only
@@ -67,38 +67,35 @@ class Replica:
         self.jobs += 1
         plan = self._plan
         if plan is None:
-            if self._wake is not None and not self._wake.triggered:
-                self._wake.succeed()
+            if self._due is None or self._due.instant > now:
+                self._due = At(self.env, now, LATE, self._go_on)  # after all arrivals of this instant
         elif plan.steps > 1 and (self._watched or self.batch.is_open()):
             self._cut(plan, now)
         self.waiting.push(job, now)
 
-    def loop(self) -> Generator[simpy.Event, Any, None]:
-        """Plan, wait, commit, for ever."""
-        env, batch = self.env, self.batch
-        while True:
-            if not batch.running and not self.waiting.front:
-                yield from self._idle(math.inf)
-            plan = batch.plan(env.now)
-            if isinstance(plan, Hold):
-                yield from self._idle(plan.until)
-            elif not batch.running and not plan.preempted:
-                yield from self._idle(math.inf)  # the batching admits nobody
-            else:
-                self._price(plan)
-                self._plan = plan
-                self._end = At(env, plan.end, LATE)
-                yield self._end
-                self._plan = None
-                self._commit(plan)
-
-    def _idle(self, until: float) -> Generator[simpy.Event, Any, None]:
-        """Wait for a job to come, or until an instant (s)."""
-        self._wake = self.env.event()
-        yield self._wake if until == math.inf else self._wake | At(self.env, until, LATE)
-        self._wake = None
-        yield At(self.env, self.env.now, LATE)  # let every arrival of this instant in
-        self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
+    def _go_on(self, event: simpy.Event) -> None:
+        """What was waited for has come: carry out the plan, if there is one, and plan again."""
+        if event is not self._due:
+            return  # it is not waited for any more
+        plan = self._plan
+        if plan is None:
+            self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
+        else:
+            self._plan = None
+            self._commit(plan)
+        batch, now = self.batch, self._due.instant
+        if self.waiting.front:
+            chosen = batch.plan(now)
+        elif batch.running:
+            chosen = Plan(now) if batch.decodes_on() else batch.plan(now)
+        else:
+            chosen = Hold(math.inf)
+        if isinstance(chosen, Hold):
+            self._due = At(self.env, chosen.until, LATE, self._go_on) if chosen.until < math.inf else None
+        else:
+            self._price(chosen)
+            self._plan = chosen
+            self._due = At(self.env, chosen.end, LATE, self._go_on)
 
     # Time
 
@@ -106,8 +103,7 @@ class Replica:
         """When `plan` ends, and of how many steps it is."""
         lockstep = self.batch.lockstep
         jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
-        overhead = self._charge(plan) if self._charges else 0.0
-        if plan.grants or plan.preempted or overhead:
+        if plan.grants or plan.preempted or self._charges:
             prefill_tokens = prefill_attended = 0
             for job, new in plan.grants.items():
                 if new == 1:
@@ -116,6 +112,7 @@ class Replica:
                 else:
                     prefill_tokens += new
                     prefill_attended += attended_tokens(new, job.base_computed)
+            overhead = self._charge(plan) if self._charges else 0.0
             if prefill_tokens or overhead or plan.moved_tokens or not jobs:
                 plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
                 plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
@@ -128,7 +125,7 @@ class Replica:
                 line = self._lines[jobs] = self.device.profile.decode_line(jobs, context)
             stretch = self._stretch = Stretch(plan.start, jobs, context, line)
         if self._keeps_steps:
-            plan.step = Step(decode_jobs=jobs, decode_context=context)
+            plan.step = Step(0, 0, jobs, context)
         if self._leap and not plan.grants:
             plan.steps = self._leap_steps(stretch)
         plan.end = stretch.end(stretch.done + plan.steps)
@@ -154,20 +151,19 @@ class Replica:
 
     def _cut(self, plan: Plan, now: float) -> None:
         """End the leap `plan` with the step that is under way at `now` (s)."""
-        stretch, end = self._stretch, self._end
-        assert stretch is not None and end is not None
-        steps = stretch.steps_by(now) - stretch.done
-        if steps < plan.steps:
-            plan.steps = steps
-            plan.end = stretch.end(stretch.done + steps)
-            self._end = At(self.env, plan.end, LATE)
-            self._end.callbacks, end.callbacks = end.callbacks, []  # the loop waits for the nearer end instead
+        stretch = self._stretch
+        assert stretch is not None
+        steps, end = stretch.steps_by(now)
+        if steps - stretch.done < plan.steps:
+            plan.steps = steps - stretch.done
+            plan.end = end
+            self._due = At(self.env, end, LATE, self._go_on)
 
     def settle(self) -> None:
         """Bring the state up to date in the middle of a leap: the steps that are over are over."""
         if self._plan is not None and self._plan.steps > 1:
             assert self._stretch is not None
-            self._pass(self._plan, self._stretch.steps_by(self.env.now) - self._stretch.done - 1)
+            self._pass(self._plan, self._stretch.steps_by(self.env.now)[0] - self._stretch.done - 1)
 
     def _pass(self, plan: Plan, steps: int) -> None:
         """The first `steps` steps of the leap `plan` are over, and the one after them is under way."""
@@ -183,6 +179,7 @@ class Replica:
             batch.leap(unit)
         plan.steps -= steps
         self.waiting.steps += steps
+        self._recorder.iterations += steps
 
     def _commit(self, plan: Plan) -> None:
         """`plan` is carried out: tokens are computed, some are emitted, jobs that are through leave."""
@@ -193,6 +190,7 @@ class Replica:
         if self._stretch is not None:
             self._stretch.done += plan.steps
         self.waiting.steps += plan.steps
+        self._recorder.iterations += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
             job.overhead_seconds += self._overhead_seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +24,17 @@ class Truth:
             raise ValueError(f"{len(self.output_ids)} output_ids for {self.output_tokens} output_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a predictor says of a request, and what saying it cost.
 
     `length` is the expected output length in tokens; `uncertainty` is RT-LM's score u_J, by that paper's definition a
     predicted output length in tokens; `seconds` is the predictor's own time, which the cluster charges to the clock.
+    The cluster refuses a prediction that is not finite, or negative.
     """
 
     length: float
     uncertainty: float
     seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if 0 <= self.length < math.inf and 0 <= self.uncertainty < math.inf and 0 <= self.seconds < math.inf:
-            return
-        for name in ("length", "uncertainty", "seconds"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"a prediction's {name} must be finite and not negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,15 +45,17 @@ class Stretch:
             return steps
         return int((most - self._context) // self._jobs) + 1 - self.done
 
-    def steps_by(self, instant: float) -> int:
-        """How many steps it takes until `instant` (s) or later."""
+    def steps_by(self, instant: float) -> tuple[int, float]:
+        """How many steps it takes until `instant` (s) or later, and when the last of them ends (s)."""
         line, seconds = self._line, instant - self._start
         bend = line.slope * self._jobs / 2
         first = line.base + line.slope * self._context - bend
         root = math.sqrt(first * first + 4 * bend * seconds)
-        steps = max(1, math.ceil(2 * seconds / (first + root))) if root > 0 else 1
-        while self.end(steps) < instant:
+        steps = math.ceil(2 * seconds / (first + root)) or 1 if root > 0 else 1
+        end = self.end(steps)
+        while end < instant:  # what follows sets right the last bits
             steps += 1
-        while steps > 1 and self.end(steps - 1) >= instant:
-            steps -= 1
-        return steps
+            end = self.end(steps)
+        while steps > 1 and (sooner := self.end(steps - 1)) >= instant:
+            steps, end = steps - 1, sooner
+        return steps, end
