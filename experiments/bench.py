@@ -1,0 +1,179 @@
+"""How fast the engine simulates: one JSON line per case.
+
+    python -m experiments.bench
+    python -m experiments.bench --cases azure,order_srpt --repeats 9
+    python -m experiments.bench --azure AzureLLMInferenceTrace_conv.csv
+
+`timeouts_per_request` is the time of one simulated request in units of one bare SimPy timeout, a process that yields a
+million of them. Both are measured in turn, in the same process, and the median of the ratios is taken, so that the
+figure means the same on any machine, however noisy; `timeouts_spread` are the least and the largest ratio. Each case
+runs in a process of its own, whose peak memory is told, with the requests in memory before the clock starts.
+
+The Azure cases need Azure's public conversation trace of 2023 (--azure, or traces/azure_2023_conv.csv.gz under
+$TOKENYARD_DATA); the others are synthetic. The device is Llama-3.1-8B on an A100, from the profile that ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simpy
+
+from experiments.build import to_requests
+from policies.batching import Continuous
+from policies.eviction import Recompute
+from policies.fifo import FIFO
+from policies.predictors.oracle import OraclePredictor
+from policies.routing import LeastLoaded
+from policies.service_time import ServiceTime
+from policies.sjf import SJF
+from policies.srpt import SRPT
+from policies.up import UP
+from profiles.profile import load
+from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
+from sim.policy import Order
+from traces import azure
+
+TIMEOUTS = 1_000_000
+SERVICE = ServiceTime(phi=1e-4, eta=0.02)  # s per token; the orders' cost does not depend on them
+AZURE = Path(os.environ.get("TOKENYARD_DATA", "../shared/data")) / "traces" / "azure_2023_conv.csv.gz"
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is simulated: requests from `draw`, in so many `replicas`, under an `order`."""
+
+    draw: Callable[[Path], list[Request]]
+    replicas: int = 1
+    order: Order = dataclasses.field(default_factory=FIFO)
+    record: Record = Record.REQUESTS
+
+
+def conversation(path: Path, speed: float = 1.0, prompts: int = 1, outputs: int = 1) -> list[Request]:
+    """Azure's conversation trace, arrivals `speed` times as fast, prompts and outputs so many times as long."""
+    table = azure.load(path).copy()
+    table["arrival"] /= speed
+    table["prompt_tokens"] *= prompts
+    table["output_tokens"] *= outputs
+    return to_requests(table)
+
+
+def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
+    """Poisson arrivals, lognormal prompts (median 500) and outputs (median 130), of lengths like Azure's."""
+    rng = np.random.default_rng(SEED)
+    arrivals = np.cumsum(rng.exponential(1 / rate, requests)) if rate < math.inf else np.zeros(requests)
+    prompts = np.clip(rng.lognormal(math.log(500), 1.0, requests), 1, 4000).astype(int)
+    outputs = np.clip(rng.lognormal(math.log(130), 0.9, requests), 1, 1500).astype(int)
+    columns = zip(arrivals.tolist(), prompts.tolist(), outputs.tolist(), strict=True)
+    return [Request(number, *times, Truth(output)) for number, (*times, output) in enumerate(columns)]  # type: ignore[arg-type]
+
+
+MILLION = functools.partial(synthetic, requests=1_000_000, rate=5.5)
+BURST = functools.partial(synthetic, requests=100_000, rate=math.inf)
+CASES = {
+    "azure": Case(conversation),
+    "azure_4_replicas": Case(functools.partial(conversation, speed=4.0), replicas=4),
+    "azure_outputs_doubled": Case(functools.partial(conversation, speed=0.5, outputs=2)),
+    "azure_prompts_and_outputs_doubled": Case(functools.partial(conversation, speed=0.5, prompts=2, outputs=2)),
+    "order_rtlm": Case(conversation, order=UP(SERVICE, alpha=-8.0)),
+    "order_srpt": Case(conversation, order=SRPT()),
+    "record_steps": Case(conversation, record=Record.STEPS),
+    "waiting_100k": Case(BURST),
+    "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),
+    "synthetic_10k": Case(functools.partial(synthetic, requests=10_000, rate=5.5)),
+    "synthetic_1m": Case(MILLION),
+}
+
+
+def timeout_seconds() -> float:
+    """Seconds of one bare SimPy timeout."""
+
+    def process(env: simpy.Environment) -> Any:
+        for _ in range(TIMEOUTS):
+            yield env.timeout(1)
+
+    env = simpy.Environment()
+    env.process(process(env))
+    start = time.perf_counter()
+    env.run()
+    return (time.perf_counter() - start) / TIMEOUTS
+
+
+def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
+    """The figures of a case, measured in this process."""
+    case = CASES[name]
+    requests = case.draw(trace)
+    profile = load("llama-3.1-8b", "a100_sxm")
+    devices = tuple(
+        Device(f"gpu{number}", "gpu", profile, profile.kv_capacity_tokens, profile.max_model_len)
+        for number in range(case.replicas)
+    )
+    policy = Policy(case.order, Continuous(max_num_seqs=256), LeastLoaded(), Recompute())
+    seconds, ratios = [], []
+    for _ in range(repeats):
+        timeout = timeout_seconds()
+        start = time.perf_counter()
+        tables = simulate(requests, policy, Cluster(devices), OraclePredictor(), record=case.record)
+        seconds.append(time.perf_counter() - start)
+        ratios.append(seconds[-1] / len(requests) / timeout)
+    middle = statistics.median(seconds)
+    return {
+        "case": name,
+        "requests": len(requests),
+        "iterations": tables.iterations,
+        "mean_batch": round(sum(request.truth.output_tokens for request in requests) / tables.iterations, 1),
+        "seconds": round(middle, 3),
+        "requests_per_second": round(len(requests) / middle),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "timeouts_per_request": round(statistics.median(ratios), 1),
+        "timeouts_spread": [round(min(ratios), 1), round(max(ratios), 1)],
+        "repeats": repeats,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the line of each case."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", default=",".join(CASES), help=f"comma-separated (default: all: {', '.join(CASES)})")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements per case (default: 5)")
+    parser.add_argument("--azure", type=Path, default=AZURE, metavar="CSV", help="Azure's conversation trace")
+    settings = parser.parse_args(arguments)
+    names = settings.cases.split(",")
+    if unknown := [name for name in names if name not in CASES]:
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(CASES)}")
+    if settings.repeats < 1:
+        parser.error(f"--repeats must be positive, got {settings.repeats}")
+    shape = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{shape}; synthetic cases draw lognormal lengths, seed {SEED}", file=sys.stderr)
+    missing = 0
+    for name in names:
+        if "synthetic" not in name and "waiting" not in name and not settings.azure.is_file():
+            print(f"left out: {name}: no Azure trace at {settings.azure} (see --help)", file=sys.stderr)
+            missing += 1
+            continue
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            print(json.dumps(pool.apply(measure, (name, settings.azure, settings.repeats))), flush=True)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
