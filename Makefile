@@ -1,13 +1,15 @@
-# tokenyard: two commands do everything on a machine with Python 3.11+, pip and make.
+# tokenyard: three commands do everything on a machine with Python 3.11+, pip and make.
 #   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
 #   make test   install what the tests need and run them all
+#   make vllm   install vLLM's own scheduler in .venv-vllm, and compare every decision of the engine with it
 
 PYTHON ?= python3
 VENV ?= .venv
+VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test lint clean help
+.PHONY: demo test vllm lint clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -38,8 +40,19 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+# vLLM pins other versions than constraints.txt. Nothing here needs the three packages taken away again, and where pip
+# finds them built for another torch, vLLM could not be imported.
+$(VLLM)/.vllm: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check -q -e '.[vllm]' pytest hypothesis
+	$(VLLM)/bin/python -m pip uninstall --disable-pip-version-check -q -y torchaudio torchcodec torchvision
+	@touch $@
+
+vllm: $(VLLM)/.vllm
+	$(VLLM)/bin/python -m experiments.oracle
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) results build dist *.egg-info
+	rm -rf $(VENV) $(VLLM) results build dist *.egg-info
