@@ -66,15 +66,18 @@ class DeviceProfile:
 
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; an empty step takes none; ValueError outside the measured range."""
+        prefill_tokens, attended, jobs, context, moved_tokens = step
         seconds = 0.0
-        if step.prefill_tokens:
-            seconds = self.prefill.time(step.prefill_tokens, step.prefill_attended)
-        if step.decode_jobs:
-            decode = self.decode.time(step.decode_jobs, step.decode_context)
+        if prefill_tokens:
+            line = self.prefill.line(prefill_tokens, attended)
+            seconds = line.base + line.slope * attended
+        if jobs:
+            line = self.decode.line(jobs, context)
+            decode = line.base + line.slope * context
             # what both share, weights read and kernels launched once, is paid once
             seconds = seconds + decode - min(seconds, decode, self.fixed_seconds)
-        if step.moved_tokens:
-            seconds += step.moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
+        if moved_tokens:
+            seconds += moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
         return seconds
 
     def decode_line(self, jobs: int, context: int) -> Line:

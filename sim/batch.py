@@ -158,7 +158,8 @@ class Batch:
     def _admit(self, plan: Plan, budget: int) -> Hold | None:
         """Admit waiting jobs as the batching selects them, while places, tokens and blocks last."""
         waiting, running = self.waiting, self.running
-        while waiting.front and budget > 0 and self.is_open():
+        places = self._most if not running else 0 if self._static else self._most - len(running)
+        while waiting.front and budget > 0 and places > 0:
             if not waiting.static:
                 waiting.refresh(plan.start)
             shown = waiting.head()
@@ -169,14 +170,14 @@ class Batch:
                     raise RuntimeError(f"{type(self.batching).__name__} holds {when}")
                 return chosen
             reserved = self._reservations(chosen) if self.execution.reserve_output else None
-            entered = len(running)
             for job in chosen:
                 new = self._enter(plan, job, budget, reserved.get(job) if reserved is not None else 0)
                 if not new and not self.execution.skip_unfit:
                     return None
                 budget -= new
-            if len(running) < entered + len(shown):
-                return None
+            if len(running) < self._most - places + len(shown):
+                return None  # not all that were shown have entered
+            places = 0 if self._static else self._most - len(running)
         return None
 
     def _enter(self, plan: Plan, job: Job, budget: int, reserved: int | None) -> int:

@@ -81,22 +81,23 @@ class KVCache:
 
     def leap(self, tick: int, ticks: int) -> None:
         """`grow` at so many ticks from `tick` on."""
-        self.free -= self._growth(tick, ticks) if ticks > 1 else self._phases[tick % self.block_size]
+        self.free -= self.growth(tick, ticks)
 
     def ticks_within(self, tick: int, most: int) -> int:
         """For how many ticks from `tick` on, `most` at most, the free blocks last."""
-        if self._enlisted * (most // self.block_size + 1) <= self.free or self._growth(tick, most) <= self.free:
+        if self._enlisted * (most // self.block_size + 1) <= self.free or self.growth(tick, most) <= self.free:
             return most
         enough, short = 0, most
         while short - enough > 1:
             middle = (enough + short) // 2
-            if self._growth(tick, middle) <= self.free:
+            if self.growth(tick, middle) <= self.free:
                 enough = middle
             else:
                 short = middle
         return enough
 
-    def _growth(self, tick: int, ticks: int) -> int:
+    def growth(self, tick: int, ticks: int) -> int:
+        """Blocks that the jobs in lockstep take in so many ticks from `tick` on."""
         phases, size = self._phases, self.block_size
         first = tick % size
         last = first + ticks % size

@@ -32,28 +32,23 @@ class Lockstep:
         heappush(self.ends, (job.entered + request.truth.output_tokens, job.place, job))
 
     def leave(self, job: Job) -> None:
-        """Write down the progress of `job`, which has come to its end, and go on without it."""
-        self.rows -= 1
-        self.context -= self._settle(job)
-
-    def dissolve(self) -> list[Job]:
-        """Write down the progress of all jobs and return them; nobody is left."""
-        jobs = [job for _, _, job in self.ends]
-        for job in jobs:
-            self._settle(job)
-        self.ends.clear()
-        self.rows = self.context = 0
-        return jobs
-
-    def _settle(self, job: Job) -> int:
-        """Write down the progress of `job`; the context of its row, tokens."""
+        """Write down the progress of `job`, and go on without it."""
         request = job.request
         sampled = self.tick - job.entered
         context = request.prompt_tokens + job.padding + sampled
         job.base_emitted = min(sampled, request.truth.output_tokens)
         job.base_computed = context - 1
         job.lockstep = None
-        return context
+        self.rows -= 1
+        self.context -= context
+
+    def dissolve(self) -> list[Job]:
+        """All jobs leave, and are returned."""
+        jobs = [job for _, _, job in self.ends]
+        for job in jobs:
+            self.leave(job)
+        self.ends.clear()
+        return jobs
 
     def advance(self, ticks: int) -> None:
         """Each job gets a token at each of so many ticks."""

@@ -15,16 +15,17 @@ class Plan:
     `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host.
     """
 
-    # What most plans have; one that differs says so. (A step begins here, so this is worth it.)
-    end = 0.0
-    steps = 1
-    decodes = True
-    admits = False
-    preempted: tuple[Job, ...] = ()
-    moved_tokens = 0
-    overhead = 0.0
-    step = NOTHING
+    __slots__ = (
+        "admits", "decodes", "end", "grants", "moved_tokens", "overhead", "preempted", "start", "step", "steps",
+    )  # fmt: skip
 
     def __init__(self, start: float) -> None:
-        self.start = start
+        self.start = self.end = start
+        self.steps = 1
+        self.decodes = True
+        self.admits = False
         self.grants: dict[Job, int] = {}
+        self.preempted: tuple[Job, ...] = ()
+        self.moved_tokens = 0
+        self.overhead = 0.0
+        self.step = NOTHING

@@ -25,7 +25,8 @@ class Step(NamedTuple):
     moved_tokens: int = 0
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Line:
     """Seconds of a decode step of so many jobs: base + slope * their total context, from `since` to `until` tokens."""
 
     base: float
