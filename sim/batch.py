@@ -38,7 +38,7 @@ class Batch:
         self._most = self.execution.max_num_seqs
         self._static = self.execution.static
         self._exclusive = self.execution.phases is Phases.EXCLUSIVE
-        self._together = together or self._static
+        self._most_decoding = self.budget if together or self._static else 0  # jobs that may be served alike
         self._spare = int(self.execution.watermark * (self.kv.total + 1))  # blocks; vLLM counts its null block too
         self._threshold = self.execution.long_prefill_token_threshold or sys.maxsize
         self._places = 0  # admissions so far
@@ -71,9 +71,7 @@ class Batch:
     def decodes_on(self) -> bool:
         """Give each job in lockstep its token and block, if all running jobs are in it and there are enough of both."""
         lockstep = self.lockstep
-        if self.explicit or not self._together or lockstep.rows > self.budget:
-            return False
-        return self.kv.grow(lockstep.tick)
+        return 0 < lockstep.rows <= self._most_decoding and not self.explicit and self.kv.grow(lockstep.tick)
 
     def _serve(self, plan: Plan) -> int:
         """Give the running jobs their tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
@@ -81,7 +79,7 @@ class Batch:
         rest = self.budget - lockstep.rows
         if self.decodes_on():
             return rest
-        fits = self._together and rest >= 0
+        fits = rest >= 0 and self._most_decoding > 0
         need = 0
         for job in self.explicit:
             chunk = self._chunk(job.pending)

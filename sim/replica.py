@@ -84,40 +84,43 @@ class Replica:
             self._plan = None
             self._commit(plan)
         batch, now = self.batch, self._due.instant
-        if self.waiting.front:
-            chosen = batch.plan(now)
-        elif batch.running:
-            chosen = Plan(now) if batch.decodes_on() else batch.plan(now)
+        if not self.waiting.front and batch.decodes_on():
+            chosen = Plan(now)
+            self._decode(chosen, batch.lockstep.rows, batch.lockstep.context)
         else:
-            chosen = Hold(math.inf)
-        if isinstance(chosen, Hold):
-            self._due = At(self.env, chosen.until, LATE, self._go_on) if chosen.until < math.inf else None
-        else:
+            decision = batch.plan(now)
+            if isinstance(decision, Hold):
+                self._due = At(self.env, decision.until, LATE, self._go_on) if decision.until < math.inf else None
+                return
+            chosen = decision
             self._price(chosen)
-            self._plan = chosen
-            self._due = At(self.env, chosen.end, LATE, self._go_on)
+        self._plan = chosen
+        self._due = At(self.env, chosen.end, LATE, self._go_on)
 
     # Time
 
     def _price(self, plan: Plan) -> None:
-        """When `plan` ends, and of how many steps it is."""
+        """When `plan` ends."""
         lockstep = self.batch.lockstep
         jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
-        if plan.grants or plan.preempted or self._charges:
-            prefill_tokens = prefill_attended = 0
-            for job, new in plan.grants.items():
-                if new == 1:
-                    jobs += 1
-                    context += job.base_computed + 1
-                else:
-                    prefill_tokens += new
-                    prefill_attended += attended_tokens(new, job.base_computed)
-            overhead = self._charge(plan) if self._charges else 0.0
-            if prefill_tokens or overhead or plan.moved_tokens or not jobs:
-                plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
-                plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
-                self._stretch = None
-                return
+        prefill_tokens = prefill_attended = 0
+        for job, new in plan.grants.items():
+            if new == 1:
+                jobs += 1
+                context += job.base_computed + 1
+            else:
+                prefill_tokens += new
+                prefill_attended += attended_tokens(new, job.base_computed)
+        overhead = self._charge(plan) if self._charges else 0.0
+        if prefill_tokens or overhead or plan.moved_tokens or not jobs:
+            plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
+            plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
+            self._stretch = None
+        else:
+            self._decode(plan, jobs, context)
+
+    def _decode(self, plan: Plan, jobs: int, context: int) -> None:
+        """Price a `plan` that only decodes, `jobs` with a total of `context` tokens, and leap if that is all it does."""
         stretch = self._stretch
         if stretch is None or not stretch.continues(plan.start, jobs, context):
             line = self._lines.get(jobs)
