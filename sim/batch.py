@@ -244,11 +244,11 @@ class Batch:
 
     def commit(self, plan: Plan) -> list[Job]:
         """`plan` is carried out: tokens are computed and emitted; the jobs that leave, in admission order."""
-        lockstep = self.lockstep
+        lockstep, steps = self.lockstep, plan.steps
         if plan.decodes:
-            if plan.steps > 1:
-                self.kv.leap(lockstep.tick + 1, plan.steps - 1)
-            lockstep.advance(plan.steps)
+            if steps > 1:
+                self.kv.leap(lockstep.tick + 1, steps - 1)
+            lockstep.advance(steps)
         leaving = self._compute(plan) if plan.grants else []
         if lockstep.ends and lockstep.ends[0][0] <= lockstep.tick:
             ended = lockstep.ended()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from sim.policy import Leg, Policy, Predictor
 from sim.record import Record, Recorder, Tables
 from sim.replica import Replica, View
 from sim.request import Request
+
+
+INFINITY = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class _Run:
     def enter(self, request: Request) -> None:
         """Predict, which takes the one predictor its time, then route."""
         length, uncertainty, seconds = prediction = self.predictor.predict(request)
-        if not (0 <= length < math.inf and 0 <= uncertainty < math.inf and 0 <= seconds < math.inf):
+        if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
         job = Job(request, prediction)
         self.recorder.enter(job)
@@ -144,7 +148,13 @@ def simulate(
     recorder = Recorder(record, progress)
     run = _Run(cluster, policy, predictor, recorder, leap)
     run.env.process(run.arrivals(requests))
-    run.env.run(until=horizon)
+    collects = gc.isenabled()
+    gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
+    try:
+        run.env.run(until=horizon)
+    finally:
+        if collects:
+            gc.enable()
     if horizon is None and recorder.unfinished:
         raise RuntimeError(f"{len(recorder.unfinished)} jobs were never served, first {recorder.unfinished[0]}")
-    return recorder.tables()
+    return recorder.tables(sum(replica.waiting.steps - replica.idled for replica in run.replicas))

@@ -18,6 +18,9 @@ class At(simpy.Event):
     for would end at times that differ in the last bit. So the event goes into SimPy's queue by its instant.
     """
 
+    _ok = True  # as every event without a failure
+    _value = None
+
     def __init__(
         self,
         env: simpy.Environment,
@@ -25,9 +28,6 @@ class At(simpy.Event):
         priority: EventPriority = NORMAL,
         callback: Callable[[simpy.Event], None] | None = None,
     ) -> None:
-        self.env = env
         self.instant = instant
         self.callbacks: list[Callable[[simpy.Event], None]] = [callback] if callback else []
-        self._ok = True
-        self._value = None
         heappush(env._queue, (instant, priority, next(env._eid), self))

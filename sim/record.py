@@ -61,7 +61,6 @@ class Recorder:
         self._steps: list[tuple[Any, ...]] = []
         self._decisions: list[Decision] = []
         self._inside: dict[Job, None] = {}
-        self.iterations = 0
 
     @property
     def unfinished(self) -> tuple[Job, ...]:
@@ -95,8 +94,8 @@ class Recorder:
             granted = tuple((job.request.id, grants[job]) for job in batch.running if job in grants)
             self._decisions.append((name, plan.start, granted, tuple(job.request.id for job in plan.preempted)))
 
-    def tables(self) -> Tables:
-        """What was collected, requests by id; jobs that are still inside are `censored`."""
+    def tables(self, iterations: int) -> Tables:
+        """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""
         chunks = [*self._chunks, _columns(self._left, "rejected"), _columns([*self._inside], "censored")]
         requests = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
         by_id = np.argsort(requests["id"], kind="stable")
@@ -105,7 +104,7 @@ class Recorder:
             {name: column[by_id] for name, column in requests.items()},
             {name: np.array(column) for name, column in zip(STEP_COLUMNS, steps, strict=True)},
             tuple(self._decisions),
-            self.iterations,
+            iterations,
         )
 
 

@@ -38,6 +38,7 @@ class Replica:
         self.batch = Batch(device, batching, policy.eviction, self.waiting, together=leap)
         self.submitted = 0  # jobs that were ever sent here
         self.jobs = 0  # those of them that are here
+        self.idled = 0  # how often it waited for a job
         self._overhead = policy.overhead
         self._overhead_seconds = 0.0  # scheduler time spent here so far
         self._recorder = recorder
@@ -57,7 +58,7 @@ class Replica:
         request = job.request
         if request.prompt_tokens + request.truth.output_tokens > self._servable:
             self.device.check_servable(request, self.batch.execution)
-        now = self.env.now
+        now: float = self.env.now
         job.device = self.device
         job.prefill_only = prefill_only
         if job.queued is None:
@@ -79,6 +80,7 @@ class Replica:
             return  # it is not waited for any more
         plan = self._plan
         if plan is None:
+            self.idled += 1
             self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
         else:
             self._plan = None
@@ -182,7 +184,6 @@ class Replica:
             batch.leap(unit)
         plan.steps -= steps
         self.waiting.steps += steps
-        self._recorder.iterations += steps
 
     def _commit(self, plan: Plan) -> None:
         """`plan` is carried out: tokens are computed, some are emitted, jobs that are through leave."""
@@ -193,7 +194,6 @@ class Replica:
         if self._stretch is not None:
             self._stretch.done += plan.steps
         self.waiting.steps += plan.steps
-        self._recorder.iterations += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
             job.overhead_seconds += self._overhead_seconds
