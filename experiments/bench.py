@@ -65,6 +65,11 @@ class Case:
     order: Order = dataclasses.field(default_factory=FIFO)
     record: Record = Record.REQUESTS
 
+    @property
+    def needs_azure(self) -> bool:
+        """Whether it replays Azure's trace."""
+        return getattr(self.draw, "func", self.draw) is conversation
+
 
 def conversation(path: Path, speed: float = 1.0, prompts: int = 1, outputs: int = 1) -> list[Request]:
     """Azure's conversation trace, arrivals `speed` times as fast, prompts and outputs so many times as long."""
@@ -76,30 +81,40 @@ def conversation(path: Path, speed: float = 1.0, prompts: int = 1, outputs: int 
 
 
 def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
-    """Poisson arrivals, lognormal prompts (median 500) and outputs (median 130), of lengths like Azure's."""
+    """Poisson arrivals at `rate` per second, or all at once; lognormal prompts (median 500) and outputs (median 130)."""
     rng = np.random.default_rng(SEED)
     arrivals = np.cumsum(rng.exponential(1 / rate, requests)) if rate < math.inf else np.zeros(requests)
     prompts = np.clip(rng.lognormal(math.log(500), 1.0, requests), 1, 4000).astype(int)
     outputs = np.clip(rng.lognormal(math.log(130), 0.9, requests), 1, 1500).astype(int)
     columns = zip(arrivals.tolist(), prompts.tolist(), outputs.tolist(), strict=True)
-    return [Request(number, *times, Truth(output)) for number, (*times, output) in enumerate(columns)]  # type: ignore[arg-type]
+    return [Request(number, at, prompt, Truth(output)) for number, (at, prompt, output) in enumerate(columns)]
 
 
-MILLION = functools.partial(synthetic, requests=1_000_000, rate=5.5)
+# The speeds bring the mean batch of each Azure case to about 36.
+TRACE = functools.partial(conversation, speed=1.1)
 BURST = functools.partial(synthetic, requests=100_000, rate=math.inf)
 CASES = {
-    "azure": Case(conversation),
-    "azure_4_replicas": Case(functools.partial(conversation, speed=4.0), replicas=4),
-    "azure_outputs_doubled": Case(functools.partial(conversation, speed=0.5, outputs=2)),
-    "azure_prompts_and_outputs_doubled": Case(functools.partial(conversation, speed=0.5, prompts=2, outputs=2)),
-    "order_rtlm": Case(conversation, order=UP(SERVICE, alpha=-8.0)),
-    "order_srpt": Case(conversation, order=SRPT()),
-    "record_steps": Case(conversation, record=Record.STEPS),
+    "azure": Case(TRACE),
+    "azure_4_replicas": Case(functools.partial(conversation, speed=4.43), replicas=4),
+    "azure_outputs_doubled": Case(functools.partial(conversation, speed=0.665, outputs=2)),
+    "azure_both_doubled": Case(functools.partial(conversation, speed=0.475, prompts=2, outputs=2)),
+    "order_rtlm": Case(TRACE, order=UP(SERVICE, alpha=-8.0)),
+    "order_srpt": Case(TRACE, order=SRPT()),
+    "record_steps": Case(TRACE, record=Record.STEPS),
     "waiting_100k": Case(BURST),
     "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),
-    "synthetic_10k": Case(functools.partial(synthetic, requests=10_000, rate=5.5)),
-    "synthetic_1m": Case(MILLION),
+    "synthetic_10k": Case(functools.partial(synthetic, requests=10_000, rate=6.5)),
+    "synthetic_1m": Case(functools.partial(synthetic, requests=1_000_000, rate=6.5)),
 }
+
+
+def parts(case: Case) -> tuple[Policy, Cluster]:
+    """The policy and the cluster of `case`: Llama-3.1-8B on A100s, under vLLM's batching."""
+    profile = load("llama-3.1-8b", "a100_sxm")
+    names = [f"gpu{number}" for number in range(case.replicas)]
+    devices = [Device(name, "gpu", profile, profile.kv_capacity_tokens, profile.max_model_len) for name in names]
+    batching = Continuous(max_num_seqs=256)
+    return Policy(case.order, batching, LeastLoaded(), Recompute()), Cluster(tuple(devices))
 
 
 def timeout_seconds() -> float:
@@ -120,17 +135,12 @@ def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
     """The figures of a case, measured in this process."""
     case = CASES[name]
     requests = case.draw(trace)
-    profile = load("llama-3.1-8b", "a100_sxm")
-    devices = tuple(
-        Device(f"gpu{number}", "gpu", profile, profile.kv_capacity_tokens, profile.max_model_len)
-        for number in range(case.replicas)
-    )
-    policy = Policy(case.order, Continuous(max_num_seqs=256), LeastLoaded(), Recompute())
+    policy, cluster = parts(case)
     seconds, ratios = [], []
     for _ in range(repeats):
         timeout = timeout_seconds()
         start = time.perf_counter()
-        tables = simulate(requests, policy, Cluster(devices), OraclePredictor(), record=case.record)
+        tables = simulate(requests, policy, cluster, OraclePredictor(), record=case.record)
         seconds.append(time.perf_counter() - start)
         ratios.append(seconds[-1] / len(requests) / timeout)
     middle = statistics.median(seconds)
@@ -166,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{shape}; synthetic cases draw lognormal lengths, seed {SEED}", file=sys.stderr)
     missing = 0
     for name in names:
-        if "synthetic" not in name and "waiting" not in name and not settings.azure.is_file():
+        if CASES[name].needs_azure and not settings.azure.is_file():
             print(f"left out: {name}: no Azure trace at {settings.azure} (see --help)", file=sys.stderr)
             missing += 1
             continue

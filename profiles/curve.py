@@ -26,7 +26,9 @@ class Curve:
     slope: tuple[float, ...]
     max_context: float
     extrapolation: float = 1.25
-    _lines: ClassVar[dict[int, Line]]  # each curve's own, of what it was asked so far: no field, for it says nothing new
+    _lines: ClassVar[
+        dict[int, Line]
+    ]  # each curve's own, of what it was asked so far: no field, for it says nothing new
 
     def __post_init__(self) -> None:
         if not len(self.knots) == len(self.base) == len(self.slope) >= 2:
