@@ -152,6 +152,8 @@ def simulate(
     gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
     try:
         run.env.run(until=horizon)
+        for replica in run.replicas:
+            replica.advance(INFINITY if horizon is None else horizon)
     finally:
         if collects:
             gc.enable()

@@ -12,11 +12,13 @@ class Plan:
     """`grants` of tokens to jobs by name, and a token to each job in lockstep if it `decodes`.
 
     It starts at `start` and ends at `end` (s). A plan of several `steps` is a leap: only the lockstep moves.
-    `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host.
+    `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host, `waiting`
+    (if steps are recorded) the jobs that wait when it begins.
     """
 
     __slots__ = (
         "admits", "decodes", "end", "grants", "moved_tokens", "overhead", "preempted", "start", "step", "steps",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, start: float) -> None:
@@ -29,3 +31,4 @@ class Plan:
         self.moved_tokens = 0
         self.overhead = 0.0
         self.step = NOTHING
+        self.waiting = 0

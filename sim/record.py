@@ -15,7 +15,7 @@ from sim.job import Job
 
 if TYPE_CHECKING:
     from sim.plan import Plan
-    from sim.replica import Replica
+    from sim.batch import Batch
 
 Table = dict[str, NDArray[Any]]
 Decision = tuple[str, float, tuple[tuple[int, int], ...], tuple[int, ...]]
@@ -81,12 +81,12 @@ class Recorder:
         if self._progress is not None:
             self._progress()
 
-    def step(self, replica: Replica, plan: Plan, now: float) -> None:
-        """A step of `plan` has ended at `now`; the state is that before its tokens are counted and jobs leave."""
-        step, name, batch = plan.step, replica.device.name, replica.batch
+    def step(self, name: str, batch: Batch, plan: Plan, now: float, used: int) -> None:
+        """A step of `plan` on the replica `name` has ended at `now`, before jobs leave; `used` are the blocks in use."""
+        step = plan.step
         self._steps.append((
             name, now, now - plan.start, plan.overhead, step.prefill_tokens, step.decode_jobs, step.decode_context,
-            step.moved_tokens, len(batch.running), len(replica.waiting), batch.kv.total - batch.kv.free,
+            step.moved_tokens, len(batch.running), plan.waiting, used,
             len(plan.preempted),
         ))  # fmt: skip
         if self._keeps_decisions:

@@ -1,4 +1,9 @@
-"""A replica: one device that serves jobs in steps: plan, wait for the end of the step, commit."""
+"""A replica: one device that serves jobs in steps: plan, let the step pass, carry it out.
+
+Nobody can tell when a replica does its work, as long as it has done what is past when somebody looks. So it does
+nothing by itself: it is advanced to the present whenever a job comes or a routing looks at it, and at the end. Only
+where the end of a step starts something elsewhere (the next leg of a job) does it ask SimPy to be woken in time.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +51,11 @@ class Replica:
         self._leap = leap
         self._charges = policy.overhead != Overhead()
         self._keeps_steps = recorder.keeps_steps
-        self._watched = recorder.keeps_steps or policy.overhead.rank_seconds > 0  # an arrival leaves a trace at once
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
-        self._due: At | None = None  # what is waited for: the plan's end, or that of a hold
+        self._until = math.inf  # when the plan ends, or a hold
+        self._relays = 0  # jobs here that go on elsewhere
         self._servable = device.surely_servable(batching.execution)
 
     def submit(self, job: Job, prefill_only: bool) -> None:
@@ -66,42 +71,52 @@ class Replica:
         job.overhead_seconds -= self._overhead_seconds
         self.submitted += 1
         self.jobs += 1
-        plan = self._plan
-        if plan is None:
-            if self._due is None or self._due.instant > now:
-                self._due = At(self.env, now, LATE, self._go_on)  # after all arrivals of this instant
-        elif plan.steps > 1 and (self._watched or self.batch.is_open()):
-            self._cut(plan, now)
+        self.advance(now)
+        if self._plan is None and self._until > now:
+            self._until = now  # plan again, once all arrivals of this instant are in
         self.waiting.push(job, now)
+        if prefill_only or self._relays:
+            self._relays += prefill_only
+            At(self.env, self._until, LATE, self._on_time)
 
-    def _go_on(self, event: simpy.Event) -> None:
-        """What was waited for has come: carry out the plan, if there is one, and plan again."""
-        if event is not self._due:
-            return  # it is not waited for any more
-        plan = self._plan
+    def advance(self, now: float) -> None:
+        """Do all that is over before `now` (s), and see that the step under way then is the last of its plan."""
+        while self._until < now:
+            self._go_on(now)
+
+    def _on_time(self, event: simpy.Event) -> None:
+        """The end of a plan has come: carry it out at once, for it may start something elsewhere."""
+        while self._until <= self.env.now:
+            self._go_on(self.env.now)
+
+    def _go_on(self, now: float) -> None:
+        """Carry out the plan whose time has come, if there is one, and plan again, knowing of nobody until `now` (s)."""
+        start, plan = self._until, self._plan
         if plan is None:
             self.idled += 1
             self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
         else:
-            self._plan = None
-            self._commit(plan)
-        batch, now = self.batch, self._due.instant
+            self._carry_out(plan)
+        batch = self.batch
         if not self.waiting.front and batch.decodes_on():
-            chosen = Plan(now)
-            self._decode(chosen, batch.lockstep.rows, batch.lockstep.context)
+            plan = Plan(start)
+            self._decode(plan, batch.lockstep.rows, batch.lockstep.context, now)
         else:
-            decision = batch.plan(now)
+            decision = batch.plan(start)
             if isinstance(decision, Hold):
-                self._due = At(self.env, decision.until, LATE, self._go_on) if decision.until < math.inf else None
+                self._plan, self._until = None, decision.until
                 return
-            chosen = decision
-            self._price(chosen)
-        self._plan = chosen
-        self._due = At(self.env, chosen.end, LATE, self._go_on)
+            plan = decision
+            self._price(plan, now)
+        self._plan, self._until = plan, plan.end
+        if self._keeps_steps:
+            plan.waiting = len(self.waiting)
+        if self._relays:
+            At(self.env, plan.end, LATE, self._on_time)
 
     # Time
 
-    def _price(self, plan: Plan) -> None:
+    def _price(self, plan: Plan, now: float) -> None:
         """When `plan` ends."""
         lockstep = self.batch.lockstep
         jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
@@ -119,10 +134,13 @@ class Replica:
             plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
             self._stretch = None
         else:
-            self._decode(plan, jobs, context)
+            self._decode(plan, jobs, context, now)
 
-    def _decode(self, plan: Plan, jobs: int, context: int) -> None:
-        """Price a `plan` that only decodes, `jobs` with a total of `context` tokens, and leap if that is all it does."""
+    def _decode(self, plan: Plan, jobs: int, context: int, now: float) -> None:
+        """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
+
+        It leaps as far as it may, but no further than the step under way at `now` (s).
+        """
         stretch = self._stretch
         if stretch is None or not stretch.continues(plan.start, jobs, context):
             line = self._lines.get(jobs)
@@ -131,9 +149,13 @@ class Replica:
             stretch = self._stretch = Stretch(plan.start, jobs, context, line)
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
+        done = stretch.done
         if self._leap and not plan.grants:
             plan.steps = self._leap_steps(stretch)
-        plan.end = stretch.end(stretch.done + plan.steps)
+        plan.end = stretch.end(done + plan.steps)
+        if plan.end > now and plan.steps > 1:
+            steps, plan.end = stretch.steps_by(now)
+            plan.steps = steps - done
 
     def _charge(self, plan: Plan) -> float:
         """The scheduler's own seconds in `plan`."""
@@ -154,50 +176,29 @@ class Replica:
             steps = 1 if batch.kv.shares_output else int(min(steps, self.waiting.holds))
         return steps if steps <= 1 else 1 + batch.kv.ticks_within(lockstep.tick + 1, steps - 1)
 
-    def _cut(self, plan: Plan, now: float) -> None:
-        """End the leap `plan` with the step that is under way at `now` (s)."""
-        stretch = self._stretch
-        assert stretch is not None
-        steps, end = stretch.steps_by(now)
-        if steps - stretch.done < plan.steps:
-            plan.steps = steps - stretch.done
-            plan.end = end
-            self._due = At(self.env, end, LATE, self._go_on)
-
-    def settle(self) -> None:
-        """Bring the state up to date in the middle of a leap: the steps that are over are over."""
-        if self._plan is not None and self._plan.steps > 1:
-            assert self._stretch is not None
-            self._pass(self._plan, self._stretch.steps_by(self.env.now)[0] - self._stretch.done - 1)
-
-    def _pass(self, plan: Plan, steps: int) -> None:
-        """The first `steps` steps of the leap `plan` are over, and the one after them is under way."""
-        stretch, batch, lockstep = self._stretch, self.batch, self.batch.lockstep
-        assert stretch is not None
-        unit = 1 if self._keeps_steps else steps
-        for _ in range(0, steps, unit or 1):
-            stretch.done += unit
-            if self._keeps_steps:
-                end = stretch.end(stretch.done)
-                self._recorder.step(self, plan, end)
-                plan.start, plan.step = end, Step(0, 0, lockstep.rows, lockstep.context + lockstep.rows)
-            batch.leap(unit)
-        plan.steps -= steps
-        self.waiting.steps += steps
-
-    def _commit(self, plan: Plan) -> None:
-        """`plan` is carried out: tokens are computed, some are emitted, jobs that are through leave."""
+    def _carry_out(self, plan: Plan) -> None:
+        """`plan` is over: tokens are computed, some are emitted, jobs that are through leave."""
         if self._keeps_steps:
-            if plan.steps > 1:
-                self._pass(plan, plan.steps - 1)
-            self._recorder.step(self, plan, plan.end)
+            self._record(plan)
         if self._stretch is not None:
             self._stretch.done += plan.steps
         self.waiting.steps += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
+            self._relays -= job.prefill_only
             job.overhead_seconds += self._overhead_seconds
             self._leave(job)
+
+    def _record(self, plan: Plan) -> None:
+        """Record the steps of `plan`, one by one."""
+        stretch, kv, lockstep = self._stretch, self.batch.kv, self.batch.lockstep
+        for number in range(1, plan.steps + 1):
+            last = number == plan.steps
+            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
+            used = kv.total - kv.free + (kv.growth(lockstep.tick + 1, number - 1) if number > 1 else 0)
+            self._recorder.step(self.device.name, self.batch, plan, end, used)
+            plan.start = end
+            plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
 
 
 class View:
@@ -212,6 +213,7 @@ class View:
 
     @property
     def jobs(self) -> int:
+        self._replica.advance(self._replica.env.now)
         return self._replica.jobs
 
     @property
@@ -220,10 +222,10 @@ class View:
 
     @property
     def free_blocks(self) -> int:
-        self._replica.settle()
+        self._replica.advance(self._replica.env.now)
         return self._replica.batch.kv.free
 
     def cached_tokens(self, job: Job) -> int:
-        self._replica.settle()
+        self._replica.advance(self._replica.env.now)
         kv = self._replica.batch.kv
         return len(kv.find(job)) * kv.block_size
