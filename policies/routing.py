@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,11 +19,8 @@ def of_kind(cluster: tuple[ReplicaView, ...], kind: str) -> list[int]:
 
 def least_loaded(cluster: tuple[ReplicaView, ...], kind: str) -> int:
     """The index of the replica of `kind` with the fewest jobs, the first of equals; ValueError if there is none."""
-    best, fewest = -1, math.inf
-    for index, replica in enumerate(cluster):
-        if replica.kind == kind and replica.jobs < fewest:
-            best, fewest = index, replica.jobs
-    return best if best >= 0 else of_kind(cluster, kind)[0]
+    candidates = of_kind(cluster, kind)
+    return candidates[0] if len(candidates) == 1 else min(candidates, key=lambda index: cluster[index].jobs)
 
 
 @dataclass(frozen=True, slots=True)

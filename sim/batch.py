@@ -10,7 +10,8 @@ from sim.device import Device
 from sim.job import Job
 from sim.lockstep import Lockstep
 from sim.plan import Plan
-from sim.policy import Batching, Eviction, Keep, Phases
+from sim.policy import Batching, Eviction, Phases
+from sim.pressure import serve_in_order
 from sim.queue import WaitingQueue
 from sim.step import Hold
 
@@ -82,7 +83,7 @@ class Batch:
         fits = rest >= 0 and self._most_decoding > 0
         need = 0
         for job in self.explicit:
-            chunk = self._chunk(job.pending)
+            chunk = self.chunk(job.pending)
             new = min(chunk, rest)
             fits = fits and new > 0 and (new == chunk or self._is_last(job))
             if not fits:
@@ -92,12 +93,12 @@ class Batch:
             rest -= new
         if not fits or not kv.grow(lockstep.tick, need):
             plan.grants.clear()
-            return self._walk(plan)
+            return serve_in_order(self, plan)
         for job, new in plan.grants.items():
             kv.hold(job, job.base_computed + new)
         return rest
 
-    def _chunk(self, pending: int) -> int:
+    def chunk(self, pending: int) -> int:
         """Tokens that a job would compute next, of those `pending`: there is a longest chunk, unless it is alone."""
         if pending > self._threshold and len(self.running) + len(self.waiting) > 1:
             return self._threshold
@@ -107,56 +108,12 @@ class Batch:
         """Whether nobody is served after `job`, so that it may take the last of the budget."""
         return self.execution.phases is Phases.DECODE_FIRST or job is next(reversed(self.running))
 
-    def _walk(self, plan: Plan) -> int:
-        """Serve the running jobs one by one, in order, until tokens or blocks run out; the budget that is left."""
-        budget = self.budget
-        for job in self.lockstep.dissolve():
-            if not job.reserved:
-                self.kv.dismiss(job, self.lockstep.tick)
-        self.explicit = self.running.copy()
-        order = list(self.running)
-        if self.execution.phases is Phases.DECODE_FIRST:
-            order.sort(key=lambda job: job.pending > 1)
-        for job in order:
-            if budget == 0:
-                break
-            if job not in self.running:
-                continue  # a victim of this very step
-            new = min(self._chunk(job.pending), budget)
-            while self.kv.missing(job, job.base_computed + new) > self.kv.free:
-                victim = self._worst(plan.start)
-                budget += plan.grants.pop(victim, 0)
-                self._preempt(plan, victim)
-                if victim is job:
-                    return budget
-            self.kv.hold(job, job.base_computed + new)
-            plan.grants[job] = new
-            budget -= new
-        return budget
-
-    def _worst(self, now: float) -> Job:
-        """The running job that memory pressure takes first: the last in rank, then arrival, then id."""
-        return max(self.running, key=lambda job: self.waiting.entry(job, now)[:3])
-
-    def _preempt(self, plan: Plan, victim: Job) -> None:
-        """Take `victim`'s blocks and let it wait again."""
-        del self.running[victim], self.explicit[victim]
-        self.kv.release(victim)
-        victim.preemptions += 1
-        if self.eviction.on_pressure(victim) is Keep.SWAP:
-            victim.host_tokens = victim.base_computed
-        else:
-            victim.base_computed = 0
-        plan.moved_tokens += victim.host_tokens
-        plan.preempted += (victim,)
-        self.waiting.push(victim, plan.start)
-
     # Those who enter
 
     def _admit(self, plan: Plan, budget: int) -> Hold | None:
         """Admit waiting jobs as the batching selects them, while places, tokens and blocks last."""
         waiting, running = self.waiting, self.running
-        places = self._most if not running else 0 if self._static else self._most - len(running)
+        places = 0 if self._static and running else self._most - len(running)
         while waiting.front and budget > 0 and places > 0:
             if not waiting.static:
                 waiting.refresh(plan.start)
@@ -168,31 +125,36 @@ class Batch:
                     raise RuntimeError(f"{type(self.batching).__name__} holds {when}")
                 return chosen
             reserved = self._reservations(chosen) if self.execution.reserve_output else None
+            left_out = len(shown)
             for job in chosen:
-                new = self._enter(plan, job, budget, reserved.get(job) if reserved is not None else 0)
-                if not new and not self.execution.skip_unfit:
+                if places == 0 or budget == 0:
                     return None
-                budget -= new
-            if len(running) < self._most - places + len(shown):
-                return None  # not all that were shown have entered
-            places = 0 if self._static else self._most - len(running)
+                new = self._enter(plan, job, budget, 0 if reserved is None else reserved.get(job))
+                if new:
+                    budget -= new
+                    places -= 1
+                    left_out -= 1
+                elif not self.execution.skip_unfit:
+                    return None
+            if left_out or self._static:
+                return None
         return None
 
     def _enter(self, plan: Plan, job: Job, budget: int, reserved: int | None) -> int:
-        """Admit `job` if place, tokens and blocks can be had; the tokens that it gets now, 0 if it stays out.
+        """Admit `job` if tokens and blocks can be had; the tokens that it gets now, 0 if it stays out.
 
         The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
         `reserved` for it: tokens, 0 if it takes them as it goes, None if there is no room for it.
         """
         kv, running = self.kv, self.running
-        if not budget or len(running) == self._most or reserved is None:
+        if reserved is None:
             return 0
         context = job.request.prompt_tokens + job.padding + job.base_emitted
         found = () if reserved or job.base_computed else kv.find(job)
         computed = job.base_computed or len(found) * kv.block_size
         new = context - computed
         if new > self._threshold:
-            new = self._chunk(new)
+            new = self.chunk(new)
         if new > budget:
             if not self.execution.chunked_prefill:
                 return 0
@@ -250,7 +212,8 @@ class Batch:
                 self.kv.leap(lockstep.tick + 1, steps - 1)
             lockstep.advance(steps)
         leaving = self._compute(plan) if plan.grants else []
-        if lockstep.ends and lockstep.ends[0][0] <= lockstep.tick:
+        ends = lockstep.ends
+        if ends and ends[0][0] <= lockstep.tick:
             ended = lockstep.ended()
             if self._static:
                 self._padding_rows += len(ended)

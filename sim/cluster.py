@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import simpy
 from simpy.events import NORMAL
@@ -52,11 +51,35 @@ class Cluster:
             raise ValueError(f"a cluster needs devices with distinct names, got {names}")
 
 
+def _in_order(requests: Iterable[Request]) -> Iterator[Request]:
+    """`requests`, each looked at as it comes: ValueError for an id that came before, or an arrival out of order."""
+    last = 0.0
+    ids: set[int] = set()
+    for request in requests:
+        if request.id in ids:
+            raise ValueError(f"two requests have the id {request.id}")
+        ids.add(request.id)
+        if request.arrival < last:
+            raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one at {last} s")
+        last = request.arrival
+        yield request
+
+
 class _Run:
     """One trace on one cluster under one policy."""
 
-    def __init__(self, cluster: Cluster, policy: Policy, predictor: Predictor, recorder: Recorder, leap: bool) -> None:
+    def __init__(
+        self,
+        requests: Iterable[Request],
+        cluster: Cluster,
+        policy: Policy,
+        predictor: Predictor,
+        recorder: Recorder,
+        leap: bool,
+    ) -> None:
         self.env = simpy.Environment(initial_time=0.0)
+        self.requests = _in_order(requests)
+        self.next_request = next(self.requests, None)
         self.cluster = cluster
         self.policy = policy
         self.predictor = predictor
@@ -66,20 +89,16 @@ class _Run:
         self.predictor_free = 0.0  # when the one predictor will have worked off its queue, s
         self.legs: dict[Job, list[Leg]] = {}  # legs still to come, of jobs that were given several
 
-    def arrivals(self, requests: Iterable[Request]) -> Generator[simpy.Event, Any, None]:
-        """Let each request enter at its arrival."""
-        last = 0.0
-        ids: set[int] = set()
-        for request in requests:
-            if request.id in ids:
-                raise ValueError(f"two requests have the id {request.id}")
-            ids.add(request.id)
-            if request.arrival < last:
-                raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one at {last} s")
-            last = request.arrival
-            if request.arrival > self.env.now:
-                yield At(self.env, request.arrival)
+    def arrive(self, event: simpy.Event | None = None) -> None:
+        """Let the requests of this instant enter, and come back at the next arrival."""
+        now = self.env.now
+        request = self.next_request
+        while request is not None and request.arrival <= now:
             self.enter(request)
+            request = next(self.requests, None)
+        self.next_request = request
+        if request is not None:
+            At(self.env, request.arrival, NORMAL, self.arrive)
 
     def enter(self, request: Request) -> None:
         """Predict, which takes the one predictor its time, then route."""
@@ -146,11 +165,11 @@ def simulate(
     a policy leaves jobs behind.
     """
     recorder = Recorder(record, progress)
-    run = _Run(cluster, policy, predictor, recorder, leap)
-    run.env.process(run.arrivals(requests))
+    run = _Run(requests, cluster, policy, predictor, recorder, leap)
     collects = gc.isenabled()
     gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
     try:
+        run.arrive()
         run.env.run(until=horizon)
         for replica in run.replicas:
             replica.advance(INFINITY if horizon is None else horizon)

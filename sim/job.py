@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.request import Prediction, Request
@@ -47,7 +48,7 @@ class Job:
         self.lockstep: Lockstep | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.place = 0
         self.blocks = self.host_tokens = self.preemptions = 0
-        self.cached_blocks: list[Any] = []
+        self.cached_blocks: Sequence[Any] = ()
         self.prefill_only = self.reserved = False
         self.overhead_seconds = 0.0
         self.device: Device | None = None

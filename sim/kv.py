@@ -40,10 +40,10 @@ class KVCache:
 
     def hold(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> None:
         """Let `job` own the blocks of `tokens` tokens at least, those `found` for it among them."""
-        blocks = -(-tokens // self.block_size)
-        if blocks > job.blocks:
-            self.free -= blocks - job.blocks
-            job.blocks = blocks
+        more = -(-tokens // self.block_size) - job.blocks
+        if more > 0:
+            job.blocks += more
+            self.free -= more
             if self.free < 0:
                 raise RuntimeError(f"{job} asks for {-self.free} more blocks than are free")
 

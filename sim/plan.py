@@ -21,8 +21,11 @@ class Plan:
         "waiting",
     )  # fmt: skip
 
+    end: float
+    waiting: int
+
     def __init__(self, start: float) -> None:
-        self.start = self.end = start
+        self.start = start
         self.steps = 1
         self.decodes = True
         self.admits = False
@@ -31,4 +34,3 @@ class Plan:
         self.moved_tokens = 0
         self.overhead = 0.0
         self.step = NOTHING
-        self.waiting = 0

@@ -110,7 +110,7 @@ class PrefixCache(KVCache):
 
     def _fill(self, job: Job, tokens: int) -> None:
         """Make known the blocks of `job` that its first `tokens` tokens fill."""
-        blocks = job.cached_blocks
+        blocks: list[Block] = job.cached_blocks  # type: ignore[assignment]  # a list since `hold`
         for number in range(len(blocks), tokens // self.block_size):
             content = self._content(job, number)
             if content:
