@@ -199,11 +199,6 @@ class Batch:
 
     # Those who are through
 
-    def leap(self, steps: int) -> None:
-        """So many steps of a leap are over, and the one after them is under way."""
-        self.kv.leap(self.lockstep.tick + 1, steps)
-        self.lockstep.advance(steps)
-
     def commit(self, plan: Plan) -> list[Job]:
         """`plan` is carried out: tokens are computed and emitted; the jobs that leave, in admission order."""
         lockstep, steps = self.lockstep, plan.steps

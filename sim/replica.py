@@ -64,6 +64,7 @@ class Replica:
         if request.prompt_tokens + request.truth.output_tokens > self._servable:
             self.device.check_servable(request, self.batch.execution)
         now: float = self.env.now
+        self.advance(now)
         job.device = self.device
         job.prefill_only = prefill_only
         if job.queued is None:
@@ -71,7 +72,6 @@ class Replica:
         job.overhead_seconds -= self._overhead_seconds
         self.submitted += 1
         self.jobs += 1
-        self.advance(now)
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in
         self.waiting.push(job, now)
@@ -105,6 +105,8 @@ class Replica:
             decision = batch.plan(start)
             if isinstance(decision, Hold):
                 self._plan, self._until = None, decision.until
+                if self._relays and decision.until < math.inf:
+                    At(self.env, decision.until, LATE, self._on_time)
                 return
             plan = decision
             self._price(plan, now)

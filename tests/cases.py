@@ -118,7 +118,7 @@ whole_prompts = {"max_num_batched_tokens": st.just(LONGEST_PROMPT + MAX_TOKENS),
 chunked = st.builds(
     Continuous,
     max_num_seqs=slots,
-    max_num_batched_tokens=st.integers(2, 80),
+    max_num_batched_tokens=st.integers(1, 12) | st.integers(8, 80),
     long_prefill_token_threshold=st.sampled_from([0, 5, 16]),
     phases=st.sampled_from(["mixed", "decode_first"]),
     reserve_output=st.booleans(),
@@ -170,10 +170,10 @@ profiles = st.sampled_from([LINEAR, FLAT, EVEN, Stairs(37), Stairs(200)])
 
 
 @st.composite
-def devices(draw, requests, execution, ample=False, names=(("gpu", "gpu"),)) -> tuple[Device, ...]:
+def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, ...]:
     """Devices that can serve each of `requests`, and seldom all of them at a time."""
     block_size = draw(st.sampled_from([1, 4, 16]))
-    caching = draw(st.booleans())
+    caching = draw(st.booleans()) if caching is None else caching
     profile = draw(profiles)
     longest = max(
         one.prompt_tokens + (MAX_TOKENS if execution.reserve_output else one.truth.output_tokens) for one in requests
@@ -192,8 +192,15 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 
 
 @st.composite
-def cases(draw, batchings=continuous | together, ample=False, routings=(LeastLoaded(),), names=(("gpu", "gpu"),)):
-    """Cases on devices of these names and kinds."""
+def cases(
+    draw,
+    batchings=continuous | together,
+    ample=False,
+    caching: bool | None = None,
+    routings=(LeastLoaded(),),
+    names=(("gpu", "gpu"),),
+) -> Case:
+    """Cases on devices of these names and kinds, with prefix caching, without it, or (None) either."""
     requests = draw(workloads())
     batching = draw(batchings)
     policy = Policy(
@@ -204,7 +211,7 @@ def cases(draw, batchings=continuous | together, ample=False, routings=(LeastLoa
         overhead=draw(overheads),
     )
     link = draw(st.sampled_from([Link(0.0, 1e12), Link(0.03, 1e5)]))
-    cluster = Cluster(draw(devices(requests, batching.execution, ample, names)), link)
+    cluster = Cluster(draw(devices(requests, batching.execution, ample, caching, names)), link)
     return Case(requests, policy, cluster, draw(predictors))
 
 

@@ -30,19 +30,18 @@ def ids(chosen):
     return [job.request.id for job in chosen]
 
 
-def test_continuous_batching_serves_the_running_before_the_waiting():
+def test_continuous_batching_admits_whoever_is_shown():
     waiting, running = jobs(1, 2), jobs(3)
-    assert Continuous().select(waiting, running, 0.0) == running + waiting
+    assert Continuous().select(waiting, dict.fromkeys(running).keys(), 0.0) == waiting
 
 
 @pytest.mark.parametrize("batching", [Static(2), consolidation()], ids=["static", "consolidation"])
-def test_a_batch_that_runs_is_left_alone_until_all_of_it_is_complete(batching):
-    running = jobs(1, 1)
-    assert batching.select(jobs(1, 1, 1), running, 0.0) == running
-    running[0].emitted = 2
-    assert list(batching.retire(running)) == []
-    running[1].emitted = 2
-    assert list(batching.retire(running)) == list(running)
+def test_a_static_batch_is_joined_by_nobody_and_has_its_memory_set_aside(batching):
+    execution = batching.execution
+    assert execution.static
+    assert execution.reserve_output
+    assert execution.max_num_batched_tokens is None
+    assert execution.max_num_seqs == batching.batch_size
 
 
 @pytest.mark.parametrize("batching", [Static(3, max_wait=2.0), consolidation(lookahead=1.0, max_wait=2.0)], ids=repr)

@@ -15,8 +15,10 @@ from policies.hpf import HPF
 from policies.luf import LUF
 from policies.muf import MUF
 from policies.predictors.oracle import OraclePredictor
+from policies.priority import Priority
 from policies.service_time import ServiceTime
 from policies.sjf import SJF
+from policies.srpt import SRPT
 from policies.up import UP
 from sim import Cluster, Prediction, Request, Truth, simulate
 from sim.job import Job
@@ -26,7 +28,7 @@ SERVICE = ServiceTime(phi=0.25, eta=2.0)  # s per prompt token, s per output tok
 
 
 def job(arrival=1.0, prompt=8, length=10.0, uncertainty=20.0, deadline=None):
-    request = Request(0, arrival, prompt, Truth(999), deadline=deadline)
+    request = Request(0, arrival, prompt, Truth(999), deadline=deadline, priority=3.0)
     return Job(request, Prediction(length=length, uncertainty=uncertainty))
 
 
@@ -35,6 +37,8 @@ def job(arrival=1.0, prompt=8, length=10.0, uncertainty=20.0, deadline=None):
     [
         (FIFO(), 1.0),
         (SJF(SERVICE), 8 * 0.25 + 10 * 2.0),
+        (SRPT(), 10.0),
+        (Priority(), 3.0),
         (LUF(), 20.0),
         (MUF(), -20.0),
         (HPF(SERVICE), 1.0 + 8 * 0.25),
@@ -47,6 +51,13 @@ def job(arrival=1.0, prompt=8, length=10.0, uncertainty=20.0, deadline=None):
 )
 def test_a_rank_is_what_its_formula_says_at_any_instant(order, rank):
     assert order.rank(job(), now=1.0) == order.rank(job(), now=77.0) == rank
+
+
+def test_what_is_left_of_a_job_is_what_was_predicted_less_what_was_emitted():
+    begun = job(length=10.0)
+    for emitted, left in [(4, 6.0), (10, 0.0), (12, 0.0)]:
+        begun.base_emitted = emitted
+        assert SRPT().rank(begun, now=1.0) == left
 
 
 def test_a_deadline_that_the_trace_gives_is_the_priority_point():

@@ -1,6 +1,7 @@
 """Where a job goes, on clusters made by hand."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 
@@ -10,21 +11,34 @@ from policies.offload import Offload
 from policies.routing import LeastLoaded
 from sim import Keep, Leg, Prediction, Request, Truth
 from sim.job import Job
-from sim.policy import ReplicaView
 
 
 def job(uncertainty=1.0):
     return Job(Request(0, 0.0, 4, Truth(2)), Prediction(length=1.0, uncertainty=uncertainty))
 
 
-def view(kind, waiting=0, running=0):
-    return ReplicaView(kind, kind, waiting, running, free_blocks=10)
+@dataclass(frozen=True)
+class View:
+    """A replica that has so many jobs."""
+
+    kind: str
+    jobs: int = 0
+    submitted: int = 0
+    cached: int = 0
+    free_blocks: int = 10
+
+    @property
+    def name(self):
+        return self.kind
+
+    def cached_tokens(self, job):
+        return self.cached
 
 
-CLUSTER = (view("cpu"), view("gpu", 3, 2), view("gpu", 4, 0), view("gpu", 0, 4), view("cpu", 0, 1))
+CLUSTER = (View("cpu"), View("gpu", 5), View("gpu", 4), View("gpu", 4), View("cpu", 1))
 
 
-def test_least_loaded_counts_waiting_and_running_jobs_of_its_kind():
+def test_least_loaded_counts_the_jobs_of_its_kind():
     assert LeastLoaded().route(job(), CLUSTER) == (Leg(2),)  # four jobs, the first of the two replicas that have four
     assert LeastLoaded("cpu").route(job(), CLUSTER) == (Leg(0),)
 
@@ -35,7 +49,7 @@ def test_offload_sends_what_is_above_the_threshold_to_the_cpu(uncertainty, repli
 
 
 def test_disaggregation_is_two_legs_each_on_the_least_loaded_of_its_kind():
-    cluster = (view("decode", 1), view("prefill", 2), view("prefill", 1), view("decode"))
+    cluster = (View("decode", 1), View("prefill", 2), View("prefill", 1), View("decode"))
     assert Disaggregation().route(job(), cluster) == (Leg(2, prefill_only=True), Leg(3))
 
 

@@ -1,5 +1,6 @@
-"""The curve: never falling, exact at its knots, honest about its range, and summed in closed form."""
+"""The curve: never falling, exact at its knots, honest about its range, and a line in the context."""
 
+import dataclasses
 import pickle
 
 import pytest
@@ -47,12 +48,13 @@ def test_it_is_exact_at_the_knots_and_linear_between_and_beyond():
     assert CURVE.intercept() == pytest.approx(0.0)
 
 
-@given(curves(), st.integers(1, 6000), st.integers(1, 200), st.integers(1, 50))
-def test_repeated_time_is_the_sum_of_the_passes(curve, tokens, context, passes):
+@given(curves(), st.integers(1, 6000), st.integers(1, 1250), st.integers(0, 1250))
+def test_a_line_is_the_time_of_all_passes_over_so_many_tokens(curve, tokens, asked, context):
     tokens = min(tokens, curve.knots[-1])
-    attended = tokens * context
-    each = [curve.time(tokens, attended + index * tokens) for index in range(passes)]
-    assert curve.repeated_time(tokens, attended, passes) == pytest.approx(sum(each), rel=1e-9)
+    line = curve.line(tokens, tokens * asked)
+    assert line == curve.line(tokens, tokens * context)
+    assert line.base + line.slope * (tokens * context) == curve.time(tokens, tokens * context)
+    assert (line.since, line.until) == (0, tokens * 1250)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +72,11 @@ def test_outside_the_range_the_error_names_what_was_asked_and_what_was_measured(
         assert part in str(caught.value)
 
 
-def test_a_leap_may_not_run_out_of_the_range():
-    assert CURVE.repeated_time(4, 4 * 100, 26) > 0
+def test_a_line_may_not_run_out_of_the_range():
+    assert CURVE.line(4, 4 * 100).until == 4 * 125
+    assert CURVE.line(4, 4 * 125) == CURVE.line(4, 4)
     with pytest.raises(ValueError, match="mean context of 126"):
-        CURVE.repeated_time(4, 4 * 100, 27)
-    with pytest.raises(ValueError, match="passes must be positive, got 0"):
-        CURVE.repeated_time(4, 4, 0)
+        CURVE.line(4, 4 * 126)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_leap_may_not_run_out_of_the_range():
     ],
 )
 def test_a_curve_that_is_no_curve_is_refused(changes, message):
-    fields = {name: getattr(CURVE, name) for name in Curve.__slots__} | changes
+    fields = {field.name: getattr(CURVE, field.name) for field in dataclasses.fields(Curve)} | changes
     with pytest.raises(ValueError, match=message):
         Curve(**fields)
 

@@ -49,10 +49,15 @@ def test_moved_tokens_take_their_bytes_over_the_bandwidth():
     assert tiny().step_time(Step(moved_tokens=50)) == pytest.approx(0.05)
 
 
-def test_decode_time_is_the_sum_of_its_steps():
+def test_a_decode_line_agrees_with_the_time_of_its_steps_and_ends_where_they_do():
     profile = tiny()
-    steps = [profile.step_time(Step(decode_jobs=4, decode_context=80 + 4 * index)) for index in range(7)]
-    assert profile.decode_time(4, 80, 7) == pytest.approx(sum(steps))
+    line = profile.decode_line(4, 80)
+    for context in (4, 80, 104, int(line.until)):
+        assert line.since <= context <= line.until
+        assert line.base + line.slope * context == profile.step_time(Step(decode_jobs=4, decode_context=context))
+    for ask in (profile.decode_line, lambda jobs, context: profile.step_time(Step(0, 0, jobs, context))):
+        with pytest.raises(ValueError, match="4 tokens with a mean context of 125.25"):
+            ask(4, int(line.until) + 1)
 
 
 def test_a_profile_survives_its_file_and_a_pickle(tmp_path):

@@ -14,9 +14,22 @@ from policies.eviction import Recompute, Swap
 from policies.fifo import FIFO
 from policies.luf import LUF
 from policies.predictors.oracle import OraclePredictor
-from sim import Cluster, Hold, Leg, Link, Overhead, Prediction, Request, Truth, Unservable, simulate
+from sim import (
+    Cluster,
+    Execution,
+    Hold,
+    Leg,
+    Link,
+    Overhead,
+    Phases,
+    Prediction,
+    Record,
+    Request,
+    Truth,
+    Unservable,
+    simulate,
+)
 from sim.kv import KVCache
-from sim.policy import Execution
 
 PROFILE = LinearProfile(fixed=1.0, per_token=0.01, per_moved=0.1)
 
@@ -187,6 +200,16 @@ def test_one_worker_predicts_one_request_after_the_other():
     assert instants(tables, "queued") == [0.3, 0.6, 5.3]
 
 
+@pytest.mark.parametrize("wrong", [(math.nan, 1.0), (1.0, math.inf), (-1.0, 1.0), (1.0, 1.0, math.nan), (1, 1, -0.1)])
+def test_a_prediction_that_is_not_finite_or_is_negative_is_refused(wrong):
+    class Wrong:
+        def predict(self, request):
+            return Prediction(*wrong)
+
+    with pytest.raises(ValueError, match=f"request 0: a prediction must be finite and not negative, got .*{wrong[-1]}"):
+        serve(make_requests([0], [1], [1]), predictor=Wrong())
+
+
 # Devices
 
 
@@ -233,12 +256,24 @@ def test_a_request_that_just_fits_is_served():
         (lambda: Request(7, -1.0, 1, Truth(1)), "request 7: arrival must be finite and not negative, got -1.0"),
         (lambda: Request(7, 0.0, 0, Truth(1)), "request 7: prompt_tokens must be at least 1, got 0"),
         (lambda: Request(7, 0.0, 1, Truth(5), max_tokens=4), "request 7: output_tokens 5 exceed max_tokens 4"),
-        (lambda: Prediction(math.nan, 1.0), "length must be finite and not negative, got nan"),
         (lambda: Overhead(-1.0), "overheads must not be negative, got -1.0"),
         (lambda: Overhead(0.0, math.nan), "overheads must not be negative, got 0.0 and nan"),
         (lambda: Link(math.nan, 1.0), "got nan, 1.0"),
-        (lambda: Execution(max_num_seqs=0, window=1), "max_num_seqs must be positive, got 0"),
-        (lambda: Execution(max_num_seqs=1), "window must be positive, got 0"),
+        (lambda: Execution(max_num_seqs=0), "max_num_seqs must be positive, got 0"),
+        (lambda: Execution(max_num_seqs=1, window=0), "window must be positive, got 0"),
+        (lambda: Execution(max_num_seqs=1, watermark=1.0), "watermark must be a share in \\[0, 1\\), got 1.0"),
+        (lambda: Execution(max_num_seqs=1, watermark=math.nan), "watermark must be a share in \\[0, 1\\), got nan"),
+        (lambda: Execution(max_num_seqs=1, phases=Phases.EXCLUSIVE), "it needs chunked_prefill=false"),
+        (
+            lambda: Execution(1, chunked_prefill=False, long_prefill_token_threshold=4, phases=Phases.EXCLUSIVE),
+            "and no threshold",
+        ),
+        (lambda: Execution(max_num_seqs=1, static=True), "a static batch needs reserve_output=true"),
+        (lambda: Execution(1, 8, reserve_output=True, static=True), "and no max_num_batched_tokens"),
+        (lambda: Continuous(phases="both"), "'both' is not a valid Phases"),
+        (lambda: Truth(2, (7,)), "1 output_ids for 2 output_tokens"),
+        (lambda: Request(7, 0.0, 3, Truth(1), prompt_ids=(1, 2)), "request 7: 2 prompt_ids of 1 tokens each do not make 3"),
+        (lambda: Request(7, 0.0, 4, Truth(1, (7,)), prompt_ids=(1, 2), id_tokens=2), "output_ids need id_tokens=1, got 2"),
     ],
 )
 def test_a_wrong_value_is_named(make, message):
@@ -331,7 +366,7 @@ class PrefillAlone:
 
 
 def test_legs_that_do_not_finish_the_request_are_an_error():
-    with pytest.raises(RuntimeError, match="request 0 is not complete after its 1 legs"):
+    with pytest.raises(RuntimeError, match="request 0 is not complete after its last leg"):
         serve(make_requests([0], [5], [3]), routing=PrefillAlone())
 
 
@@ -346,38 +381,32 @@ class Misbehaving(Continuous):
     with_running: bool = True
 
     def select(self, waiting, running, now):
-        return self.answer if bool(running) == self.with_running else running + waiting
+        return self.answer if bool(running) == self.with_running else waiting
 
 
 @pytest.mark.parametrize(
     ("batching", "message"),
     [
-        (Misbehaving(answer=Hold(9.0)), "Misbehaving holds at 1.01 s while jobs run"),
-        (Misbehaving(answer=()), "Misbehaving selects nothing at 1.01 s while jobs run"),
+        (Misbehaving(answer=Hold(9.0)), "Misbehaving holds at 1.01 s until 9.0 s while jobs run"),
         (Misbehaving(answer=Hold(0.0), with_running=False), "Misbehaving holds at 0.0 s until 0.0 s"),
-        (Misbehaving(answer=(), with_running=False), "1 jobs were never served, first Job\\(id=0"),
-        (Misbehaving(answer=Hold(math.inf), with_running=False), "1 jobs were never served"),
+        (Misbehaving(answer=(), with_running=False), "2 jobs were never served, first Job\\(id=0"),
+        (Misbehaving(answer=Hold(math.inf), with_running=False), "2 jobs were never served"),
     ],
 )
 def test_a_batching_that_serves_nobody_is_an_error(batching, message):
     with pytest.raises(RuntimeError, match=message):
-        serve(make_requests([0], [1], [3]), batching=batching)
+        serve(make_requests([0, 0.5], [1, 1], [3, 3]), batching=batching)
 
 
-class Hoarding(Continuous):
-    def retire(self, running):
-        return ()
-
-
-def test_a_batching_that_keeps_what_is_complete_is_an_error():
-    with pytest.raises(RuntimeError, match="Hoarding keeps jobs that are all complete"):
-        serve(make_requests([0], [1], [3]), batching=Hoarding())
+def test_a_batching_that_admits_nobody_while_jobs_run_is_asked_again_when_one_leaves():
+    tables = serve(make_requests([0, 0.5], [1, 1], [3, 1]), batching=Misbehaving(answer=()))
+    assert instants(tables, "first_scheduled") == [0, 3.03]
 
 
 def test_to_hold_for_ever_is_to_wait_for_the_next_arrival():
-    class Pairs(Continuous):
+    class Pairs(Everybody):
         def select(self, waiting, running, now):
-            return Hold(math.inf) if len(waiting) + len(running) < 2 else running + waiting
+            return Hold(math.inf) if len(waiting) < 2 else waiting
 
     tables = serve(make_requests([0, 3.0], [1, 1], [1, 1]), batching=Pairs())
     assert tables.requests["first_scheduled"].tolist() == [3.0, 3.0]
