@@ -182,9 +182,9 @@ class Batch:
 
         A static batch is as large as its rows, each as wide as the widest, do; the others of `chosen` are left out.
         """
-        longest = [self.device.longest_output(job.request) for job in chosen]
+        longest = [self.device.longest_output(job.request) - job.base_emitted for job in chosen]  # still to come
         if not self._static:
-            return {job: job.request.prompt_tokens + most for job, most in zip(chosen, longest, strict=True)}
+            return {job: job.context + most for job, most in zip(chosen, longest, strict=True)}
         size = width = kept = 0
         for count in range(1, len(chosen) + 1):
             wider = max(width, chosen[count - 1].context)

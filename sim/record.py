@@ -100,11 +100,12 @@ class Recorder:
         chunks = [*self._chunks, _columns(self._left, "rejected"), _columns([*self._inside], "censored")]
         requests = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
         by_id = np.argsort(requests["id"], kind="stable")
-        steps = zip(*self._steps, strict=True) if self._steps else ((),) * len(STEP_COLUMNS)
+        in_time = sorted(range(len(self._steps)), key=lambda row: self._steps[row][1::-1])  # by end, then replica
+        steps = zip(*(self._steps[row] for row in in_time), strict=True) if in_time else ((),) * len(STEP_COLUMNS)
         return Tables(
             {name: column[by_id] for name, column in requests.items()},
             {name: np.array(column) for name, column in zip(STEP_COLUMNS, steps, strict=True)},
-            tuple(self._decisions),
+            tuple(self._decisions[row] for row in in_time) if self._decisions else (),
             iterations,
         )
 
