@@ -175,7 +175,7 @@ class Replica:
         lockstep = batch.lockstep
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
         if self.waiting.front and batch.is_open():
-            steps = 1 if batch.kv.shares_output else int(min(steps, self.waiting.holds))
+            steps = 1 if batch.kv.shares_output else max(1, int(min(steps, self.waiting.holds)))
         return steps if steps <= 1 else 1 + batch.kv.ticks_within(lockstep.tick + 1, steps - 1)
 
     def _carry_out(self, plan: Plan) -> None:
