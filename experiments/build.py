@@ -107,6 +107,7 @@ def build_cluster(cfg: DictConfig) -> Cluster:
                     max_model_len=entry.max_model_len or profile.max_model_len,
                     block_size=entry.block_size,
                     kv_bytes_per_token=profile.kv_bytes_per_token,
+                    prefix_caching=entry.prefix_caching,
                     batching=batching,
                 )
             )

@@ -46,6 +46,10 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
 
 def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, object], Tables]:
     """Simulate, and compute the metrics of the run."""
+    try:
+        record = Record[cfg.record.upper()]
+    except KeyError:
+        raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
     parts = build(cfg, inputs)
     with tqdm(total=len(parts.requests), unit="request", desc="simulate", disable=not progress) as bar:
         tables = simulate(
@@ -54,7 +58,8 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
             parts.cluster,
             parts.predictor,
             horizon=cfg.horizon,
-            record=Record[cfg.record.upper()],
+            record=record,
+            leap=cfg.leap,
             progress=bar.update,
         )
     metrics = summary(tables.requests, cfg.warmup)
