@@ -1,9 +1,10 @@
-"""Random cases for property tests: workloads x orders x batchings x memory x evictions x overheads x predictors x ..."""
+"""Random cases for property tests: workloads x policies x memory x profiles x predictors x clusters."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from conftest import LinearProfile, make_device, make_requests
@@ -20,8 +21,11 @@ from policies.hpf import HPF
 from policies.luf import LUF
 from policies.muf import MUF
 from policies.offload import Offload
+from policies.power_of_two import PowerOfTwo
 from policies.predictors.oracle import OraclePredictor
+from policies.prefix_affinity import PrefixAffinity
 from policies.priority import Priority
+from policies.round_robin import RoundRobin
 from policies.routing import LeastLoaded
 from policies.service_time import ServiceTime
 from policies.sjf import SJF
@@ -75,12 +79,15 @@ class Misjudging:
         return Prediction(length=guess, uncertainty=guess, seconds=self.seconds)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Spying:
-    """To the replica with the most of the prompt in its cache, then the most free blocks."""
+    """To the replica with the most of the prompt in its cache, then the most free blocks; keeps all that it saw."""
+
+    seen: list = field(default_factory=list, repr=False)
 
     def route(self, job, cluster):
-        states = [(-view.cached_tokens(job), -view.free_blocks, view.jobs) for view in cluster]
+        states = [(-view.cached_tokens(job), -view.free_blocks, view.jobs, view.submitted) for view in cluster]
+        self.seen.append(states)
         return (Leg(states.index(min(states))),)
 
 
@@ -106,7 +113,7 @@ class Case:
 def plain(tables: Tables) -> str:
     """Every value of the tables, exactly; equal for equal tables, NaN included."""
     columns = [(name, column.tolist()) for table in (tables.requests, tables.steps) for name, column in table.items()]
-    return repr((columns, tables.decisions))
+    return repr((columns, tables.decisions, tables.iterations))
 
 
 static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
@@ -140,29 +147,30 @@ together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.
 
 gaps = st.sampled_from([0.0, 0.004, 0.05, 0.0625, 0.6])
 rows = st.tuples(gaps, st.integers(1, LONGEST_PROMPT), st.integers(1, MAX_TOKENS), st.integers(0, 2))
-SHARED = tuple(range(100, 100 + LONGEST_PROMPT))
+ANSWER_ID = 7
+SHARED = (tuple(range(100, 100 + LONGEST_PROMPT)), (ANSWER_ID,) * LONGEST_PROMPT)
 
 
-def with_contents(request: Request, kind: int, id_tokens: int, answers: bool) -> Request:
-    """`request` with a prompt that shares all, the first half or nothing of its ids with others."""
+def with_contents(request: Request, kind: int, shared: tuple[int, ...], id_tokens: int, answers: bool) -> Request:
+    """`request` with a prompt that begins as `shared` does: all of it (kind 0), the first half (1) or nothing (2)."""
     ids = -(-request.prompt_tokens // id_tokens)
     own = tuple(1000 * (request.id + 1) + number for number in range(ids))
-    prompt_ids = SHARED[: (ids, ids // 2, 0)[kind]]
+    prompt_ids = shared[: (ids, ids // 2, 0)[kind]]
     prompt_ids += own[len(prompt_ids) :]
     truth = request.truth
     if answers and id_tokens == 1:
-        truth = dataclasses.replace(truth, output_ids=(7,) * truth.output_tokens)
+        truth = dataclasses.replace(truth, output_ids=(ANSWER_ID,) * truth.output_tokens)
     return dataclasses.replace(request, prompt_ids=prompt_ids, id_tokens=id_tokens, truth=truth)
 
 
 @st.composite
-def workloads(draw, contents=True) -> list[Request]:
+def workloads(draw) -> list[Request]:
     gap, prompts, outputs, kinds = zip(*draw(st.lists(rows, min_size=1, max_size=14)), strict=True)
     requests = make_requests(np.cumsum(gap), prompts, outputs, max_tokens=MAX_TOKENS)
     requests = [dataclasses.replace(one, priority=float(one.id * 5 % 3)) for one in requests]
-    if contents and draw(st.booleans()):
-        id_tokens, answers = draw(st.sampled_from([1, 1, 3, 16])), draw(st.booleans())
-        requests = [with_contents(one, kind, id_tokens, answers) for one, kind in zip(requests, kinds, strict=True)]
+    if draw(st.booleans()):
+        how = draw(st.tuples(st.sampled_from(SHARED), st.sampled_from([1, 1, 3, 16]), st.booleans()))
+        requests = [with_contents(one, kind, *how) for one, kind in zip(requests, kinds, strict=True)]
     return requests
 
 
@@ -187,6 +195,7 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
     return tuple(made)
 
 
+TO_THE_LEAST_LOADED = (LeastLoaded(),)
 overheads = st.sampled_from([Overhead(), Overhead(0.002), Overhead(0.002, 1e-4), Overhead(0.0, 1e-3)])
 predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.02)])
 
@@ -197,7 +206,7 @@ def cases(
     batchings=continuous | together,
     ample=False,
     caching: bool | None = None,
-    routings=(LeastLoaded(),),
+    routings=TO_THE_LEAST_LOADED,
     names=(("gpu", "gpu"),),
 ) -> Case:
     """Cases on devices of these names and kinds, with prefix caching, without it, or (None) either."""
@@ -210,16 +219,19 @@ def cases(
         eviction=draw(st.sampled_from([Recompute(), Swap()])),
         overhead=draw(overheads),
     )
-    link = draw(st.sampled_from([Link(0.0, 1e12), Link(0.03, 1e5)]))
+    link = draw(st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5)]))
     cluster = Cluster(draw(devices(requests, batching.execution, ample, caching, names)), link)
     return Case(requests, policy, cluster, draw(predictors))
 
 
+THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
+SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
+
+
 def on_several(batchings=continuous | together):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
-    three = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
     return (
-        cases(batchings, routings=(LeastLoaded(), Spying()), names=three)
+        cases(batchings, routings=SEVERAL, names=THREE)
         | cases(batchings, routings=(Offload(10.0),), names=(("a", "gpu"), ("b", "cpu")))
         | cases(batchings, routings=(Disaggregation(),), names=(("p", "prefill"), ("d", "decode"), ("e", "decode")))
     )

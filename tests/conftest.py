@@ -79,5 +79,3 @@ def shared_data() -> Path:
         if place and Path(place).is_dir():
             return Path(place)
     return pytest.skip("no public data: TOKENYARD_DATA is not set and there is no ../shared/data")
-
-

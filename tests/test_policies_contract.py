@@ -27,7 +27,8 @@ CONF = ROOT / "experiments" / "conf"
 READS = f"{__name__} reads the true output length"
 LONGEST_ANSWER = 40
 SHORT = {"kv_tokens": 128, "max_model_len": 128, "kv_bytes_per_token": 100}  # eight blocks; one job may need seven
-CLUSTER = Cluster((make_device("gpu", **SHORT), make_device("cpu", "cpu", **SHORT)), Link(0.001, 1e6))
+KINDS = ("gpu", "cpu", "prefill", "decode")
+CLUSTER = Cluster(tuple(make_device(kind, kind, **SHORT) for kind in KINDS), Link(0.001, 1e6))
 
 
 @functools.cache
@@ -263,7 +264,7 @@ class Peeks(Batching):
 
 
 class Dithers(Batching):
-    """Its answer does not stand until a job comes or leaves: nobody joins those who run before half a second is over."""
+    """Its answer does not stand until a job comes or leaves: in each second nobody joins in the first half."""
 
     def select(self, waiting, running, now):
         return () if running and now % 1 < 0.5 else waiting
@@ -290,8 +291,8 @@ def test_a_batching_that_breaks_a_rule_is_found_out(bad, message):
 
 @pytest.mark.parametrize("batching", [Batching(), Static(4), Static(4, max_wait=0.5)], ids=repr)
 def test_the_same_policies_without_the_fault_pass(batching):
-    progress = order(lambda job, now: -job.emitted, horizon=float("inf"))  # changes while a job runs, not while it waits
-    for good in (FIFO(), progress, order(lambda job, now: (job.request.arrival - now, 1.0))):
+    by_progress = order(lambda job, now: -job.emitted, horizon=float("inf"))  # it stands still while the job waits
+    for good in (FIFO(), by_progress, order(lambda job, now: (job.request.arrival - now, 1.0))):
         policy = make_policy(order=good, batching=batching)
         table = check_policy(policy, CLUSTER, OraclePredictor(), workload()).requests
         assert table["output_tokens"].tolist() == [request.truth.output_tokens for request in workload()]

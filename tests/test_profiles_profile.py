@@ -56,7 +56,7 @@ def test_a_decode_line_agrees_with_the_time_of_its_steps_and_ends_where_they_do(
         assert line.since <= context <= line.until
         assert line.base + line.slope * context == profile.step_time(Step(decode_jobs=4, decode_context=context))
     for ask in (profile.decode_line, lambda jobs, context: profile.step_time(Step(0, 0, jobs, context))):
-        with pytest.raises(ValueError, match="4 tokens with a mean context of 125.25"):
+        with pytest.raises(ValueError, match=r"4 tokens with a mean context of 125\.25"):
             ask(4, int(line.until) + 1)
 
 

@@ -211,15 +211,14 @@ def test_equal_inputs_give_equal_tables_in_another_process_under_another_hash_se
 
 @pytest.mark.parametrize("batching", [Continuous(max_num_seqs=8), Static(8)], ids=["continuous", "static"])
 def test_littles_law(batching):
-    """Jobs counted at the steps, over time, are rate x mean response; a job counts for the whole step it arrives in."""
+    """Jobs counted at the steps, over time, are rate x mean response; each from the first step after it came."""
     requests = [dataclasses.replace(one, max_tokens=600) for one in poisson_requests(3.0, 1500, 11, prompt=8)]
     tables = Case(requests, make_policy(batching=batching), on(), OraclePredictor()).run()
     steps, table = tables.steps, tables.requests
     span, starts = table["finished"].max(), steps["end"] - steps["seconds"]
     inside = float((steps["seconds"] * (steps["running"] + steps["waiting"])).sum() / span)
-    during = np.searchsorted(steps["end"], table["arrival"], "left")  # the step, if any, that it arrives in
-    early = np.maximum(0.0, table["arrival"] - starts[during])
-    rate, response = len(requests) / span, response_time(table) + early
-    assert 0 < early.mean() < steps["seconds"].max()
+    late = starts[np.searchsorted(starts, table["arrival"], "left")] - table["arrival"]
+    rate, response = len(requests) / span, response_time(table) - late
+    assert 0 < late.mean() < late.max() <= steps["seconds"].max()
     assert inside > 1.0
     assert inside == pytest.approx(rate * response.mean(), rel=1e-9)

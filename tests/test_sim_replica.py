@@ -272,8 +272,14 @@ def test_a_request_that_just_fits_is_served():
         (lambda: Execution(1, 8, reserve_output=True, static=True), "and no max_num_batched_tokens"),
         (lambda: Continuous(phases="both"), "'both' is not a valid Phases"),
         (lambda: Truth(2, (7,)), "1 output_ids for 2 output_tokens"),
-        (lambda: Request(7, 0.0, 3, Truth(1), prompt_ids=(1, 2)), "request 7: 2 prompt_ids of 1 tokens each do not make 3"),
-        (lambda: Request(7, 0.0, 4, Truth(1, (7,)), prompt_ids=(1, 2), id_tokens=2), "output_ids need id_tokens=1, got 2"),
+        (
+            lambda: Request(7, 0.0, 3, Truth(1), prompt_ids=(1, 2)),
+            "request 7: 2 prompt_ids of 1 tokens each do not make 3",
+        ),
+        (
+            lambda: Request(7, 0.0, 4, Truth(1, (7,)), prompt_ids=(1, 2), id_tokens=2),
+            "output_ids need id_tokens=1, got 2",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(make, message):
