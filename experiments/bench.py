@@ -140,15 +140,15 @@ def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         timeout = timeout_seconds()
         start = time.perf_counter()
-        tables = simulate(requests, policy, cluster, OraclePredictor(), record=case.record)
+        iterations = simulate(requests, policy, cluster, OraclePredictor(), record=case.record).iterations
         seconds.append(time.perf_counter() - start)
         ratios.append(seconds[-1] / len(requests) / timeout)
     middle = statistics.median(seconds)
     return {
         "case": name,
         "requests": len(requests),
-        "iterations": tables.iterations,
-        "mean_batch": round(sum(request.truth.output_tokens for request in requests) / tables.iterations, 1),
+        "iterations": iterations,
+        "mean_batch": round(sum(request.truth.output_tokens for request in requests) / iterations, 1),
         "seconds": round(middle, 3),
         "requests_per_second": round(len(requests) / middle),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
