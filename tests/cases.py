@@ -228,10 +228,12 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together):
+def on_several(batchings=continuous | together, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
+    of_two_kinds = (("a", "gpu"), ("b", "cpu"))
+    of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))
     return (
-        cases(batchings, routings=SEVERAL, names=THREE)
-        | cases(batchings, routings=(Offload(10.0),), names=(("a", "gpu"), ("b", "cpu")))
-        | cases(batchings, routings=(Disaggregation(),), names=(("p", "prefill"), ("d", "decode"), ("e", "decode")))
+        cases(batchings, caching=caching, routings=SEVERAL, names=THREE)
+        | cases(batchings, caching=caching, routings=(Offload(10.0),), names=of_two_kinds)
+        | cases(batchings, caching=caching, routings=(Disaggregation(),), names=of_two_legs)
     )

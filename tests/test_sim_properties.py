@@ -5,11 +5,23 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from unittest import mock
 
 import numpy as np
 import pytest
-from cases import Ageing, Case, Misjudging, cases, continuous, plain, stable, together
+from cases import (
+    SHARED,
+    Ageing,
+    Case,
+    Misjudging,
+    cases,
+    continuous,
+    on_several,
+    plain,
+    stable,
+    together,
+    with_contents,
+)
 from conftest import ROOT, make_device, make_policy, make_requests, poisson_requests
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,20 +30,9 @@ from policies.batching import Continuous, Static
 from policies.consolidation import Consolidation
 from policies.eviction import Recompute
 from policies.predictors.oracle import OraclePredictor
-from policies.routing import LeastLoaded
 from sim import Cluster, Tables
 from sim.metrics import response_time
-
-
-@dataclass
-class Watching:
-    """Everything to the first replica; keeps the free blocks that it saw as each request came."""
-
-    free_blocks: list[int] = field(default_factory=list)
-
-    def route(self, job, cluster):
-        self.free_blocks.append(cluster[0].free_blocks)
-        return LeastLoaded().route(job, cluster)
+from sim.replica import Replica
 
 
 def on(**changes) -> Cluster:
@@ -49,7 +50,7 @@ def granted_tokens(tables: Tables) -> dict[int, int]:
 
 
 @stable
-@given(cases())
+@given(cases() | on_several())
 def test_each_request_finishes_exactly_once(case):
     table = case.run().requests
     assert table["id"].tolist() == [request.id for request in case.requests]
@@ -57,7 +58,7 @@ def test_each_request_finishes_exactly_once(case):
 
 
 @stable
-@given(cases())
+@given(cases() | on_several())
 def test_the_instants_of_a_life_stand_in_order(case):
     table = case.run().requests
     for earlier, later in [
@@ -118,14 +119,40 @@ def test_blocks_jobs_and_tokens_stay_within_their_bounds(case):
     assert budget is None or all(sum(new for _, new in grants) <= budget for _, _, grants, _ in tables.decisions)
 
 
+def replicas_after(case: Case, **changes) -> list[Replica]:
+    """The replicas of a run of `case`, as they are at its end."""
+    made = []
+
+    def make(*arguments):
+        made.append(Replica(*arguments))
+        return made[-1]
+
+    with mock.patch("sim.cluster.Replica", make):
+        case.run(**changes)
+    return made
+
+
 @stable
-@given(cases())
-def test_no_block_is_in_use_at_the_end(case):
-    straggler = dataclasses.replace(case.requests[0], id=len(case.requests), arrival=1e4)
-    watching = Watching()
-    policy = dataclasses.replace(case.policy, routing=watching)
-    dataclasses.replace(case, requests=[*case.requests, straggler], policy=policy).run()
-    assert watching.free_blocks[-1] == case.device.kv_tokens // case.device.block_size
+@given(cases() | on_several(), st.booleans())
+def test_nobody_and_no_block_is_in_use_at_the_end(case, leap):
+    for replica in replicas_after(case, leap=leap):
+        batch, kv = replica.batch, replica.batch.kv
+        assert replica.jobs == len(replica.waiting) == len(batch.running) == len(batch.explicit) == 0
+        assert batch.lockstep.rows == batch.lockstep.context == len(batch.lockstep.ends) == 0
+        assert kv.free == kv.total == replica.device.kv_tokens // replica.device.block_size
+        assert kv.growth(0, 100 * kv.block_size) == 0
+
+
+@stable
+@given(cases(caching=True) | on_several(caching=True), st.booleans())
+def test_at_the_end_a_prefix_cache_knows_the_blocks_that_wait_to_be_evicted_and_no_others(case, leap):
+    for replica in replicas_after(case, leap=leap):
+        kv = replica.batch.kv
+        known = [block for blocks in kv._known.values() for block in blocks]
+        assert set(known) == set(kv._unused)
+        assert len(known) == len(kv._unused) == kv.total - kv._blank
+        assert all(block.owners == 0 for block in known)
+        assert all(block.key == key for key, blocks in kv._known.items() for block in blocks)
 
 
 @stable
@@ -187,16 +214,18 @@ def test_equal_inputs_give_equal_tables(case):
 
 
 def digest_of_some_runs() -> str:
-    """A hash of all tables of three policies on a busy device that is short of memory."""
+    """A hash of all tables of three policies on a busy device that is short of memory and may cache prefixes."""
     requests = [
         dataclasses.replace(request, max_tokens=400, client=f"client {request.id % 3}")
         for request in poisson_requests(rate=20.0, count=80, seed=3, prompt=20, mean_output=30)
     ]
     batchings = (Continuous(), Static(8), Consolidation(8, lookahead=2.0, ratio=2.0, max_wait=0.1))
+    sharing = [with_contents(one, one.id % 3, SHARED[0], id_tokens=1, answers=True) for one in requests]
     digest = hashlib.sha256()
     for batching in batchings:
         policy = make_policy(order=Ageing(1.0), batching=batching)
-        digest.update(plain(Case(requests, policy, on(kv_tokens=1024), Misjudging(0.001)).run()).encode())
+        for trace, cluster in ((requests, on(kv_tokens=1024)), (sharing, on(kv_tokens=1024, prefix_caching=True))):
+            digest.update(plain(Case(trace, policy, cluster, Misjudging(0.001)).run()).encode())
     return digest.hexdigest()
 
 
