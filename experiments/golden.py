@@ -192,7 +192,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         comparisons = []
         for path in files(parser.parse_args(arguments).paths):
-            comparisons.append(compare(read(path), path.name))
+            try:
+                comparisons.append(compare(read(path), path.name))
+            except KeyError as missing:
+                raise ValueError(f"{path}: not a whole workload: {missing} is missing") from missing
             print(line(comparisons[-1]), flush=True)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

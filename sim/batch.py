@@ -80,7 +80,8 @@ class Batch:
         rest = self.budget - lockstep.rows
         if self.decodes_on():
             return rest
-        fits = rest >= 0 and self._most_decoding > 0
+        # Who fills one of two equal blocks first is found first: then the order of admission counts.
+        fits = rest >= 0 and self._most_decoding > 0 and not kv.shares_output
         need = 0
         for job in self.explicit:
             chunk = self.chunk(job.pending)
@@ -245,16 +246,17 @@ class Batch:
         """Let `job` go, whose leg is over."""
         del self.running[job]
         if job.lockstep is None:
-            self.kv.release(job)  # of its leg on a device that only prefills
+            self.kv.release(job)  # its leg was to prefill
         else:
             self.lockstep.leave(job)
             if job.reserved:
                 self.kv.release(job)
             else:
                 self.kv.finish(job, self.lockstep.tick)
+        if job.base_emitted == job.request.truth.output_tokens:
+            job.finished = now
             if job.first_token is None:
                 job.first_token = now
-            job.finished = now
         if self._static:
             job.base_computed -= job.padding
             job.padding = 0

@@ -172,7 +172,7 @@ def simulate(
         run.arrive()
         run.env.run(until=horizon)
         for replica in run.replicas:
-            replica.advance(INFINITY if horizon is None else horizon)
+            replica.settle(INFINITY if horizon is None else horizon)
     finally:
         if collects:
             gc.enable()

@@ -84,6 +84,22 @@ class Replica:
         while self._until < now:
             self._go_on(now)
 
+    def settle(self, now: float) -> None:
+        """Bring the state up to `now` (s) to the step: of a leap under way, what is over is over."""
+        self.advance(now)
+        plan, lockstep = self._plan, self.batch.lockstep
+        if plan is None or plan.steps <= 1:
+            return
+        assert self._stretch is not None  # for it leaps
+        over = Plan(plan.start)
+        over.steps, over.step = plan.steps - 1, plan.step
+        over.end = self._stretch.end(self._stretch.done + over.steps)
+        if self._keeps_steps:
+            over.waiting = plan.waiting
+        self._carry_out(over)
+        self.batch.kv.grow(lockstep.tick)
+        plan.start, plan.steps, plan.step = over.end, 1, Step(0, 0, lockstep.rows, lockstep.context)
+
     def _on_time(self, event: simpy.Event) -> None:
         """The end of a plan has come: carry it out at once, for it may start something elsewhere."""
         while self._until <= self.env.now:
@@ -224,10 +240,10 @@ class View:
 
     @property
     def free_blocks(self) -> int:
-        self._replica.advance(self._replica.env.now)
+        self._replica.settle(self._replica.env.now)
         return self._replica.batch.kv.free
 
     def cached_tokens(self, job: Job) -> int:
-        self._replica.advance(self._replica.env.now)
+        self._replica.settle(self._replica.env.now)
         kv = self._replica.batch.kv
         return len(kv.find(job)) * kv.block_size
