@@ -81,7 +81,7 @@ def conversation(path: Path, speed: float = 1.0, prompts: int = 1, outputs: int 
 
 
 def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
-    """Poisson arrivals at `rate` per second, or all at once; lognormal prompts (median 500) and outputs (median 130)."""
+    """Poisson arrivals of `rate` per second, or all at once; lognormal prompts (median 500), outputs (median 130)."""
     rng = np.random.default_rng(SEED)
     arrivals = np.cumsum(rng.exponential(1 / rate, requests)) if rate < math.inf else np.zeros(requests)
     prompts = np.clip(rng.lognormal(math.log(500), 1.0, requests), 1, 4000).astype(int)

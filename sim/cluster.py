@@ -18,7 +18,6 @@ from sim.record import Record, Recorder, Tables
 from sim.replica import Replica, View
 from sim.request import Request
 
-
 INFINITY = math.inf
 
 
