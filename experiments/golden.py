@@ -63,7 +63,7 @@ class Comparison:
 
 
 def replay(workload: dict[str, Any], leap: bool = True) -> tuple[list[Iteration], dict[str, tuple[float, float]]]:
-    """What the engine does on `workload`: its iterations, and per request when its first token came and its last (s)."""
+    """What the engine does on `workload`: its iterations, and when each request's first and last token came (s)."""
     config, seconds = workload["config"], workload["iteration_seconds"]
     device = Device(
         name="gpu",

@@ -83,9 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     whole = sum(counts.values())
     each = whole / len(requests)
     print(f"{settings.case}, {len(requests)} requests, Python {sys.version.split()[0]}")
-    print(
-        f"{each:.0f} instructions per request; a bare timeout is {timeout:.0f}, so as many as {each / timeout:.1f} of them\n"
-    )
+    print(f"{each:.0f} instructions per request, as many as {each / timeout:.1f} bare timeouts of {timeout:.0f}\n")
     print("per request  share  function")
     for place, number in counts.most_common(settings.rows):
         print(f"{number / len(requests):11.1f} {number / whole:6.1%}  {place}")

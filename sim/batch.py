@@ -75,7 +75,7 @@ class Batch:
         return 0 < lockstep.rows <= self._most_decoding and not self.explicit and self.kv.grow(lockstep.tick)
 
     def _serve(self, plan: Plan) -> int:
-        """Give the running jobs their tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
+        """Give the running jobs tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
         kv, lockstep = self.kv, self.lockstep
         rest = self.budget - lockstep.rows
         if self.decodes_on():

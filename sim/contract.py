@@ -121,8 +121,8 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
 
     The rules: a rank is pure, is a number and, if the order says so, holds while the job waits; the tuples handed to a
     batching are not kept, nor the jobs changed; only waiting jobs that were shown are selected, each once; a hold ends
-    after now; an answer stands until a job comes or leaves, so that leaping and stepping give equal tables; the truth is
-    read by nobody but the engine and the oracle; every request ends once.
+    after now; an answer stands until a job comes or leaves, so that leaping and stepping give equal tables; the truth
+    is read by nobody but the engine and the oracle; every request ends once.
     """
     checked = dataclasses.replace(
         policy,

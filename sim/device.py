@@ -20,8 +20,8 @@ class Device:
     """A device with a model on it.
 
     `kind` is what routings go by (gpu, cpu). `kv_tokens` is the KV cache's size in tokens, `kv_bytes_per_token` the
-    size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `prefix_caching` lets requests
-    share the KV of equal prefixes. `batching`, where given, overrides the policy's on this device.
+    size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `prefix_caching` lets
+    requests share the KV of equal prefixes. `batching`, where given, overrides the policy's on this device.
     """
 
     name: str

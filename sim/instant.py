@@ -12,7 +12,7 @@ LATE = EventPriority(2)  # SimPy's own priorities are URGENT = 0 and NORMAL = 1
 
 
 class At(simpy.Event):
-    """Fires at `instant` (s), and calls `callback` then. With the priority LATE it comes after all arrivals of that very instant.
+    """Fires at `instant` (s), and calls `callback` then; with the priority LATE after all arrivals of that instant.
 
     SimPy schedules by delays, and now + (instant - now) is not always the instant: a leap and the steps that it stands
     for would end at times that differ in the last bit. So the event goes into SimPy's queue by its instant.

@@ -34,7 +34,7 @@ class KVCache:
         return ()
 
     def missing(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> int:
-        """Free blocks that it takes for `job` to hold `tokens` tokens, with what it owns and what was `found` for it."""
+        """Free blocks that `job` needs to hold `tokens` tokens, beside what it owns and what was `found` for it."""
         more = -(-tokens // self.block_size) - job.blocks
         return more if more > 0 else 0
 

@@ -40,10 +40,10 @@ class Execution:
 
     `max_num_seqs`: jobs at a time. `max_num_batched_tokens`: tokens of a step (None: no bound).
     `long_prefill_token_threshold`: longest prefill chunk while others are there (0: no bound). `window`: how many
-    waiting jobs, in rank order, the batching sees at a time. `reserve_output`: set KV aside at admission for the longest
-    output that the client allows. `watermark`: share of the KV blocks that an admission leaves free while others run.
-    `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission stops at it. `static`: a batch that
-    nobody joins, whose rows are all as wide as the widest, and that answers at its end.
+    waiting jobs, in rank order, the batching sees at a time. `reserve_output`: set KV aside at admission for the
+    longest output that the client allows. `watermark`: share of the KV blocks that an admission leaves free while
+    others run. `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission stops at it. `static`:
+    a batch that nobody joins, whose rows are all as wide as the widest, and that answers at its end.
     """
 
     max_num_seqs: int

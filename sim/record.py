@@ -83,7 +83,7 @@ class Recorder:
             self._progress()
 
     def step(self, name: str, batch: Batch, plan: Plan, now: float, used: int) -> None:
-        """A step of `plan` on the replica `name` has ended at `now`, before jobs leave; `used` are the blocks in use."""
+        """A step of `plan` on replica `name` has ended at `now`, before jobs leave; `used` are the blocks in use."""
         step = plan.step
         self._steps.append((
             name, now, now - plan.start, plan.overhead, step.prefill_tokens, step.decode_jobs, step.decode_context,
@@ -112,8 +112,8 @@ class Recorder:
 
 _COUNTS = ("request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions")
 _NUMBERS = (
-    "request.arrival", "prediction.length", "prediction.uncertainty", "prediction.seconds", "overhead_seconds", "queued",
-    "first_scheduled", "first_token", "finished",
+    "request.arrival", "prediction.length", "prediction.uncertainty", "prediction.seconds", "overhead_seconds",
+    "queued", "first_scheduled", "first_token", "finished",
 )  # fmt: skip
 _counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 

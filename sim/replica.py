@@ -106,7 +106,7 @@ class Replica:
             self._go_on(self.env.now)
 
     def _go_on(self, now: float) -> None:
-        """Carry out the plan whose time has come, if there is one, and plan again, knowing of nobody until `now` (s)."""
+        """Carry out the plan whose time has come, if any, and plan again, knowing of nobody until `now` (s)."""
         start, plan = self._until, self._plan
         if plan is None:
             self.idled += 1

@@ -25,7 +25,7 @@ class Stretch:
         self.done = 0
 
     def continues(self, start: float, jobs: int, context: int) -> bool:
-        """Whether a step from `start` (s) on of `jobs` with a total context of `context` is the next of this stretch."""
+        """Whether a step from `start` (s) of `jobs` with a total context of `context` is the next of this stretch."""
         return (
             jobs == self._jobs
             and context == self._context + jobs * self.done
