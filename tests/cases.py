@@ -92,6 +92,15 @@ class Spying:
 
 
 @dataclass(frozen=True)
+class Halving:
+    """Every third request on the first replica alone, every third on it and the next, every third twice on it."""
+
+    def route(self, job, cluster):
+        second = ((), (Leg(1),), (Leg(0),))[job.request.id % 3]
+        return (Leg(0, prefill_only=bool(second)), *second)
+
+
+@dataclass(frozen=True)
 class Case:
     requests: list[Request]
     policy: Policy
@@ -235,5 +244,5 @@ def on_several(batchings=continuous | together, caching: bool | None = None):
     return (
         cases(batchings, caching=caching, routings=SEVERAL, names=THREE)
         | cases(batchings, caching=caching, routings=(Offload(10.0),), names=of_two_kinds)
-        | cases(batchings, caching=caching, routings=(Disaggregation(),), names=of_two_legs)
+        | cases(batchings, caching=caching, routings=(Disaggregation(), Halving()), names=of_two_legs)
     )

@@ -228,6 +228,19 @@ def test_a_file_that_is_no_workload_is_named_with_its_fault(content, message, tm
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("keys", "missing"),
+    [(("config", "num_blocks"), "num_blocks"), (("requests", 0, "arrival"), "arrival"), (("finish", "c"), "c")],
+)
+def test_a_workload_that_lacks_an_inner_key_is_named_with_it(keys, missing, tmp_path, capsys):
+    path = tmp_path / "broken.json.gz"
+    path.write_bytes(without(*keys))
+    assert main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert missing in error
+
+
 def test_a_folder_or_a_path_without_workloads_is_named(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("none")
     for path in (tmp_path, tmp_path / "absent", tmp_path / "absent.json.gz"):

@@ -1,22 +1,29 @@
 """Leaping over steps in which nothing changes gives the very tables that planning each step gives."""
 
-from cases import cases, on_several, plain, stable
-from hypothesis import given, settings
+import dataclasses
 
-from sim import Record
+from cases import THREE, Case, Spying, cases, on_several, plain, stable
+from conftest import LinearProfile, make_device, make_policy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.batching import Continuous
+from policies.predictors.oracle import OraclePredictor
+from sim import Cluster, Record, Request, Truth
 
 often = settings(stable, max_examples=400)
 
 
-def assert_leap_equals_step(case):
-    leaped, stepped = case.run(), case.run(leap=False)
-    for name in leaped.requests:
-        assert repr(leaped.requests[name].tolist()) == repr(stepped.requests[name].tolist()), name
-    for name in leaped.steps:
-        assert leaped.steps[name].tolist() == stepped.steps[name].tolist(), name
+def assert_leap_equals_step(case: Case, horizon=None):
+    leaped, stepped = case.run(horizon=horizon), case.run(horizon=horizon, leap=False)
+    for kind in ("requests", "steps"):
+        one, other = getattr(leaped, kind), getattr(stepped, kind)
+        for name in one:
+            assert repr(one[name].tolist()) == repr(other[name].tolist()), (kind, name)
+    assert leaped.decisions == stepped.decisions
     assert plain(leaped) == plain(stepped)
-    bare = case.run(Record.REQUESTS)
-    assert plain(bare) == plain(type(bare)(leaped.requests, bare.steps, ()))
+    bare = case.run(Record.REQUESTS, horizon=horizon)
+    assert plain(bare) == plain(dataclasses.replace(leaped, steps=bare.steps, decisions=()))
 
 
 @often
@@ -29,3 +36,32 @@ def test_leap_equals_step_on_one_replica(case):
 @given(on_several())
 def test_leap_equals_step_on_several_replicas(case):
     assert_leap_equals_step(case)
+
+
+@often
+@given(cases(routings=(Spying(),)) | cases(routings=(Spying(),), names=THREE))
+def test_a_routing_sees_the_same_in_the_middle_of_a_leap(case):
+    seen = []
+    for leap in (True, False):
+        routing = Spying()
+        dataclasses.replace(case, policy=dataclasses.replace(case.policy, routing=routing)).run(leap=leap)
+        seen.append(routing.seen)
+    assert seen[0] == seen[1]
+
+
+def test_a_prefill_and_a_decode_that_fill_equal_blocks_in_one_step_fill_them_in_the_order_of_admission():
+    """A prompt of equal tokens goes a token a step beside an answer of the same; who comes later finds the prompt's."""
+    lengths = [(0, 0.0, 8, 1), (1, 0.0, 1, 24), (2, 10.5, 9, 3)]
+    requests = [
+        Request(number, arrival, prompt, Truth(output, (7,) * output), max_tokens=24, prompt_ids=(7,) * prompt)
+        for number, arrival, prompt, output in lengths
+    ]
+    device = make_device(profile=LinearProfile(1.0, 0.0), block_size=4, prefix_caching=True)
+    policy = make_policy(batching=Continuous(max_num_batched_tokens=8, long_prefill_token_threshold=1))
+    assert_leap_equals_step(Case(requests, policy, Cluster((device,)), OraclePredictor()))
+
+
+@stable
+@given(cases() | on_several(), st.sampled_from([0.0625, 0.125, 0.3, 1.1]))
+def test_leap_equals_step_up_to_a_horizon(case, horizon):
+    assert_leap_equals_step(case, horizon)

@@ -70,7 +70,7 @@ def test_the_instants_of_a_life_stand_in_order(case):
 
 
 @stable
-@given(cases(continuous, caching=False))
+@given(cases(continuous, caching=False) | on_several(continuous, caching=False))
 def test_the_tokens_computed_are_the_prompt_and_the_true_output(case):
     tables = case.run()
     granted, table = granted_tokens(tables), tables.requests
