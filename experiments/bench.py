@@ -177,11 +177,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = 0
     for name in names:
         if CASES[name].needs_azure and not settings.azure.is_file():
-            print(f"left out: {name}: no Azure trace at {settings.azure} (see --help)", file=sys.stderr)
+            print(
+                f"left out: {name}: no Azure trace at {settings.azure}: set TOKENYARD_DATA or --azure", file=sys.stderr
+            )
             missing += 1
             continue
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            print(json.dumps(pool.apply(measure, (name, settings.azure, settings.repeats))), flush=True)
+            try:
+                figures = pool.apply(measure, (name, settings.azure, settings.repeats))
+            except ValueError as error:
+                print(f"error: {name}: {error}", file=sys.stderr)
+                return 2
+        print(json.dumps(figures), flush=True)
     return 1 if missing else 0
 
 

@@ -4,7 +4,8 @@
     python -m experiments.instructions --case synthetic_10k --requests 5000
 
 Instructions are counted, not timed, so that the table is the same on every machine with the same Python; a bare SimPy
-timeout is counted beside them. Work inside C (heaps, dictionaries, numpy) counts as the one instruction that calls it.
+timeout is counted beside them. Counting is slow: a minute or so for 2,000 requests. Work inside C (heaps, dictionaries,
+numpy) counts as the one instruction that calls it.
 """
 
 from __future__ import annotations
@@ -72,9 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=40, help="functions to print (default: 40)")
     parser.add_argument("--azure", type=Path, default=AZURE, metavar="CSV", help="Azure's conversation trace")
     settings = parser.parse_args(arguments)
+    for option in ("requests", "rows"):
+        if getattr(settings, option) < 1:
+            parser.error(f"--{option} must be positive, got {getattr(settings, option)}")
     case = CASES[settings.case]
     if case.needs_azure and not settings.azure.is_file():
-        parser.error(f"no Azure trace at {settings.azure} (see python -m experiments.bench --help)")
+        parser.error(
+            f"no Azure trace at {settings.azure}: set TOKENYARD_DATA, give --azure, or take --case synthetic_10k"
+        )
     requests = case.draw(settings.azure)[: settings.requests]
     policy, cluster = parts(case)
     simulate(requests, policy, cluster, OraclePredictor(), record=case.record)  # what is computed once is not counted
