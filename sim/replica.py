@@ -174,6 +174,8 @@ class Replica:
         if plan.end > now and plan.steps > 1:
             steps, plan.end = stretch.steps_by(now)
             plan.steps = steps - done
+            if plan.steps < 1:  # it begins just now
+                plan.steps, plan.end = 1, stretch.end(done + 1)
 
     def _charge(self, plan: Plan) -> float:
         """The scheduler's own seconds in `plan`."""

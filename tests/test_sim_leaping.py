@@ -2,14 +2,15 @@
 
 import dataclasses
 
+import pytest
 from cases import THREE, Case, Spying, cases, on_several, plain, stable
-from conftest import LinearProfile, make_device, make_policy
+from conftest import LinearProfile, make_device, make_policy, make_requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.batching import Continuous
 from policies.predictors.oracle import OraclePredictor
-from sim import Cluster, Record, Request, Truth
+from sim import Cluster, Leg, Link, Record, Request, Truth
 
 often = settings(stable, max_examples=400)
 
@@ -59,6 +60,21 @@ def test_a_prefill_and_a_decode_that_fill_equal_blocks_in_one_step_fill_them_in_
     device = make_device(profile=LinearProfile(1.0, 0.0), block_size=4, prefix_caching=True)
     policy = make_policy(batching=Continuous(max_num_batched_tokens=8, long_prefill_token_threshold=1))
     assert_leap_equals_step(Case(requests, policy, Cluster((device,)), OraclePredictor()))
+
+
+class Apart:
+    """The first request on the first replica, the second on both."""
+
+    def route(self, job, cluster):
+        return (Leg(0, prefill_only=True), Leg(1)) if job.request.id else (Leg(0),)
+
+
+def test_a_replica_decodes_on_while_a_job_waits_there_that_will_go_on_elsewhere():
+    devices = tuple(make_device(name, profile=LinearProfile(1.0, 0.0)) for name in "ab")
+    policy = make_policy(routing=Apart(), batching=Continuous(max_num_seqs=1))
+    case = Case(make_requests([0, 1.5], [1, 4], [9, 3]), policy, Cluster(devices, Link(0.25, 1e12)), OraclePredictor())
+    assert_leap_equals_step(case)
+    assert case.run().requests["finished"].tolist() == pytest.approx([9.0, 12.25])
 
 
 @stable
