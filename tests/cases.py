@@ -92,12 +92,12 @@ class Spying:
 
 
 @dataclass(frozen=True)
-class Halving:
-    """Every third request on the first replica alone, every third on it and the next, every third twice on it."""
+class Crossing:
+    """On one of the first two replicas alone, on both, in either order, or twice on the first."""
 
     def route(self, job, cluster):
-        second = ((), (Leg(1),), (Leg(0),))[job.request.id % 3]
-        return (Leg(0, prefill_only=bool(second)), *second)
+        first, *second = ((0,), (0, 1), (1,), (1, 0), (0, 0))[job.request.id % 5]
+        return (Leg(first, prefill_only=bool(second)), *map(Leg, second))
 
 
 @dataclass(frozen=True)
@@ -244,5 +244,5 @@ def on_several(batchings=continuous | together, caching: bool | None = None):
     return (
         cases(batchings, caching=caching, routings=SEVERAL, names=THREE)
         | cases(batchings, caching=caching, routings=(Offload(10.0),), names=of_two_kinds)
-        | cases(batchings, caching=caching, routings=(Disaggregation(), Halving()), names=of_two_legs)
+        | cases(batchings, caching=caching, routings=(Disaggregation(), Crossing()), names=of_two_legs)
     )
