@@ -1,0 +1,47 @@
+"""The distributions of TTFT, TPOT and E2E, real and simulated: the share of requests that took so long or less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from experiments.figures.style import RC, plain_log_ticks, sheet
+from experiments.validation import METRICS
+
+LABELS = {"TTFT": "time to first token (s)", "TPOT": "time per output token (s)", "E2E": "response time, E2E (s)"}
+REAL, SIMULATED = "#555555", "#dd4433"
+DECADE = 10.0
+
+
+def draw(real: pd.DataFrame | Sequence[pd.DataFrame], simulated: pd.DataFrame, caption: str) -> Figure:
+    """A panel a metric: the distribution of each real run and of the simulated one.
+
+    The tables are those of `experiments.validation`; `caption` says where the numbers come from. A panel is
+    logarithmic where its values span more than a decade.
+    """
+    runs = [real] if isinstance(real, pd.DataFrame) else list(real)
+    with mpl.rc_context(RC):
+        figure, [panels] = sheet(1, len(METRICS), 2.7, 1.25, caption)
+        for axes, (name, metric) in zip(panels, METRICS.items(), strict=True):
+            drawn = [np.sort(values[~np.isnan(values)]) for values in map(metric, [*runs, simulated])]
+            for values, last in zip(drawn, [*[False] * len(runs), True], strict=True):
+                share = np.arange(1, len(values) + 1) / len(values)
+                look = {"color": SIMULATED, "linestyle": (0, (4, 1.5))} if last else {"color": REAL}
+                axes.plot(values, share, drawstyle="steps-post", linewidth=1.6, **look)
+            everything = np.concatenate(drawn)
+            if everything.min() > 0 and everything.max() > DECADE * everything.min():
+                axes.set_xscale("log")
+                plain_log_ticks(axes.xaxis)
+            axes.set(xlabel=LABELS[name], ylim=(0, 1.02))
+        panels[0].set_ylabel("share of requests")
+        handles = [
+            Line2D([], [], color=REAL, label="real" if len(runs) == 1 else f"real, {len(runs)} runs"),
+            Line2D([], [], color=SIMULATED, linestyle=(0, (4, 1.5)), label="simulated"),
+        ]
+        panels[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0)
+    return figure
