@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A decoder-only transformer; `gated` says that its feed-forward has a gate beside the up projection."""
+    """A transformer of `layers` decoder layers; `gated` says that its feed-forward has a gate beside the up projection.
+
+    With `encoder_layers` it is an encoder-decoder: the encoder reads the prompt, and every decoder layer has cross
+    attention to it beside its self attention. Both stacks have the same widths; `max_model_len` (tokens) is then the
+    longest prompt and the longest answer together, half for each.
+    """
 
     layers: int
     hidden: int
@@ -20,6 +25,7 @@ class Architecture:
     vocabulary: int
     max_model_len: int
     parameter_count: int
+    encoder_layers: int = 0
 
     @property
     def qkv_width(self) -> int:
@@ -31,19 +37,59 @@ class Architecture:
         """Columns of the first feed-forward projection, gate included."""
         return self.feed_forward * (2 if self.gated else 1)
 
+    @property
+    def max_prompt(self) -> int:
+        """Tokens of the longest prompt."""
+        return self.max_model_len // 2 if self.encoder_layers else self.max_model_len
+
     def kv_bytes_per_token(self, element_bytes: int) -> int:
-        """Bytes of KV of one token, over all layers."""
+        """Bytes of KV of one token, over all layers: an encoder-decoder's prompt has them for cross attention."""
         return 2 * self.layers * self.kv_heads * self.head_dim * element_bytes
 
+    def sharded(self, devices: int) -> Architecture:
+        """What one of `devices` computes under tensor parallelism: its heads, feed-forward columns and vocabulary rows.
+
+        KV heads are repeated when there are fewer than devices. ValueError where heads or columns do not divide.
+        """
+        for label, size in (("heads", self.heads), ("feed_forward", self.feed_forward)):
+            if devices < 1 or size % devices:
+                raise ValueError(f"{label} must divide among the devices, got {size} over {devices}")
+        if max(self.kv_heads, devices) % min(self.kv_heads, devices):
+            raise ValueError(f"kv_heads must divide among the devices, got {self.kv_heads} over {devices}")
+        return replace(
+            self,
+            heads=self.heads // devices,
+            kv_heads=max(1, self.kv_heads // devices),
+            feed_forward=self.feed_forward // devices,
+            vocabulary=-(-self.vocabulary // devices),
+            parameter_count=-(-self.parameter_count // devices),
+        )
+
     def as_config(self) -> dict[str, Any]:
-        """The sizes as plain values, for a provenance."""
-        return asdict(self)
+        """The sizes as plain values, for a provenance; what a decoder-only model lacks is left out."""
+        return {name: value for name, value in asdict(self).items() if name != "encoder_layers" or value}
 
 
+GPT2 = Architecture(12, 768, 12, 12, 64, 3072, False, 50257, 1024, 124_439_808)
+LLAMA_3_1_8B = Architecture(32, 4096, 32, 8, 128, 14336, True, 128256, 131072, 8_030_261_248)
+
+# As published: config.json of each model on its own page. Splitwise measured Llama-2-70B and BLOOM-176B at prompts
+# longer than `max_model_len`, which costs time and says nothing about answers.
 ARCHITECTURES = {
-    "gpt2": Architecture(12, 768, 12, 12, 64, 3072, False, 50257, 1024, 124_439_808),
+    "gpt2": GPT2,
+    "dialogpt-small": GPT2,
+    "gpt2-medium": Architecture(24, 1024, 16, 16, 64, 4096, False, 50257, 1024, 354_823_168),
+    "opt-125m": Architecture(12, 768, 12, 12, 64, 3072, False, 50272, 2048, 125_239_296),
+    "opt-1.3b": Architecture(24, 2048, 32, 32, 64, 8192, False, 50272, 2048, 1_315_758_080),
     "smollm2-135m": Architecture(30, 576, 9, 3, 64, 1536, True, 49152, 8192, 134_515_008),
-    "llama-3.1-8b": Architecture(32, 4096, 32, 8, 128, 14336, True, 128256, 131072, 8_030_261_248),
+    "llama-3-8b": replace(LLAMA_3_1_8B, max_model_len=8192),
+    "llama-3.1-8b": LLAMA_3_1_8B,
+    "llama-2-70b": Architecture(80, 8192, 64, 8, 128, 28672, True, 32000, 4096, 68_976_648_192),
+    "bloom-176b": Architecture(70, 14336, 112, 112, 128, 57344, False, 250880, 2048, 176_247_271_424),
+    "bart-base": Architecture(6, 768, 12, 12, 64, 3072, False, 50265, 2048, 139_420_416, encoder_layers=6),
+    "t5-small": Architecture(6, 512, 8, 8, 64, 2048, False, 32128, 1024, 60_506_624, encoder_layers=6),
+    "godel-base": Architecture(12, 768, 12, 12, 64, 3072, False, 32102, 1024, 222_883_584, encoder_layers=12),
+    "blenderbot-400m": Architecture(12, 1280, 32, 32, 40, 5120, False, 8008, 256, 364_802_560, encoder_layers=2),
 }
 
 

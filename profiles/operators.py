@@ -11,7 +11,10 @@ ADD_NORMS = 2
 
 
 class OperatorTimes(Protocol):
-    """Seconds that each operator takes on one device; sizes are elements, `tokens` are rows."""
+    """Seconds that each operator takes on one device; sizes are elements, `tokens` are rows.
+
+    What adds up as seconds do is composed alike: `profiles.counts` has operations and elements instead.
+    """
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
         """A (tokens x depth) by (depth x width) product."""
@@ -34,22 +37,30 @@ class OperatorTimes(Protocol):
         ...
 
 
-def pass_seconds(model: Architecture, times: OperatorTimes, point: Point, host_seconds: float) -> float:
-    """Seconds of one pass of `point`: embedding, the layers, the LM head for each sequence, and the host's constant.
+def layer_seconds(model: Architecture, times: OperatorTimes, rows: int, attention: float) -> float:
+    """Seconds of one layer over `rows` tokens, with `attention` seconds of attention.
 
     A layer is two residual additions with normalization, the QKV, output, up (with gate) and down products, attention
-    and activation; the head's rows are the sequences, as an engine samples the last token of each alone.
+    and activation.
     """
-    rows, hidden = point.tokens, model.hidden
-    attention = times.context_attention if point.phase == "prefill" else times.generation_attention
-    layer = (
+    hidden = model.hidden
+    return (
         times.gemm(rows, model.qkv_width, hidden)
-        + attention(point, model)
+        + attention
         + times.gemm(rows, hidden, model.heads * model.head_dim)
         + times.gemm(rows, model.up_width, hidden)
         + times.elementwise(rows, model.up_width, model.feed_forward)
         + times.gemm(rows, hidden, model.feed_forward)
         + ADD_NORMS * times.elementwise(rows, 2 * hidden, 2 * hidden)
     )
-    head = times.gemm(point.batch, model.vocabulary, hidden)
-    return host_seconds + times.embedding(rows, model) + model.layers * layer + head
+
+
+def pass_seconds(model: Architecture, times: OperatorTimes, point: Point, host_seconds: float) -> float:
+    """Seconds of one pass of `point`: embedding, the layers, the LM head for each sequence, and the host's constant.
+
+    The head's rows are the sequences, as an engine samples the last token of each alone.
+    """
+    attention = times.context_attention if point.phase == "prefill" else times.generation_attention
+    layer = layer_seconds(model, times, point.tokens, attention(point, model))
+    head = times.gemm(point.batch, model.vocabulary, model.hidden)
+    return host_seconds + times.embedding(point.tokens, model) + model.layers * layer + head

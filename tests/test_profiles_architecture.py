@@ -1,0 +1,112 @@
+"""Sizes of models, against the models that transformers builds of them."""
+
+import pytest
+
+from profiles.architecture import ARCHITECTURES, Architecture, architecture
+
+# transformers' config of each model, beside its defaults.
+CONFIGS = {
+    "gpt2": ("GPT2Config", {}),
+    "dialogpt-small": ("GPT2Config", {}),
+    "gpt2-medium": ("GPT2Config", {"n_embd": 1024, "n_layer": 24, "n_head": 16}),
+    "opt-125m": ("OPTConfig", {}),
+    "opt-1.3b": (
+        "OPTConfig",
+        {"hidden_size": 2048, "num_hidden_layers": 24, "ffn_dim": 8192, "num_attention_heads": 32}
+        | {"word_embed_proj_dim": 2048},
+    ),
+    "smollm2-135m": (
+        "LlamaConfig",
+        {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}
+        | {"num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True},
+    ),
+    "llama-3.1-8b": (
+        "LlamaConfig",
+        {"vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
+        | {"num_attention_heads": 32, "num_key_value_heads": 8},
+    ),
+    "llama-2-70b": (
+        "LlamaConfig",
+        {"vocab_size": 32000, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80}
+        | {"num_attention_heads": 64, "num_key_value_heads": 8},
+    ),
+    "bloom-176b": ("BloomConfig", {"vocab_size": 250880, "hidden_size": 14336, "n_layer": 70, "n_head": 112}),
+    "bart-base": (
+        "BartConfig",
+        {"d_model": 768, "encoder_layers": 6, "decoder_layers": 6, "encoder_ffn_dim": 3072, "decoder_ffn_dim": 3072}
+        | {"encoder_attention_heads": 12, "decoder_attention_heads": 12},
+    ),
+    "t5-small": ("T5Config", {}),
+    "godel-base": ("T5Config", {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32102}),
+    "blenderbot-400m": (
+        "BlenderbotConfig",
+        {"d_model": 1280, "encoder_layers": 2, "decoder_layers": 12, "vocab_size": 8008}
+        | {"encoder_ffn_dim": 5120, "decoder_ffn_dim": 5120, "max_position_embeddings": 128},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_a_model_built_of_the_sizes_has_as_many_parameters(name):
+    """Built without memory, on torch's meta device."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    kind, settings = CONFIGS[name]
+    config = getattr(transformers, kind)(**settings)
+    factory = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    with torch.device("meta"):
+        built = factory.from_config(config)
+    sizes = architecture(name)
+    assert sum(parameter.numel() for parameter in built.parameters()) == sizes.parameter_count
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    assert (sizes.heads, sizes.kv_heads, sizes.hidden) == (config.num_attention_heads, heads, config.hidden_size)
+    assert sizes.vocabulary == config.vocab_size
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_the_sizes_of_a_model_add_up_to_its_parameters(name):
+    """By hand: products and embeddings, without biases, normalizations and what is learned of positions."""
+    model = architecture(name)
+    inner = model.heads * model.head_dim
+    attention = model.hidden * (model.qkv_width + inner)
+    layer = attention + model.hidden * (model.up_width + model.feed_forward)
+    stacks = (model.layers + model.encoder_layers) * layer + bool(model.encoder_layers) * model.layers * attention
+    embeddings = model.vocabulary * model.hidden * (2 if name.startswith("llama") else 1)
+    assert stacks + embeddings == pytest.approx(model.parameter_count, rel=0.02)
+
+
+def test_an_unknown_model_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown model 'gpt9'; known: bart-base, .*gpt2, .*t5-small"):
+        architecture("gpt9")
+
+
+def test_devices_share_heads_columns_and_vocabulary():
+    whole = Architecture(2, 8, 4, 2, 2, 16, True, 101, 64, 1001)
+    half = whole.sharded(2)
+    assert (half.heads, half.kv_heads, half.feed_forward, half.vocabulary) == (2, 1, 8, 51)
+    assert (half.hidden, half.head_dim, half.layers) == (8, 2, 2)
+    assert half.qkv_width == whole.qkv_width // 2
+    assert whole.sharded(4).kv_heads == 1, "repeated"
+    assert whole.sharded(1) == whole
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        (0, "heads must divide among the devices, got 4 over 0"),
+        (3, "heads must divide among the devices, got 4 over 3"),
+    ],
+)
+def test_a_model_that_cannot_be_shared_out_says_why(devices, message):
+    with pytest.raises(ValueError, match=message):
+        Architecture(2, 8, 4, 2, 2, 16, True, 101, 64, 1001).sharded(devices)
+    with pytest.raises(ValueError, match="kv_heads must divide among the devices, got 3 over 2"):
+        Architecture(2, 8, 6, 3, 2, 16, True, 101, 64, 1001).sharded(2)
+
+
+def test_an_encoder_takes_half_of_the_longest_sequence():
+    bart = architecture("bart-base")
+    assert bart.max_prompt == 1024
+    assert bart.as_config()["encoder_layers"] == 6
+    assert architecture("gpt2").max_prompt == 1024
+    assert "encoder_layers" not in architecture("gpt2").as_config()
