@@ -1,0 +1,137 @@
+"""Make a profile from a model's sizes and a device's datasheet: python -m profiles.analytic --help"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from profiles import machine
+from profiles.architecture import Architecture, architecture
+from profiles.counts import Elements, Flops, encoder_total, generation_total, prefill_total
+from profiles.encoder_decoder import encoder_decoder_seconds
+from profiles.operators import pass_seconds
+from profiles.point import Point, as_row, grid_points
+from profiles.profile import kv_capacity
+from profiles.release import describe, release
+from profiles.roofline import ELEMENT_BYTES, Device, Roofline
+from profiles.tensor_parallel import reduce_seconds
+
+COUNTED_TOKENS = 512
+INCLUDED = (
+    "per layer: QKV, output, up (with gate) and down product, attention, two additions with normalization, activation; "
+    "once: embedding, LM head on one token of each sequence; each the slower of computing and moving, and a launch"
+)
+
+
+def analytic_seconds(
+    model: Architecture, times: Roofline, point: Point, host_seconds: float, devices: int = 1
+) -> float:
+    """Seconds of one pass of `point` with `model` shared by `devices`, each of which has the operator times `times`."""
+    compose = encoder_decoder_seconds if model.encoder_layers else pass_seconds
+    seconds = compose(model.sharded(devices), times, point, host_seconds)
+    return seconds + reduce_seconds(model, times, point, devices)
+
+
+def analytic_points(grid: Any, model: Architecture) -> list[Point]:
+    """The points of `grid` that `model` can be asked for: an encoder reads prompts whole, up to its longest."""
+    points = grid_points(grid, model.max_model_len)
+    if not model.encoder_layers:
+        return points
+    whole = [point for point in points if point.phase == "decode" or not point.computed]
+    return [point for point in whole if point.new <= model.max_prompt]
+
+
+def counted(model: Architecture) -> dict[str, dict[str, float]]:
+    """FLOPs, elements and FLOP/element of the layers for a prompt of 512 tokens, and for generating as many.
+
+    The scores count as elements, as they do unfused (arXiv 2302.14017); of an encoder-decoder the prompt's are the
+    encoder's, and the generation's are without cross attention.
+    """
+    prompt = encoder_total if model.encoder_layers else prefill_total
+    totals = {"prompt_512": prompt, "generation_512": generation_total}
+    rows = {}
+    for name, total in totals.items():
+        flops, elements = (total(model, counts, COUNTED_TOKENS) for counts in (Flops(), Elements()))
+        rows[name] = {"flops": flops, "elements": elements, "flops_per_element": round(flops / elements, 2)}
+    return rows
+
+
+def make(config: DictConfig) -> Path:
+    """Compose, fit and write a profile as `config` says (conf/analytic/config.yaml); return its path."""
+    model, devices = architecture(config.model), config.tensor_parallelism
+    settings: Any = OmegaConf.to_container(config.device, resolve=True)
+    device = Device(**settings)
+    launching = config.launching
+    times = Roofline(device, config.dtype, launching.dispatch_seconds, launching.score_transfers)
+    points = analytic_points(config.grid, model)
+    seconds = (analytic_seconds(model, times, point, launching.host_seconds, devices) for point in points)
+    samples = pd.DataFrame(
+        [{**as_row(point), "pass": 0, "seconds": taken} for point, taken in zip(points, seconds, strict=True)]
+    )
+    element_bytes = ELEMENT_BYTES[config.dtype]
+    shard = model.sharded(devices)
+    capacity = kv_capacity(
+        device.memory_bytes,
+        element_bytes * shard.parameter_count,
+        shard.kv_bytes_per_token(element_bytes),
+        config.utilization,
+    )
+    output = Path(config.output)
+    _, fitted = release(
+        output,
+        samples,
+        config.seed,
+        model=config.model,
+        device=config.name,
+        facts={
+            "kind": "analytic",
+            "kv_bytes_per_token": devices * shard.kv_bytes_per_token(element_bytes),
+            "move_bytes_per_second": devices * device.move_bytes_per_second,
+            "kv_capacity_tokens": capacity,
+            "max_model_len": min(model.max_model_len, config.grid.max_context),
+        },
+        provenance={
+            "model_config": model.as_config(),
+            "parameter_count": model.parameter_count,
+            "weights": "none: operation counts",
+            "dtype": config.dtype,
+            "device_name": device.name,
+            "driver": "none",
+            "memory_bytes": devices * device.memory_bytes,
+            "libraries": machine.library_versions(),
+            "threads": 0,
+            "date": machine.today(),
+            "command": machine.command("profiles.analytic"),
+            "source": "operation counts (arXiv 2302.14017) over a datasheet",
+            "tensor_parallelism": devices,
+            "datasheet": settings,
+            "launching": OmegaConf.to_container(launching, resolve=True),
+            "counts": counted(model),
+            "included": INCLUDED,
+            "assumptions": {
+                "efficiency": "[D, A] shares of the datasheet's peaks, as conf/analytic/device says",
+                "move": "[A] the datasheet's PCIe bandwidth in one direction, for each device",
+                "memory": f"[A] {100 * config.utilization:g} % of the memory for weights and KV",
+            },
+        },
+    )
+    print(f"{output}\n{describe(fitted.residuals)}")
+    return output
+
+
+@hydra.main(version_base="1.3", config_path="conf/analytic", config_name="config")
+def main(config: DictConfig) -> None:
+    """The command line; see conf/analytic/config.yaml."""
+    try:
+        make(config)
+    except ValueError as error:
+        sys.exit(f"profiles.analytic: {error}")
+
+
+if __name__ == "__main__":
+    main()

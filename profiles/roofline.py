@@ -1,0 +1,104 @@
+"""Operator times of a device by its datasheet: the slower of computing and moving bytes, and a launch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from profiles.architecture import Architecture
+from profiles.counts import Elements, Flops
+from profiles.point import Point
+
+ELEMENT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A datasheet, and what share of it programs reach (see conf/analytic/device, which says where each is from).
+
+    `flops_per_second` is the peak by dtype (dense); `bytes_per_second` is memory's; efficiencies are shares of a peak.
+    `launch_seconds` is what each operator adds. `link_bytes_per_second` is what a device sends to its peers, in one
+    direction, and `link_seconds` what each exchange adds; `move_bytes_per_second` is to the host, in one direction.
+    """
+
+    name: str
+    memory_bytes: int
+    flops_per_second: Mapping[str, float]
+    bytes_per_second: float
+    gemm_efficiency: float
+    attention_efficiency: float
+    memory_efficiency: float
+    launch_seconds: float
+    link_bytes_per_second: float
+    link_efficiency: float
+    link_seconds: float
+    move_bytes_per_second: float
+
+    def __post_init__(self) -> None:
+        for label in ("gemm_efficiency", "attention_efficiency", "memory_efficiency", "link_efficiency"):
+            if not 0 < getattr(self, label) <= 1:
+                raise ValueError(f"{self.name}: {label} must be above 0 and at most 1, got {getattr(self, label)}")
+        for label in ("memory_bytes", "bytes_per_second", "link_bytes_per_second", "move_bytes_per_second"):
+            if not getattr(self, label) > 0:
+                raise ValueError(f"{self.name}: {label} must be positive, got {getattr(self, label)}")
+        for label in ("launch_seconds", "link_seconds"):
+            if getattr(self, label) < 0:
+                raise ValueError(f"{self.name}: {label} must not be negative, got {getattr(self, label)}")
+
+
+class Roofline:
+    """Seconds of each operator on `device` in `dtype`; implements `profiles.encoder_decoder.EncoderTimes`.
+
+    max(FLOPs / (peak * efficiency), bytes / (bandwidth * efficiency), dispatch) + launch (arXiv 2302.14017, its
+    roofline, with a launch for each operator). `dispatch_seconds` is the host's work to send an operator to the device,
+    which goes on while the device computes; `score_transfers` how often a score of attention crosses memory: 0 fused;
+    otherwise 2 for the two products, and 3 passes of softmax. Of the other operators that are no products,
+    normalization moves what it reads and writes twice and activation once, which the composition's sizes say.
+    """
+
+    def __init__(self, device: Device, dtype: str, dispatch_seconds: float = 0.0, score_transfers: float = 0.0) -> None:
+        if dtype not in ELEMENT_BYTES or dtype not in device.flops_per_second:
+            known = ", ".join(name for name in device.flops_per_second if name in ELEMENT_BYTES)
+            raise ValueError(f"{device.name}: dtype must be one of {known}, got {dtype!r}")
+        if dispatch_seconds < 0 or score_transfers < 0:
+            raise ValueError(
+                f"dispatch_seconds and score_transfers must not be negative, got {dispatch_seconds}, {score_transfers}"
+            )
+        self.device = device
+        self.element_bytes = ELEMENT_BYTES[dtype]
+        self.peak = device.flops_per_second[dtype]
+        self.bandwidth = device.bytes_per_second * device.memory_efficiency
+        self.dispatch_seconds = dispatch_seconds
+        self.flops = Flops()
+        self.elements = Elements(score_transfers)
+
+    def gemm(self, tokens: int, width: int, depth: int) -> float:
+        flops, elements = self.flops.gemm(tokens, width, depth), self.elements.gemm(tokens, width, depth)
+        return self._seconds(flops / self.device.gemm_efficiency, elements)
+
+    def context_attention(self, point: Point, model: Architecture) -> float:
+        flops = self.flops.context_attention(point, model)
+        return self._seconds(flops / self.device.attention_efficiency, self.elements.context_attention(point, model))
+
+    def generation_attention(self, point: Point, model: Architecture) -> float:
+        flops = self.flops.generation_attention(point, model)
+        return self._seconds(flops / self.device.attention_efficiency, self.elements.generation_attention(point, model))
+
+    def encoder_attention(self, point: Point, model: Architecture) -> float:
+        flops = self.flops.encoder_attention(point, model)
+        return self._seconds(flops / self.device.attention_efficiency, self.elements.encoder_attention(point, model))
+
+    def elementwise(self, tokens: int, read: int, written: int) -> float:
+        return self._seconds(0.0, float(tokens * (read + written)))
+
+    def embedding(self, tokens: int, model: Architecture) -> float:
+        return self._seconds(0.0, 2.0 * tokens * model.hidden)
+
+    def all_reduce(self, elements: int, devices: int) -> float:
+        """Seconds in which `devices` add up `elements` each, around a ring: each sends 2 (n - 1) / n of them."""
+        sent = 2 * (devices - 1) / devices * elements * self.element_bytes
+        return sent / (self.device.link_bytes_per_second * self.device.link_efficiency) + self.device.link_seconds
+
+    def _seconds(self, effective_flops: float, elements: float) -> float:
+        moving = elements * self.element_bytes / self.bandwidth
+        return max(effective_flops / self.peak, moving, self.dispatch_seconds) + self.device.launch_seconds
