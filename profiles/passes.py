@@ -131,3 +131,22 @@ def sample_table(accepted: Sequence[Attempt]) -> pd.DataFrame:
                 yield {**asdict(point), "pass": attempt.number, "seconds": taken}
 
     return pd.DataFrame(rows())
+
+
+def estimate(seconds: Callable[[Point], float], points: list[Point]) -> float:
+    """About how long one pass over all `points` takes, s, from timing the smallest and the largest of each phase.
+
+    Between the two, seconds are taken to rise with tokens + attended tokens / 64.
+    """
+
+    def size(point: Point) -> float:
+        return point.tokens + point.attended / 64
+
+    total = 0.0
+    for phase in {point.phase for point in points}:
+        own = sorted((point for point in points if point.phase == phase), key=size)
+        low, high = own[0], own[-1]
+        begin, end = seconds(low), seconds(high)
+        rise = (end - begin) / ((size(high) - size(low)) or 1.0)
+        total += sum(max(begin, begin + rise * (size(point) - size(low))) for point in own)
+    return total

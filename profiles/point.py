@@ -46,19 +46,21 @@ def decode_point(batch: int, context: int) -> Point:
     return Point("decode", batch, 1, context - 1)
 
 
-def grid_points(grid: Any, max_model_len: int) -> list[Point]:
+def grid_points(grid: Any, max_model_len: int, max_prompt: int | None = None) -> list[Point]:
     """The points of a grid config (see conf/grid) that fit `max_model_len` and the grid's own limits.
 
     Prefill is batch x new, and chunk x computed (a prompt's next tokens, after those in the KV cache), within
     `max_prefill_tokens` new tokens; decode is batch x context within `max_decode_context` tokens in all. What would be
-    longer than `max_model_len` or the grid's `max_context` becomes that long.
+    longer than `max_model_len` or the grid's `max_context` becomes that long. With `max_prompt`, prompts are that long
+    at most and come whole, as an encoder reads them.
     """
     limit = min(max_model_len, grid.max_context)
-    lengths = sorted({min(new, limit) for new in grid.prefill.new})
+    lengths = sorted({min(new, limit, max_prompt or limit) for new in grid.prefill.new})
     contexts = sorted({min(context, limit) for context in grid.decode.context})
     prefill = [prefill_point(b, n) for b in grid.prefill.batch for n in lengths]
     pairs = ((new, min(computed, limit - new)) for new in grid.prefill.chunk for computed in grid.prefill.computed)
-    prefill += [prefill_point(1, new, computed) for new, computed in pairs if computed > 0]
+    if max_prompt is None:
+        prefill += [prefill_point(1, new, computed) for new, computed in pairs if computed > 0]
     decode = [decode_point(b, context) for b in grid.decode.batch for context in contexts]
     kept = {point for point in prefill if point.tokens <= grid.max_prefill_tokens}
     kept |= {point for point in decode if point.attended <= grid.max_decode_context}

