@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ def interval(values: pd.Series, confidence: float = 0.95) -> Interval:
     count = len(values)
     if count < 2:
         return Interval(float(values.mean()) if count else float("nan"), float("nan"))
-    quantile = float(stats.t.ppf(0.5 + confidence / 2, count - 1))
+    quantile = float(stdtrit(count - 1, 0.5 + confidence / 2))
     return Interval(float(values.mean()), quantile * float(values.std(ddof=1)) / float(np.sqrt(count)))
 
 
