@@ -13,6 +13,7 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
 from sim import Cluster, Device, Policy, Request, Truth
 from sim.policy import Predictor
@@ -51,8 +52,13 @@ class Run:
 def read_inputs(cfg: DictConfig) -> Inputs:
     """Read the files that `cfg` names, and draw the trace of its seed."""
     cluster = build_cluster(cfg.cluster)
-    replay, training, provenance = _draw(OmegaConf.to_yaml(cfg.trace, resolve=True), cfg.seed)
+    replay, training, provenance = read_trace(cfg.trace, cfg.seed)
     return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)})
+
+
+def read_trace(cfg: DictConfig, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """The rows that `seed` draws from the trace of `cfg`, its training rows, and its provenance."""
+    return _draw(OmegaConf.to_yaml(cfg, resolve=True), seed)
 
 
 @functools.lru_cache(maxsize=32)
@@ -95,7 +101,7 @@ def build_cluster(cfg: DictConfig) -> Cluster:
     """The cluster of `cfg`: `count` devices of each entry, and the link between them."""
     devices = []
     for name, entry in cfg.devices.items():
-        profile: DeviceProfile = instantiate(entry.profile)
+        profile: DeviceProfile | KernelProfile = instantiate(entry.profile)
         batching = instantiate(entry.batching)
         for number in range(entry.count):
             devices.append(
@@ -119,7 +125,7 @@ def profile_provenance(cluster: Cluster) -> dict[str, str]:
     return {
         device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind})"
         for device in cluster.devices
-        if isinstance(device.profile, DeviceProfile)
+        if isinstance(device.profile, DeviceProfile | KernelProfile)
     }
 
 

@@ -1,0 +1,161 @@
+"""Static batches on a transformers model in this process, pass by pass, as the simulator's replica plans them.
+
+The batches are chosen by the very code that the simulator runs (`sim.batch.Batch`: the policy's order and batching,
+room in the KV cache, padding to the widest prompt); only the time is real. A pass is what `profiles.forward` measures,
+and the batch goes on until its last member has its tokens: those of the trace, there is no end of sequence. Beyond the
+measured pass a step takes an argmax over the vocabulary and the planning. Prompts are random tokens, padded on the
+left; position ids are not shifted by the padding as `generate` does it: that changes what is said, not how long it
+takes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from experiments.engines import Progress, row, table_of
+from profiles import machine, models
+from profiles.transformer import passes_of, random_tokens
+from sim import Device, Policy
+from sim.batch import Batch
+from sim.job import Job
+from sim.plan import Plan
+from sim.queue import WaitingQueue
+from sim.step import Hold
+
+
+class HF:
+    """A transformers model, decoder-only or encoder-decoder; prompts are drawn from `seed`."""
+
+    def __init__(self, model: Any, seed: int = 0) -> None:
+        self.model = model
+        self.random = torch.Generator(device=model.device).manual_seed(seed)
+        with torch.inference_mode():
+            self.passes = passes_of(model)
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Those of the profile, which was measured on the same model."""
+        return {}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Versions and threads."""
+        return {"threads": torch.get_num_threads(), **machine.library_versions("torch", "transformers")}
+
+    def close(self) -> None:
+        """Let the model go."""
+        del self.model, self.passes
+
+    def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
+        """See `experiments.engines.Engine`; ValueError for a batching that is not static."""
+        if not policy.batching.execution.static:
+            raise ValueError(
+                f"engine=hf runs static batches, {type(policy.batching).__name__} is none: take engine=vllm for it"
+            )
+        for job in jobs:
+            device.check_servable(job.request, policy.batching.execution)
+        return table_of(_Run(self, jobs, policy, device, progress).rows())
+
+
+class _Run:
+    """One trace, served once."""
+
+    def __init__(self, hf: HF, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> None:
+        self.hf = hf
+        self.coming = deque(jobs)
+        self.count = len(jobs)
+        self.device = device
+        self.waiting = WaitingQueue(policy.order, policy.batching.execution.window)
+        self.batch = Batch(device, policy.batching, policy.eviction, self.waiting, together=True)
+        self.progress = progress
+        self.tokens = self.state = None  # of the batch that runs
+        self.produced = 0  # tokens that each of its rows has
+        self.first_token: dict[Job, float] = {}
+        self.last_token: dict[Job, float] = {}
+        self.start = time.perf_counter()
+
+    def now(self) -> float:
+        """Seconds from the trace's start."""
+        return time.perf_counter() - self.start
+
+    @torch.inference_mode()
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Serve to the end: plan, run the pass, carry the plan out."""
+        done = []
+        while len(done) < self.count:
+            self.let_in()
+            plan = self.batch.plan(self.now())
+            self.waiting.steps += 1
+            if isinstance(plan, Hold):
+                self.sleep(plan.until)
+                continue
+            self.run_pass(plan)
+            plan.end = self.now()
+            self.note(plan)
+            for job in self.batch.commit(plan):
+                done.append(row(job, job.first_scheduled, self.first_token[job], self.last_token[job], job.finished))
+                self.progress()
+        return done
+
+    def let_in(self) -> None:
+        """Let those wait whose arrival has passed."""
+        now = self.now()
+        while self.coming and self.coming[0].request.arrival <= now:
+            job = self.coming.popleft()
+            job.device = self.device
+            job.queued = job.request.arrival
+            self.waiting.push(job, job.queued)
+
+    def sleep(self, until: float) -> None:
+        """Until the next arrival, or the instant `until`, whichever is first."""
+        if self.coming:
+            until = min(until, self.coming[0].request.arrival)
+        if until == float("inf"):
+            raise RuntimeError(f"{len(self.waiting)} requests wait for nothing")
+        time.sleep(max(0.0, until - self.now()))
+
+    def run_pass(self, plan: Plan) -> None:
+        """The padded prompts of a new batch, or one more token for each row of the one that runs."""
+        passes = self.hf.passes
+        if plan.grants:
+            logits, self.state = passes.begin(*self.prompts(list(plan.grants)))
+            self.produced = 0
+        else:
+            logits = passes.step(self.state, self.tokens)
+        self.tokens = logits[:, -1].argmax(-1, keepdim=True)
+        self.produced += 1
+
+    def prompts(self, members: Sequence[Job]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Random tokens of a batch, and the mask of its padding (None for a single row), rows x widest."""
+        tokens = random_tokens(self.hf.model, len(members), members[0].context, self.hf.random)
+        if len(members) == 1:
+            return tokens, None
+        mask = torch.ones_like(tokens)
+        for number, job in enumerate(members):
+            mask[number, : job.padding] = 0
+        return tokens, mask
+
+    def note(self, plan: Plan) -> None:
+        """The pass of `plan` has given each row a token: of some jobs the first, of some the last."""
+        for job in plan.grants:
+            self.first_token[job] = plan.end
+        for job in self.batch.running:
+            if job.request.truth.output_tokens == self.produced:
+                self.last_token[job] = plan.end
+
+
+def start(model: str, threads: int, seed: int) -> HF:
+    """The engine on the model of `profiles.models` of that name, on the CPU; 0 threads leaves torch's choice.
+
+    Freed memory is kept, as it is while a profile is measured.
+    """
+    machine.keep_freed_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    return HF(models.load(model, seed=seed), seed)

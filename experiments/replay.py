@@ -1,0 +1,145 @@
+"""One trace under one policy, replayed in real time by an engine or in virtual time by the simulator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra import compose
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from experiments.build import build_predictor, calibrate, read_trace, to_requests
+from experiments.engines import COLUMNS, Engine
+from experiments.results import Folder, digest
+from sim import Cluster, Device, Policy, Prediction, Record, Request, Tables, simulate
+from sim.job import Job
+from sim.policy import Overhead
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Predictions made beforehand, by request id; free of charge, for no real clock has run while they were made."""
+
+    predictions: Mapping[int, Prediction]
+
+    def predict(self, request: Request) -> Prediction:
+        """What was said of `request`."""
+        return self.predictions[request.id]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One trace under one policy: `rate` in requests/s, `policy` as `policies` names it."""
+
+    rate: float
+    seed: int
+    policy: str
+    requests: tuple[Request, ...]
+    parts: Policy
+    known: Known
+    made_of: Mapping[str, Any]
+    provenance: str
+
+    def jobs(self) -> list[Job]:
+        """The requests with their predictions, none of them begun."""
+        return [Job(request, self.known.predict(request)) for request in self.requests]
+
+
+def compose_case(overrides: Sequence[str], policy: str, rate: float, seed: int, device: Device) -> Case:
+    """The case of `policy` (a name and perhaps settings, with spaces between) at `rate` under a command's `overrides`.
+
+    What predicting and scheduling cost in this project's own code is not charged: a real engine's host time is part of
+    its steps, and predictions are made beforehand.
+    """
+    name, *settings = policy.split()
+    cfg = compose("validate", [*overrides, f"policy={name}", f"trace.rate={rate:g}"])
+    count = cfg.requests or max(10, round(rate * cfg.seconds))
+    length = "requests" if "requests" in cfg.trace else "window"
+    added = [f"policy={name}", f"trace.rate={rate:g}", f"trace.{length}={count}", *_batching(cfg), *settings]
+    cfg = compose("validate", [*overrides, *added])
+    replay, training, provenance = read_trace(cfg.trace, seed)
+    predictor = build_predictor(cfg.predictor, training)
+    for constant, value in calibrate(cfg.calibration, Cluster((device,)), predictor, training).items():
+        OmegaConf.update(cfg, f"calibration.{constant}", value)
+    requests = tuple(to_requests(replay))
+    known = Known({request.id: predictor.predict(request)._replace(seconds=0.0) for request in requests})
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    names = ("engine", "model", "policy", "threads", "max_num_seqs", "max_num_batched_tokens", "max_model_len")
+    made_of = {
+        "tokenyard": version("tokenyard"),
+        "config": {key: plain[key] for key in (*names, "warmup_requests")},
+        "seed": seed,
+        "requests": digest({"rows": repr([(request, known.predict(request)) for request in requests])}),
+    }
+    parts = replace(instantiate(cfg.policy, _convert_="all"), overhead=Overhead())
+    return Case(rate, seed, policy, requests, parts, known, made_of, provenance)
+
+
+def _batching(cfg: DictConfig) -> list[str]:
+    """The overrides that give a policy as many places as the engine has; vLLM batches continuously."""
+    if cfg.engine == "hf":
+        return [f"policy.batching.batch_size={cfg.max_num_seqs}"]
+    limits = (f"policy.batching.{name}={cfg[name]}" for name in ("max_num_seqs", "max_num_batched_tokens"))
+    return ["policy/batching=continuous", *limits]
+
+
+def run_real(case: Case, repeat: int, root: Path, engine: Engine, device: Device) -> Folder:
+    """The folder of the real run of `case` whose number is `repeat`, which `engine` makes now."""
+    folder = real_folder(case, repeat, root)
+    folder.begin({**case.made_of, "repeat": repeat})
+    before = os.getloadavg()
+    warm = [replace(request, arrival=0.0) for request in case.requests[: case.made_of["config"]["warmup_requests"]]]
+    if warm:
+        jobs = [Job(request, case.known.predict(request)) for request in warm]
+        engine.serve(jobs, case.parts, device, lambda: None)
+    label = f"{case.policy.split()[0]} at {case.rate:g}/s, repeat {repeat + 1}"
+    with tqdm(total=len(case.requests), unit="request", desc=label, dynamic_ncols=True, leave=False) as bar:
+        table = engine.serve(case.jobs(), case.parts, device, bar.update)
+    loads = {"load_average_before": before[0], "load_average_after": os.getloadavg()[0]}
+    folder.complete(table, None, {"limits": engine.limits, "engine": engine.facts, **loads}, [])
+    return folder
+
+
+def real_folder(case: Case, repeat: int, root: Path) -> Folder:
+    """Where the real run of `case` whose number is `repeat` is kept."""
+    return Folder(root / digest({**case.made_of, "repeat": repeat}))
+
+
+def run_simulated(case: Case, device: Device) -> pd.DataFrame:
+    """What the simulator says of `case`, with the columns of a real run."""
+    tables = simulate(case.requests, case.parts, Cluster((device,)), case.known, record=Record.DECISIONS, leap=False)
+    table = pd.DataFrame(tables.requests)
+    table["last_token"] = table["finished"]
+    if case.parts.batching.execution.static:
+        instants = token_instants(tables)
+        ids = table["id"].tolist()
+        table["first_token"] = [instants[number][0] for number in ids]
+        outputs = table["output_tokens"].tolist()
+        table["last_token"] = [instants[number][output - 1] for number, output in zip(ids, outputs, strict=True)]
+    return table[list(COLUMNS)]
+
+
+def token_instants(tables: Tables) -> dict[int, list[float]]:
+    """When each row of the static batches got each of its tokens (s), by request id, padding after the last included.
+
+    A static batch answers at its end, and so the simulator says no earlier instant of its jobs.
+    """
+    found: dict[int, list[float]] = {}
+    for (_, _, granted, _), end in zip(tables.decisions, tables.steps["end"].tolist(), strict=True):
+        for number, _ in granted:
+            found.setdefault(number, []).append(end)
+    return found
+
+
+def capacity(case: Case, device: Device) -> float:
+    """Requests/s that the simulator serves when all of `case` are there at the start."""
+    together = replace(case, requests=tuple(replace(request, arrival=0.0) for request in case.requests))
+    return len(case.requests) / float(np.max(run_simulated(together, device)["finished"]))

@@ -1,0 +1,105 @@
+"""What a validation prints, and the files it leaves: errors, gains, pictures of both distributions."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from experiments import gains, validation
+from experiments.figures.style import save
+from experiments.figures.validation import draw
+from experiments.results import write_whole
+
+if TYPE_CHECKING:
+    from experiments.replay import Case
+    from experiments.validate import Validation
+
+
+def write(done: Validation) -> None:
+    """Compare the real runs of `done` with the simulator; print tables, or JSON lines, and save both with pictures."""
+    compared = [(case, done.real(case), done.simulated(case)) for case in done.cases.values()]
+    lines: list[dict[str, Any]] = []
+    texts = [header(done)]
+    for case, real, simulated in compared:
+        table = judged(validation.errors(real, simulated), done.cfg.tolerance)
+        single = validation.request_errors(real, simulated)
+        of_case = {"rate": case.rate, "seed": case.seed, "policy": case.policy}
+        lines += [{"kind": "error", **of_case, "repeats": len(real), **row} for row in table.to_dict("records")]
+        lines += [{"kind": "request_error", **of_case, **row} for row in single.to_dict("records")]
+        texts.append(f"{title(done, case)}\n{validation.render(table, single)}")
+        save(draw(real, simulated, caption(done, case)), done.root / "figures" / stem(done, case))
+    for rate in done.rates if len(done.cfg.policies) > 1 else []:
+        at_rate = [part for part in compared if part[0].rate == rate]
+        table = gains.gains(*(by_policy(at_rate, column) for column in (1, 2)))
+        lines += [{"kind": "gain", "rate": rate, **row} for row in table.to_dict("records")]
+        texts.append(f"{rate:g} requests/s: change of the mean, 95 % interval over pairs\n{gains.render(table)}")
+    whole = [as_json({"engine": done.cfg.engine, "model": done.cfg.model, **line}) for line in lines]
+    write_whole(done.root / "report.jsonl", "\n".join(whole) + "\n")
+    write_whole(done.root / "report.txt", "\n\n".join(texts) + "\n")
+    print("\n".join(whole) if done.cfg.json else "\n\n".join([*texts, f"results: {done.root}"]))
+
+
+def by_policy(compared: list[Any], column: int) -> dict[str, dict[int, list[pd.DataFrame]]]:
+    """Policy -> seed -> tables; `column` 1 holds the real ones, 2 the simulated one."""
+    found: dict[str, dict[int, list[pd.DataFrame]]] = {}
+    for part in compared:
+        tables = part[column] if isinstance(part[column], list) else [part[column]]
+        found.setdefault(part[0].policy, {})[part[0].seed] = tables
+    return found
+
+
+def judged(errors: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+    """`errors` with a `verdict`: within the share `tolerance`, within the spread of the real runs, or outside both."""
+    spread = errors["spread"] if "spread" in errors else pd.Series(0.0, errors.index)
+    verdicts = []
+    for error, between in zip(errors["error"].abs(), spread, strict=True):
+        if math.isnan(error):
+            verdicts.append("undefined")
+        elif error <= tolerance:
+            verdicts.append(f"within {100 * tolerance:g} %")
+        else:
+            verdicts.append("within the spread" if error <= between else "outside")
+    return errors.assign(verdict=verdicts)
+
+
+def header(done: Validation) -> str:
+    """What was compared, in a few lines."""
+    cfg, profile = done.cfg, done.profile
+    summary = done.folder(next(iter(done.cases.values())), 0).summary()
+    facts = ", ".join(f"{name} {value}" for name, value in summary["engine"].items())
+    return (
+        f"{cfg.model} on {profile.provenance['device_name']}, engine={cfg.engine} ({facts})\n"
+        f"profile: {profile.kind}, {profile.provenance['date']}; trace: {next(iter(done.cases.values())).provenance}"
+    )
+
+
+def title(done: Validation, case: Case) -> str:
+    """The line above the table of `case`."""
+    trace = f", trace {case.seed}" if len(done.seeds) > 1 else ""
+    return (
+        f"{case.policy} at {case.rate:g} requests/s{trace}: {len(case.requests)} requests, {done.cfg.repeats} real runs"
+    )
+
+
+def stem(done: Validation, case: Case) -> str:
+    """The name of the picture of `case`, without its kind."""
+    policy = case.policy.replace(" ", "-").replace("/", "-")
+    return f"{policy}-{case.rate:g}" + (f"-trace{case.seed}" if len(done.seeds) > 1 else "")
+
+
+def caption(done: Validation, case: Case) -> str:
+    """Where the numbers of a picture come from."""
+    return (
+        f"{title(done, case)}. {done.cfg.model} under engine={done.cfg.engine} on "
+        f"{done.profile.provenance['device_name']}; profile {done.profile.kind} {done.profile.provenance['date']} on "
+        f"the same machine. Trace: {case.provenance}."
+    )
+
+
+def as_json(line: dict[str, Any]) -> str:
+    """One line of JSON; what is not a number is null."""
+    plain = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in line.items()}
+    return json.dumps(plain, default=lambda value: value.item())
