@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from experiments.results import Folder, write_whole
 from experiments.tables import render, settings_of
 
-NESTED = ("calibration", "provenance")
+NESTED = ("calibration", "provenance", "errors")  # the last only where the trace was measured
 
 
 def collect(folders: Iterable[Folder]) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def _scalar_overrides(folder: Folder, made_of: dict[str, Any]) -> list[str]:
 def _row(folder: Folder, made_of: dict[str, Any], keys: list[str]) -> dict[str, Any]:
     config = OmegaConf.create(made_of["config"])
     summary = folder.summary()
-    nested = {f"{group}.{key}": value for group in NESTED for key, value in summary.pop(group).items()}
+    nested = {f"{group}.{key}": value for group in NESTED for key, value in summary.pop(group, {}).items()}
     settings = {key: OmegaConf.select(config, key) for key in keys}
     choices = {key: value for key, value in made_of["choices"].items() if value != "None"}
     return {**choices, **settings, "run": folder.path.name, **summary, **nested}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -14,6 +15,8 @@ from tqdm import tqdm
 
 from experiments.build import Inputs, build, read_inputs
 from experiments.collect import collect
+from experiments.measured import report as report_errors
+from experiments.measured import summarized, with_measured
 from experiments.results import Folder, digest, identity
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
@@ -63,7 +66,9 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
             progress=bar.update,
         )
     metrics = summary(tables.requests, cfg.warmup)
-    return {**metrics, "calibration": parts.calibration, "provenance": inputs.provenance}, tables
+    requests = with_measured(tables.requests, inputs.replay, len(inputs.training))
+    more = {"calibration": parts.calibration, "provenance": inputs.provenance, **summarized(requests)}
+    return {**metrics, **more}, replace(tables, requests=requests)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -106,6 +111,9 @@ def report(outcomes: list[Outcome]) -> int:
         except ValueError as error:
             print(f"no table: {error}", file=sys.stderr)
             return states.count("failed") + 1
+        for folder in done:
+            if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
+                print(f"\n{text}")
         print(f"results: {done[0].path.parent}")
     print(
         f"{len(outcomes)} runs: {states.count('complete')} made now, {states.count('skipped')} complete already, "

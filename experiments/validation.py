@@ -75,11 +75,16 @@ def request_errors(real: Runs, simulated: pd.DataFrame) -> pd.DataFrame:
 
 
 def render(table: pd.DataFrame, by_request: pd.DataFrame | None = None) -> str:
-    """The tables of `errors` and of `request_errors` as text: seconds, and shares in per cent."""
+    """The tables of `errors` and of `request_errors` as text: seconds, and shares in per cent.
+
+    Columns `fitted` and `rest` hold the errors of those parts of the requests (`experiments.measured`).
+    """
     shown = table.copy()
     for column in ("real", "simulated"):
         shown[column] = [f"{value:.4g}" for value in table[column]]
-    shown["error"] = [f"{100 * value:+.1f} %" for value in table["error"]]
+    for column in ("error", "fitted", "rest"):
+        if column in table:
+            shown[column] = ["" if np.isnan(value) else f"{100 * value:+.1f} %" for value in table[column]]
     if "spread" in table:
         shown["spread"] = [f"{100 * value:.1f} %" for value in table["spread"]]
     shown["metric"] = table["metric"].where(table["metric"] != table["metric"].shift(), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -15,7 +16,8 @@ from traces.text import KINDS
 REQUIRED = ("arrival", "prompt_tokens", "output_tokens")
 COUNTS = ("prompt_tokens", "output_tokens", "max_tokens")
 TEXTS = ("prompt_text", "client", "task", "session", "message_id")
-COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", "deadline", *KINDS)
+MEASURED = ("measured_first_scheduled", "measured_first_token", "measured_finished")  # s, what a real run did
+COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", "deadline", *KINDS, *MEASURED)
 LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
 SHOWN = 3  # bad cells that an error names
 
@@ -100,6 +102,9 @@ def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[
     yield "arrival", "is earlier than an arrival before it", arrival < np.fmax.accumulate(arrival)
     if "deadline" in numbers:
         yield "deadline", "is before the request's arrival", numbers["deadline"] < arrival
+    instants = [name for name in ("arrival", *MEASURED) if name in numbers]
+    for before, after in pairwise(instants):
+        yield after, f"is before {before}", numbers[after] < numbers[before]
     if "max_tokens" in numbers:
         yield "output_tokens", "is above max_tokens", numbers["output_tokens"] > numbers["max_tokens"]
     for name in TEXTS:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from experiments.figures.style import RC, plain_log_ticks, sheet
 from experiments.validation import METRICS
@@ -37,6 +38,8 @@ def draw(real: pd.DataFrame | Sequence[pd.DataFrame], simulated: pd.DataFrame, c
             if everything.min() > 0 and everything.max() > DECADE * everything.min():
                 axes.set_xscale("log")
                 plain_log_ticks(axes.xaxis)
+                if everything.max() > DECADE**2 * everything.min():
+                    axes.xaxis.set_major_locator(LogLocator())
             axes.set(xlabel=LABELS[name], ylim=(0, 1.02))
         panels[0].set_ylabel("share of requests")
         handles = [

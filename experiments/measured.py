@@ -1,0 +1,69 @@
+"""A run whose trace was measured: its trace says what a real engine did with the same requests, so compare the two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.figures.style import save
+from experiments.figures.validation import draw
+from experiments.results import Folder
+from experiments.validation import errors, render, request_errors
+from sim.record import Table
+from traces.schema import MEASURED
+
+PREFIX = "measured_"
+
+
+def with_measured(requests: Table, replay: pd.DataFrame, fitted: int) -> Table:
+    """The request table of a run, with what was measured of each request if the trace says so.
+
+    `fitted` marks the first requests, which a constant may have been fitted to (see `traces.llmservingsim.ServedRun`).
+    """
+    if not set(MEASURED) <= set(replay.columns):
+        return requests
+    beside = {name: replay[name].to_numpy()[requests["id"]] for name in MEASURED}
+    return {**requests, **beside, "fitted": requests["id"] < fitted}
+
+
+def error_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The errors over all requests of a measured run, with columns for the `fitted` ones and for the rest."""
+    found = errors(*_both(table))
+    for name, part in (("fitted", table[table["fitted"]]), ("rest", table[~table["fitted"]])):
+        if len(part):
+            found[name] = errors(*_both(part))["error"].where(found["metric"] != "throughput")
+    return found
+
+
+def summarized(requests: Table) -> dict[str, dict[str, float]]:
+    """What goes into the summary of a run: {"errors": {"TTFT mean": share, ...}}, or nothing for an unmeasured one."""
+    if not set(MEASURED) <= set(requests):
+        return {}
+    found = error_table(pd.DataFrame(requests))
+    names = found["metric"] + " " + found["statistic"]
+    return {"errors": dict(zip(names, found["error"].astype(float), strict=True))}
+
+
+def report(folder: Folder, figure: Path) -> str | None:
+    """The errors of a complete run as text, and its distributions drawn to `figure`; None for an unmeasured one."""
+    summary = folder.summary()
+    if "errors" not in summary:
+        return None
+    table = pd.read_parquet(folder.path / "requests.parquet")
+    found = error_table(table)
+    real, simulated = _both(table)
+    stated = summary["provenance"]
+    caption = f"{len(table)} requests. Trace: {stated.pop('trace')}. Profiles: {', '.join(stated.values())}."
+    paths = save(draw(real, simulated, caption), figure)
+    count = int(table["fitted"].sum())
+    heading = f"simulated beside measured, {len(table)} requests; seconds. Errors also of the first {count}, to which"
+    heading += f" constants may have been fitted, and of the {len(table) - count} others"
+    return "\n".join([heading, render(found, request_errors(real, simulated)), *map(str, paths)])
+
+
+def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was measured, and what was simulated, as `experiments.validation` takes them."""
+    measured = {name: name.removeprefix(PREFIX) for name in MEASURED}
+    simulated = table.drop(columns=list(measured))
+    return simulated.assign(**{name: table[column] for column, name in measured.items()}), simulated
