@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from profiles.operators import pass_seconds
 from profiles.point import Point, as_row, grid_points
 from profiles.profile import kv_capacity
 from profiles.release import describe, release
-from profiles.roofline import ELEMENT_BYTES, Device, Roofline
+from profiles.roofline import ELEMENT_BYTES, Device, Launching, Roofline
 from profiles.tensor_parallel import reduce_seconds
 
 COUNTED_TOKENS = 512
@@ -28,12 +29,10 @@ INCLUDED = (
 )
 
 
-def analytic_seconds(
-    model: Architecture, times: Roofline, point: Point, host_seconds: float, devices: int = 1
-) -> float:
+def analytic_seconds(model: Architecture, times: Roofline, point: Point, devices: int = 1) -> float:
     """Seconds of one pass of `point` with `model` shared by `devices`, each of which has the operator times `times`."""
     compose = encoder_decoder_seconds if model.encoder_layers else pass_seconds
-    seconds = compose(model.sharded(devices), times, point, host_seconds)
+    seconds = compose(model.sharded(devices), times, point, times.launching.host_seconds)
     return seconds + reduce_seconds(model, times, point, devices)
 
 
@@ -66,10 +65,9 @@ def make(config: DictConfig) -> Path:
     model, devices = architecture(config.model), config.tensor_parallelism
     settings: Any = OmegaConf.to_container(config.device, resolve=True)
     device = Device(**settings)
-    launching = config.launching
-    times = Roofline(device, config.dtype, launching.dispatch_seconds, launching.score_transfers)
+    times = Roofline(device, config.dtype, Launching(**config.launching))
     points = analytic_points(config.grid, model)
-    seconds = (analytic_seconds(model, times, point, launching.host_seconds, devices) for point in points)
+    seconds = (analytic_seconds(model, times, point, devices) for point in points)
     samples = pd.DataFrame(
         [{**as_row(point), "pass": 0, "seconds": taken} for point, taken in zip(points, seconds, strict=True)]
     )
@@ -109,8 +107,8 @@ def make(config: DictConfig) -> Path:
             "command": machine.command("profiles.analytic"),
             "source": "operation counts (arXiv 2302.14017) over a datasheet",
             "tensor_parallelism": devices,
-            "datasheet": settings,
-            "launching": OmegaConf.to_container(launching, resolve=True),
+            "datasheet": asdict(device),
+            "launching": asdict(times.launching),
             "counts": counted(model),
             "included": INCLUDED,
             "assumptions": {

@@ -46,31 +46,47 @@ class Device:
                 raise ValueError(f"{self.name}: {label} must not be negative, got {getattr(self, label)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """How an engine runs operators (see conf/analytic/launching).
+
+    `dispatch_seconds` is the host's work to send an operator to the device, which goes on while the device computes;
+    `host_seconds` its work in each pass beside that. Each score of attention crosses memory `score_transfers` times: 0
+    when it is fused; otherwise 2 for the two products, and 3 passes of softmax. A decode step copies the KV of all its
+    context `cache_copies` times, and element-wise operators go over their data `elementwise_passes` times.
+    """
+
+    dispatch_seconds: float = 0.0
+    host_seconds: float = 0.0
+    score_transfers: float = 0.0
+    cache_copies: float = 0.0
+    elementwise_passes: float = 1.0
+
+    def __post_init__(self) -> None:
+        for label in self.__slots__:
+            if getattr(self, label) < 0:
+                raise ValueError(f"{label} must not be negative, got {getattr(self, label)}")
+
+
 class Roofline:
     """Seconds of each operator on `device` in `dtype`; implements `profiles.encoder_decoder.EncoderTimes`.
 
     max(FLOPs / (peak * efficiency), bytes / (bandwidth * efficiency), dispatch) + launch (arXiv 2302.14017, its
-    roofline, with a launch for each operator). `dispatch_seconds` is the host's work to send an operator to the device,
-    which goes on while the device computes; `score_transfers` how often a score of attention crosses memory: 0 fused;
-    otherwise 2 for the two products, and 3 passes of softmax. Of the other operators that are no products,
-    normalization moves what it reads and writes twice and activation once, which the composition's sizes say.
+    roofline, with a launch for each operator). Of the operators that are no products, normalization moves what it reads
+    and writes twice and activation once, which the composition's sizes say. ValueError for an unknown dtype.
     """
 
-    def __init__(self, device: Device, dtype: str, dispatch_seconds: float = 0.0, score_transfers: float = 0.0) -> None:
+    def __init__(self, device: Device, dtype: str, launching: Launching) -> None:
         if dtype not in ELEMENT_BYTES or dtype not in device.flops_per_second:
             known = ", ".join(name for name in device.flops_per_second if name in ELEMENT_BYTES)
             raise ValueError(f"{device.name}: dtype must be one of {known}, got {dtype!r}")
-        if dispatch_seconds < 0 or score_transfers < 0:
-            raise ValueError(
-                f"dispatch_seconds and score_transfers must not be negative, got {dispatch_seconds}, {score_transfers}"
-            )
         self.device = device
+        self.launching = launching
         self.element_bytes = ELEMENT_BYTES[dtype]
         self.peak = device.flops_per_second[dtype]
         self.bandwidth = device.bytes_per_second * device.memory_efficiency
-        self.dispatch_seconds = dispatch_seconds
         self.flops = Flops()
-        self.elements = Elements(score_transfers)
+        self.elements = Elements(launching.score_transfers)
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
         flops, elements = self.flops.gemm(tokens, width, depth), self.elements.gemm(tokens, width, depth)
@@ -82,14 +98,16 @@ class Roofline:
 
     def generation_attention(self, point: Point, model: Architecture) -> float:
         flops = self.flops.generation_attention(point, model)
-        return self._seconds(flops / self.device.attention_efficiency, self.elements.generation_attention(point, model))
+        kv = 2.0 * point.attended * model.kv_heads * model.head_dim
+        elements = self.elements.generation_attention(point, model) + 2 * self.launching.cache_copies * kv
+        return self._seconds(flops / self.device.attention_efficiency, elements)
 
     def encoder_attention(self, point: Point, model: Architecture) -> float:
         flops = self.flops.encoder_attention(point, model)
         return self._seconds(flops / self.device.attention_efficiency, self.elements.encoder_attention(point, model))
 
     def elementwise(self, tokens: int, read: int, written: int) -> float:
-        return self._seconds(0.0, float(tokens * (read + written)))
+        return self._seconds(0.0, self.launching.elementwise_passes * tokens * (read + written))
 
     def embedding(self, tokens: int, model: Architecture) -> float:
         return self._seconds(0.0, 2.0 * tokens * model.hidden)
@@ -101,4 +119,4 @@ class Roofline:
 
     def _seconds(self, effective_flops: float, elements: float) -> float:
         moving = elements * self.element_bytes / self.bandwidth
-        return max(effective_flops / self.peak, moving, self.dispatch_seconds) + self.device.launch_seconds
+        return max(effective_flops / self.peak, moving, self.launching.dispatch_seconds) + self.device.launch_seconds

@@ -9,7 +9,7 @@ from profiles.architecture import Architecture, architecture
 from profiles.encoder_decoder import encoder_decoder_seconds
 from profiles.operators import pass_seconds
 from profiles.point import decode_point, prefill_point
-from profiles.roofline import Device, Roofline
+from profiles.roofline import Device, Launching, Roofline
 from profiles.tensor_parallel import reduce_seconds
 
 DEVICE = Device(
@@ -26,40 +26,54 @@ DEVICE = Device(
     link_seconds=0.25,
     move_bytes_per_second=5.0,
 )
+BARE = Launching()
 TINY = Architecture(2, 8, 4, 2, 2, 16, True, 100, 64, 1000)
 SEQ2SEQ = replace(TINY, encoder_layers=3)
 
 
 def test_a_product_is_bound_by_memory_or_by_computing():
-    times = Roofline(DEVICE, "float32")
+    times = Roofline(DEVICE, "float32", BARE)
     few = 4 * (8 * 4 + 1 * (8 + 4)) / (50 * 0.8)
     many = 2 * 100 * 8 * 4 / (100 * 0.5)
     assert times.gemm(1, 8, 4) == pytest.approx(few)
     assert times.gemm(100, 8, 4) == pytest.approx(max(many, 4 * (32 + 1200) / 40))
-    assert Roofline(DEVICE, "bfloat16").gemm(1, 8, 4) == pytest.approx(few / 2)
+    assert Roofline(DEVICE, "bfloat16", BARE).gemm(1, 8, 4) == pytest.approx(few / 2)
 
 
 def test_a_launch_adds_and_a_dispatch_hides_behind_the_work():
-    launched = Roofline(replace(DEVICE, launch_seconds=3.0), "float32")
-    assert launched.gemm(1, 8, 4) == pytest.approx(Roofline(DEVICE, "float32").gemm(1, 8, 4) + 3)
-    assert Roofline(DEVICE, "float32", dispatch_seconds=1e-3).gemm(1, 8, 4) == Roofline(DEVICE, "float32").gemm(1, 8, 4)
-    assert Roofline(DEVICE, "float32", dispatch_seconds=1e3).gemm(1, 8, 4) == 1e3
+    launched = Roofline(replace(DEVICE, launch_seconds=3.0), "float32", BARE)
+    assert launched.gemm(1, 8, 4) == pytest.approx(Roofline(DEVICE, "float32", BARE).gemm(1, 8, 4) + 3)
+    assert Roofline(DEVICE, "float32", Launching(dispatch_seconds=1e-3)).gemm(1, 8, 4) == Roofline(
+        DEVICE, "float32", BARE
+    ).gemm(1, 8, 4)
+    assert Roofline(DEVICE, "float32", Launching(dispatch_seconds=1e3)).gemm(1, 8, 4) == 1e3
 
 
 def test_attention_reads_the_cache_and_writes_to_it():
     fast = replace(DEVICE, flops_per_second={"float32": 1e9})
-    times, point = Roofline(fast, "float32"), decode_point(3, 10)
+    times, point = Roofline(fast, "float32", BARE), decode_point(3, 10)
     elements = 2 * 3 * 4 * 2 + 2 * 3 * 10 * 2 * 2 + 2 * 3 * 2 * 2
     assert times.generation_attention(point, TINY) == pytest.approx(4 * elements / 40)
-    unfused = Roofline(fast, "float32", score_transfers=5)
+    unfused = Roofline(fast, "float32", Launching(score_transfers=5))
     assert unfused.generation_attention(point, TINY) == pytest.approx(4 * (elements + 5 * 4 * 30) / 40)
-    computing = Roofline(replace(DEVICE, bytes_per_second=1e9), "float32")
+    computing = Roofline(replace(DEVICE, bytes_per_second=1e9), "float32", BARE)
     assert computing.generation_attention(point, TINY) == pytest.approx(4 * 30 * 8 / (100 * 0.25))
 
 
+def test_a_cache_that_is_concatenated_is_read_and_written_in_each_step():
+    fast, point = replace(DEVICE, flops_per_second={"float32": 1e9}), decode_point(3, 10)
+    copied, kept = (Roofline(fast, "float32", Launching(cache_copies=copies)) for copies in (1, 0))
+    kv = 2 * 3 * 10 * 2 * 2
+    assert copied.generation_attention(point, TINY) - kept.generation_attention(point, TINY) == pytest.approx(
+        4 * 2 * kv / 40
+    )
+    thrice = Roofline(fast, "float32", Launching(elementwise_passes=3))
+    assert thrice.elementwise(5, 16, 8) == pytest.approx(3 * kept.elementwise(5, 16, 8))
+
+
 def test_element_wise_operators_move_what_they_read_and_write():
-    assert Roofline(DEVICE, "float32").elementwise(5, 16, 8) == pytest.approx(4 * 5 * 24 / 40)
-    assert Roofline(DEVICE, "float32").embedding(5, TINY) == pytest.approx(4 * 2 * 5 * 8 / 40)
+    assert Roofline(DEVICE, "float32", BARE).elementwise(5, 16, 8) == pytest.approx(4 * 5 * 24 / 40)
+    assert Roofline(DEVICE, "float32", BARE).embedding(5, TINY) == pytest.approx(4 * 2 * 5 * 8 / 40)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +92,9 @@ def test_an_impossible_datasheet_is_refused(change, message):
 
 def test_an_unknown_dtype_names_the_known_ones():
     with pytest.raises(ValueError, match="toy: dtype must be one of float32, bfloat16, got 'float16'"):
-        Roofline(DEVICE, "float16")
-    with pytest.raises(ValueError, match="must not be negative, got -1, 0"):
-        Roofline(DEVICE, "float32", dispatch_seconds=-1)
+        Roofline(DEVICE, "float16", BARE)
+    with pytest.raises(ValueError, match="dispatch_seconds must not be negative, got -1"):
+        Launching(dispatch_seconds=-1)
 
 
 class Ones:
@@ -141,7 +155,7 @@ def test_an_encoder_decoders_points_are_whole_prompts_that_it_can_read():
 
 
 def test_one_device_exchanges_nothing_and_several_do_by_layer():
-    times = Roofline(DEVICE, "float32")
+    times = Roofline(DEVICE, "float32", BARE)
     assert reduce_seconds(TINY, times, decode_point(3, 9), 1) == 0
     each = 2 * 0.5 * 3 * 8 * 4 / (10 * 0.5) + 0.25
     assert times.all_reduce(3 * 8, 2) == pytest.approx(each)
@@ -152,18 +166,18 @@ def test_one_device_exchanges_nothing_and_several_do_by_layer():
 
 
 def test_devices_share_the_work_and_pay_for_the_exchange():
-    times = Roofline(DEVICE, "float32")
+    times = Roofline(DEVICE, "float32", Launching(host_seconds=0.125))
     for point in (prefill_point(2, 7), decode_point(3, 20)):
         alone = pass_seconds(TINY.sharded(2), times, point, 0.125)
-        together = analytic_seconds(TINY, times, point, 0.125, 2)
+        together = analytic_seconds(TINY, times, point, 2)
         assert together == pytest.approx(alone + reduce_seconds(TINY, times, point, 2))
-        assert analytic_seconds(TINY, times, point, 0.125) == pytest.approx(pass_seconds(TINY, times, point, 0.125))
+        assert analytic_seconds(TINY, times, point) == pytest.approx(pass_seconds(TINY, times, point, 0.125))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bart-base", "llama-3.1-8b"])
 def test_more_tokens_and_more_context_never_take_less_time(name):
-    model, times = architecture(name), Roofline(replace(DEVICE, bytes_per_second=1e9), "bfloat16")
-    prompts = [analytic_seconds(model, times, prefill_point(1, new), 0.0) for new in (1, 2, 50, 100, 400)]
-    steps = [analytic_seconds(model, times, decode_point(2, context), 0.0) for context in (1, 2, 50, 100, 400)]
+    model, times = architecture(name), Roofline(replace(DEVICE, bytes_per_second=1e9), "bfloat16", BARE)
+    prompts = [analytic_seconds(model, times, prefill_point(1, new)) for new in (1, 2, 50, 100, 400)]
+    steps = [analytic_seconds(model, times, decode_point(2, context)) for context in (1, 2, 50, 100, 400)]
     assert prompts == sorted(prompts)
     assert steps == sorted(steps)

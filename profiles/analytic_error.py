@@ -1,0 +1,158 @@
+"""How far analytic profiles are from those measured or imported: python -m profiles.analytic_error --help"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+
+from profiles.analytic import analytic_seconds
+from profiles.architecture import ARCHITECTURES
+from profiles.fit import summarize
+from profiles.plot import PHASE_COLOURS, both_log
+from profiles.point import PHASES, Point
+from profiles.profile import DATA, DeviceProfile, available, load
+from profiles.roofline import Device, Launching, Roofline
+
+CONFIGS = Path(__file__).parent / "conf" / "analytic"
+LAUNCHINGS = {"hf": "eager", "vllm": "graphs", "operators": "graphs"}
+COLUMNS = "{:<16} {:<14} {:<9} {:<9} {:<8} {:<8} {:>6} {:>7} {:>7} {:>7} {:>8}"
+PANELS = 4
+
+
+def settings(group: str, name: str) -> dict[str, Any]:
+    """The values of one yaml of conf/analytic."""
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"))
+    return dict(loaded)
+
+
+def datasheet(device: str) -> Device | None:
+    """The datasheet of a profile's device: the one whose name the device's begins with, the longest such."""
+    known = sorted((path.stem for path in (CONFIGS / "device").glob("*.yaml")), key=len, reverse=True)
+    names = [name for name in known if device == name or device.startswith(f"{name}_")]
+    return Device(**settings("device", names[0])) if names else None
+
+
+def launching(profile: DeviceProfile) -> str:
+    """How the profile's engine launches operators: `graphs` for vLLM and for composed operator times, else `eager`."""
+    composed = str(profile.provenance["weights"]).startswith("none")
+    return LAUNCHINGS.get(str(profile.provenance.get("engine") or ("operators" if composed else "")), "eager")
+
+
+def judged(profile: DeviceProfile, samples: pd.DataFrame, device: Device) -> pd.DataFrame:
+    """The profile's own points with the median of its samples (`median`) and the analytic time (`analytic`), seconds.
+
+    Nothing of the profile goes into the analytic time but what was run: model, device, dtype, engine and the number of
+    devices. An encoder's chunks, which it cannot read, are left out.
+    """
+    model = ARCHITECTURES[profile.model]
+    times = Roofline(device, profile.provenance["dtype"], Launching(**settings("launching", launching(profile))))
+    devices = int(profile.provenance.get("tensor_parallelism", 1))
+    table = summarize(samples)
+    if model.encoder_layers:
+        table = table[(table["phase"] == "decode") | (table["computed"] == 0)]
+    rows = table[["phase", "batch", "new", "computed"]].itertuples(index=False, name=None)
+    seconds = [analytic_seconds(model, times, Point(*row), devices) for row in rows]
+    return table.assign(analytic=seconds)
+
+
+def errors(table: pd.DataFrame) -> dict[str, float]:
+    """P50, P90 and largest |analytic - median| / median of the rows, and the median with its sign (`bias`)."""
+    signed = (table["analytic"] / table["median"] - 1).to_numpy()
+    p50, p90 = np.quantile(np.abs(signed), [0.5, 0.9])
+    return {"p50": p50, "p90": p90, "max": np.abs(signed).max(), "bias": float(np.median(signed))}
+
+
+def comparisons(folder: Path = DATA) -> Iterator[tuple[DeviceProfile, pd.DataFrame]]:
+    """Each measured or imported profile with samples, a known model and a datasheet, and its judged points."""
+    for name, device_name in available(folder):
+        profile = load(name, device_name, folder)
+        samples = folder / name / f"{device_name}.samples.parquet"
+        device = datasheet(device_name)
+        compared = profile.kind in ("measured", "imported") and name in ARCHITECTURES and samples.is_file()
+        if compared and device and profile.provenance["dtype"] in device.flops_per_second:
+            yield profile, judged(profile, pd.read_parquet(samples), device)
+
+
+def error_rows(compared: list[tuple[DeviceProfile, pd.DataFrame]]) -> list[dict[str, Any]]:
+    """One row for each profile and phase: what was compared, the number of points and the errors (shares)."""
+    return [
+        {
+            "model": profile.model,
+            "device": profile.device,
+            "kind": profile.kind,
+            "engine": profile.provenance.get("engine", ""),
+            "launching": launching(profile),
+            "phase": phase,
+            "points": int((table["phase"] == phase).sum()),
+            **{label: float(f"{value:.4g}") for label, value in errors(table[table["phase"] == phase]).items()},
+        }
+        for profile, table in compared
+        for phase in PHASES
+    ]
+
+
+def draw(compared: list[tuple[DeviceProfile, pd.DataFrame]], path: Path) -> None:
+    """Write a picture of analytic times against samples, one panel a profile."""
+    lines = -(-len(compared) // PANELS)
+    figure = Figure(figsize=(4.2 * min(PANELS, len(compared)), 3.9 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(lines, min(PANELS, len(compared)), squeeze=False).ravel().tolist()
+    for axes, (profile, table) in zip(panels, compared, strict=False):
+        ends = table[["median", "analytic"]]
+        bounds = np.array([ends.min().min() / 1.3, ends.max().max() * 1.3])
+        axes.fill_between(bounds, bounds / 1.2, bounds * 1.2, color="0.9", label="within 20 %", zorder=0)
+        axes.plot(bounds, bounds, color="0.6", lw=0.8, zorder=1)
+        for phase, colour in PHASE_COLOURS.items():
+            rows = table[table["phase"] == phase]
+            label = f"{phase}: P50 {100 * errors(rows)['p50']:.0f} %, bias {100 * errors(rows)['bias']:+.0f} %"
+            axes.scatter(rows["median"], rows["analytic"], s=11, color=colour, label=label, zorder=2, alpha=0.7)
+        both_log(axes, base=10)
+        axes.set(xlim=bounds, ylim=bounds, xlabel="sample (ms)", ylabel="analytic (ms)")
+        axes.set_title(f"{profile.model} on {profile.device} ({profile.kind})", fontsize=10)
+        axes.legend(fontsize=7.5, loc="upper left")
+    for axes in panels[len(compared) :]:
+        axes.set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp.png")
+    figure.savefig(temporary, dpi=110)
+    temporary.replace(path)
+
+
+def describe(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table for reading; errors in percent."""
+    titles = ("model", "device", "kind", "engine", "launched", "phase", "points", "P50 %", "P90 %", "max %", "bias %")
+    lines = [COLUMNS.format(*titles)]
+    for row in rows:
+        shares = (f"{100 * row[label]:.1f}" for label in ("p50", "p90", "max"))
+        names = (row[key] for key in ("model", "device", "kind", "engine", "launching", "phase", "points"))
+        lines.append(COLUMNS.format(*names, *shares, f"{100 * row['bias']:+.1f}"))
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="profiles.analytic_error", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=DATA, help="profiles with samples (default: those that ship)")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
+    parser.add_argument("--picture", type=Path, help="write a PNG, a panel a profile")
+    options = parser.parse_args(arguments)
+    compared = list(comparisons(options.folder))
+    if not compared:
+        parser.error(f"no measured or imported profile in {options.folder} has samples, a known model and a datasheet")
+    rows: list[Mapping[str, Any]] = error_rows(compared)
+    print("\n".join(json.dumps(row) for row in rows) if options.json else describe(rows))
+    if options.picture:
+        draw(compared, options.picture)
+
+
+if __name__ == "__main__":
+    main()
