@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
+import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -86,6 +88,7 @@ def measure(config: DictConfig) -> Path:
             file=sys.stderr,
         )
 
+    mixed = time_mixed(forward, config.grid.mixed) if config.engine == "vllm" else None
     facts = machine.device_facts(config.device)
     _, fitted = release(
         output,
@@ -119,6 +122,7 @@ def measure(config: DictConfig) -> Path:
             "disturbed_passes": disturbed,
             "rejected_passes": anchors_of(rejected),
         },
+        mixed=mixed,
     )
     journal.remove()
     print(f"{output}\n{describe(fitted.residuals)}")
@@ -134,6 +138,16 @@ def run_with_progress(passes: Passes, forward: Any, journal: Journal) -> tuple[l
             return float(forward(point))
 
         return passes.run(seconds, journal, bar)
+
+
+def time_mixed(forward: Any, grid: DictConfig) -> pd.DataFrame:
+    """Seconds of steps in which a prompt is prefilled while jobs decode (new, batch, context, seconds)."""
+    combinations = list(itertools.product(grid.new, grid.batch, grid.context)) * grid.passes
+    rows = [
+        {"new": new, "batch": batch, "context": context, "seconds": forward.mixed(new, batch, context)}
+        for new, batch, context in tqdm(combinations, unit="mixed step", dynamic_ncols=True)
+    ]
+    return pd.DataFrame(rows)
 
 
 def described_config(config: Any) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from profiles.fit import Fitted, fit, rounded
+from profiles.fit import Fitted, fit, relative_errors, rounded
 from profiles.plot import plot
 from profiles.profile import DeviceProfile, save
+from sim.step import Step, attended_tokens
 
 
 def release(
@@ -23,11 +24,13 @@ def release(
     device: str,
     facts: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    mixed: pd.DataFrame | None = None,
 ) -> tuple[DeviceProfile, Fitted]:
     """Fit `samples` (phase, batch, new, computed, seconds) and write path.json, .samples.parquet and .png.
 
     `facts` are the other fields of `DeviceProfile`; `provenance` gains the samples' number and hash, the seed of the
-    left-out choice and the residuals.
+    left-out choice and the residuals. `mixed` are measured steps that no curve was fitted to (new, batch, context,
+    seconds): a prompt of `new` tokens prefilled while `batch` jobs of `context` tokens decode.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fitted = fit(f"{model} on {device}", samples, seed)
@@ -49,9 +52,21 @@ def release(
         provenance=complete,
         **facts,
     )
+    if mixed is not None:
+        fitted.residuals["mixed"] = {"left_out": relative_errors(mixed_table(profile, mixed))}
     save(profile, path)
     plot(profile, fitted.table, path.with_suffix(".png"))
     return profile, fitted
+
+
+def mixed_table(profile: DeviceProfile, mixed: pd.DataFrame) -> pd.DataFrame:
+    """`mixed`, a row a kind of step: new, batch, context, and the median measured and fitted seconds."""
+    table = mixed.groupby(["new", "batch", "context"], as_index=False).agg(median=("seconds", "median"))
+    steps = [
+        Step(new, attended_tokens(new, 0), batch, batch * context)
+        for new, batch, context in zip(table["new"], table["batch"], table["context"], strict=True)
+    ]
+    return table.assign(fitted=[profile.step_time(step) for step in steps])
 
 
 def describe(residuals: Mapping[str, Any]) -> str:

@@ -69,6 +69,28 @@ class VllmForward:
                 return median(timings)
         raise RuntimeError(f"vLLM scheduled {self._scheduled} where {point} was asked for, {ATTEMPTS} times")
 
+    def mixed(self, new: int, batch: int, context: int) -> float:
+        """Seconds of a step that prefills a prompt of `new` tokens while `batch` jobs of `context` tokens decode.
+
+        The median of three such steps; `context` must be two tokens more than whole blocks, as in `__call__`.
+        """
+        self(Point("decode", batch, 1, context - 1))  # their prefixes are in the cache from here on
+        for row in range(batch):
+            self._add(self._prefix(row, context - 1), 2 + DECODE_STEPS)
+        timings: list[float] = []
+        while self.engine.has_unfinished_requests():
+            decoding = list(self._scheduled.values()) == [1] * batch or timings
+            if decoding and len(timings) < DECODE_STEPS:
+                self._add(self._tokens(new), 1)
+            begin = time.perf_counter()
+            self.engine.step()
+            seconds = time.perf_counter() - begin
+            if sorted(self._scheduled.values()) == [*[1] * batch, new]:
+                timings.append(seconds)
+        if len(timings) < DECODE_STEPS:
+            raise RuntimeError(f"vLLM mixed {new} tokens with {batch} jobs in {len(timings)} steps of {DECODE_STEPS}")
+        return median(timings)
+
     def _serve(self, point: Point) -> list[float]:
         """Serve requests of `point`, and return the seconds of its steps, none if vLLM had more to compute.
 
@@ -76,9 +98,8 @@ class VllmForward:
         """
         decodes = point.phase == "decode"
         for row in range(point.batch):
-            self._count += 1
             prompt = self._prefix(row, point.computed) + self._tokens(0 if decodes else point.new)
-            vllm_engine.add(self.engine, str(self._count), prompt, 1 + DECODE_STEPS if decodes else 1)
+            self._add(prompt, 1 + DECODE_STEPS if decodes else 1)
         timings = []
         while self.engine.has_unfinished_requests():
             begin = time.perf_counter()
@@ -89,6 +110,10 @@ class VllmForward:
         if not decodes:
             return timings
         return timings[-DECODE_STEPS:] if len(timings) >= DECODE_STEPS else []
+
+    def _add(self, prompt: list[int], output_tokens: int) -> None:
+        self._count += 1
+        vllm_engine.add(self.engine, str(self._count), prompt, output_tokens)
 
     def _prefix(self, row: int, tokens: int) -> list[int]:
         """The first `tokens` of the sequence `row`."""

@@ -173,3 +173,24 @@ def test_help_leaves_nothing_behind(tmp_path):
     assert "quiet machine" in done.stdout
     assert "grid: full, large, quick, vllm" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_mixed_steps_are_compared_with_what_the_curves_make_of_them(tiny_model, tmp_path):
+    from profiles.measure import measure, time_mixed
+    from profiles.release import mixed_table
+    from sim.step import Step, attended_tokens
+
+    profile = load_path(measure(config(tmp_path / "cpu.json")))
+
+    class Timed:
+        asked = []
+
+        def mixed(self, new, batch, context):
+            self.asked.append((new, batch, context))
+            return float(len(self.asked))
+
+    grid = OmegaConf.create({"passes": 3, "new": [4, 8], "batch": [2], "context": [16]})
+    table = mixed_table(profile, time_mixed(Timed(), grid))
+    assert table[["new", "batch", "context"]].values.tolist() == [[4, 2, 16], [8, 2, 16]]
+    assert table["median"].tolist() == [3.0, 4.0]
+    assert table["fitted"].tolist() == [profile.step_time(Step(new, attended_tokens(new, 0), 2, 32)) for new in (4, 8)]
