@@ -51,12 +51,13 @@ def judged(profile: DeviceProfile, samples: pd.DataFrame, device: Device) -> pd.
     """The profile's own points with the median of its samples (`median`) and the analytic time (`analytic`), seconds.
 
     Nothing of the profile goes into the analytic time but what was run: model, device, dtype, engine and the number of
-    devices. An encoder's chunks, which it cannot read, are left out.
+    devices. An encoder's chunks, which it cannot read, and derived samples are left out.
     """
     model = ARCHITECTURES[profile.model]
     times = Roofline(device, profile.provenance["dtype"], Launching(**settings("launching", launching(profile))))
     devices = int(profile.provenance.get("tensor_parallelism", 1))
-    table = summarize(samples)
+    measured = samples[~samples["derived"]] if "derived" in samples else samples
+    table = summarize(measured)
     if model.encoder_layers:
         table = table[(table["phase"] == "decode") | (table["computed"] == 0)]
     rows = table[["phase", "batch", "new", "computed"]].itertuples(index=False, name=None)

@@ -119,8 +119,9 @@ def test_shipped_profiles_are_sound(model, device):
         assert {"source", "host_seconds", "included", "assumptions"} <= set(profile.provenance)
     for phase in ("prefill", "decode"):
         errors = profile.provenance["residuals"][phase]["left_out"]
-        assert 0 <= errors["p50"] <= errors["p90"] <= errors["max"]
-        assert errors["p50"] <= 0.10
+        if errors["points"]:
+            assert 0 <= errors["p50"] <= errors["p90"] <= errors["max"]
+            assert errors["p50"] <= (0.10 if errors["points"] >= 5 else 0.15), "of one or two points, no median"
     assert (DATA / model / f"{device}.png").is_file()
     times = [profile.step_time(Step(decode_jobs=jobs, decode_context=64 * jobs)) for jobs in (1, 2, 4, 8, 16)]
     assert times[0] > 0
