@@ -138,10 +138,12 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
     measured_by = "hf" if cfg.engine == "hf" else "vllm"
     path = root / "profile" / f"{cfg.model}-{measured_by}.json"
     if not path.is_file():
+        grid = ["grid=quick"] if measured_by == "hf" else ["grid=vllm"]
         settings = [f"model={cfg.model}", f"engine={measured_by}", f"threads={cfg.threads}", f"output={path}"]
-        say(f"measuring {cfg.model} on this machine: profiles.measure {' '.join([*settings, *cfg.measure])}")
+        settings += grid if cfg.measure is None else cfg.measure
+        say(f"measuring {cfg.model} on this machine: profiles.measure {' '.join(settings)}")
         done = subprocess.run(  # in a process of its own: two engines in one would share memory and threads
-            [sys.executable, "-m", "profiles.measure", *settings, *cfg.measure], stdout=sys.stderr, check=False
+            [sys.executable, "-m", "profiles.measure", *settings], stdout=sys.stderr, check=False
         )
         if done.returncode:
             raise ValueError(
@@ -162,7 +164,14 @@ def open_engine(cfg: DictConfig) -> Engine:
         from experiments.engines import hf
 
         return hf.start(cfg.model, cfg.threads, cfg.seed)
-    raise Unavailable(f"engine={cfg.engine} is not there yet")
+    limits = (cfg.max_num_seqs, cfg.max_num_batched_tokens, cfg.max_model_len)
+    if cfg.engine == "vllm":
+        from experiments.engines import vllm
+
+        return vllm.VLLM(cfg.model, cfg.seed, cfg.threads, *limits)
+    from experiments.engines import vllm_server
+
+    return vllm_server.VLLMServer(cfg.model, cfg.seed, cfg.threads, *limits)
 
 
 def validate(cfg: DictConfig, overrides: Sequence[str]) -> None:
