@@ -183,7 +183,8 @@ def test_mixed_steps_are_compared_with_what_the_curves_make_of_them(tiny_model, 
     profile = load_path(measure(config(tmp_path / "cpu.json")))
 
     class Timed:
-        asked = []
+        def __init__(self):
+            self.asked = []
 
         def mixed(self, new, batch, context):
             self.asked.append((new, batch, context))
