@@ -17,8 +17,10 @@ class Device:
     """A datasheet, and what share of it programs reach (see conf/analytic/device, which says where each is from).
 
     `flops_per_second` is the peak by dtype (dense); `bytes_per_second` is memory's; efficiencies are shares of a peak.
-    `launch_seconds` is what each operator adds. `link_bytes_per_second` is what a device sends to its peers, in one
-    direction, and `link_seconds` what each exchange adds; `move_bytes_per_second` is to the host, in one direction.
+    `launch_seconds` is what each operator adds, and a product of more than one row goes over its weights
+    `packing_passes` times more, where a library puts them into another order first. `link_bytes_per_second` is what a
+    device sends to its peers, in one direction, and `link_seconds` what each exchange adds; `move_bytes_per_second` is
+    to the host, in one direction.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Device:
     attention_efficiency: float
     memory_efficiency: float
     launch_seconds: float
+    packing_passes: float
     link_bytes_per_second: float
     link_efficiency: float
     link_seconds: float
@@ -41,7 +44,7 @@ class Device:
         for label in ("memory_bytes", "bytes_per_second", "link_bytes_per_second", "move_bytes_per_second"):
             if not getattr(self, label) > 0:
                 raise ValueError(f"{self.name}: {label} must be positive, got {getattr(self, label)}")
-        for label in ("launch_seconds", "link_seconds"):
+        for label in ("launch_seconds", "packing_passes", "link_seconds"):
             if getattr(self, label) < 0:
                 raise ValueError(f"{self.name}: {label} must not be negative, got {getattr(self, label)}")
 
@@ -90,7 +93,9 @@ class Roofline:
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
         flops, elements = self.flops.gemm(tokens, width, depth), self.elements.gemm(tokens, width, depth)
-        return self._seconds(flops / self.device.gemm_efficiency, elements)
+        packed = self.device.packing_passes * width * depth if tokens > 1 else 0.0
+        packing = packed * self.element_bytes / self.bandwidth
+        return self._seconds(flops / self.device.gemm_efficiency, elements) + packing
 
     def context_attention(self, point: Point, model: Architecture) -> float:
         flops = self.flops.context_attention(point, model)

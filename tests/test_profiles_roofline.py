@@ -21,6 +21,7 @@ DEVICE = Device(
     attention_efficiency=0.25,
     memory_efficiency=0.8,
     launch_seconds=0.0,
+    packing_passes=0.0,
     link_bytes_per_second=10.0,
     link_efficiency=0.5,
     link_seconds=0.25,
@@ -38,6 +39,12 @@ def test_a_product_is_bound_by_memory_or_by_computing():
     assert times.gemm(1, 8, 4) == pytest.approx(few)
     assert times.gemm(100, 8, 4) == pytest.approx(max(many, 4 * (32 + 1200) / 40))
     assert Roofline(DEVICE, "bfloat16", BARE).gemm(1, 8, 4) == pytest.approx(few / 2)
+
+
+def test_packing_goes_over_the_weights_of_more_than_one_row():
+    packed, plain = Roofline(replace(DEVICE, packing_passes=2), "float32", BARE), Roofline(DEVICE, "float32", BARE)
+    assert packed.gemm(1, 8, 4) == plain.gemm(1, 8, 4)
+    assert packed.gemm(2, 8, 4) == pytest.approx(plain.gemm(2, 8, 4) + 2 * 8 * 4 * 4 / 40)
 
 
 def test_a_launch_adds_and_a_dispatch_hides_behind_the_work():
