@@ -124,7 +124,7 @@ def draw(compared: list[tuple[DeviceProfile, pd.DataFrame]], path: Path) -> None
         axes.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110)
+    figure.savefig(temporary, dpi=75)
     temporary.replace(path)
 
 
