@@ -10,7 +10,6 @@ what each policy brought.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,8 @@ from experiments.replay import Case, capacity, compose_case, real_folder, run_re
 from profiles.profile import DeviceProfile, load_path
 from sim import Device
 
-LISTS = ("rate", "load", "policies", "measure")  # settings whose values a command line may give separated by commas
+LISTS = ("rate", "load", "policies")  # settings of which a command line may give several, separated by commas
+GRIDS = {"hf": "grid=quick", "vllm": "grid=vllm"}
 
 
 class Validation:
@@ -138,9 +138,8 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
     measured_by = "hf" if cfg.engine == "hf" else "vllm"
     path = root / "profile" / f"{cfg.model}-{measured_by}.json"
     if not path.is_file():
-        grid = ["grid=quick"] if measured_by == "hf" else ["grid=vllm"]
         settings = [f"model={cfg.model}", f"engine={measured_by}", f"threads={cfg.threads}", f"output={path}"]
-        settings += grid if cfg.measure is None else cfg.measure
+        settings += (cfg.measure or GRIDS[measured_by]).split()
         say(f"measuring {cfg.model} on this machine: profiles.measure {' '.join(settings)}")
         done = subprocess.run(  # in a process of its own: two engines in one would share memory and threads
             [sys.executable, "-m", "profiles.measure", *settings], stdout=sys.stderr, check=False
@@ -182,10 +181,23 @@ def validate(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def arguments(given: Sequence[str]) -> list[str]:
-    """A command line as Hydra takes it: --json is json=true, and rate=2,3 a list."""
-    words = ["json=true" if word == "--json" else word for word in given]
-    listed = re.compile(rf"({'|'.join(LISTS)})=([^\[].*)")
-    return [f"{match[1]}=[{match[2]}]" if (match := listed.fullmatch(word)) else word for word in words]
+    """A command line as Hydra takes it: --json is json=true, rate=2,3 a list, and what holds an = is quoted."""
+    words = []
+    for word in given:
+        name, _, value = word.partition("=")
+        if word == "--json":
+            word = "json=true"
+        elif name in LISTS and value and value[0] not in "[n":
+            word = f"{name}=[{','.join(map(quoted, value.split(',')))}]"
+        elif name == "measure" and value != "null":
+            word = f"{name}={quoted(value)}"
+        words.append(word)
+    return words
+
+
+def quoted(value: str) -> str:
+    """A value that Hydra would not take bare, in quotes."""
+    return f"'{value}'" if "=" in value and value[0] not in "'\"" else value
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="validate")

@@ -157,10 +157,15 @@ def test_an_error_is_judged_by_the_tolerance_and_by_the_real_runs_spread():
 
 
 def test_the_command_line_takes_what_the_help_says():
-    given = ["--json", "rate=2,3", "load=[0.5]", "policies=fifo,up policy.order.alpha=2", "trace.rate=4", "--help"]
-    assert validate.arguments(given) == [
-        "json=true", "rate=[2,3]", "load=[0.5]", "policies=[fifo,up policy.order.alpha=2]", "trace.rate=4", "--help",
+    given = ["--json", "rate=2,3", "load=[0.5]", "rate=null", "policies=fifo,up policy.order.alpha=2", "trace.rate=4"]
+    assert validate.arguments([*given, "measure=grid=quick grid.passes=1", "--help"]) == [
+        "json=true", "rate=[2,3]", "load=[0.5]", "rate=null", "policies=[fifo,'up policy.order.alpha=2']",
+        "trace.rate=4", "measure='grid=quick grid.passes=1'", "--help",
     ]  # fmt: skip
+    with initialize_config_dir(str(ROOT / "experiments" / "conf"), version_base="1.3"):
+        cfg = compose("validate", validate.arguments(["measure=grid=quick grid.passes=1", "policies=up a=2,fifo"]))
+    assert cfg.measure.split() == ["grid=quick", "grid.passes=1"]
+    assert cfg.policies == ["up a=2", "fifo"]
 
 
 @pytest.mark.parametrize(
