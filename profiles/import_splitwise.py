@@ -9,7 +9,7 @@ from typing import Any
 import hydra
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, MissingMandatoryValue
 
 from profiles import machine
 from profiles.architecture import architecture
@@ -150,7 +150,7 @@ def main(config: DictConfig) -> None:
     """The command line; see conf/import_splitwise.yaml."""
     try:
         import_profile(config)
-    except ValueError as error:
+    except (ValueError, MissingMandatoryValue) as error:
         sys.exit(f"profiles.import_splitwise: {error}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, MissingMandatoryValue
 
 from profiles import machine
 from profiles.architecture import Architecture, architecture
@@ -99,7 +99,7 @@ def main(config: DictConfig) -> None:
     """The command line; see conf/import_vidur.yaml."""
     try:
         import_profile(config)
-    except ValueError as error:
+    except (ValueError, MissingMandatoryValue) as error:
         sys.exit(f"profiles.import_vidur: {error}")
 
 

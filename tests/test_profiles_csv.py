@@ -91,6 +91,13 @@ def test_a_splitwise_profile_is_fitted_and_released(tmp_path):
     assert profile.prefill.time(512, 512 * 513 // 2) == pytest.approx(0.1022, rel=0.1)
 
 
+@pytest.mark.parametrize("module", [import_splitwise, import_vidur])
+def test_a_command_without_its_table_says_so_in_one_line(module, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["import"])
+    with pytest.raises(SystemExit, match="Missing mandatory value"):
+        module.main()
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
