@@ -202,7 +202,10 @@ def quoted(value: str) -> str:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="validate")
 def _app(cfg: DictConfig) -> None:
-    validate(cfg, list(HydraConfig.get().overrides.task))
+    try:
+        validate(cfg, list(HydraConfig.get().overrides.task))
+    except (ValueError, OSError, ModuleNotFoundError, Unavailable) as error:
+        sys.exit(f"experiments.validate: {error}")
 
 
 def main() -> None:
@@ -210,8 +213,6 @@ def main() -> None:
     sys.argv[1:] = arguments(sys.argv[1:])
     try:
         _app()
-    except (ValueError, ModuleNotFoundError, Unavailable) as error:
-        raise SystemExit(f"experiments.validate: {error}") from None
     except KeyboardInterrupt:
         print("interrupted: real runs that are complete stay, the same command does the rest", file=sys.stderr)
         raise SystemExit(130) from None

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -182,3 +184,11 @@ def test_the_command_line_takes_what_the_help_says():
 def test_what_is_wrong_is_said_before_anything_is_begun(tmp_path, override, error):
     with pytest.raises((ValueError, FileNotFoundError), match=error):
         run(tmp_path, override)
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+    line = [sys.executable, "-m", "experiments.validate", "engine=tgi", "--json", f"results={tmp_path}"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "experiments.validate: engine must be one of hf, vllm, vllm_server, got 'tgi'\n"
+    assert done.stdout == ""
