@@ -21,9 +21,9 @@ import pandas as pd
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from profiles import models
-from profiles.journal import Journal
 from profiles.machine import cpu_name, library_versions, today
+from profiles.measuring import models
+from profiles.measuring.journal import Journal
 from traces import chitchat
 from traces.recorded import with_scores, write_recording
 

@@ -12,15 +12,15 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from profiles import machine
-from profiles.architecture import Architecture, architecture
-from profiles.counts import Elements, Flops, encoder_total, generation_total, prefill_total
-from profiles.encoder_decoder import encoder_decoder_seconds
-from profiles.operators import pass_seconds
+from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.counts import Elements, Flops, encoder_total, generation_total, prefill_total
+from profiles.operators.decoder import pass_seconds
+from profiles.operators.encoder_decoder import encoder_decoder_seconds
+from profiles.operators.roofline import ELEMENT_BYTES, Device, Launching, Roofline
+from profiles.operators.tensor_parallel import reduce_seconds
 from profiles.point import Point, as_row, grid_points
 from profiles.profile import kv_capacity
 from profiles.release import describe, release
-from profiles.roofline import ELEMENT_BYTES, Device, Launching, Roofline
-from profiles.tensor_parallel import reduce_seconds
 
 COUNTED_TOKENS = 512
 INCLUDED = (

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from profiles.analytic import analytic_seconds
-from profiles.architecture import ARCHITECTURES
 from profiles.fit import summarize
+from profiles.operators.architecture import ARCHITECTURES
+from profiles.operators.roofline import Device, Launching, Roofline
 from profiles.plot import PHASE_COLOURS, both_log
 from profiles.point import PHASES, Point
 from profiles.profile import DATA, DeviceProfile, available, load
-from profiles.roofline import Device, Launching, Roofline
 
 CONFIGS = Path(__file__).parent / "conf" / "analytic"
 LAUNCHINGS = {"hf": "eager", "vllm": "graphs", "operators": "graphs"}

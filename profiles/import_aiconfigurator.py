@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from profiles import machine
-from profiles.architecture import Architecture, architecture
-from profiles.operators import OperatorTimes, pass_seconds
+from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.decoder import OperatorTimes, pass_seconds
 from profiles.point import Point, as_row, grid_points
 from profiles.profile import kv_capacity
 from profiles.release import describe, release
@@ -53,7 +53,7 @@ def assumptions(config: DictConfig, model: Architecture) -> dict[str, Any]:
 
 def import_profile(config: DictConfig) -> Path:
     """Compose, fit and write a profile as `config` says (conf/import_aiconfigurator.yaml); return its path."""
-    from profiles.aiconfigurator_times import AiconfiguratorTimes
+    from profiles.operators.aiconfigurator import AiconfiguratorTimes
 
     model = architecture(config.model)
     times = AiconfiguratorTimes(config.system, config.framework, config.version)

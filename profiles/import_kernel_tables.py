@@ -10,8 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from profiles import machine
-from profiles.architecture import architecture
 from profiles.kernel_profile import KernelProfile
+from profiles.operators.architecture import architecture
 from profiles.point import Point, as_row, grid_points
 from profiles.release import describe, release
 from sim.step import Step

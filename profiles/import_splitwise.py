@@ -12,8 +12,8 @@ import pandas as pd
 from omegaconf import DictConfig, MissingMandatoryValue
 
 from profiles import machine
-from profiles.architecture import architecture
 from profiles.csv_table import checked, read_csv
+from profiles.operators.architecture import architecture
 from profiles.point import as_row, decode_point, prefill_point
 from profiles.profile import kv_capacity
 from profiles.release import describe, release

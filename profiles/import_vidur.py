@@ -11,13 +11,13 @@ import pandas as pd
 from omegaconf import DictConfig, MissingMandatoryValue
 
 from profiles import machine
-from profiles.architecture import Architecture, architecture
-from profiles.operators import pass_seconds
+from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.decoder import pass_seconds
+from profiles.operators.tensor_parallel import reduce_seconds
+from profiles.operators.vidur import ELEMENT_BYTES, VidurLink, VidurTimes, read_attention, read_products
 from profiles.point import as_row
 from profiles.profile import kv_capacity
 from profiles.release import describe, release
-from profiles.tensor_parallel import reduce_seconds
-from profiles.vidur_times import ELEMENT_BYTES, VidurLink, VidurTimes, read_attention, read_products
 
 INCLUDED = (
     "per layer: QKV, output, up (with gate) and down GEMM, rotary embedding, attention, KV write, two normalizations "

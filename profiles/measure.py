@@ -12,9 +12,10 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from profiles import machine, models
-from profiles.journal import Journal
-from profiles.passes import Attempt, DisturbedError, Passes, estimate, sample_table
+from profiles import machine
+from profiles.measuring import models
+from profiles.measuring.journal import Journal
+from profiles.measuring.passes import Attempt, DisturbedError, Passes, estimate, sample_table
 from profiles.point import Point, decode_point, grid_points
 from profiles.profile import kv_capacity
 from profiles.release import describe, release
@@ -38,12 +39,12 @@ def anchors_of(attempts: list[Attempt]) -> list[dict[str, Any]]:
 def timed_model(config: DictConfig) -> Any:
     """The model of `config` in the engine that it names: called with a point it gives the seconds of a pass."""
     if config.engine == "hf":
-        from profiles.forward import Forward
+        from profiles.measuring.forward import Forward
 
         model = models.load(config.model, config.device, config.dtype, config.seed)
         return Forward(model, config.seed, config.grid.warmups, config.grid.repeats)
     if config.engine == "vllm":
-        from profiles.vllm_forward import VllmForward
+        from profiles.measuring.vllm_forward import VllmForward
 
         return VllmForward(config)
     raise ValueError(f"engine must be hf or vllm, got {config.engine!r}")
@@ -53,7 +54,7 @@ def measure(config: DictConfig) -> Path:
     """Measure as `config` says (conf/measure.yaml), write the profile, and return its path."""
     import torch
 
-    from profiles.forward import copy_bandwidth
+    from profiles.measuring.forward import copy_bandwidth
 
     output = Path(config.output)
     if output.suffix != ".json":

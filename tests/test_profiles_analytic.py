@@ -9,11 +9,11 @@ from hydra import compose, initialize_config_dir
 
 from profiles import analytic, analytic_error
 from profiles.analytic_error import comparisons, datasheet, error_rows, launching, settings
-from profiles.architecture import architecture
+from profiles.operators.architecture import architecture
+from profiles.operators.roofline import Device, Launching, Roofline
 from profiles.point import as_row, decode_point, prefill_point
 from profiles.profile import available, load, load_path
 from profiles.release import release
-from profiles.roofline import Device, Launching, Roofline
 
 CONF = ROOT / "profiles/conf/analytic"
 SMALL = (

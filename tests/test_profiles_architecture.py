@@ -2,7 +2,7 @@
 
 import pytest
 
-from profiles.architecture import ARCHITECTURES, Architecture, architecture
+from profiles.operators.architecture import ARCHITECTURES, Architecture, architecture
 
 # transformers' config of each model, beside its defaults.
 CONFIGS = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from profiles.architecture import Architecture, architecture
-from profiles.counts import Elements, Flops, encoder_total, generation_total, prefill_total, surveyed_layer
+from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.counts import Elements, Flops, encoder_total, generation_total, prefill_total, surveyed_layer
 from profiles.point import decode_point, prefill_point
 
 BERT_BASE = Architecture(0, 768, 12, 12, 64, 3072, False, 30522, 512, 109_482_240, encoder_layers=12)

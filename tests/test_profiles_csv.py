@@ -7,12 +7,12 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from profiles import import_splitwise, import_vidur
-from profiles.architecture import ARCHITECTURES, Architecture
 from profiles.csv_table import checked, read_csv
-from profiles.operators import pass_seconds
+from profiles.operators.architecture import ARCHITECTURES, Architecture
+from profiles.operators.decoder import pass_seconds
+from profiles.operators.vidur import OTHERS, PRODUCTS, VidurLink, VidurTimes, median, read_attention, read_products
 from profiles.point import decode_point, prefill_point
 from profiles.profile import load_path
-from profiles.vidur_times import OTHERS, PRODUCTS, VidurLink, VidurTimes, median, read_attention, read_products
 
 TINY = Architecture(2, 8, 4, 2, 2, 16, True, 101, 64, 1000)
 

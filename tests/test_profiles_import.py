@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from profiles.architecture import Architecture, architecture
 from profiles.import_aiconfigurator import sample_points
-from profiles.operators import pass_seconds
+from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.decoder import pass_seconds
 from profiles.point import decode_point, prefill_point
 
 TINY = Architecture(2, 8, 4, 2, 2, 16, True, 100, 64, 1000)
@@ -53,7 +53,7 @@ def test_a_decode_step_is_its_operators():
 def test_the_packaged_tables_answer_with_what_was_measured():
     """Rows of the shipped GEMM and attention tables (vLLM 0.24.0 on an L40S), in seconds."""
     pytest.importorskip("aiconfigurator_core")
-    from profiles.aiconfigurator_times import AiconfiguratorTimes, neighbouring_kv_heads
+    from profiles.operators.aiconfigurator import AiconfiguratorTimes, neighbouring_kv_heads
 
     times = AiconfiguratorTimes("l40s", "vllm", "0.24.0")
     llama = architecture("llama-3.1-8b")

@@ -32,7 +32,7 @@ TINY_GRID = [
 @pytest.fixture
 def tiny_model(monkeypatch):
     """`model=tiny` is GPT-2 with two layers and random weights."""
-    from profiles import models
+    from profiles.measuring import models
 
     source = models.Source(config_class="GPT2Config", config=tuple(SIZES.items()))
     monkeypatch.setitem(models.SOURCES, "tiny", source)
@@ -43,8 +43,8 @@ def tiny_model(monkeypatch):
 
 @pytest.fixture
 def forward(tiny_model):
-    from profiles import models
-    from profiles.forward import Forward
+    from profiles.measuring import models
+    from profiles.measuring.forward import Forward
 
     return Forward(models.load(tiny_model), seed=0)
 
@@ -100,8 +100,8 @@ def test_a_measurement_leaves_a_profile_its_samples_and_a_picture(tiny_model, tm
 
 
 def test_a_killed_measurement_is_resumed_and_another_is_refused(tiny_model, tmp_path, monkeypatch):
-    from profiles import forward as timing
     from profiles.measure import measure
+    from profiles.measuring import forward as timing
 
     original, calls = timing.Forward.__call__, []
 
@@ -151,7 +151,7 @@ def test_the_grids_compose_and_reach_the_models_length(grid):
 
 
 def test_the_bandwidth_of_a_copy_is_positive():
-    from profiles.forward import copy_bandwidth
+    from profiles.measuring.forward import copy_bandwidth
 
     assert copy_bandwidth(torch.device("cpu"), size_bytes=2**16, repeats=1) > 0
 

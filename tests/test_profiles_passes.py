@@ -2,8 +2,8 @@
 
 import pytest
 
-from profiles.journal import Journal
-from profiles.passes import ANCHOR_TIMINGS, DisturbedError, Passes, estimate, sample_table
+from profiles.measuring.journal import Journal
+from profiles.measuring.passes import ANCHOR_TIMINGS, DisturbedError, Passes, estimate, sample_table
 from profiles.point import decode_point, prefill_point
 
 POINTS = [decode_point(batch, 64) for batch in range(1, 9)]

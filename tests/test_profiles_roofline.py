@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from profiles.analytic import analytic_points, analytic_seconds
-from profiles.architecture import Architecture, architecture
-from profiles.encoder_decoder import encoder_decoder_seconds
-from profiles.operators import pass_seconds
+from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.decoder import pass_seconds
+from profiles.operators.encoder_decoder import encoder_decoder_seconds
+from profiles.operators.roofline import Device, Launching, Roofline
+from profiles.operators.tensor_parallel import reduce_seconds
 from profiles.point import decode_point, prefill_point
-from profiles.roofline import Device, Launching, Roofline
-from profiles.tensor_parallel import reduce_seconds
 
 DEVICE = Device(
     name="toy",

@@ -18,8 +18,8 @@ TINY = {"decoder": ("GPT2Config", GPT2), "bart": ("BartConfig", BART), "t5": ("T
 
 @pytest.fixture(params=TINY)
 def forward(request, monkeypatch):
-    from profiles import models
-    from profiles.forward import Forward
+    from profiles.measuring import models
+    from profiles.measuring.forward import Forward
 
     config_class, sizes = TINY[request.param]
     monkeypatch.setitem(models.SOURCES, "tiny", models.Source(config_class=config_class, config=tuple(sizes.items())))

@@ -125,7 +125,7 @@ def test_without_a_rate_the_simulator_says_what_fifo_can_serve(tmp_path, monkeyp
 def test_a_real_model_is_served_and_the_tables_are_of_the_same_requests(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from profiles import models
+    from profiles.measuring import models
 
     sizes = {"n_layer": 2, "n_embd": 32, "n_head": 4, "vocab_size": 50, "n_positions": 1024}
     source = models.Source(config_class="GPT2Config", config=tuple(sizes.items()))

@@ -28,7 +28,7 @@ def needs_vllm():
 def tiny():
     """`model=tiny` is Llama with one layer."""
     needs_vllm()
-    from profiles import models
+    from profiles.measuring import models
 
     sizes = {
         "vocab_size": 512, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1,

@@ -1,11 +1,11 @@
 """Static batches on a transformers model in this process, pass by pass, as the simulator's replica plans them.
 
 The batches are chosen by the very code that the simulator runs (`sim.batch.Batch`: the policy's order and batching,
-room in the KV cache, padding to the widest prompt); only the time is real. A pass is what `profiles.forward` measures,
-and the batch goes on until its last member has its tokens: those of the trace, there is no end of sequence. Beyond the
-measured pass a step takes an argmax over the vocabulary and the planning. Prompts are random tokens, padded on the
-left; position ids are not shifted by the padding as `generate` does it: that changes what is said, not how long it
-takes.
+room in the KV cache, padding to the widest prompt); only the time is real. A pass is what
+`profiles.measuring.forward` measures, and the batch goes on until its last member has its tokens: those of the trace,
+there is no end of sequence. Beyond the measured pass a step takes an argmax over the vocabulary and the planning.
+Prompts are random tokens, padded on the left; position ids are not shifted by the padding as `generate` does it: that
+changes what is said, not how long it takes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import pandas as pd
 import torch
 
 from experiments.engines import Progress, row, table_of
-from profiles import machine, models
-from profiles.transformer import passes_of, random_tokens
+from profiles import machine
+from profiles.measuring import models
+from profiles.measuring.transformer import passes_of, random_tokens
 from sim import Device, Policy
 from sim.batch import Batch
 from sim.job import Job
@@ -151,7 +152,7 @@ class _Run:
 
 
 def start(model: str, threads: int, seed: int) -> HF:
-    """The engine on the model of `profiles.models` of that name, on the CPU; 0 threads leaves torch's choice.
+    """The engine on the model of `profiles.measuring.models` of that name, on the CPU; 0 threads leaves torch's choice.
 
     Freed memory is kept, as it is while a profile is measured.
     """

@@ -1,7 +1,7 @@
 """vLLM's own engine in this process: `LLMEngine.step` in a loop, requests added as they arrive.
 
 Asynchronous scheduling is off: with it vLLM plans a step while the one before it runs, which the simulator does not
-model. Prefix caching is off, and weights are dummies (`profiles.vllm_engine`). Orders become vLLM's priority
+model. Prefix caching is off, and weights are dummies (`profiles.measuring.vllm_engine`). Orders become vLLM's priority
 scheduling: each request is told its place among the ranks of all, so that one engine serves every policy, and first
 come first served is the priority of the arrival. Answers are as long as the trace has them; a token is there when the
 step that made it returns. Beyond the measured step the loop adds requests, between two steps.
@@ -20,7 +20,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.engines import Progress, Unavailable, priorities, row, table_of
-from profiles import machine, vllm_engine
+from profiles import machine
+from profiles.measuring import vllm_engine
 from sim import Device, Policy
 from sim.job import Job
 
@@ -28,7 +29,7 @@ KV_GIBIBYTES = 2
 
 
 class VLLM:
-    """An engine of the model called `model` in `profiles.models`; lengths in tokens. Raises `Unavailable`."""
+    """An engine of the model called `model` in `profiles.measuring.models`; lengths in tokens. Raises `Unavailable`."""
 
     def __init__(
         self, model: str, seed: int, threads: int, max_num_seqs: int, max_num_batched_tokens: int, max_model_len: int

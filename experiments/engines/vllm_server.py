@@ -27,7 +27,8 @@ import pandas as pd
 
 from experiments.engines import Progress, Unavailable, priorities, row, table_of
 from experiments.engines.vllm import KV_GIBIBYTES
-from profiles import machine, models, vllm_engine
+from profiles import machine
+from profiles.measuring import models, vllm_engine
 from sim import Device, Policy
 from sim.job import Job
 
@@ -36,7 +37,7 @@ START_SECONDS = 600.0  # until the server has to be there
 
 
 class VLLMServer:
-    """`vllm serve` of the model called `model` in `profiles.models`; lengths in tokens. Raises `Unavailable`."""
+    """`vllm serve` of a model of `profiles.measuring.models`; lengths in tokens. Raises `Unavailable`."""
 
     def __init__(
         self, model: str, seed: int, threads: int, max_num_seqs: int, max_num_batched_tokens: int, max_model_len: int

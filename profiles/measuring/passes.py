@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from profiles.journal import Journal
+from profiles.measuring.journal import Journal
 from profiles.point import Point
 
 ANCHOR_TIMINGS = 5

@@ -8,7 +8,7 @@ from typing import Any
 from aiconfigurator_core.sdk import common, operations, perf_database
 from aiconfigurator_core.sdk.engine import EngineHandle, build_ops_json
 
-from profiles.architecture import Architecture
+from profiles.operators.architecture import Architecture
 from profiles.point import Point
 
 MEASURED_KV_HEADS = (1, 2, 4, 8)
@@ -33,7 +33,7 @@ class AiconfiguratorTimes:
     """bfloat16 operator times on `system` under `framework`, interpolated by aiconfigurator's own engine.
 
     The engine holds attention above the roofline of the datasheet, and its context attention includes rotary
-    embedding and the KV write. Implements `profiles.operators.OperatorTimes`.
+    embedding and the KV write. Implements `profiles.operators.decoder.OperatorTimes`.
     """
 
     def __init__(self, system: str, framework: str, version: str = "current") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from profiles.architecture import Architecture
+from profiles.operators.architecture import Architecture
 from profiles.point import Point
 
 

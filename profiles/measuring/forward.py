@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from profiles.measuring.transformer import State, padding_mask, passes_of, random_tokens
 from profiles.point import Point
-from profiles.transformer import State, padding_mask, passes_of, random_tokens
 
 
 class Forward:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from profiles.architecture import Architecture
 from profiles.csv_table import checked, read_csv
 from profiles.fit import choose_knots
+from profiles.operators.architecture import Architecture
 from profiles.point import Point
 
 ELEMENT_BYTES = 2
@@ -66,7 +66,7 @@ def read_attention(path: str, model: Architecture, devices: int, block_size: int
 
 
 class VidurTimes:
-    """16-bit operator times of Vidur's mlp.csv and attention.csv; implements `profiles.operators.OperatorTimes`.
+    """16-bit operator times of Vidur's mlp.csv and attention.csv; an `OperatorTimes`.
 
     `shard` is what one device computes of the model (`Architecture.sharded`). Products and element-wise operators are
     interpolated in tokens; attention is answered at measured `points` alone, with rotary embedding and KV write. The

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from profiles.architecture import Architecture
-from profiles.operators import OperatorTimes, layer_seconds
+from profiles.operators.architecture import Architecture
+from profiles.operators.decoder import OperatorTimes, layer_seconds
 from profiles.point import Point, decode_point
 
 

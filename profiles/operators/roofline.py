@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from profiles.architecture import Architecture
-from profiles.counts import Elements, Flops
+from profiles.operators.architecture import Architecture
+from profiles.operators.counts import Elements, Flops
 from profiles.point import Point
 
 ELEMENT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -72,7 +72,7 @@ class Launching:
 
 
 class Roofline:
-    """Seconds of each operator on `device` in `dtype`; implements `profiles.encoder_decoder.EncoderTimes`.
+    """Seconds of each operator on `device` in `dtype`; implements `profiles.operators.encoder_decoder.EncoderTimes`.
 
     max(FLOPs / (peak * efficiency), bytes / (bandwidth * efficiency), dispatch) + launch (arXiv 2302.14017, its
     roofline, with a launch for each operator). Of the operators that are no products, normalization moves what it reads

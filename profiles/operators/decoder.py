@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from profiles.architecture import Architecture
+from profiles.operators.architecture import Architecture
 from profiles.point import Point
 
 ADD_NORMS = 2
@@ -13,7 +13,7 @@ ADD_NORMS = 2
 class OperatorTimes(Protocol):
     """Seconds that each operator takes on one device; sizes are elements, `tokens` are rows.
 
-    What adds up as seconds do is composed alike: `profiles.counts` has operations and elements instead.
+    What adds up as seconds do is composed alike: `profiles.operators.counts` has operations and elements instead.
     """
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from profiles.architecture import Architecture
-from profiles.operators import OperatorTimes, layer_seconds
+from profiles.operators.architecture import Architecture
+from profiles.operators.decoder import OperatorTimes, layer_seconds
 from profiles.point import Point, decode_point, prefill_point
 
 
 class Flops:
-    """Floating-point operations of each operator; implements `profiles.encoder_decoder.EncoderTimes`.
+    """Floating-point operations of each operator; implements `profiles.operators.encoder_decoder.EncoderTimes`.
 
     A multiplication with its addition is two, and only products count: over the layers of an encoder of l tokens they
     add up to 8 l d^2 + 4 l^2 d + 4 l d f each ("Full Stack Optimization of Transformer Inference", arXiv 2302.14017).
@@ -42,7 +42,7 @@ class Elements:
     A product reads its weights and its input and writes its output. Attention reads queries and KV and writes its
     output; in a decoder it also writes the new KV to the cache. Each score crosses memory `score_transfers` times: 2
     where attention is two products with the scores between them, 0 where it is fused. Element-wise operators and the
-    embedding are left out (`profiles.roofline` has their bytes), as in arXiv 2302.14017, where an encoder layer has
+    embedding are left out (`roofline` has their bytes), as in arXiv 2302.14017, where an encoder layer has
     weights of 4 d^2 + 2 d f and activations of 14 l d + 2 l f + 2 h l^2 (see `surveyed_layer`).
     """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from profiles import models, vllm_engine
+from profiles.measuring import models, vllm_engine
 from profiles.point import Point
 
 DECODE_STEPS = 3

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from profiles import models
+from profiles.measuring import models
 
 BLOCK_SIZE = 32  # tokens of a KV block: what vLLM's attention on a CPU takes
 STATED = (
