@@ -41,7 +41,7 @@ class VllmForward:
                 config.dtype,
                 config.seed,
                 min(self.longest, grid.max_context),
-                max(*grid.prefill.batch, *grid.decode.batch),
+                max(*grid.prefill.batch, *grid.decode.batch, 1 + max(grid.mixed.batch)),
                 grid.max_prefill_tokens,
             )
             self.engine = vllm_engine.build(
