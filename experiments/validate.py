@@ -29,7 +29,6 @@ from profiles.profile import DeviceProfile, load_path
 from sim import Device
 
 LISTS = ("rate", "load", "policies")  # settings of which a command line may give several, separated by commas
-GRIDS = {"hf": "grid=quick", "vllm": "grid=vllm"}
 
 
 class Validation:
@@ -139,7 +138,7 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
     path = root / "profile" / f"{cfg.model}-{measured_by}.json"
     if not path.is_file():
         settings = [f"model={cfg.model}", f"engine={measured_by}", f"threads={cfg.threads}", f"output={path}"]
-        settings += (cfg.measure or GRIDS[measured_by]).split()
+        settings += cfg.measure.split() if cfg.measure else own_grid(measured_by, cfg.max_num_seqs)
         say(f"measuring {cfg.model} on this machine: profiles.measure {' '.join(settings)}")
         done = subprocess.run(  # in a process of its own: two engines in one would share memory and threads
             [sys.executable, "-m", "profiles.measure", *settings], stdout=sys.stderr, check=False
@@ -149,6 +148,24 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
                 f"profiles.measure ended {done.returncode}: see above; profile=FILE takes one that is there"
             )
     return load_path(path)
+
+
+def own_grid(engine: str, rows: int) -> list[str]:
+    """What profiles.measure is told beyond engine and model: for static batches each number of rows is a point.
+
+    Steps do not rise evenly with the rows of a batch: on a CPU three can take longer than four.
+    """
+    if engine == "vllm":
+        return ["grid=vllm"]
+    batches = sorted(
+        {
+            *range(1, max(2, min(rows, 16)) + 1),
+            *(count for count in (24, 32, 48, 64, 128) if count < rows),
+            max(2, rows),
+        }
+    )
+    listed = ",".join(map(str, batches))
+    return ["grid=quick", f"grid.decode.batch=[{listed}]", f"grid.prefill.batch=[{listed}]"]
 
 
 def device_of(profile: DeviceProfile, limits: dict[str, int]) -> Device:

@@ -192,3 +192,12 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr == "experiments.validate: engine must be one of hf, vllm, vllm_server, got 'tgi'\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("rows", "batches"), [(1, "[1,2]"), (3, "[1,2,3]"), (40, "24,32,40]")])
+def test_a_static_batchs_profile_has_every_number_of_rows(rows, batches):
+    quick, decode, prefill = validate.own_grid("hf", rows)
+    assert quick == "grid=quick"
+    assert decode.startswith("grid.decode.batch=[1")
+    assert decode.endswith(batches)
+    assert prefill.endswith(batches)
