@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from experiments.build import Inputs, build, read_inputs
 from experiments.collect import collect
-from experiments.measured import report as report_errors
-from experiments.measured import summarized, with_measured
 from experiments.results import Folder, digest, identity
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
+from experiments.validation.measured import report as report_errors
+from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
 from sim.metrics import summary
 

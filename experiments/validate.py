@@ -4,8 +4,8 @@
 
 Takes the settings of conf/validate.yaml (`--help`). First the profile is measured, by the engine that will serve;
 then each trace is replayed in real time under each policy, `repeats` times, the first repeat of all before the second
-of any, so that what the machine does beside hits all alike. `experiments.validation` compares, `experiments.gains` says
-what each policy brought.
+of any, so that what the machine does beside hits all alike. `experiments.validation` compares the
+two, and says what each policy brought.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 
-from experiments import validation_report
-from experiments.engines import NAMES, Engine, Unavailable
-from experiments.replay import Case, capacity, compose_case, real_folder, run_real, run_simulated
+from experiments.validation import report
+from experiments.validation.engines import NAMES, Engine, Unavailable
+from experiments.validation.replay import Case, capacity, compose_case, real_folder, run_real, run_simulated
 from profiles.profile import DeviceProfile, load_path
 from sim import Device
 
@@ -177,15 +177,15 @@ def device_of(profile: DeviceProfile, limits: dict[str, int]) -> Device:
 def open_engine(cfg: DictConfig) -> Engine:
     """Start the engine of `cfg`; raises `Unavailable`."""
     if cfg.engine == "hf":
-        from experiments.engines import hf
+        from experiments.validation.engines import hf
 
         return hf.start(cfg.model, cfg.threads, cfg.seed)
     limits = (cfg.max_num_seqs, cfg.max_num_batched_tokens, cfg.max_model_len)
     if cfg.engine == "vllm":
-        from experiments.engines import vllm
+        from experiments.validation.engines import vllm
 
         return vllm.VLLM(cfg.model, cfg.seed, cfg.threads, *limits)
-    from experiments.engines import vllm_server
+    from experiments.validation.engines import vllm_server
 
     return vllm_server.VLLMServer(cfg.model, cfg.seed, cfg.threads, *limits)
 
@@ -194,7 +194,7 @@ def validate(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Measure, serve, simulate, compare; print the comparison and draw it."""
     validation = Validation(cfg, overrides)
     validation.serve()
-    validation_report.write(validation)
+    report.write(validation)
 
 
 def arguments(given: Sequence[str]) -> list[str]:

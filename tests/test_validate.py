@@ -11,10 +11,11 @@ import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
-from experiments import gains, validate
-from experiments.engines import COLUMNS
-from experiments.replay import run_simulated
-from experiments.validation_report import judged
+from experiments import validate
+from experiments.validation import gains
+from experiments.validation.engines import COLUMNS
+from experiments.validation.replay import run_simulated
+from experiments.validation.report import judged
 
 PROFILE = ROOT / "profiles" / "data" / "gpt2" / "cpu.json"
 SMALL = [

@@ -3,8 +3,8 @@
 import pytest
 from conftest import make_device, make_policy, make_requests
 
-from experiments.engines import COLUMNS, priorities
-from experiments.replay import Case, Known, run_simulated, token_instants
+from experiments.validation.engines import COLUMNS, priorities
+from experiments.validation.replay import Case, Known, run_simulated, token_instants
 from policies.aging import Aging
 from policies.batching import Continuous, Static
 from policies.consolidation import Consolidation
@@ -18,7 +18,7 @@ from sim.job import Job
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from experiments.engines.hf import HF  # noqa: E402 - it needs torch
+from experiments.validation.engines.hf import HF  # noqa: E402 - it needs torch
 
 SERVICE = ServiceTime(phi=0.001, eta=0.01)
 PROMPTS, OUTPUTS = [5, 9, 3, 7, 4, 8, 6], [4, 9, 2, 6, 1, 3, 5]

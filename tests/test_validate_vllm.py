@@ -9,8 +9,8 @@ from conftest import ROOT, LinearProfile, make_device, make_policy, make_request
 from hydra import compose, initialize_config_dir
 
 from experiments import validate
-from experiments.engines import Unavailable
-from experiments.replay import Case, Known, run_simulated
+from experiments.validation.engines import Unavailable
+from experiments.validation.replay import Case, Known, run_simulated
 from policies.aging import Aging
 from policies.batching import Continuous
 from policies.service_time import ServiceTime
@@ -41,7 +41,7 @@ def tiny():
 
 @pytest.fixture(scope="module", params=["vllm", "vllm_server"])
 def engine(request, tiny):
-    from experiments.engines import vllm, vllm_server
+    from experiments.validation.engines import vllm, vllm_server
 
     kind = vllm.VLLM if request.param == "vllm" else vllm_server.VLLMServer
     before = dict(os.environ)

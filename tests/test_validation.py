@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.figures import validation as figure
-from experiments.validation import errors, render, request_errors, statistics
+from experiments.validation.errors import errors, render, request_errors, statistics
 
 
 def made(ttft: list[float], gap: list[float], outputs: list[int]) -> pd.DataFrame:

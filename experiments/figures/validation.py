@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from experiments.figures.style import RC, plain_log_ticks, sheet
-from experiments.validation import METRICS
+from experiments.validation.errors import METRICS
 
 LABELS = {"TTFT": "time to first token (s)", "TPOT": "time per output token (s)", "E2E": "response time, E2E (s)"}
 REAL, SIMULATED = "#555555", "#dd4433"

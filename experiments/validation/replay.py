@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from experiments.build import build_predictor, calibrate, read_trace, to_requests
-from experiments.engines import COLUMNS, Engine
 from experiments.results import Folder, digest
+from experiments.validation.engines import COLUMNS, Engine
 from sim import Cluster, Device, Policy, Prediction, Record, Request, Tables, simulate
 from sim.job import Job
 from sim.policy import Overhead

@@ -1,8 +1,8 @@
 """vLLM's own OpenAI-compatible HTTP server, in a process of its own, and a client that streams every answer.
 
-The settings are those of `experiments.engines.vllm`, asynchronous scheduling off included. All instants are the
-client's: they hold what HTTP, JSON and the hand-over between the server's processes cost beyond the engine, which the
-simulator does not model. Client and server share this machine's processor.
+The settings are those of `experiments.validation.engines.vllm`, asynchronous scheduling off included. All instants are
+the client's: they hold what HTTP, JSON and the hand-over between the server's processes cost beyond the engine, which
+the simulator does not model. Client and server share this machine's processor.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.engines import Progress, Unavailable, priorities, row, table_of
-from experiments.engines.vllm import KV_GIBIBYTES
+from experiments.validation.engines import Progress, Unavailable, priorities, row, table_of
+from experiments.validation.engines.vllm import KV_GIBIBYTES
 from profiles import machine
 from profiles.measuring import models, vllm_engine
 from sim import Device, Policy
@@ -129,7 +129,7 @@ class VLLMServer:
         self.folder.cleanup()
 
     def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
-        """See `experiments.engines.Engine`; `first_scheduled` is not known to a client, and is NaN."""
+        """See `experiments.validation.engines.Engine`; `first_scheduled` is not known to a client, and is NaN."""
         for job in jobs:
             device.check_servable(job.request, policy.batching.execution)
         places = priorities(jobs, policy.order)

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from experiments.engines import Progress, row, table_of
+from experiments.validation.engines import Progress, row, table_of
 from profiles import machine
 from profiles.measuring import models
 from profiles.measuring.transformer import passes_of, random_tokens
@@ -54,7 +54,7 @@ class HF:
         del self.model, self.passes
 
     def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
-        """See `experiments.engines.Engine`; ValueError for a batching that is not static."""
+        """See `experiments.validation.engines.Engine`; ValueError for a batching that is not static."""
         if not policy.batching.execution.static:
             raise ValueError(
                 f"engine=hf runs static batches, {type(policy.batching).__name__} is none: take engine=vllm for it"

@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.figures.style import save
 from experiments.figures.validation import draw
 from experiments.results import Folder
-from experiments.validation import errors, render, request_errors
+from experiments.validation.errors import errors, render, request_errors
 from sim.record import Table
 from traces.schema import MEASURED
 
@@ -63,7 +63,7 @@ def report(folder: Folder, figure: Path) -> str | None:
 
 
 def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What was measured, and what was simulated, as `experiments.validation` takes them."""
+    """What was measured, and what was simulated, as `experiments.validation.errors` takes them."""
     measured = {name: name.removeprefix(PREFIX) for name in MEASURED}
     simulated = table.drop(columns=list(measured))
     return simulated.assign(**{name: table[column] for column, name in measured.items()}), simulated

@@ -77,7 +77,7 @@ def request_errors(real: Runs, simulated: pd.DataFrame) -> pd.DataFrame:
 def render(table: pd.DataFrame, by_request: pd.DataFrame | None = None) -> str:
     """The tables of `errors` and of `request_errors` as text: seconds, and shares in per cent.
 
-    Columns `fitted` and `rest` hold the errors of those parts of the requests (`experiments.measured`).
+    Columns `fitted` and `rest` hold the errors of those parts of the requests (`experiments.validation.measured`).
     """
     shown = table.copy()
     for column in ("real", "simulated"):

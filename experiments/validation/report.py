@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from experiments import gains, validation
 from experiments.figures.style import save
 from experiments.figures.validation import draw
 from experiments.results import write_whole
+from experiments.validation import gains
+from experiments.validation.errors import errors, render, request_errors
 
 if TYPE_CHECKING:
-    from experiments.replay import Case
     from experiments.validate import Validation
+    from experiments.validation.replay import Case
 
 
 def write(done: Validation) -> None:
@@ -24,12 +25,12 @@ def write(done: Validation) -> None:
     lines: list[dict[str, Any]] = []
     texts = [header(done)]
     for case, real, simulated in compared:
-        table = judged(validation.errors(real, simulated), done.cfg.tolerance)
-        single = validation.request_errors(real, simulated)
+        table = judged(errors(real, simulated), done.cfg.tolerance)
+        single = request_errors(real, simulated)
         of_case = {"rate": case.rate, "seed": case.seed, "policy": case.policy}
         lines += [{"kind": "error", **of_case, "repeats": len(real), **row} for row in table.to_dict("records")]
         lines += [{"kind": "request_error", **of_case, **row} for row in single.to_dict("records")]
-        texts.append(f"{title(done, case)}\n{validation.render(table, single)}")
+        texts.append(f"{title(done, case)}\n{render(table, single)}")
         save(draw(real, simulated, caption(done, case)), done.root / "figures" / stem(done, case))
     for rate in done.rates if len(done.cfg.policies) > 1 else []:
         at_rate = [part for part in compared if part[0].rate == rate]
@@ -51,18 +52,18 @@ def by_policy(compared: list[Any], column: int) -> dict[str, dict[int, list[pd.D
     return found
 
 
-def judged(errors: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    """`errors` with a `verdict`: within the share `tolerance`, within the spread of the real runs, or outside both."""
-    spread = errors["spread"] if "spread" in errors else pd.Series(0.0, errors.index)
+def judged(table: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+    """`table` with a `verdict`: within the share `tolerance`, within the spread of the real runs, or outside both."""
+    spread = table["spread"] if "spread" in table else pd.Series(0.0, table.index)
     verdicts = []
-    for error, between in zip(errors["error"].abs(), spread, strict=True):
+    for error, between in zip(table["error"].abs(), spread, strict=True):
         if math.isnan(error):
             verdicts.append("undefined")
         elif error <= tolerance:
             verdicts.append(f"within {100 * tolerance:g} %")
         else:
             verdicts.append("within the spread" if error <= between else "outside")
-    return errors.assign(verdict=verdicts)
+    return table.assign(verdict=verdicts)
 
 
 def header(done: Validation) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.engines import Progress, Unavailable, priorities, row, table_of
+from experiments.validation.engines import Progress, Unavailable, priorities, row, table_of
 from profiles import machine
 from profiles.measuring import vllm_engine
 from sim import Device, Policy
@@ -85,7 +85,7 @@ class VLLM:
         self.folder.cleanup()
 
     def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
-        """See `experiments.engines.Engine`; ValueError for an order that vLLM's priorities cannot follow."""
+        """See `experiments.validation.engines.Engine`; ValueError for an order that vLLM's priorities cannot follow."""
         self._served += 1
         places = priorities(jobs, policy.order)
         vocabulary = self.config.model_config.get_vocab_size()
