@@ -27,7 +27,7 @@ def draw(real: pd.DataFrame | Sequence[pd.DataFrame], simulated: pd.DataFrame, c
     """
     runs = [real] if isinstance(real, pd.DataFrame) else list(real)
     with mpl.rc_context(RC):
-        figure, [panels] = sheet(1, len(METRICS), 2.7, 1.25, caption)
+        figure, [panels] = sheet(1, len(METRICS), 2.7, 0.2, caption)
         for axes, (name, metric) in zip(panels, METRICS.items(), strict=True):
             drawn = [np.sort(values[~np.isnan(values)]) for values in map(metric, [*runs, simulated])]
             for values, last in zip(drawn, [*[False] * len(runs), True], strict=True):
@@ -46,5 +46,5 @@ def draw(real: pd.DataFrame | Sequence[pd.DataFrame], simulated: pd.DataFrame, c
             Line2D([], [], color=REAL, label="real" if len(runs) == 1 else f"real, {len(runs)} runs"),
             Line2D([], [], color=SIMULATED, linestyle=(0, (4, 1.5)), label="simulated"),
         ]
-        panels[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0)
+        panels[-1].legend(handles=handles, loc="lower right")  # where no distribution goes
     return figure
