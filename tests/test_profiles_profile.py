@@ -130,6 +130,8 @@ def test_shipped_profiles_are_sound(model, device):
     times = [profile.prefill.time(tokens, tokens * (tokens + 1) / 2) for tokens in lengths]
     assert times[0] > 0
     assert times == sorted(times)
+    if profile.provenance["model_config"].get("is_encoder_decoder"):
+        return  # no engine here prefills and decodes in one step of it
     mixed = Step(prefill_tokens=64, prefill_attended=64 * 65 // 2, decode_jobs=4, decode_context=256)
     assert profile.step_time(mixed) < profile.prefill.time(64, 64 * 65 // 2) + profile.decode.time(4, 256)
 
