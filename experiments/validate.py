@@ -28,6 +28,7 @@ from experiments.validation.replay import Case, capacity, compose_case, real_fol
 from profiles.profile import DeviceProfile, load_path
 from sim import Device
 
+POLICIES = Path(__file__).parent / "conf" / "policy"
 LISTS = ("rate", "load", "policies")  # settings of which a command line may give several, separated by commas
 
 
@@ -124,6 +125,14 @@ def check(cfg: DictConfig, overrides: Sequence[str]) -> None:
     for name, values in (("rate", rates_of(cfg)), ("load", numbers(cfg.load))):
         if any(not value > 0 for value in values):
             raise ValueError(f"{name} must be positive, got {cfg[name]}")
+    if cfg.requests is not None and not cfg.requests > 0:
+        raise ValueError(f"requests must be positive, got {cfg.requests}")
+    if not cfg.tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {cfg.tolerance}")
+    known = sorted(path.stem for path in POLICIES.glob("*.yaml"))
+    for policy in cfg.policies:
+        if policy.split()[0] not in known:
+            raise ValueError(f"unknown policy {policy!r}; known: {', '.join(known)}")
     if not cfg.policies:
         raise ValueError("policies must name one policy or more")
     if given := [override for override in overrides if override.startswith("policy=")]:
@@ -132,9 +141,9 @@ def check(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
     """The profile that `cfg` names; or the one of this validation, measured now unless it is there."""
-    if cfg.profile is not None:
-        return load_path(cfg.profile)
     measured_by = "hf" if cfg.engine == "hf" else "vllm"
+    if cfg.profile is not None:
+        return matching(load_path(cfg.profile), cfg, measured_by)
     path = root / "profile" / f"{cfg.model}-{measured_by}.json"
     if not path.is_file():
         settings = [f"model={cfg.model}", f"engine={measured_by}", f"threads={cfg.threads}", f"output={path}"]
@@ -148,6 +157,14 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
                 f"profiles.measure ended {done.returncode}: see above; profile=FILE takes one that is there"
             )
     return load_path(path)
+
+
+def matching(profile: DeviceProfile, cfg: DictConfig, engine: str) -> DeviceProfile:
+    """`profile`; ValueError unless it is of the model of `cfg`, and measured by `engine`."""
+    found = (profile.model, profile.provenance.get("engine"))
+    if found != (cfg.model, engine):
+        raise ValueError(f"{cfg.profile} is of {found[0]} by {found[1]}, where {cfg.model} by {engine} is wanted")
+    return profile
 
 
 def own_grid(engine: str, rows: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,12 @@ def import_profile(config: DictConfig) -> Path:
 @hydra.main(version_base="1.3", config_path="conf", config_name="import_aiconfigurator")
 def main(config: DictConfig) -> None:
     """The command line; see conf/import_aiconfigurator.yaml."""
-    import_profile(config)
+    try:
+        import_profile(config)
+    except ModuleNotFoundError as error:
+        sys.exit(f"profiles.import_aiconfigurator: {error}: pip install 'tokenyard[aiconfigurator]'")
+    except ValueError as error:
+        sys.exit(f"profiles.import_aiconfigurator: {error}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,27 @@ def anchors_of(attempts: list[Attempt]) -> list[dict[str, Any]]:
     ]
 
 
+def check(config: DictConfig) -> None:
+    """ValueError for settings that cannot be measured."""
+    import torch
+
+    models.source(config.model)
+    if not isinstance(getattr(torch, config.dtype, None), torch.dtype):
+        raise ValueError(f"dtype must be one of torch's, float32 or bfloat16 say, got {config.dtype!r}")
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be one of torch's, cpu or cuda say, got {config.device!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {config.device!r}: torch finds no CUDA device here")
+    if not isinstance(config.threads, int) or config.threads < 0:
+        raise ValueError(f"threads must be a number from 0 on, got {config.threads!r}")
+    if config.grid.passes < 1:
+        raise ValueError(f"grid.passes must be positive, got {config.grid.passes}")
+    if not config.tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {config.tolerance}")
+
+
 def timed_model(config: DictConfig) -> Any:
     """The model of `config` in the engine that it names: called with a point it gives the seconds of a pass."""
     if config.engine == "hf":
@@ -59,13 +80,13 @@ def measure(config: DictConfig) -> Path:
     output = Path(config.output)
     if output.suffix != ".json":
         raise ValueError(f"output must be a .json file, got {output}")
-    models.source(config.model)
+    check(config)
     allocator = machine.keep_freed_memory() if config.device == "cpu" else "torch's"
     if config.threads:
         torch.set_num_threads(config.threads)
     threads = torch.get_num_threads()
+    forward = timed_model(config)  # before the journal: what cannot be measured leaves none behind
     journal = Journal(output.with_suffix(".partial.jsonl"), settings_of(config, threads), config.restart)
-    forward = timed_model(config)
     longest = min(forward.longest, config.grid.max_context)
     points = grid_points(config.grid, longest, forward.longest_prompt)
     passes = Passes(

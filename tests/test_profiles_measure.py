@@ -195,3 +195,17 @@ def test_mixed_steps_are_compared_with_what_the_curves_make_of_them(tiny_model, 
     assert table[["new", "batch", "context"]].values.tolist() == [[4, 2, 16], [8, 2, 16]]
     assert table["median"].tolist() == [3.0, 4.0]
     assert table["fitted"].tolist() == [profile.step_time(Step(new, attended_tokens(new, 0), 2, 32)) for new in (4, 8)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("device=foo", "device must be one of torch's"), ("dtype=foo", "dtype must be one of torch's"),
+     ("threads=-1", "threads must be"), ("grid.passes=0", "grid.passes must be positive"),
+     ("tolerance=-1", "tolerance must not be negative"), ("engine=foo", "engine must be hf or vllm")],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_measured_is_named_and_leaves_nothing(tiny_model, tmp_path, setting, said):
+    from profiles.measure import measure
+
+    with pytest.raises(ValueError, match=said):
+        measure(config(tmp_path / "cpu.json", setting))
+    assert list(tmp_path.iterdir()) == []

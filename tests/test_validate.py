@@ -4,24 +4,33 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_dir, initialize_config_module
+from omegaconf import OmegaConf
 
 from experiments import validate
 from experiments.validation import gains
 from experiments.validation.engines import COLUMNS
 from experiments.validation.replay import run_simulated
 from experiments.validation.report import judged
+from profiles.profile import load_path
 
 PROFILE = ROOT / "profiles" / "data" / "gpt2" / "cpu.json"
 SMALL = [
     f"profile={PROFILE}", "engine=hf", "model=tiny", "rate=[40,60]", "requests=6", "repeats=2", "warmup_requests=1",
     "trace.max_tokens=4", "trace.training_requests=100", "max_num_seqs=2", "threads=1",
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def of_tiny(monkeypatch):
+    """The profile that the tests take is said to be of the model that they serve."""
+    monkeypatch.setattr(validate, "load_path", lambda path: replace(load_path(path), model="tiny"))
 
 
 def table_of(arrivals, first_tokens, ends):
@@ -202,3 +211,25 @@ def test_a_static_batchs_profile_has_every_number_of_rows(rows, batches):
     assert decode.startswith("grid.decode.batch=[1")
     assert decode.endswith(batches)
     assert prefill.endswith(batches)
+
+
+def test_a_profile_of_another_model_or_engine_is_refused():
+    of = {"model": "tiny", "profile": "a.json"}
+    found = validate.load_path(PROFILE)
+    assert validate.matching(found, OmegaConf.create(of), "hf") is found
+    with pytest.raises(ValueError, match=r"a.json is of tiny by hf, where tiny by vllm is wanted"):
+        validate.matching(found, OmegaConf.create(of), "vllm")
+    with pytest.raises(ValueError, match="is of tiny by hf, where gpt2 by hf is wanted"):
+        validate.matching(found, OmegaConf.create({**of, "model": "gpt2"}), "hf")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("policies=[fifo,foo]", "unknown policy 'foo'; known: .*fifo"), ("requests=0", "requests must be positive, got 0"),
+     ("tolerance=-1", "tolerance must not be negative, got -1")],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_before_anything_is_measured(setting, said):
+    with initialize_config_module("experiments.conf", version_base="1.3"):
+        cfg = compose("validate", [setting])
+    with pytest.raises(ValueError, match=said):
+        validate.check(cfg, [setting])

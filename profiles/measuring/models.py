@@ -130,6 +130,14 @@ def auto_class(found: Any) -> Any:
     return getattr(transformers, kind)
 
 
+def parameter_count(found: Any) -> int:
+    """The parameters of a model of this config, counted without its memory."""
+    import torch
+
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in auto_class(found).from_config(found).parameters())
+
+
 def architecture_name(found: Any) -> str:
     """The name of the model class of a config, as a config.json has it under `architectures`."""
     return str(auto_class(found)._model_mapping[type(found)].__name__)

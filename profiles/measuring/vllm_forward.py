@@ -30,6 +30,8 @@ class VllmForward:
 
     def __init__(self, config: Any) -> None:
         self.config = models.config(config.model)
+        if self.config.is_encoder_decoder:
+            raise ValueError(f"vLLM serves no encoder-decoder like {config.model}: take engine=hf")
         self.longest = int(self.config.max_position_embeddings)
         self._random = random.Random(config.seed)
         self._sequences: list[list[int]] = []  # whose prefixes are computed over and over
@@ -51,7 +53,12 @@ class VllmForward:
         self._schedule = core.scheduler.schedule
         core.scheduler.schedule = self._watched
         self._scheduled: dict[str, int] = {}
-        self.parameter_count, self.weight_bytes = core.model_executor.collective_rpc(_weights)[0]
+        self.parameter_count = models.parameter_count(self.config)  # vLLM packs weights, and does not count them then
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the model's weights."""
+        return self.parameter_count * int(self.engine.vllm_config.model_config.dtype.itemsize)
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -128,9 +135,3 @@ class VllmForward:
         output = self._schedule(*arguments, **named)
         self._scheduled = dict(output.num_scheduled_tokens)
         return output
-
-
-def _weights(worker: Any) -> tuple[int, int]:
-    """(parameters, their bytes) of the model that vLLM's worker holds."""
-    parameters = list(worker.model_runner.model.parameters())
-    return sum(p.numel() for p in parameters), sum(p.numel() * p.element_size() for p in parameters)
