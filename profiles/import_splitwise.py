@@ -77,7 +77,9 @@ def samples_of(table: pd.DataFrame, max_prefill_tokens: int, context_seconds: fl
 
 def read_table(path: str, model: str, hardware: str, devices: int, skip_bad: bool) -> tuple[pd.DataFrame, int]:
     """The checked lines of one model on its devices, and how many were left out because a batch ran in parts."""
-    table = chosen(read_csv(path, (*KEYS, *SIZES, *TIMES)), path, model, hardware, devices)
+    table = read_csv(path, (*KEYS, *SIZES, *TIMES))
+    table = checked(table, path, ("tensor_parallel",), 1, skip_bad)  # the last column: a line cut short has none
+    table = chosen(table, path, model, hardware, devices)
     table = checked(checked(table, path, SIZES, 1, skip_bad), path, TIMES, 0, skip_bad)
     together = ran_together(table)
     return table[together], int(np.count_nonzero(~together))
