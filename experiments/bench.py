@@ -48,7 +48,7 @@ from policies.up import UP
 from profiles.profile import load
 from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
 from sim.policy import Order
-from traces import azure
+from traces.formats import azure
 
 TIMEOUTS = 1_000_000
 SERVICE = ServiceTime(phi=1e-4, eta=0.02)  # s per token; the orders' cost does not depend on them

@@ -18,9 +18,11 @@ from profiles.profile import DeviceProfile
 from sim import Cluster, Device, Policy, Request, Truth
 from sim.policy import Predictor
 from sim.step import Step, attended_tokens
-from traces.text import KINDS
+from traces.text.kinds import KINDS
 
-OPTIONAL_COLUMNS = ("max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline")
+OPTIONAL_COLUMNS = (
+    "max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline", "think", "id_tokens",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,19 @@ def profile_provenance(cluster: Cluster) -> dict[str, str]:
 
 
 def to_requests(table: pd.DataFrame) -> list[Request]:
-    """The rows of a checked trace as requests, numbered from 0 in the order of arrival."""
+    """The rows of a checked trace as requests, numbered from 0 in the order of arrival.
+
+    ValueError for a trace with pauses, which the engine does not simulate yet.
+    """
+    if "pauses" in table.columns:
+        raise ValueError("the engine does not simulate pauses (API calls) yet: this trace can only be described")
     columns: dict[str, Sequence[Any]] = {
         name: [None if pd.isna(value) else value for value in table[name].tolist()]
         for name in OPTIONAL_COLUMNS
         if name in table.columns
     }
+    if "prompt_ids" in table.columns:
+        columns["prompt_ids"] = [tuple(ids) for ids in table["prompt_ids"]]
     features = _features(table)
     required = zip(
         table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True

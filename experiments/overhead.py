@@ -20,8 +20,8 @@ from policies.service_time import ServiceTime
 from policies.up import UP
 from sim.job import Job
 from sim.queue import WaitingQueue
-from traces.dialogue import SyntheticDialogue
-from traces.text import rule_scores
+from traces.synthetic.dialogue import SyntheticDialogue
+from traces.text.word_rules import rule_scores
 
 
 def seconds_per_call(call: Callable[[], object], calls: int, repeats: int) -> tuple[float, float, float]:

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from profiles.machine import cpu_name, library_versions, today
 from profiles.measuring import models
 from profiles.measuring.journal import Journal
-from traces import chitchat
 from traces.recorded import with_scores, write_recording
+from traces.text import chitchat
 
 DTYPE = "float32"
 Ask = Callable[[str, str], "Answer"]  # message id, its text -> the model's answer

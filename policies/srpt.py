@@ -19,5 +19,5 @@ class SRPT:
     horizon: float = field(default=math.inf, init=False)
 
     def rank(self, job: Job, now: float) -> float:
-        """Predicted tokens less those emitted; none are left of a job that has outlived its prediction."""
-        return max(0.0, job.prediction.length - job.emitted)
+        """Predicted tokens less those emitted, or what a predictor that refines says now."""
+        return job.remaining

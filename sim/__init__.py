@@ -3,13 +3,15 @@
 from sim.cluster import Cluster, Link, simulate
 from sim.device import Device, Unservable
 from sim.policy import Execution, Keep, Leg, Overhead, Phases, Policy
+from sim.prediction import Distribution, Prediction
 from sim.record import Record, Tables
-from sim.request import Prediction, Request, Truth
+from sim.request import Request, Truth
 from sim.step import Hold, Line, Profile, Step
 
 __all__ = [
     "Cluster",
     "Device",
+    "Distribution",
     "Execution",
     "Hold",
     "Keep",

@@ -12,11 +12,12 @@ from simpy.events import NORMAL
 
 from sim.device import Device
 from sim.instant import At
-from sim.job import Job
+from sim.job import Job, Refine
 from sim.policy import Leg, Policy, Predictor
 from sim.record import Record, Recorder, Tables
 from sim.replica import Replica, View
 from sim.request import Request
+from sim.sessions import Sessions
 
 INFINITY = math.inf
 
@@ -85,26 +86,42 @@ class _Run:
         self.recorder = recorder
         self.replicas = [Replica(self.env, device, policy, recorder, self.leg_over, leap) for device in cluster.devices]
         self.views = tuple(View(replica) for replica in self.replicas)
+        self.refine: Refine | None = getattr(predictor, "refine", None)
         self.predictor_free = 0.0  # when the one predictor will have worked off its queue, s
         self.legs: dict[Job, list[Leg]] = {}  # legs still to come, of jobs that were given several
+        self.sessions = Sessions()
 
     def arrive(self, event: simpy.Event | None = None) -> None:
         """Let the requests of this instant enter, and come back at the next arrival."""
         now = self.env.now
         request = self.next_request
         while request is not None and request.arrival <= now:
-            self.enter(request)
+            if request.think is None or (request := self.sessions.come(request)) is not None:
+                self.enter_at(request)
             request = next(self.requests, None)
         self.next_request = request
         if request is not None:
             At(self.env, request.arrival, NORMAL, self.arrive)
 
+    def enter_at(self, request: Request) -> None:
+        """Let `request` enter at its arrival, now or later."""
+        if request.arrival <= self.env.now:
+            self.enter(request)
+        else:
+            self.call_at(request.arrival, lambda: self.enter(request))
+
+    def leave(self, job: Job) -> None:
+        """A life is over; the next request of its session may come."""
+        self.recorder.leave(job)
+        if job.request.think is not None and (follower := self.sessions.end(job.request, self.env.now)):
+            self.enter_at(follower)
+
     def enter(self, request: Request) -> None:
         """Predict, which takes the one predictor its time, then route."""
-        length, uncertainty, seconds = prediction = self.predictor.predict(request)
+        length, uncertainty, seconds, _ = prediction = self.predictor.predict(request)
         if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
-        job = Job(request, prediction)
+        job = Job(request, prediction, self.refine)
         self.recorder.enter(job)
         if seconds > 0:
             self.predictor_free = max(self.env.now, self.predictor_free) + seconds
@@ -116,7 +133,7 @@ class _Run:
         """Choose the legs of the job's life, and begin the first."""
         legs = self.policy.routing.route(job, self.views)
         if not legs:
-            self.recorder.leave(job)
+            self.leave(job)
             return
         if len(legs) > 1:
             self.legs[job] = list(legs[1:])
@@ -125,7 +142,7 @@ class _Run:
     def leg_over(self, job: Job) -> None:
         """The next leg begins, when the job's KV has come over the link; of one that is complete, the life is over."""
         if job.finished is not None:
-            self.recorder.leave(job)
+            self.leave(job)
             return
         if not self.legs.get(job):
             raise RuntimeError(f"request {job.request.id} is not complete after its last leg")

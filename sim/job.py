@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.request import Prediction, Request
+from sim.prediction import Prediction
+from sim.request import Request
 
 if TYPE_CHECKING:
     from sim.device import Device
     from sim.lockstep import Lockstep
+
+Refine = Callable[[Request, Prediction, int], float]
 
 
 class Job:
@@ -38,13 +41,15 @@ class Job:
         "preemptions",
         "prefill_only",  # this leg ends with the first token
         "queued",
+        "refine",  # the predictor's, if it refines
         "request",
         "reserved",  # its blocks were set aside at admission: it takes no more as it goes
     )
 
-    def __init__(self, request: Request, prediction: Prediction) -> None:
+    def __init__(self, request: Request, prediction: Prediction, refine: Refine | None = None) -> None:
         self.request = request
         self.prediction = prediction
+        self.refine = refine
         self.lockstep: Lockstep | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.place = 0
         self.blocks = self.host_tokens = self.preemptions = 0
@@ -79,6 +84,19 @@ class Job:
     def pending(self) -> int:
         """Tokens that exist and are not yet computed: more than one is prefill, one is decode."""
         return self.context - self.computed
+
+    @property
+    def remaining(self) -> float:
+        """Output tokens that are predicted to be left; a predictor that refines is asked anew as they come."""
+        emitted = self.emitted
+        if self.refine is not None and emitted:
+            return self.refine(self.request, self.prediction, emitted)
+        return max(0.0, self.prediction.length - emitted)
+
+    @property
+    def relays(self) -> bool:
+        """Whether its end starts something: its next leg, or the next request of its session."""
+        return self.prefill_only or self.request.think is not None
 
     @property
     def complete(self) -> bool:

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from sim.job import Job
-from sim.request import Prediction, Request
+from sim.prediction import Prediction
+from sim.request import Request
 from sim.step import Hold
 
 Rank = float | tuple[float, ...]
@@ -153,6 +154,14 @@ class Predictor(Protocol):
 
     def predict(self, request: Request) -> Prediction:
         """A prediction from what is known at arrival, with the seconds that making it took."""
+        ...
+
+
+class RefiningPredictor(Predictor, Protocol):
+    """A predictor that learns from an answer under way; `Job.remaining` asks it."""
+
+    def refine(self, request: Request, prediction: Prediction, emitted: int) -> float:
+        """Tokens still to come after `emitted`, which are at least one; a pure function. `prediction` is the first."""
         ...
 
 

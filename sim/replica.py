@@ -2,7 +2,8 @@
 
 Nobody can tell when a replica does its work, as long as it has done what is past when somebody looks. So it does
 nothing by itself: it is advanced to the present whenever a job comes or a routing looks at it, and at the end. Only
-where the end of a step starts something elsewhere (the next leg of a job) does it ask SimPy to be woken in time.
+where the end of a step starts something elsewhere (a job's next leg, the next request of a closed loop) does it ask
+SimPy to be woken in time.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Replica:
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
         self._until = math.inf  # when the plan ends, or a hold
-        self._relays = 0  # jobs here that go on elsewhere
+        self._relays = 0  # jobs here whose end starts something elsewhere
         self._servable = device.surely_servable(batching.execution)
 
     def submit(self, job: Job, prefill_only: bool) -> None:
@@ -75,8 +76,8 @@ class Replica:
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in
         self.waiting.push(job, now)
-        if prefill_only or self._relays:
-            self._relays += prefill_only
+        if self._relays or job.relays:
+            self._relays += job.relays
             At(self.env, self._until, LATE, self._on_time)
 
     def advance(self, now: float) -> None:
@@ -205,7 +206,7 @@ class Replica:
         self.waiting.steps += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
-            self._relays -= job.prefill_only
+            self._relays -= job.relays
             job.overhead_seconds += self._overhead_seconds
             self._leave(job)
 

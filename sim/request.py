@@ -1,10 +1,9 @@
-"""What arrives: a request, what is true of it, and what somebody predicts of it. All frozen."""
+"""What arrives: a request, and what is true of it. Both frozen."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +23,14 @@ class Truth:
             raise ValueError(f"{len(self.output_ids)} output_ids for {self.output_tokens} output_tokens")
 
 
-class Prediction(NamedTuple):
-    """What a predictor says of a request, and what saying it cost.
-
-    `length` is the expected output length in tokens; `uncertainty` is RT-LM's score u_J, by that paper's definition a
-    predicted output length in tokens; `seconds` is the predictor's own time, which the cluster charges to the clock.
-    The cluster refuses a prediction that is not finite, or negative.
-    """
-
-    length: float
-    uncertainty: float
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """One arrival. `arrival` and `deadline` are seconds from the trace's start; `max_tokens` is the client's cap.
 
     `features` are numbers derived from the prompt's text (the trace says which); `prompt_text` may be absent.
     `prompt_ids` say what the prompt holds, an id for each `id_tokens` tokens (the last may stand for fewer): requests
-    whose first ids are equal share a prefix. Without them a prompt shares nothing.
+    whose first ids are equal share a prefix. Without them a prompt shares nothing. With a `think` time (s) it is one
+    of a closed loop: it comes that long after the end of the one before it in its `session`, but not before `arrival`.
     """
 
     id: int
@@ -60,6 +47,7 @@ class Request:
     deadline: float | None = None
     prompt_ids: tuple[int, ...] = ()
     id_tokens: int = 1
+    think: float | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.arrival) or self.arrival < 0:
@@ -77,3 +65,5 @@ class Request:
             )
         if self.truth.output_ids and self.id_tokens != 1:
             raise ValueError(f"request {self.id}: output_ids need id_tokens=1, got {self.id_tokens}")
+        if self.think is not None and (self.session is None or not 0 <= self.think < math.inf):
+            raise ValueError(f"request {self.id}: think needs a session, and finite seconds, got {self.think}")

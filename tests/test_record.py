@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 
 from experiments import record as recorder
 from experiments.record import Answer, Ask, Options, record, selection
-from traces import chitchat
 from traces.recorded import read_recording
+from traces.text import chitchat
 
 MESSAGES = {f"c:{turn}:0": f"why is {turn} odd" for turn in range(30)} | {"c:30:0": "hi"}
 

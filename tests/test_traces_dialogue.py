@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from traces.arrivals import poisson
-from traces.dialogue import EFFECTS, MIX, SyntheticDialogue
-from traces.grammar import PLAIN, SENTENCES, sentence
-from traces.text import KINDS, rule_scores
+from traces.synthetic.arrivals import poisson
+from traces.synthetic.dialogue import EFFECTS, MIX, SyntheticDialogue
+from traces.synthetic.grammar import PLAIN, SENTENCES, sentence
+from traces.text.kinds import KINDS
+from traces.text.word_rules import rule_scores
 
 
 def replay(seed: int = 0, **options: Any) -> pd.DataFrame:
@@ -93,7 +94,7 @@ def test_equal_seeds_give_equal_tables_and_texts_do_not_depend_on_lengths(seed: 
 
 def test_a_table_does_not_depend_on_the_hash_seed() -> None:
     code = (
-        "import numpy as np; from traces.dialogue import SyntheticDialogue as S;"
+        "import numpy as np; from traces.synthetic.dialogue import SyntheticDialogue as S;"
         "print(S(1.0, 50).replay(np.random.default_rng(0), np.random.default_rng(1)).to_csv())"
     )
     outputs = {

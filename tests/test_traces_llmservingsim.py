@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sim.metrics import tpot, ttft
-from traces.llmservingsim import ServedRun, load
+from traces.formats.llmservingsim import ServedRun, load
 from traces.locate import public_file
 from traces.schema import TraceError
 

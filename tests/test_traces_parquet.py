@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from traces import parquet
 from traces.describe import main, summary
+from traces.formats import parquet
 from traces.schema import TraceError
 
 TABLE = pd.DataFrame(

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traces import chitchat
 from traces.recorded import RECORDING, Recorded, read_recording, with_scores, write_recording
 from traces.schema import TraceError
 from traces.split import in_training
-from traces.text import KINDS, rule_scores
+from traces.text import chitchat
+from traces.text.kinds import KINDS
+from traces.text.word_rules import rule_scores
 
 PROVENANCE = {
     "model": "made",

@@ -22,7 +22,8 @@ def test_a_good_trace_is_typed_and_its_columns_ordered() -> None:
     table = trace(client=["a", "b", "a"], max_tokens=8, priority=-1, deadline=[np.nan, 2, 3])
     checked = check(table[sorted(table)], "made")
     assert list(checked) == [name for name in COLUMNS if name in table]
-    assert {name: str(checked[name].dtype) for name in COUNTS} == dict.fromkeys(COUNTS, "int64")
+    counts = [name for name in COUNTS if name in table]
+    assert {name: str(checked[name].dtype) for name in counts} == dict.fromkeys(counts, "int64")
     assert checked["arrival"].dtype == checked["deadline"].dtype == np.float64
     assert checked["output_tokens"].tolist() == [6, 7, 8]
 

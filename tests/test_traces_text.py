@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traces.text import KINDS, rule_scores
+from traces.text.kinds import KINDS
+from traces.text.word_rules import rule_scores
 
 EXAMPLES = {
     "structural": "John saw a boy in the park with a telescope",

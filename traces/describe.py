@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from traces import azure, parquet
+from traces.formats import azure, parquet
 from traces.locate import public_file
 
 

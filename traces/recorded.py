@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traces import chitchat
-from traces.arrivals import poisson
-from traces.parquet import read_table, write_table
+from traces.formats.parquet import read_table, write_table
 from traces.schema import TraceError, check, check_columns
 from traces.split import check_share, in_training
-from traces.text import KINDS, rule_scores
+from traces.synthetic.arrivals import poisson
+from traces.text import chitchat
+from traces.text.kinds import KINDS
+from traces.text.word_rules import rule_scores
 
 SHIPPED = Path(__file__).parent / "data" / "smollm2-135m_chitchat.parquet"
 LENGTHS = ("message_id", "prompt_tokens", "output_tokens")

@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traces.text import KINDS
+from traces.text.kinds import KINDS
 
 REQUIRED = ("arrival", "prompt_tokens", "output_tokens")
-COUNTS = ("prompt_tokens", "output_tokens", "max_tokens")
-TEXTS = ("prompt_text", "client", "task", "session", "message_id")
+COUNTS = ("prompt_tokens", "output_tokens", "max_tokens", "id_tokens")
+TEXTS = ("request_id", "prompt_text", "client", "task", "session", "message_id")
+PREFIX = ("prompt_ids", "id_tokens")  # an id for each `id_tokens` tokens of the prompt: equal first ids, shared prefix
+LISTS = ("prompt_ids", "pauses")
 MEASURED = ("measured_first_scheduled", "measured_first_token", "measured_finished")  # s, what a real run did
-COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", "deadline", *KINDS, *MEASURED)
+SECONDS = ("deadline", "think")  # where a row has none: NaN
+COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, "pauses", *KINDS, *MEASURED)
 LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
+SEQUENCES = (list, tuple, np.ndarray)
 SHOWN = 3  # bad cells that an error names
 
 Fault = tuple[str, str, np.ndarray]  # column, reason, mask of the rows
@@ -45,9 +49,11 @@ def check(
     that it holds there, where they differ.
     """
     names = names or {}
-    check_columns(table, source, REQUIRED, COLUMNS)
+    prefix = PREFIX if set(PREFIX) & set(table.columns) else ()
+    session = ("session",) if "think" in table.columns else ()
+    check_columns(table, source, (*REQUIRED, *prefix, *session), COLUMNS)
     table = table[[name for name in COLUMNS if name in table]].reset_index(drop=True)
-    numbers = {name: _numbers(table[name]) for name in table if name not in TEXTS}
+    numbers = {name: _numbers(table[name]) for name in table if name not in (*TEXTS, *LISTS)}
     faults = _first_faults(_faults(table, numbers))
     if faults and not skip_bad:
         raise TraceError(_message(table.assign(**(written or {})), source, faults, first_line, names))
@@ -89,14 +95,14 @@ def _numbers(column: pd.Series) -> np.ndarray:
 def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[Fault]:
     """Every way in which cells can be bad, the gravest first within a column."""
     for name, cells in numbers.items():
-        if name != "deadline":
+        if name not in SECONDS:
             yield name, "is not a time" if name == "arrival" else "is not a number", np.isnan(cells)
         yield name, "is not finite", np.isinf(cells)
         if name in COUNTS:
             yield name, "is below 1", cells < 1
             yield name, f"is above {LONGEST:,} tokens", cells > LONGEST
             yield name, "is not a whole number", cells != np.floor(cells)
-        elif name in ("arrival", *KINDS):
+        elif name in ("arrival", "think", *KINDS):
             yield name, "is before the trace's start" if name == "arrival" else "is negative", cells < 0
     arrival = numbers["arrival"]
     yield "arrival", "is earlier than an arrival before it", arrival < np.fmax.accumulate(arrival)
@@ -110,6 +116,44 @@ def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[
     for name in TEXTS:
         if name in table:
             yield name, "is not text", ~table[name].map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)
+    if "request_id" in table:
+        yield "request_id", "was there before", table["request_id"].astype(str).duplicated().to_numpy()
+    yield from _list_faults(table, numbers)
+
+
+def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[Fault]:
+    if "prompt_ids" in table:
+        ids = table["prompt_ids"]
+        yield "prompt_ids", "are not whole numbers from 0", ~ids.map(_whole_numbers).to_numpy(dtype=bool)
+        wanted = np.ceil(numbers["prompt_tokens"] / np.fmax(numbers["id_tokens"], 1))
+        counts = ids.map(lambda cell: len(cell) if isinstance(cell, SEQUENCES) else -1).to_numpy(dtype=float)
+        yield "prompt_ids", "are not one for each id_tokens tokens of the prompt", (counts > 0) & (counts != wanted)
+    if "pauses" in table:
+        sound = [_sound_pauses(*cells) for cells in zip(table["pauses"], numbers["output_tokens"], strict=True)]
+        reason = "are not [[tokens emitted before, seconds, tokens returned], ...] in order within the answer"
+        yield "pauses", reason, ~np.array(sound, dtype=bool)
+
+
+def _whole_numbers(cell: Any) -> bool:
+    return isinstance(cell, SEQUENCES) and all(
+        isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 0 for one in cell
+    )
+
+
+def _sound_pauses(cell: Any, output_tokens: float) -> bool:
+    if not isinstance(cell, SEQUENCES):
+        return False
+    emitted = 0.0
+    for pause in cell:
+        if not (isinstance(pause, SEQUENCES) and len(pause) == 3 and all(isinstance(one, Real) for one in pause)):
+            return False
+        before, seconds, returned = pause
+        if not (emitted < before < output_tokens and 0 <= seconds < np.inf and 0 <= returned <= LONGEST):
+            return False
+        if before % 1 or returned % 1:
+            return False
+        emitted = before
+    return True
 
 
 def _first_faults(faults: Iterator[Fault]) -> dict[int, tuple[str, str]]:

@@ -19,7 +19,8 @@ PREFIX = "measured_"
 def with_measured(requests: Table, replay: pd.DataFrame, fitted: int) -> Table:
     """The request table of a run, with what was measured of each request if the trace says so.
 
-    `fitted` marks the first requests, which a constant may have been fitted to (see `traces.llmservingsim.ServedRun`).
+    `fitted` marks the first requests, which a constant may have been fitted to (see `ServedRun` of
+    `traces.formats.llmservingsim`).
     """
     if not set(MEASURED) <= set(replay.columns):
         return requests

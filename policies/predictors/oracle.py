@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.request import Prediction, Request
+from sim.prediction import Prediction
+from sim.request import Request
 
 
 @dataclass(frozen=True, slots=True)

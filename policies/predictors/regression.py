@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.request import Prediction, Request
+from sim.prediction import Prediction
+from sim.request import Request
 
 
 def columns(request: Request, feature_count: int) -> tuple[float, ...]:

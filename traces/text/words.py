@@ -1,4 +1,4 @@
-"""Word lists behind the rules of `traces.text`; written for this project, all in lower case."""
+"""Word lists behind the rules of `traces.text.word_rules`; written for this project, all in lower case."""
 
 from __future__ import annotations
 

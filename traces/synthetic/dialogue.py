@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from traces.arrivals import poisson
-from traces.grammar import prompt
 from traces.schema import check
 from traces.split import in_training
-from traces.text import KINDS, rule_scores
+from traces.synthetic.arrivals import poisson
+from traces.synthetic.grammar import prompt
+from traces.text.kinds import KINDS
+from traces.text.word_rules import rule_scores
 
 # All [A]: RT-LM says which way the effects go, not how large they are.
 EFFECTS = {"structural": 1.1, "syntactic": 1.1, "semantic": 1.3, "vague": 1.6, "open_ended": 2.5, "multi_part": 2.0}
@@ -28,8 +29,8 @@ class SyntheticDialogue:
     A prompt has k kinds of uncertainty with probability `kinds_per_prompt[k]`, drawn without replacement with weights
     `mix`; the length of its answer is lognormal: its median is `median_tokens` times the `effects` of its kinds, its
     log's standard deviation `sigma`, rounded up and cut at `max_tokens`. A prompt is `template_tokens` and
-    `tokens_per_word` for each word. `traces.text` knows this grammar's words, so here its scores find the kinds nearly
-    always, which they do not in human text.
+    `tokens_per_word` for each word. `traces.text.word_rules` knows this grammar's words, so here its scores find
+    the kinds nearly always, which they do not in human text.
     """
 
     rate: float

@@ -1,7 +1,5 @@
 """Score a prompt on the six kinds of uncertainty of RT-LM (arXiv 2309.06619), with word lists alone.
 
-    python -m traces.text "Rice flies like sand"
-
 The paper's own rules are not public; these follow its six kinds [A]. This is a first scorer, without dependencies: it
 knows a few hundred words and no grammar. A later version reads a real parser's part-of-speech tags, attachments and
 word senses behind the same `rule_scores`.
@@ -10,12 +8,9 @@ word senses behind the same `rule_scores`.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 
-from traces.words import AMBIGUOUS, CLOSED_CUES, HOMOGRAPHS, INTERJECTIONS, OPEN_CUES, PREPOSITIONS, VAGUE, VERBS
-
-KINDS = ("structural", "syntactic", "semantic", "vague", "open_ended", "multi_part")
+from traces.text.words import AMBIGUOUS, CLOSED_CUES, HOMOGRAPHS, INTERJECTIONS, OPEN_CUES, PREPOSITIONS, VAGUE, VERBS
 
 _WORD = re.compile(r"[a-z]+|'[a-z]+")
 _QUESTION = re.compile(r"[^.!?]*\?+")
@@ -95,14 +90,3 @@ def rule_scores(text: str) -> tuple[float, float, float, float, float, float]:
 
 def _normal(text: str) -> str:
     return text.lower().replace("\u2019", "'")
-
-
-def main(arguments: list[str]) -> int:
-    """Print the scores of the prompt in `arguments`."""
-    for kind, score in zip(KINDS, rule_scores(" ".join(arguments)), strict=True):
-        print(f"{kind:<12}{score:g}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""What somebody predicts of a request's answer: its length, how sure that is, and what saying so cost."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A predicted distribution of output lengths, as points of its cumulative curve with straight lines between them.
+
+    A share `levels[i]` of all answers has at most `lengths[i]` tokens; shorter than the first or longer than the last
+    length there is none, so the first and last levels belong to all that lies outside. So quantiles and histograms are
+    both told exactly. ValueError unless levels are within [0, 1], lengths are not negative, and neither ever falls.
+    """
+
+    levels: tuple[float, ...]
+    lengths: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        levels, lengths = self.levels, self.lengths
+        if not levels or len(levels) != len(lengths):
+            raise ValueError(f"a distribution needs as many levels as lengths, got {len(levels)} and {len(lengths)}")
+        if not (levels[0] >= 0 and levels[-1] <= 1 and all(low <= high for low, high in pairwise(levels))):
+            raise ValueError(f"levels must be within [0, 1] and not fall, got {levels}")
+        if not (lengths[0] >= 0 and lengths[-1] < math.inf and all(low <= high for low, high in pairwise(lengths))):
+            raise ValueError(f"lengths must be finite, not negative, and not fall, got {lengths}")
+
+    @classmethod
+    def of_histogram(cls, edges: Sequence[float], masses: Sequence[float]) -> Distribution:
+        """`masses[i]` (they sum to anything positive) spread evenly between `edges[i]` and `edges[i + 1]` tokens."""
+        total = sum(masses)
+        if len(edges) != len(masses) + 1 or not total > 0 or min(masses) < 0:
+            raise ValueError(f"a histogram needs an edge more than masses of a positive sum, got {edges}, {masses}")
+        inner = [min(level / total, 1.0) for level in accumulate(masses[:-1], initial=0.0)]
+        return cls((*inner, 1.0), tuple(edges))
+
+    @classmethod
+    def of_samples(cls, lengths: Iterable[float]) -> Distribution:
+        """The quantiles of equally likely `lengths`: the i-th of n stands for the level (i + 1/2) / n."""
+        ordered = sorted(lengths)
+        return cls(tuple((at + 0.5) / len(ordered) for at in range(len(ordered))), tuple(ordered))
+
+    def quantile(self, level: float) -> float:
+        """Tokens that a share `level` of the answers does not exceed."""
+        levels, lengths = self.levels, self.lengths
+        if level <= levels[0]:
+            return lengths[0]
+        if level >= levels[-1]:
+            return lengths[-1]
+        above = bisect_left(levels, level)
+        share = (level - levels[above - 1]) / (levels[above] - levels[above - 1])
+        return lengths[above - 1] + share * (lengths[above] - lengths[above - 1])
+
+    def survival(self, tokens: float) -> float:
+        """The share of answers longer than `tokens`."""
+        levels, lengths = self.levels, self.lengths
+        if tokens < lengths[0]:
+            return 1.0
+        if tokens >= lengths[-1]:
+            return 0.0
+        above = bisect_right(lengths, tokens)
+        share = (tokens - lengths[above - 1]) / (lengths[above] - lengths[above - 1])
+        return 1.0 - levels[above - 1] - share * (levels[above] - levels[above - 1])
+
+    @property
+    def mean(self) -> float:
+        """Expected tokens."""
+        levels, lengths = self.levels, self.lengths
+        inside = sum(
+            (high - low) * (short + long) / 2
+            for (low, high), (short, long) in zip(pairwise(levels), pairwise(lengths), strict=True)
+        )
+        return levels[0] * lengths[0] + inside + (1 - levels[-1]) * lengths[-1]
+
+
+class Prediction(NamedTuple):
+    """What a predictor says of a request, and what saying it cost.
+
+    `length` is the expected output length in tokens; `uncertainty` is RT-LM's score u_J, by that paper's definition a
+    predicted output length in tokens; `seconds` is the predictor's own time, which the cluster charges to the clock;
+    `distribution` says more than the mean, where a predictor can. The cluster refuses a prediction that is not finite,
+    or negative.
+    """
+
+    length: float
+    uncertainty: float
+    seconds: float = 0.0
+    distribution: Distribution | None = None
