@@ -96,25 +96,19 @@ class _Run:
         now = self.env.now
         request = self.next_request
         while request is not None and request.arrival <= now:
-            if request.think is None or (request := self.sessions.come(request)) is not None:
-                self.enter_at(request)
+            if request.think is None:
+                self.enter(request)
+            else:
+                self.follow(self.sessions.come(request))
             request = next(self.requests, None)
         self.next_request = request
         if request is not None:
             At(self.env, request.arrival, NORMAL, self.arrive)
 
-    def enter_at(self, request: Request) -> None:
-        """Let `request` enter at its arrival, now or later."""
-        if request.arrival <= self.env.now:
-            self.enter(request)
-        else:
+    def follow(self, request: Request | None) -> None:
+        """Let `request` of a closed loop, if it is one's turn, enter at its arrival, now or later."""
+        if request is not None:
             self.call_at(request.arrival, lambda: self.enter(request))
-
-    def leave(self, job: Job) -> None:
-        """A life is over; the next request of its session may come."""
-        self.recorder.leave(job)
-        if job.request.think is not None and (follower := self.sessions.end(job.request, self.env.now)):
-            self.enter_at(follower)
 
     def enter(self, request: Request) -> None:
         """Predict, which takes the one predictor its time, then route."""
@@ -138,6 +132,12 @@ class _Run:
         if len(legs) > 1:
             self.legs[job] = list(legs[1:])
         self.replicas[legs[0].replica].submit(job, legs[0].prefill_only)
+
+    def leave(self, job: Job) -> None:
+        """A life is over; in a closed loop, the next request of its session may come."""
+        self.recorder.leave(job)
+        if job.request.think is not None:
+            self.follow(self.sessions.end(job.request, self.env.now))
 
     def leg_over(self, job: Job) -> None:
         """The next leg begins, when the job's KV has come over the link; of one that is complete, the life is over."""

@@ -42,6 +42,7 @@ class Job:
         "prefill_only",  # this leg ends with the first token
         "queued",
         "refine",  # the predictor's, if it refines
+        "relays",  # its end starts something: its next leg, or the next request of its session
         "request",
         "reserved",  # its blocks were set aside at admission: it takes no more as it goes
     )
@@ -54,7 +55,7 @@ class Job:
         self.base_computed = self.base_emitted = self.entered = self.padding = self.place = 0
         self.blocks = self.host_tokens = self.preemptions = 0
         self.cached_blocks: Sequence[Any] = ()
-        self.prefill_only = self.reserved = False
+        self.prefill_only = self.relays = self.reserved = False
         self.overhead_seconds = 0.0
         self.device: Device | None = None
         self.queued: float | None = None
@@ -92,11 +93,6 @@ class Job:
         if self.refine is not None and emitted:
             return self.refine(self.request, self.prediction, emitted)
         return max(0.0, self.prediction.length - emitted)
-
-    @property
-    def relays(self) -> bool:
-        """Whether its end starts something: its next leg, or the next request of its session."""
-        return self.prefill_only or self.request.think is not None
 
     @property
     def complete(self) -> bool:

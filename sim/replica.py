@@ -68,6 +68,7 @@ class Replica:
         self.advance(now)
         job.device = self.device
         job.prefill_only = prefill_only
+        job.relays = prefill_only or request.think is not None
         if job.queued is None:
             job.queued = now
         job.overhead_seconds -= self._overhead_seconds
