@@ -169,10 +169,10 @@ def _features(table: pd.DataFrame) -> list[tuple[float, ...]]:
 
 
 def build_predictor(cfg: DictConfig, training: pd.DataFrame) -> Predictor:
-    """The predictor of `cfg`; one given as a partial is fitted to the training rows first."""
+    """The predictor of `cfg`; one given as a partial is fitted to the training rows first, an answer each."""
     part = instantiate(cfg, _convert_="all")
     if isinstance(part, functools.partial):
-        part = part(to_requests(training), training["output_tokens"].tolist())
+        part = part(to_requests(training), [[tokens] for tokens in training["output_tokens"].tolist()])
     return part
 
 

@@ -38,9 +38,10 @@ def seconds_per_call(call: Callable[[], object], calls: int, repeats: int) -> tu
 def measurements(repeats: int) -> dict[str, tuple[float, float, float]]:
     """Seconds (minimum, median, maximum) of each thing that a yaml charges."""
     table = SyntheticDialogue(rate=1.0, requests=500).replay(np.random.default_rng(0), np.random.default_rng(1))
-    requests, lengths, texts = to_requests(table), table["output_tokens"].tolist(), table["prompt_text"].tolist()
-    rules = fit_length_regression(requests, lengths, feature_count=6, seconds=0.0)
-    prompt_length = fit_length_regression(requests, lengths, feature_count=0, seconds=0.0)
+    requests, texts = to_requests(table), table["prompt_text"].tolist()
+    answers = [[tokens] for tokens in table["output_tokens"].tolist()]
+    rules = fit_length_regression(requests, answers, feature_count=6, seconds=0.0)
+    prompt_length = fit_length_regression(requests, answers, feature_count=0, seconds=0.0)
     jobs = [Job(request, rules.predict(request)) for request in requests]
     for job in jobs:
         job.queued = job.request.arrival

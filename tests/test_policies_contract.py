@@ -55,8 +55,8 @@ def workload(count=24, seed=0) -> list[Request]:
 def predictor():
     """A regression fitted to other requests of the same kind."""
     training = workload(count=60, seed=1)
-    lengths = [request.truth.output_tokens for request in training]
-    return fit_length_regression(training, lengths, feature_count=6, seconds=1e-4)
+    answers = [[request.truth.output_tokens] for request in training]
+    return fit_length_regression(training, answers, feature_count=6, seconds=1e-4)
 
 
 def compose(*overrides: str) -> Policy:

@@ -19,11 +19,11 @@ def training(count=400, noise=0.0, seed=0):
     rng = np.random.default_rng(seed)
     prompts, features = rng.integers(1, 500, count), rng.integers(0, 4, (count, 2))
     logs = np.log(3 * prompts**0.5) + features @ [0.4, -0.2] + noise * rng.standard_normal(count)
-    return [request(int(p), *f) for p, f in zip(prompts, features, strict=True)], np.exp(logs)
+    return [request(int(p), *f) for p, f in zip(prompts, features, strict=True)], np.exp(logs)[:, None]
 
 
-def fit(requests, lengths, feature_count=2, **more):
-    return fit_length_regression(requests, lengths, feature_count=feature_count, seconds=0.001, **more)
+def fit(requests, answers, feature_count=2, **more):
+    return fit_length_regression(requests, answers, feature_count=feature_count, seconds=0.001, **more)
 
 
 def test_the_oracle_predicts_the_truth_free_of_charge():
@@ -37,10 +37,10 @@ def test_a_regression_recovers_the_law_that_its_training_set_follows():
 
 
 def test_with_noise_the_predictions_keep_the_mean():
-    requests, lengths = training(count=4000, noise=0.5, seed=1)
-    predictor = fit(requests, lengths)
+    requests, answers = training(count=4000, noise=0.5, seed=1)
+    predictor = fit(requests, answers)
     assert predictor.smearing > 1.1  # exp of the mean log would be low by exp(0.5 ** 2 / 2)
-    assert np.mean([predictor.predict(one).length for one in requests]) == pytest.approx(lengths.mean(), rel=0.03)
+    assert np.mean([predictor.predict(one).length for one in requests]) == pytest.approx(answers.mean(), rel=0.03)
 
 
 def test_a_prediction_says_its_cost_and_is_its_own_uncertainty():
@@ -56,11 +56,11 @@ def test_a_prediction_stays_within_the_lengths_of_the_training_set(prompt, featu
 
 
 def test_a_column_that_never_varies_does_no_harm():
-    requests, lengths = training()
+    requests, answers = training()
     constant = [request(one.prompt_tokens, *one.features, 7.0) for one in requests]
-    flat = fit(constant, lengths, feature_count=3)
+    flat = fit(constant, answers, feature_count=3)
     assert flat.weights[3] == pytest.approx(0.0)
-    assert flat.predict(constant[0]).length == pytest.approx(fit(requests, lengths).predict(requests[0]).length)
+    assert flat.predict(constant[0]).length == pytest.approx(fit(requests, answers).predict(requests[0]).length)
 
 
 def test_equal_training_sets_give_equal_predictors():
@@ -74,8 +74,29 @@ def test_features_that_are_missing_are_counted_in_the_error():
     assert fit(*training(), feature_count=0).predict(request(5)).length > 0
 
 
-@pytest.mark.parametrize(("count", "lengths"), [(4, 4), (10, 9)])
-def test_a_training_set_too_small_or_ill_matched_is_refused(count, lengths):
-    requests, outputs = training(10)
-    with pytest.raises(ValueError, match=rf"more training requests than {count} \(with {lengths} lengths\)"):
-        fit(requests[:count], outputs[:lengths])
+def test_a_training_set_too_small_is_refused():
+    requests, answers = training(10)
+    with pytest.raises(ValueError, match="a regression on 3 columns needs more training requests than 4"):
+        fit(requests[:4], answers[:4])
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([[1]] * 9, "got 9 beside 10"),
+        ([[1]] * 9 + [[]], r"request 0 needs answers of at least one token, got \[\]"),
+        ([[1]] * 9 + [[4, 0]], r"request 0 needs answers of at least one token, got \[4, 0\]"),
+    ],
+)
+def test_answers_that_do_not_fit_the_requests_are_refused(answers, said):
+    with pytest.raises(ValueError, match=said):
+        fit(training(10)[0], answers)
+
+
+def test_a_request_may_have_many_answers_and_counts_once():
+    requests, answers = training(noise=0.5)
+    noise = np.exp(np.random.default_rng(7).normal(0, 0.5, (len(requests), 10)))
+    noise /= noise.prod(axis=1, keepdims=True) ** 0.1  # the mean of the logs stays
+    many, one = fit(requests, answers * noise), fit(requests, answers)
+    assert many.weights == pytest.approx(one.weights)
+    assert many.smearing > 1.1 * one.smearing  # the spread within a request is part of the mean length

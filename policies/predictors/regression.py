@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.predictors.answers import log_lengths
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -50,21 +51,20 @@ class LengthRegression:
 
 def fit_length_regression(
     requests: Sequence[Request],
-    output_tokens: Sequence[int],
+    answers: Sequence[Sequence[int]],
     *,
     feature_count: int,
     seconds: float,
     ridge: float = 1.0,
 ) -> LengthRegression:
-    """Fit by ridge least squares on the log of `output_tokens`, which stand beside `requests` (the same length)."""
-    if len(requests) != len(output_tokens) or len(requests) < feature_count + 3:
+    """Fit by ridge least squares on the mean log length of each request's `answers` (tokens, one or more each)."""
+    if len(requests) < feature_count + 3:
         raise ValueError(
-            f"a regression on {feature_count + 1} columns needs more training requests than {len(requests)} "
-            f"(with {len(output_tokens)} lengths)"
+            f"a regression on {feature_count + 1} columns needs more training requests than {len(requests)}"
         )
+    sampled = log_lengths(requests, answers)
     inputs: NDArray[np.float64] = np.array([columns(request, feature_count) for request in requests])
-    lengths: NDArray[np.float64] = np.asarray(output_tokens, dtype=float)
-    target = np.log(lengths)
+    target = np.array([logs.mean() for logs in sampled])
     centre = inputs.mean(axis=0)
     scale = inputs.std(axis=0)
     scale[scale == 0] = 1.0
@@ -72,12 +72,13 @@ def fit_length_regression(
     gram = standard.T @ standard + ridge * np.eye(standard.shape[1])
     weights = np.linalg.solve(gram, standard.T @ (target - target.mean())) / scale
     intercept = float(target.mean() - weights @ centre)
-    smearing = float(np.exp(target - (intercept + inputs @ weights)).mean())
+    fitted = intercept + inputs @ weights
+    residuals = np.concatenate([logs - mean for logs, mean in zip(sampled, fitted, strict=True)])
     return LengthRegression(
         intercept=intercept,
         weights=tuple(float(weight) for weight in weights),
-        smearing=smearing,
-        shortest=float(lengths.min()),
-        longest=float(lengths.max()),
+        smearing=float(np.exp(residuals).mean()),
+        shortest=float(min(map(min, answers))),
+        longest=float(max(map(max, answers))),
         seconds=seconds,
     )
