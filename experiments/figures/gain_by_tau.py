@@ -1,0 +1,161 @@
+"""How much of the oracle's gain each predictor keeps, against how well it ranks: a point per predictor.
+
+    tokenyard -m experiment=predictors                                    # the learned predictors, and the oracle
+    tokenyard -m experiment=predictors policy=fifo predictor=constant     # what gains are taken from
+    python -m experiments.figures.gain_by_tau results/predictors          # into results/predictors/figures/
+
+The gain of a run is what its policy takes off the mean response time of FIFO on the same trace, its predictor's own
+time included; the share kept is that gain over the oracle's, seed by seed. Kendall's tau-b is between the predicted and
+the true output tokens of the run's own requests, which the predictor never saw. Prints the table too. All runs must
+have the same load: only policy, predictor and seed may differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import kendalltau
+
+from experiments.collect import collect, complete_folders
+from experiments.figures.style import OTHER_COLORS, RC, provenance, save, sheet
+from experiments.results import Folder
+from experiments.stats import interval
+from experiments.tables import settings_of
+
+BASELINE, ORACLE = "fifo", "oracle"
+MARKERS = ("o", "s", "^", "D", "v")  # of policies
+
+
+def read(root: Path) -> pd.DataFrame:
+    """The collected runs below `root`, each with the tau of its predictions (NaN where all are equal)."""
+    folders = complete_folders(root)
+    table = collect(folders)
+    taus = {folder.path.name: tau(folder) for folder in folders}
+    return table.assign(tau=table["run"].map(taus))
+
+
+def tau(folder: Folder) -> float:
+    """Kendall's tau-b between predicted and true output tokens of a run's requests."""
+    requests = pd.read_parquet(folder.path / "requests.parquet", columns=["predicted_tokens", "output_tokens"])
+    return float(kendalltau(requests["predicted_tokens"], requests["output_tokens"]).statistic)
+
+
+def points(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per policy and predictor, best first: `tau`, `gain` (s) and `kept`, means over seeds with 95 % intervals.
+
+    ValueError without FIFO or oracle runs of the same seeds, or if something else than policy, predictor and seed
+    differs between the runs.
+    """
+    named = table.assign(name=_names(table))
+    base = named[named["policy"] == BASELINE].drop_duplicates("seed").set_index("seed")["response_time_mean"]
+    rows = []
+    for policy, runs in named[named["policy"] != BASELINE].groupby("policy"):
+        means = runs.pivot_table(index="seed", columns="name", values="response_time_mean")
+        if ORACLE not in means or base.empty:
+            raise ValueError(f"{policy} needs runs with predictor=oracle, and {BASELINE} runs, to compare with")
+        gains = (-means).add(base, axis=0)
+        kept = gains.div(gains[ORACLE], axis=0)
+        for name, own in runs.groupby("name"):
+            if kept[name].isna().any():
+                raise ValueError(f"{policy} with {name}: not every seed has an oracle and a {BASELINE} run")
+            rows.append(
+                {"policy": policy, "predictor": name, "seeds": len(own)}
+                | {"tau": interval(own["tau"]), "gain": interval(gains[name]), "kept": interval(kept[name])}
+            )
+    if not rows:
+        raise ValueError(f"every run is {BASELINE}: there is no gain to show")
+    return pd.DataFrame(rows).sort_values("kept", key=lambda column: [-found.mean for found in column], kind="stable")
+
+
+def _names(table: pd.DataFrame) -> pd.Series:
+    """What a run's predictor is called: its name, and those of its settings in which runs differ."""
+    swept = [name for name in settings_of(table) if table[name].nunique(dropna=False) > 1]
+    own = [name for name in swept if name.startswith("predictor.")]
+    known = {"policy", "seed", "predictor", *own}
+    others = [name for name in swept if name not in known and not name.startswith("policy/")]
+    if others:
+        raise ValueError(f"the runs differ in {', '.join(others)} too: give results of one load")
+    names = table["predictor"].astype(str)
+    for column in own:
+        shown = " " + column.removeprefix("predictor.") + "=" + table[column].astype(str)
+        names = names + shown.where(table[column].notna(), "")
+    return names
+
+
+def draw(found: pd.DataFrame, caption: str) -> Figure:
+    """The share kept against tau, with 95 % intervals; a marker per policy, a colour per predictor."""
+    shown = found[[point.mean == point.mean for point in found["tau"]]]
+    predictors = list(dict.fromkeys(shown["predictor"]))
+    with mpl.rc_context(RC):
+        figure, [[axes]] = sheet(1, 1, 4.6, 2.6, caption)
+        for number, (_, own) in enumerate(shown.groupby("policy")):
+            for _, row in own.iterrows():
+                color = OTHER_COLORS[predictors.index(row["predictor"]) % len(OTHER_COLORS)]
+                axes.errorbar(
+                    row["tau"].mean, 100 * row["kept"].mean, xerr=row["tau"].half_width,
+                    yerr=100 * row["kept"].half_width, color=color, marker=MARKERS[number % len(MARKERS)],
+                    markeredgecolor="white", elinewidth=1, linestyle="",
+                )  # fmt: skip
+        _label(axes, shown)
+        axes.plot([0, 1], [0, 100], color="#999999", linestyle=":", linewidth=1, zorder=1)
+        axes.set(xlabel="Kendall's tau of the predictions", ylabel="share of the oracle's gain over FIFO (%)")
+        policies = list(dict.fromkeys(shown["policy"]))
+        if len(policies) > 1:
+            handles = [
+                mpl.lines.Line2D([], [], color="#555555", marker=MARKERS[at], linestyle="", label=policy)
+                for at, policy in enumerate(sorted(policies))
+            ]
+            axes.legend(handles=handles, loc="lower right")
+    return figure
+
+
+def _label(axes: mpl.axes.Axes, shown: pd.DataFrame) -> None:
+    """The predictors' names at the right, in the order of their points, each tied to its own by a thin line."""
+    first = shown.drop_duplicates("predictor")
+    heights = [100 * point.mean for point in first["kept"]]
+    low, high = min([0.0, *heights]), max([100.0, *heights])
+    gap = (high - low) / max(len(first), 18)
+    places: list[float] = []
+    for height in sorted(heights, reverse=True):
+        places.append(min(height, places[-1] - gap) if places else height)
+    lift = max(0.0, low - places[-1])
+    by_height = first.iloc[sorted(range(len(first)), key=lambda at: -heights[at])]
+    for place, (_, row) in zip(places, by_height.iterrows(), strict=True):
+        axes.annotate(
+            row["predictor"], (row["tau"].mean, 100 * row["kept"].mean), (1.06, place + lift),
+            xycoords="data", textcoords=("axes fraction", "data"), fontsize=8.5, va="center",
+            arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6},
+        )  # fmt: skip
+
+
+def main() -> None:
+    """Read, print, draw, save; print where."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder of results, as `tokenyard -m` printed it: results/NAME")
+    parser.add_argument("--output", type=Path, help="folder of the figures (default: RESULTS/figures)")
+    arguments = parser.parse_args()
+    try:
+        table = read(arguments.results)
+        found = points(table)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"gain_by_tau: {error}")
+    text = {"tau": "{:.3f}", "gain": "{:+.3f}", "kept": "{:.1%}"}
+    shown = found.assign(**{name: [form.format(point) for point in found[name]] for name, form in text.items()})
+    print("gain over FIFO in mean response time (s) and the share of the oracle's, mean over seeds ± half of its 95 %")
+    print("interval; tau: Kendall's tau-b between predicted and true output tokens")
+    print(shown.rename(columns={"kept": "share kept"}).to_string(index=False))
+    caption = (
+        f"{provenance(table)} Mean over {found['seeds'].max()} seeds; bars: 95 % t intervals over traces. Gains are "
+        "after the predictor's own time. A predictor that says the same of all has no tau, and is in the table alone."
+    )
+    for path in save(draw(found, caption), (arguments.output or arguments.results / "figures") / "gain_by_tau"):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
