@@ -40,8 +40,8 @@ def measurements(repeats: int) -> dict[str, tuple[float, float, float]]:
     table = SyntheticDialogue(rate=1.0, requests=500).replay(np.random.default_rng(0), np.random.default_rng(1))
     requests, texts = to_requests(table), table["prompt_text"].tolist()
     answers = [[tokens] for tokens in table["output_tokens"].tolist()]
-    rules = fit_length_regression(requests, answers, feature_count=6, seconds=0.0)
-    prompt_length = fit_length_regression(requests, answers, feature_count=0, seconds=0.0)
+    rules = fit_length_regression(requests, answers, prompt_length=True, rules=range(6), seconds=0.0)
+    prompt_length = fit_length_regression(requests, answers, prompt_length=True, rules=(), seconds=0.0)
     jobs = [Job(request, rules.predict(request)) for request in requests]
     for job in jobs:
         job.queued = job.request.arrival

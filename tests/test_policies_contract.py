@@ -56,7 +56,7 @@ def predictor():
     """A regression fitted to other requests of the same kind."""
     training = workload(count=60, seed=1)
     answers = [[request.truth.output_tokens] for request in training]
-    return fit_length_regression(training, answers, feature_count=6, seconds=1e-4)
+    return fit_length_regression(training, answers, prompt_length=True, rules=range(6), seconds=1e-4)
 
 
 def compose(*overrides: str) -> Policy:
