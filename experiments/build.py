@@ -82,13 +82,24 @@ def _training(trace: str) -> pd.DataFrame:
 def build(cfg: DictConfig, inputs: Inputs) -> Run:
     """Build all parts of the run that `cfg` describes."""
     cfg = cfg.copy()
-    predictor = build_predictor(cfg.predictor, inputs.training)
-    calibration = calibrate(cfg.calibration, inputs.cluster, predictor, inputs.training)
+    predictor, scores = _fitted(*(OmegaConf.to_yaml(part, resolve=True) for part in (cfg.predictor, cfg.trace)))
+    calibration = calibrate(cfg.calibration, inputs.cluster, inputs.training, scores)
     for name, value in calibration.items():
         OmegaConf.update(cfg, f"calibration.{name}", value)
     return Run(
         to_requests(inputs.replay), instantiate(cfg.policy, _convert_="all"), inputs.cluster, predictor, calibration
     )
+
+
+@functools.lru_cache(maxsize=32)
+def _fitted(predictor: str, trace: str) -> tuple[Predictor, list[float]]:
+    """The predictor of one yaml text, fitted to the training rows of the trace of the other, and its scores of them.
+
+    Kept, for in a sweep each process meets the same predictor under many policies and seeds.
+    """
+    training = _training(trace)
+    fitted = build_predictor(OmegaConf.create(predictor), training)
+    return fitted, uncertainties(fitted, training)
 
 
 def _sha256(text: str) -> str:
@@ -176,8 +187,13 @@ def build_predictor(cfg: DictConfig, training: pd.DataFrame) -> Predictor:
     return part
 
 
-def calibrate(cfg: DictConfig, cluster: Cluster, predictor: Predictor, training: pd.DataFrame) -> dict[str, float]:
-    """RT-LM's offline constants: phi and eta from the first GPU's profile, tau from the training prompts.
+def uncertainties(predictor: Predictor, training: pd.DataFrame) -> list[float]:
+    """RT-LM's uncertainty score of each training row, tokens."""
+    return [predictor.predict(request).uncertainty for request in to_requests(training)]
+
+
+def calibrate(cfg: DictConfig, cluster: Cluster, training: pd.DataFrame, scores: Sequence[float]) -> dict[str, float]:
+    """RT-LM's offline constants: phi and eta from the first GPU's profile, tau from the training prompts' `scores`.
 
     phi is the slope of the prefill time between half and all of the training prompts' median length; eta one decode
     step at the median prompt plus half the median output; both for a batch of one. What `cfg` fixes is kept.
@@ -194,6 +210,5 @@ def calibrate(cfg: DictConfig, cluster: Cluster, predictor: Predictor, training:
         "phi": (prefill_seconds(prompt) - prefill_seconds(half)) / (prompt - half),
         "eta": gpu.profile.step_time(Step(decode_jobs=1, decode_context=context)),
     }
-    scores = [predictor.predict(request).uncertainty for request in to_requests(training)]
     found["tau"] = float(np.quantile(scores, cfg.malicious_quantile))
     return {name: value if cfg[name] is None else float(cfg[name]) for name, value in found.items()}

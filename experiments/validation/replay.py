@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from experiments.build import build_predictor, calibrate, read_trace, to_requests
+from experiments.build import build_predictor, calibrate, read_trace, to_requests, uncertainties
 from experiments.results import Folder, digest
 from experiments.validation.engines import COLUMNS, Engine
 from sim import Cluster, Device, Policy, Prediction, Record, Request, Tables, simulate
@@ -67,7 +67,8 @@ def compose_case(overrides: Sequence[str], policy: str, rate: float, seed: int, 
     cfg = compose("validate", [*overrides, *added])
     replay, training, provenance = read_trace(cfg.trace, seed)
     predictor = build_predictor(cfg.predictor, training)
-    for constant, value in calibrate(cfg.calibration, Cluster((device,)), predictor, training).items():
+    scores = uncertainties(predictor, training)
+    for constant, value in calibrate(cfg.calibration, Cluster((device,)), training, scores).items():
         OmegaConf.update(cfg, f"calibration.{constant}", value)
     requests = tuple(to_requests(replay))
     known = Known({request.id: predictor.predict(request)._replace(seconds=0.0) for request in requests})
