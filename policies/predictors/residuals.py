@@ -36,7 +36,7 @@ class Residuals:
 
     def distribution(self, length: float) -> Distribution:
         """The distribution of answers whose expected length is `length` tokens."""
-        return Distribution(LEVELS, tuple([max(1.0, length * ratio) for ratio in self.ratios]))
+        return Distribution(LEVELS, tuple([length * ratio for ratio in self.ratios]))
 
 
 def out_of_fold(
