@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,53 @@ def test_other_versions_kinds_and_files_are_refused(tmp_path: Path) -> None:
             parquet.read(path)
     with pytest.raises(FileNotFoundError):
         parquet.read(tmp_path / "none.parquet")
+
+
+STAMPS = {"tokenyard.schema_version": "1", "tokenyard.kind": "trace", "tokenyard.provenance": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("stamps", "said"),
+    [
+        ({"tokenyard.kind": b"\xff"}, r"kind is '\\\\xff', this reads 'trace'"),
+        ({"tokenyard.provenance": "{"}, "provenance: not json"),
+        ({"tokenyard.provenance": "[]"}, "provenance is not an object"),
+        ({"tokenyard.provenance": None}, "provenance: not json"),
+    ],
+)
+def test_metadata_that_is_not_what_was_written_is_refused(tmp_path: Path, stamps: dict[str, Any], said: str) -> None:
+    path = tmp_path / "trace.parquet"
+    kept = {name: stamp for name, stamp in {**STAMPS, **stamps}.items() if stamp is not None}
+    pq.write_table(pa.Table.from_pandas(TABLE).replace_schema_metadata(kept), path)
+    with pytest.raises(TraceError, match=said):
+        parquet.read(path)
+
+
+def test_what_pandas_notes_of_its_own_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    pq.write_table(pa.Table.from_pandas(TABLE).replace_schema_metadata({**STAMPS, "pandas": "{"}), path)
+    assert parquet.read(path).to_dict("list") == TABLE.to_dict("list")
+
+
+def test_a_damaged_page_a_folder_and_text_that_is_not_utf8_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    parquet.write(TABLE, path, {})
+    whole = path.read_bytes()
+    refused = []
+    for at in range(4, len(whole) - int.from_bytes(whole[-8:-4], "little") - 8):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        try:  # some bits of a page's head say nothing
+            assert parquet.read(path).to_dict("list") == TABLE.to_dict("list")
+        except TraceError as error:
+            refused.append(str(error))
+    assert len(refused) > 100
+    assert all(len(said.splitlines()) == 1 for said in refused)
+    wrong = pa.table({"arrival": [0.0], "prompt_tokens": [1], "output_tokens": [1], "client": pa.array([b"\xff"])})
+    wrong = wrong.set_column(3, "client", wrong["client"].combine_chunks().view(pa.string()))
+    pq.write_table(wrong.replace_schema_metadata(STAMPS), path)
+    for place in (path, tmp_path):
+        with pytest.raises(TraceError, match="cannot be read as parquet"):
+            parquet.read(place)
 
 
 def test_a_summary_has_the_figures_of_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

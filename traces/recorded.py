@@ -25,6 +25,7 @@ SHIPPED = Path(__file__).parent / "data" / "smollm2-135m_chitchat.parquet"
 LENGTHS = ("message_id", "prompt_tokens", "output_tokens")
 MEASURED = ("first_token_seconds", "seconds", "finish_reason")
 RECORDING = (*LENGTHS, *MEASURED, *KINDS)
+NAMES = dict(zip(("measured_first_token", "measured_finished", "task"), MEASURED, strict=True))  # of the schema
 
 
 def with_scores(answers: pd.DataFrame) -> pd.DataFrame:
@@ -47,18 +48,19 @@ def read_recording(path: Path) -> pd.DataFrame:
 
 def _checked(table: pd.DataFrame, source: str, provenance: dict[str, Any]) -> pd.DataFrame:
     check_columns(table, source, RECORDING, RECORDING)
-    lengths = table[[*LENGTHS, *KINDS]].assign(arrival=0.0, max_tokens=provenance["max_tokens"])
-    checked = check(lengths, source).drop(columns=["arrival", "max_tokens"])
-    repeated = checked.loc[checked["message_id"].duplicated(), "message_id"]
-    if len(repeated):
-        raise TraceError(f"{source}, row {repeated.index[0] + 1}: message_id {repeated.iloc[0]!r} was recorded before")
-    measured = table[list(MEASURED)].reset_index(drop=True)
-    ordered = (measured["first_token_seconds"] > 0) & (measured["seconds"] >= measured["first_token_seconds"])
-    if not ordered.all():
-        row = int((~ordered).idxmax())
-        first, last = measured.loc[row, ["first_token_seconds", "seconds"]]
-        raise TraceError(f"{source}, row {row + 1}: first token after {first} s, last after {last} s")
-    result = pd.concat([checked, measured], axis=1)[list(RECORDING)]
+    longest = provenance.get("max_tokens")
+    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
+        raise TraceError(f"{source}: the provenance's max_tokens is {str(longest)[:60]!r}, not a number of tokens")
+    as_trace = table.rename(columns={theirs: ours for ours, theirs in NAMES.items()})
+    checked = check(as_trace.assign(arrival=0.0, max_tokens=longest), source, names=NAMES)
+    result = checked.rename(columns=NAMES)[list(RECORDING)]
+    for column, bad, reason in (
+        ("message_id", result["message_id"].duplicated(), "was recorded before"),
+        ("first_token_seconds", result["first_token_seconds"] <= 0, "is not above 0"),
+    ):
+        if bad.any():
+            row = int(bad.idxmax())
+            raise TraceError(f"{source}, row {row + 1}: {column} {str(result[column].iloc[row])[:60]!r} {reason}")
     result.attrs = dict(table.attrs)
     return result
 

@@ -12,10 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from traces.files import parse_json
 from traces.schema import TraceError, check
 
 VERSION = "1"
 _VERSION, _KIND, _PROVENANCE = b"tokenyard.schema_version", b"tokenyard.kind", b"tokenyard.provenance"
+_SHOWN = 200  # characters of what is wrong that an error shows
 
 
 def write(table: pd.DataFrame, path: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -38,25 +40,39 @@ def write_table(table: pd.DataFrame, path: Path, kind: str, provenance: Mapping[
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(arrow.replace_schema_metadata(stamps), temporary, compression="zstd")
+        pq.write_table(arrow.replace_schema_metadata(stamps), temporary, compression="zstd", write_page_checksum=True)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def read_table(path: Path, kind: str) -> pd.DataFrame:
-    """Read a table of `kind`, unchecked; TraceError for a file that is no parquet or has another version or kind."""
+    """Read a table of `kind`, its cells unchecked, with its provenance in `attrs`.
+
+    TraceError for a file that is no parquet, that was damaged (its pages carry checksums), or that has another version
+    or kind or no provenance.
+    """
     try:
-        arrow = pq.read_table(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            arrow = file.read()
+        arrow.validate(full=True)
+        table = arrow.replace_schema_metadata().to_pandas()
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: cannot be read as parquet: {error}") from error
+        raise TraceError(f"{path}: cannot be read as parquet: {' '.join(str(error).split())[:_SHOWN]}") from error
     stamps = arrow.schema.metadata or {}
     for key, name, wanted in ((_VERSION, "schema version", VERSION), (_KIND, "kind", kind)):
-        found = stamps[key].decode() if key in stamps else None
+        found = _text(stamps, key)
         if found != wanted:
-            raise TraceError(f"{path}: {name} is {found!r}, this reads {wanted!r}")
-    table = arrow.to_pandas()
-    table.attrs["provenance"] = json.loads(stamps[_PROVENANCE])
+            shown = found[:_SHOWN] if found is not None else None
+            raise TraceError(f"{path}: {name} is {shown!r}, this reads {wanted!r}")
+    provenance = parse_json(f"{path}: provenance", _text(stamps, _PROVENANCE) or "")
+    if not isinstance(provenance, dict):
+        raise TraceError(f"{path}: provenance is not an object")
+    table.attrs["provenance"] = provenance
     return table
+
+
+def _text(stamps: Mapping[bytes, bytes], key: bytes) -> str | None:
+    return stamps[key].decode(errors="backslashreplace") if key in stamps else None
