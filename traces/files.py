@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import gzip
 import json
+import reprlib
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from traces.schema import TraceError
 
 FIRST_ROW = 2  # the line of a csv file's first row, after the header
 SHOWN = 60  # characters of a bad line that an error shows
-KINDS = {int: "a whole number", float: "a number", str: "text", list: "a list", dict: "an object"}
+KINDS = {int: "a whole number of 64 bits", float: "a number", str: "text", list: "a list", dict: "an object"}
+Row = TypeVar("Row")
 _GZIP = b"\x1f\x8b"
+_BLOCK = 1 << 24  # bytes of a csv file that are parsed at once: a line may not be longer
 
 
-def read_text(path: Path) -> str:
-    """The whole text of the file; TraceError where it breaks off, is not UTF-8, or is not as its name says."""
+class RowError(TraceError):
+    """A row that cannot be used; `reason` has neither place nor value, so that such rows can be counted."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file, unzipped; TraceError where it breaks off, is not UTF-8, or is not as its name says."""
     content = bytearray()
     with path.open("rb") as file:
         zipped = file.read(len(_GZIP)) == _GZIP
@@ -34,71 +48,118 @@ def read_text(path: Path) -> str:
         line = content.count(b"\n") + 1
         raise TraceError(f"{path}, line {line}: the gzip file is broken: {error}") from error
     try:
-        return content.decode("utf-8")
+        content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TraceError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8") from error
+    return bytes(content)
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of the file without their ends (LF or CRLF)."""
-    lines = read_text(path).replace("\r\n", "\n").split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
+def read_csv(path: Path, *headers: tuple[str, ...], skip_bad: bool = False) -> pd.DataFrame:
+    """The cells of a csv file without quotes as text, under the one of `headers` that its first line is.
 
-
-def read_csv(path: Path, header: tuple[str, ...], *, skip_bad: bool = False) -> pd.DataFrame:
-    """The cells of a csv file without quotes as text, under the columns of `header`, which its first line must be.
-
-    TraceError for a row with too few or too many cells; with `skip_bad` that row's cells are all empty instead, so that
-    the schema's check drops and counts it.
+    RowError for a row with too few or too many cells; `skip_bad` drops it and counts it in `attrs["skipped"]`.
     """
-    lines = read_lines(path)
-    if not lines or tuple(lines[0].split(",")) != header:
-        found = lines[0][:80] if lines else ""
-        raise TraceError(f"{path}, line 1: the header is {found!r}, not {','.join(header)!r}")
-    rows = [line.split(",") for line in lines[1:]]
-    for at, row in enumerate(rows):
-        if len(row) != len(header):
+    content = read_bytes(path)
+    first = content.split(b"\n", 1)[0].decode().removesuffix("\r")
+    header = tuple(first.split(","))
+    if header not in headers:
+        wanted = " or ".join(repr(",".join(one)) for one in headers)
+        raise TraceError(f"{path}, line 1: the header is {first[:80]!r}, not {wanted}")
+    wrong: list[csv.InvalidRow] = []
+
+    def leave_out(row: csv.InvalidRow) -> str:
+        wrong.append(row)
+        return "skip"
+
+    read = csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=header, skip_rows=1)
+    parse = csv.ParseOptions(quote_char=False, ignore_empty_lines=False, invalid_row_handler=leave_out)
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+    try:
+        cells = csv.read_csv(pa.BufferReader(content.removesuffix(b"\n") + b"\n"), read, parse, convert)
+    except pa.ArrowInvalid as error:
+        raise TraceError(f"{path}: {error}") from error
+    reason = f"has not {len(header)} fields"
+    if wrong and not skip_bad:
+        row = wrong[0]
+        fields = f"{row.text[:SHOWN]!r} has {row.actual_columns} fields, not {len(header)}"
+        raise RowError(f"{path}, line {row.number}: {fields}", reason)
+    table: pd.DataFrame = cells.to_pandas()
+    table.attrs["skipped"] = {reason: len(wrong)} if wrong else {}
+    return table
+
+
+def read_json_lines(
+    path: Path, read: Callable[[str, dict[str, Any]], dict[str, Any]], *, skip_bad: bool = False
+) -> pd.DataFrame:
+    """A row of `read(place, object)` for each line of the file, which is an object; the place is for errors.
+
+    RowError for a line that is no object, and what `read` raises; `skip_bad` as in `read_rows`.
+    """
+    lines = read_bytes(path).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
+    rows = ((f"{path}, line {number}", line) for number, line in enumerate(lines, start=1))
+    return read_rows(path, rows if lines != [""] else (), lambda place, line: read(place, _line(place, line)), skip_bad)
+
+
+def read_rows(
+    path: Path, rows: Iterable[tuple[str, Row]], read: Callable[[str, Row], dict[str, Any]], skip_bad: bool
+) -> pd.DataFrame:
+    """A table of `read(place, row)` for each; `skip_bad` drops rows of a RowError, counted in `attrs["skipped"]`."""
+    found, skipped = [], Counter[str]()
+    for place, row in rows:
+        try:
+            found.append(read(place, row))
+        except RowError as error:
             if not skip_bad:
-                shown = lines[at + 1][:SHOWN]
-                raise TraceError(f"{path}, line {at + FIRST_ROW}: {shown!r} has {len(row)} fields, not {len(header)}")
-            rows[at] = [""] * len(header)
-    return pd.DataFrame(rows, columns=list(header), dtype=object)
-
-
-def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, object) for each line of the file; the place is for errors. TraceError for a line that is no object."""
-    for number, line in enumerate(read_lines(path), start=1):
-        place = f"{path}, line {number}"
-        found = parse_json(place, line)
-        if not isinstance(found, dict):
-            raise TraceError(f"{place}: {line[:SHOWN]!r} is not an object")
-        yield place, found
+                raise
+            skipped[error.reason] += 1
+    if not found:
+        raise TraceError(f"{path}: no rows" + (f" but {skipped.total()} bad ones" if skipped else ""))
+    table = pd.DataFrame(found, dtype=object)
+    table.attrs["skipped"] = dict(skipped)
+    return table
 
 
 def parse_json(place: str, text: str) -> Any:
-    """The value of a json text; TraceError says what is wrong, a name that stands twice in an object too."""
+    """The value of a json text; RowError says what is wrong, a name that stands twice in an object too."""
     try:
         return json.loads(text, object_pairs_hook=lambda pairs: _object(place, pairs))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise TraceError(f"{place}: not json: {error}") from error
+    except RowError:
+        raise
+    except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
+        raise RowError(f"{place}: not json: {error}", "not json") from error
 
 
-def field(place: str, row: dict[str, Any], name: str, *kinds: type) -> Any:
-    """`row[name]`; TraceError if it is missing, or of none of `kinds` (a truth value is not a number)."""
+def field(place: str, row: dict[str, Any], name: str, kind: type) -> Any:
+    """`row[name]`; RowError if it is missing or not of `kind`: a whole number is a float too, a truth value is neither.
+
+    No whole number has more than 64 bits, and no text half a character (a lone surrogate), which json can express.
+    """
     if name not in row:
-        raise TraceError(f"{place}: {name} is missing in {str(row)[:SHOWN]!r}")
+        raise RowError(f"{place}: {name} is missing in {reprlib.repr(row)}", f"{name} is missing")
     value = row[name]
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        wanted = " or ".join(KINDS.get(kind, kind.__name__) for kind in kinds)
-        raise TraceError(f"{place}: {name} {str(value)[:SHOWN]!r} is not {wanted}")
+    if not isinstance(value, (float, int) if kind is float else kind) or not _is_sound(value):
+        raise RowError(f"{place}: {name} {reprlib.repr(value)} is not {KINDS[kind]}", f"{name} is not {KINDS[kind]}")
     return value
+
+
+def _line(place: str, line: str) -> dict[str, Any]:
+    found = parse_json(place, line)
+    if not isinstance(found, dict):
+        raise RowError(f"{place}: {line[:SHOWN]!r} is not an object", "not an object")
+    return found
+
+
+def _is_sound(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value)
+    return not isinstance(value, bool) and (not isinstance(value, int) or abs(value) < 1 << 63)
 
 
 def _object(place: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise TraceError(f"{place}: {repeated!r} stands there twice")
+        names = Counter(name for name, _ in pairs)
+        repeated = max(names, key=lambda name: names[name])
+        raise RowError(f"{place}: {repeated!r} stands there twice", "a name stands twice")
     return found

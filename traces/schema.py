@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, pairwise
 from numbers import Real
 from typing import Any
 
@@ -39,6 +40,7 @@ def check(
     first_line: int | None = None,
     names: Mapping[str, str] | None = None,
     written: Mapping[str, pd.Series] | None = None,
+    faults: Iterable[Fault] = (),
     skip_bad: bool = False,
 ) -> pd.DataFrame:
     """`table` with its columns in order and typed: arrivals in float64 seconds, counts in int64 tokens.
@@ -46,7 +48,8 @@ def check(
     Raises TraceError for columns that are missing, unknown or repeated, for an empty table, and for bad cells, unless
     `skip_bad` drops their rows and counts them by reason in `attrs["skipped"]`. `first_line` is the line of the first
     row in a text file (else rows are numbered from 1); `names` is what the file calls a column and `written` the cells
-    that it holds there, where they differ.
+    that it holds there, where they differ. `faults` are what a loader found itself, in columns of either; what
+    it left out itself it has counted in the table's `attrs["skipped"]`.
     """
     names = names or {}
     prefix = PREFIX if set(PREFIX) & set(table.columns) else ()
@@ -54,19 +57,19 @@ def check(
     check_columns(table, source, (*REQUIRED, *prefix, *session), COLUMNS)
     table = table[[name for name in COLUMNS if name in table]].reset_index(drop=True)
     numbers = {name: _numbers(table[name]) for name in table if name not in (*TEXTS, *LISTS)}
-    faults = _first_faults(_faults(table, numbers))
-    if faults and not skip_bad:
-        raise TraceError(_message(table.assign(**(written or {})), source, faults, first_line, names))
+    found = _first_faults(chain(faults, _faults(table, numbers)))
+    if found and not skip_bad:
+        raise TraceError(_message(table.assign(**(written or {})), source, found, first_line, names))
     kept = np.ones(len(table), dtype=bool)
-    kept[list(faults)] = False
+    kept[list(found)] = False
     if not kept.any():
-        raise TraceError(f"{source}: all {len(table)} rows are bad, the first: {faults[0][0]} {faults[0][1]}")
+        raise TraceError(f"{source}: all {len(table)} rows are bad, the first: {found[0][0]} {found[0][1]}")
     typed = {name: cells[kept].astype(np.int64 if name in COUNTS else np.float64) for name, cells in numbers.items()}
     checked = table[kept].reset_index(drop=True).assign(**typed)
     checked.attrs = dict(table.attrs)
     if skip_bad:
-        skipped = Counter(f"{names.get(column, column)} {reason}" for column, reason in faults.values())
-        checked.attrs["skipped"] = dict(skipped)
+        skipped = Counter(f"{names.get(column, column)} {reason}" for column, reason in found.values())
+        checked.attrs["skipped"] = {**table.attrs.get("skipped", {}), **skipped}
     return checked
 
 
@@ -86,8 +89,10 @@ def check_columns(table: pd.DataFrame, source: str, required: tuple[str, ...], k
 def _numbers(column: pd.Series) -> np.ndarray:
     """The cells as float64, NaN where a cell is not a number (a truth value is not one)."""
     if column.dtype.kind not in "iuf":
-        readable = column.map(lambda cell: isinstance(cell, str | Real) and not isinstance(cell, bool | np.bool_))
-        column = pd.to_numeric(column.astype(object).where(readable, None), errors="coerce")
+        if not isinstance(column.dtype, pd.StringDtype):
+            readable = column.map(lambda cell: isinstance(cell, str | Real) and not isinstance(cell, bool | np.bool_))
+            column = column.astype(object).where(readable, None)
+        column = pd.to_numeric(column, errors="coerce")
     cells: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return cells
 
@@ -105,7 +110,8 @@ def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[
         elif name in ("arrival", "think", *KINDS):
             yield name, "is before the trace's start" if name == "arrival" else "is negative", cells < 0
     arrival = numbers["arrival"]
-    yield "arrival", "is earlier than an arrival before it", arrival < np.fmax.accumulate(arrival)
+    latest = np.fmax.accumulate(np.where(np.isinf(arrival), np.nan, arrival))
+    yield "arrival", "is earlier than an arrival before it", arrival < latest
     if "deadline" in numbers:
         yield "deadline", "is before the request's arrival", numbers["deadline"] < arrival
     instants = [name for name in ("arrival", *MEASURED) if name in numbers]
@@ -124,7 +130,7 @@ def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[
 def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[Fault]:
     if "prompt_ids" in table:
         ids = table["prompt_ids"]
-        yield "prompt_ids", "are not whole numbers from 0", ~ids.map(_whole_numbers).to_numpy(dtype=bool)
+        yield "prompt_ids", "are not whole numbers from 0 to 2**63 - 1", ~ids.map(_whole_numbers).to_numpy(dtype=bool)
         wanted = np.ceil(numbers["prompt_tokens"] / np.fmax(numbers["id_tokens"], 1))
         counts = ids.map(lambda cell: len(cell) if isinstance(cell, SEQUENCES) else -1).to_numpy(dtype=float)
         yield "prompt_ids", "are not one for each id_tokens tokens of the prompt", (counts > 0) & (counts != wanted)
@@ -136,7 +142,7 @@ def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iter
 
 def _whole_numbers(cell: Any) -> bool:
     return isinstance(cell, SEQUENCES) and all(
-        isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 0 for one in cell
+        isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < 1 << 63 for one in cell
     )
 
 
@@ -183,5 +189,5 @@ def _message(
 
 def _shown(cell: Any) -> str:
     plain = cell.item() if isinstance(cell, np.generic) else cell
-    text = repr(plain)
+    text = reprlib.repr(plain) if isinstance(plain, SEQUENCES) else repr(plain)
     return text if len(text) <= 60 else text[:57] + "..."
