@@ -18,6 +18,7 @@ from profiles.profile import DeviceProfile
 from sim import Cluster, Device, Policy, Request, Truth
 from sim.policy import Predictor
 from sim.step import Step, attended_tokens
+from traces.operations import counted
 from traces.text.kinds import KINDS
 
 OPTIONAL_COLUMNS = (
@@ -65,13 +66,14 @@ def read_trace(cfg: DictConfig, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, 
 
 @functools.lru_cache(maxsize=32)
 def _draw(trace: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """The replay of `seed`, the training rows and the provenance of the trace in a yaml text.
+    """The replay of `seed`, the training rows and the provenance, with what was cut, of the trace in a yaml text.
 
     Kept, for in a sweep each process meets the same trace under many policies.
     """
     source = instantiate(OmegaConf.create(trace), _convert_="all")
     arrivals, lengths = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    return source.replay(arrivals, lengths), _training(trace), source.provenance
+    table = source.replay(arrivals, lengths)
+    return table, _training(trace), source.provenance + counted(table)
 
 
 @functools.lru_cache(maxsize=8)

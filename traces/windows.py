@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from traces.locate import public_file
+from traces.operations import Rows, to_rate
 from traces.split import check_share
 
 
@@ -49,8 +50,8 @@ class Windows:
         window = len(rest) if self.window is None else self.window
         if window > len(rest):
             raise ValueError(f"window is {window} requests, {self.path} has {len(rest)} to replay")
-        start = int(arrivals.integers(len(rest) - window + 1))
-        return self._rebased(rest.iloc[start : start + window])
+        table = Rows(window)(rest, arrivals)
+        return table if self.rate is None else to_rate(table, self.rate)
 
     def training(self) -> pd.DataFrame:
         """The first `training_share` of the rows, as recorded."""
@@ -63,11 +64,3 @@ class Windows:
     @property
     def _training_rows(self) -> int:
         return int(len(self._rows) * self.training_share)
-
-    def _rebased(self, rows: pd.DataFrame) -> pd.DataFrame:
-        arrival = rows["arrival"].to_numpy() - rows["arrival"].iloc[0]
-        if self.rate is not None:
-            if arrival[-1] == 0:
-                raise ValueError(f"{len(rows)} requests of {self.path} arrive at one instant: no rate to scale")
-            arrival = arrival * ((len(rows) - 1) / arrival[-1] / self.rate)
-        return rows.reset_index(drop=True).assign(arrival=arrival)
