@@ -47,6 +47,8 @@ def test_a_good_trace_is_typed_and_its_columns_ordered() -> None:
         ({"client": ["a", 7, "b"]}, "row 2: client 7 is not text"),
         ({"deadline": [np.nan, 0.5, 2.0]}, "row 2: deadline 0.5 is before the request's arrival"),
         ({"max_tokens": 7}, "row 3: output_tokens 8 is above max_tokens"),
+        ({"deadline": ["soon", 2, 3]}, "row 1: deadline 'soon' is not a number"),
+        ({"deadline": [np.nan, [9.0], 3.0]}, r"row 2: deadline \[9.0\] is not a number"),
         ({"vague": [0, -1, 0]}, "row 2: vague -1 is negative"),
         ({"color": 1}, "unknown column 'color'"),
     ],
@@ -63,6 +65,13 @@ def test_missing_repeated_and_absent_rows_are_named() -> None:
         check(pd.concat([trace(), trace()[["arrival"]]], axis=1), "made")
     with pytest.raises(TraceError, match="made: no rows"):
         check(trace().iloc[:0], "made")
+
+
+def test_an_error_is_one_short_line_whatever_stands_in_the_file() -> None:
+    with pytest.raises(TraceError) as raised:
+        check(trace(**{"a\nb\x1b[31m" + "x" * 5000: 1}), "made")
+    assert "unknown column 'a\\nb\\x1b[31mxxx" in str(raised.value)
+    assert len(str(raised.value)) < 1100
 
 
 def test_lines_count_from_where_the_file_has_them_and_use_its_words() -> None:

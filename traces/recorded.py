@@ -50,7 +50,7 @@ def _checked(table: pd.DataFrame, source: str, provenance: dict[str, Any]) -> pd
     check_columns(table, source, RECORDING, RECORDING)
     longest = provenance.get("max_tokens")
     if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
-        raise TraceError(f"{source}: the provenance's max_tokens is {str(longest)[:60]!r}, not a number of tokens")
+        raise TraceError(f"{source}: the provenance's max_tokens is {longest!r}, not a number of tokens")
     as_trace = table.rename(columns={theirs: ours for ours, theirs in NAMES.items()})
     checked = check(as_trace.assign(arrival=0.0, max_tokens=longest), source, names=NAMES)
     result = checked.rename(columns=NAMES)[list(RECORDING)]
@@ -60,7 +60,7 @@ def _checked(table: pd.DataFrame, source: str, provenance: dict[str, Any]) -> pd
     ):
         if bad.any():
             row = int(bad.idxmax())
-            raise TraceError(f"{source}, row {row + 1}: {column} {str(result[column].iloc[row])[:60]!r} {reason}")
+            raise TraceError(f"{source}, row {row + 1}: {column} {result[column].loc[row]} {reason}")
     result.attrs = dict(table.attrs)
     return result
 

@@ -25,12 +25,20 @@ COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, "paus
 LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
 SEQUENCES = (list, tuple, np.ndarray)
 SHOWN = 3  # bad cells that an error names
+LONGEST_MESSAGE = 1000  # characters
 
 Fault = tuple[str, str, np.ndarray]  # column, reason, mask of the rows
 
 
 class TraceError(ValueError):
-    """A trace or trace file that cannot be used; the message names the source, the place, the value and the reason."""
+    """A trace or trace file that cannot be used; the message names the source, the place, the value and the reason.
+
+    It is one line, whatever stands in the file: line ends and control characters are escaped, a long text is cut.
+    """
+
+    def __init__(self, message: str) -> None:
+        cut = message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}..."
+        super().__init__("".join(one if one.isprintable() else repr(one)[1:-1] for one in cut))
 
 
 def check(
@@ -100,8 +108,10 @@ def _numbers(column: pd.Series) -> np.ndarray:
 def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[Fault]:
     """Every way in which cells can be bad, the gravest first within a column."""
     for name, cells in numbers.items():
-        if name not in SECONDS:
-            yield name, "is not a time" if name == "arrival" else "is not a number", np.isnan(cells)
+        unread = np.isnan(cells)
+        if name in SECONDS:
+            unread &= table[name].notna().to_numpy()
+        yield name, "is not a time" if name == "arrival" else "is not a number", unread
         yield name, "is not finite", np.isinf(cells)
         if name in COUNTS:
             yield name, "is below 1", cells < 1

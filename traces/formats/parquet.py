@@ -17,7 +17,6 @@ from traces.schema import TraceError, check
 
 VERSION = "1"
 _VERSION, _KIND, _PROVENANCE = b"tokenyard.schema_version", b"tokenyard.kind", b"tokenyard.provenance"
-_SHOWN = 200  # characters of what is wrong that an error shows
 
 
 def write(table: pd.DataFrame, path: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -59,14 +58,13 @@ def read_table(path: Path, kind: str) -> pd.DataFrame:
         table = arrow.replace_schema_metadata().to_pandas()
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: cannot be read as parquet: {' '.join(str(error).split())[:_SHOWN]}") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise TraceError(f"{path}: cannot be read as parquet: {error}") from error
     stamps = arrow.schema.metadata or {}
     for key, name, wanted in ((_VERSION, "schema version", VERSION), (_KIND, "kind", kind)):
         found = _text(stamps, key)
         if found != wanted:
-            shown = found[:_SHOWN] if found is not None else None
-            raise TraceError(f"{path}: {name} is {shown!r}, this reads {wanted!r}")
+            raise TraceError(f"{path}: {name} is {found!r}, this reads {wanted!r}")
     provenance = parse_json(f"{path}: provenance", _text(stamps, _PROVENANCE) or "")
     if not isinstance(provenance, dict):
         raise TraceError(f"{path}: provenance is not an object")
