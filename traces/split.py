@@ -11,6 +11,11 @@ def in_training(key: str, share: float) -> bool:
     return int.from_bytes(digest, "big") < share * 2.0**64
 
 
+def normalized(text: str) -> str:
+    """The key of a prompt: its text in lower case with single spaces, so that all but equal prompts share a part."""
+    return " ".join(text.lower().split())
+
+
 def check_share(share: float) -> None:
     """ValueError unless both parts can hold rows."""
     if not 0 < share < 1:

@@ -80,9 +80,9 @@ def encoder() -> Encoder:
     folder = _folder()
     from tokenizers import Tokenizer
     from transformers import AutoModel
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils import logging
 
-    disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -1,22 +1,28 @@
-"""Numbers that a prompt's text gives away cheaply: its shape, what it asks for, how much of it, and whether it is code."""
+"""Numbers that a prompt's text gives away cheaply: its shape, what it asks for, how much of it, whether it is code."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.request import Request
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 MARKS = "?!:;`\"'()[]{}=<>$#*-_/\\.,|%@+^&~"
-OPENERS = tuple(
-    """what who when where why how is are can do does which list write give create generate explain describe name
+OPENERS = _words("""
+    what who when where why how is are can do does which list write give create generate explain describe name
     classify identify rewrite edit translate convert summarize compare design develop suggest construct compose find
-    provide tell make propose analyze calculate determine build come i you please in given read""".split()
-)
+    provide tell make propose analyze calculate determine build come i you please in given read
+""")
 # What a prompt asks for, or is about: a column each, which counts all of its spellings. Chosen by hand, from English.
 CUES = tuple(
     tuple(cue.split("|"))
@@ -34,12 +40,12 @@ CUES = tuple(
     pandas|numpy|scipy|sklearn|matplotlib|torch|tensorflow;test case;stdin|standard input;file|directory|path;
     data|dataset;print;string|integer|array;def ;self;please;your;this;that""".replace("\n    ", "").split(";")
 )
-NUMBERS = dict(zip("one two three four five six seven eight nine ten eleven twelve".split(), range(1, 13), strict=True))
+NUMBERS = dict(zip(_words("one two three four five six seven eight nine ten eleven twelve"), range(1, 13), strict=True))
 NUMBERS |= {"a": 1, "single": 1, "couple": 2, "few": 3, "several": 4, "dozen": 12, "twenty": 20, "hundred": 100}
 _AMOUNT = re.compile(rf"\b(\d[\d,]*|{'|'.join(NUMBERS)})(?=[\s-]+([a-z-]+)(?:\s+([a-z-]+))?(?:\s+([a-z-]+))?)")
 # How much is asked for: the largest number with one of these among the three words behind it.
 ASKED = tuple(
-    frozenset(nouns.split())
+    frozenset(_words(nouns))
     for nouns in (
         "word words",
         "sentence sentences line lines",
@@ -49,7 +55,7 @@ ASKED = tuple(
         "strategies activities methods features advantages topics options adjectives suggestions different key",
     )
 )
-STOP = frozenset("the a an of to in and is are for on with that this it as be by from at or i you".split())
+STOP = frozenset(_words("the a an of to in and is are for on with that this it as be by from at or i you"))
 ENDS = 400  # characters at either end of a long prompt in which amounts are looked for
 _WORD, _NUMBER, _SENTENCE = re.compile(r"[a-z']+"), re.compile(r"\b\d{1,9}\b"), re.compile(r"[.!?](?:\s|$)")
 _CONTEXT, _ARGUMENTS = re.compile(r"\b(?:input|context|passage|text|paragraph)\s*:"), re.compile(r"def \w+\(([^)]*)\)")
@@ -65,6 +71,7 @@ def text_of(request: Request) -> str:
     return request.prompt_text
 
 
+@lru_cache(maxsize=1 << 14)  # cross-validation meets each text many times
 def statistics(text: str) -> NDArray[np.float32]:
     """About 210 numbers of `text`: shares as they are, counts and lengths as log(1 + count)."""
     return np.fromiter(_statistics(text), dtype=np.float32)

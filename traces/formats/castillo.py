@@ -1,7 +1,8 @@
-"""Prompts and the lengths of several sampled answers to each, in the format of the CASTILLO collection: two parquet files.
+"""Prompts and the lengths of several sampled answers to each, in the format of the CASTILLO collection.
 
-One file holds `dataset, prompt_id, prompt_text`, the other `dataset, prompt_id, model, input_tokens, output_tokens`, the
-last a list of tokens, an entry a sampled answer (DanielFPerez/castillo_code, Apache-2.0). Other columns are not read.
+One parquet file holds `dataset, prompt_id, prompt_text`, another `dataset, prompt_id, model, input_tokens,
+output_tokens`, the last a list of tokens, an entry a sampled answer (DanielFPerez/castillo_code, Apache-2.0). Other
+columns are not read.
 """
 
 from __future__ import annotations

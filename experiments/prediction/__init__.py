@@ -1,0 +1,1 @@
+"""How well predictors foretell sampled answers: data, folds, scores with bootstrap intervals, tables."""
