@@ -72,7 +72,7 @@ def test_an_empty_or_broken_file_is_named(tmp_path: Path) -> None:
         load(made(tmp_path, []))
     path = made(tmp_path, [row(number) for number in range(200)], "cut.jsonl.gz")
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(TraceError, match=r"cut\.jsonl\.gz: the file is broken"):
+    with pytest.raises(TraceError, match=r"cut\.jsonl\.gz, line 1: the gzip file is broken"):
         load(path)
 
 

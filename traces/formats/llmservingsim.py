@@ -6,18 +6,17 @@ its own process, with the output's length fixed: no tokenizer, no HTTP and no te
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from traces.files import field, read_json_lines
 from traces.locate import public_file
-from traces.schema import MEASURED, TraceError, check
+from traces.schema import MEASURED, check
 
 NAMES = {
     "arrival": "arrival_time",
@@ -28,22 +27,28 @@ NAMES = {
 QUEUED = "queued_ts"
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """The requests in a jsonl file, plain or gzipped, with what was measured of them; seconds from the first arrival.
 
     Arrivals are on the client's clock, the rest on the engine's. The request that was queued soonest after its arrival
     is taken to have been queued at once: that sets one clock by the other, too early by what that one took to get
-    there (a millisecond or less). TraceError names file, line and value.
+    there (a millisecond or less). TraceError names file, line and value; `skip_bad` drops and counts bad lines instead
+    (but not a broken file).
     """
-    rows = [_row(f"{path}, line {number}", line) for number, line in enumerate(_lines(path), start=1)]
-    if not rows:
-        raise TraceError(f"{path}: no rows")
-    table = pd.DataFrame(rows)
-    ahead = (table[QUEUED] - table["arrival"]).min()
-    start = table["arrival"].iloc[0]
-    seconds = {"arrival": table["arrival"] - start, **{name: table[name] - ahead - start for name in MEASURED}}
-    written = {name: table[name] for name in NAMES}
-    return check(table[[*NAMES]].assign(**seconds), str(path), first_line=1, names=NAMES, written=written)
+    table = read_json_lines(path, _row, skip_bad=skip_bad)
+    written = {name: table[name].copy() for name in table}
+    times = table[[QUEUED, "arrival", *MEASURED]].astype(float)
+    finite = np.isfinite(times[QUEUED])
+    late = times[QUEUED] > times[MEASURED[0]]
+    ahead = (times[QUEUED] - times["arrival"])[finite].min()
+    start = times["arrival"].iloc[0]
+    seconds = {"arrival": times["arrival"] - start, **{name: times[name] - ahead - start for name in MEASURED}}
+    faults = [
+        (QUEUED, "is not finite", ~finite.to_numpy()),
+        (QUEUED, f"is after {NAMES[MEASURED[0]]}", late.to_numpy()),
+    ]
+    table = table.drop(columns=QUEUED).assign(**seconds)
+    return check(table, str(path), first_line=1, names=NAMES, written=written, faults=faults, skip_bad=skip_bad)
 
 
 @dataclass(frozen=True)
@@ -80,26 +85,8 @@ class ServedRun:
         return load(public_file(self.path))
 
 
-def _row(place: str, line: str) -> dict[str, float]:
-    try:
-        found = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TraceError(f"{place}: not json: {error}") from error
-    if not isinstance(found, dict):
-        raise TraceError(f"{place}: {line[:60]!r} is not an object")
-    row = {}
-    for ours, theirs in (*NAMES.items(), (QUEUED, QUEUED)):
-        if theirs not in found:
-            raise TraceError(f"{place}: {theirs} is missing in {line[:60]!r}")
-        if isinstance(found[theirs], bool) or not isinstance(found[theirs], int | float):
-            raise TraceError(f"{place}: {theirs} {found[theirs]!r} is not a number")
-        row[ours] = found[theirs]
-    return row
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            return file.read().splitlines()
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise TraceError(f"{path}: the file is broken: {error}") from error
+def _row(place: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{ours: field(place, row, theirs, float) for ours, theirs in NAMES.items()},
+        QUEUED: field(place, row, QUEUED, float),
+    }
