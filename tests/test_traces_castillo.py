@@ -1,0 +1,58 @@
+"""CASTILLO's format as a trace: no prompt is both trained on and replayed, answers are the model's own samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from traces.castillo import Castillo
+from traces.split import normalized
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Castillo:
+    monkeypatch.setenv("TOKENYARD_CACHE", str(tmp_path / "cache"))
+    texts = [
+        f"Tell me about number {number // 2}{' ' * (number % 2)}" for number in range(60)
+    ]  # each twice, but a space
+    keys = {"dataset": "made", "prompt_id": [f"p{number}" for number in range(60)]}
+    pd.DataFrame({**keys, "prompt_text": texts}).to_parquet(tmp_path / "prompts.parquet")
+    samples = [[10 * number + 1, 10 * number + 2, 10 * number + 3] for number in range(60)]
+    lengths = pd.DataFrame({**keys, "model": "made--model", "input_tokens": 7, "output_tokens": samples})
+    lengths.to_parquet(tmp_path / "lengths.parquet")
+    files = {"prompts": str(tmp_path / "prompts.parquet"), "lengths": str(tmp_path / "lengths.parquet")}
+    return Castillo(rate=2.0, requests=200, model="made", clip=500, **files)
+
+
+def draw(source: Castillo, seed: int) -> pd.DataFrame:
+    return source.replay(np.random.default_rng(seed), np.random.default_rng(seed + 1))
+
+
+def test_no_prompt_is_trained_on_and_replayed_not_even_a_copy(source: Castillo) -> None:
+    trained, replayed = (
+        {normalized(text) for text in table["prompt_text"]} for table in (source.training(), draw(source, 0))
+    )
+    assert trained
+    assert replayed
+    assert not trained & replayed
+
+
+def test_answers_are_samples_of_the_prompt_cut_and_counted(source: Castillo) -> None:
+    table = draw(source, 0)
+    assert set(table["output_tokens"] % 10) <= {0, 1, 2, 3}
+    assert table["output_tokens"].max() <= 500
+    assert "30 samples were longer" in source.provenance
+    assert table["max_tokens"].eq(500).all()
+
+
+def test_equal_seeds_give_equal_traces_and_others_do_not(source: Castillo) -> None:
+    pd.testing.assert_frame_equal(draw(source, 3), draw(source, 3))
+    assert not draw(source, 3)["arrival"].equals(draw(source, 4)["arrival"])
+
+
+def test_an_unknown_model_is_named(source: Castillo) -> None:
+    with pytest.raises(ValueError, match="'other' is 0 of the models made--model"):
+        Castillo(1.0, 10, "other", source.prompts, source.lengths).training()

@@ -1,0 +1,96 @@
+"""Replay prompts with the lengths that one model really answered, in CASTILLO's format; arrivals are synthetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from traces.formats.castillo import CLIP, of_model, read
+from traces.locate import public_file
+from traces.schema import TraceError, check
+from traces.split import check_share, in_training, normalized
+from traces.synthetic.arrivals import poisson
+from traces.text.cache import cached_scores
+from traces.text.kinds import KINDS
+
+
+@dataclass(frozen=True)
+class Castillo:
+    """`requests` prompts of the part that is never trained on, arriving as a Poisson process of `rate` requests/s.
+
+    The answer is one of the sampled lengths of `model` (its name, or a part of it), cut at `clip` tokens. A prompt is
+    of the training part by the hash of its text, so that copies of it are too; training rows carry each prompt's first
+    sample. The files are found by `traces.locate.public_file`.
+    """
+
+    rate: float
+    requests: int
+    model: str
+    prompts: str
+    lengths: str
+    training_share: float = 0.5
+    clip: int = CLIP
+
+    def __post_init__(self) -> None:
+        check_share(self.training_share)
+
+    @property
+    def provenance(self) -> str:
+        """One line: what is real here, and what is not."""
+        model, cut = self._rows["model"].iloc[0], self._rows.attrs["clipped"]
+        return (
+            f"recorded: sampled answers of {model} ({Path(self.lengths).name}, CASTILLO, Apache-2.0), cut at "
+            f"{self.clip} tokens ({cut} samples were longer); Poisson arrivals, synthetic"
+        )
+
+    def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
+        """`lengths` draws which prompts come, and which sample answers each; `arrivals` draws when."""
+        pool = self._part(training=False)
+        if self.requests > len(pool):
+            chosen = lengths.integers(len(pool), size=self.requests)
+        else:
+            chosen = lengths.permutation(len(pool))[: self.requests]
+        rows = pool.iloc[chosen].reset_index(drop=True)
+        drawn = [int(samples[lengths.integers(len(samples))]) for samples in rows["samples"]]
+        return self._trace(rows, drawn).pipe(self._arriving, poisson(self.rate, self.requests, arrivals))
+
+    def training(self) -> pd.DataFrame:
+        """The prompts that are never replayed, each with its first sample, all at arrival 0."""
+        rows = self._part(training=True)
+        table = self._trace(rows, [int(samples[0]) for samples in rows["samples"]])
+        return self._arriving(table, np.zeros(len(rows)))
+
+    @cached_property
+    def _rows(self) -> pd.DataFrame:
+        table = read(public_file(self.prompts), public_file(self.lengths), clip=self.clip)
+        rows = of_model(table, self.model)
+        rows.attrs = {"clipped": table.attrs["clipped"].get(rows["model"].iloc[0], 0)}
+        return rows
+
+    def _part(self, training: bool) -> pd.DataFrame:
+        rows = self._rows
+        chosen = [in_training(normalized(text), self.training_share) is training for text in rows["prompt_text"]]
+        part = rows[chosen].reset_index(drop=True)
+        if part.empty:
+            raise TraceError(f"{self.lengths}: no prompt falls in the {'training' if training else 'replay'} part")
+        return part
+
+    def _trace(self, rows: pd.DataFrame, output_tokens: list[int]) -> pd.DataFrame:
+        scores = cached_scores(rows["prompt_text"].tolist())
+        return pd.DataFrame(
+            {
+                "prompt_tokens": rows["input_tokens"],
+                "output_tokens": output_tokens,
+                "max_tokens": self.clip,
+                "prompt_text": rows["prompt_text"],
+                "task": rows["dataset"],
+                **{kind: scores[:, column] for column, kind in enumerate(KINDS)},
+            }
+        )
+
+    def _arriving(self, table: pd.DataFrame, instants: np.ndarray) -> pd.DataFrame:
+        return check(table.assign(arrival=instants), Path(self.lengths).name)
