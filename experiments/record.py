@@ -28,6 +28,7 @@ from traces.recorded import with_scores, write_recording
 from traces.text import chitchat
 
 DTYPE = "float32"
+SCORER = "parser"  # of the rule scores, which no answer depends on
 Ask = Callable[[str, str], "Answer"]  # message id, its text -> the model's answer
 
 
@@ -135,8 +136,9 @@ def record(options: Options, load: Callable[[Options], Ask] = load) -> pd.DataFr
         ask, texts = load(options), chitchat.messages()
         for message_id in tqdm(wanted[len(answered) :], initial=len(answered), total=len(wanted), unit="message"):
             journal.append(asdict(ask(message_id, texts[message_id])))
-    answers = with_scores(pd.DataFrame(journal.events[: len(wanted)]))
-    write_recording(answers, Path(options.output), {**stated, "messages": len(wanted), "date": today()})
+    answers = with_scores(pd.DataFrame(journal.events[: len(wanted)]), SCORER)
+    made = {"scorer": SCORER, "messages": len(wanted), "date": today()}
+    write_recording(answers, Path(options.output), {**stated, **made})
     return answers
 
 

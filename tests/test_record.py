@@ -49,6 +49,7 @@ def test_a_recording_is_written_with_scores_and_provenance_but_no_text(options: 
     assert "odd" not in options.partial.read_text()
     provenance = table.attrs["provenance"]
     assert provenance.keys() >= {"model", "weights", "dtype", "threads", "versions", "processor", "date", "population"}
+    assert provenance["scorer"] == "parser"
     assert (provenance["seed"], provenance["max_tokens"], provenance["messages"]) == (0, 20, 8)
 
 

@@ -100,7 +100,7 @@ def test_a_text_comes_from_the_chat_package_when_asked_for(recording: Path, monk
     monkeypatch.setattr(chitchat, "messages", lambda: {key: f"about {key}" for key in answers()["message_id"]})
     table = replay(Recorded(2.0, path=str(recording), with_text=True))
     assert (table["prompt_text"] == "about " + table["message_id"]).all()
-    scored = with_scores(answers())
+    scored = with_scores(answers(), scorer="words")
     assert tuple(scored.loc[3, list(KINDS)]) == rule_scores("about c:3:0")
 
 

