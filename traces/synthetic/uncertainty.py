@@ -6,9 +6,10 @@ RT-LM's own definitions are not public; these are ours [A].
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -21,20 +22,19 @@ from traces.synthetic.dialogue import SyntheticDialogue
 from traces.synthetic.workload import capped
 from traces.text.kinds import KINDS
 
-DRAWN = 1000  # dialogues drawn at a time, of which some are kept
-MOST_DRAWN = 100  # dialogues drawn for each one that is kept, at the most
+ROUNDS = 100  # in which as many dialogues are drawn as malicious ones are wanted
 
 
 @dataclass(frozen=True)
 class UncertaintyMix(SyntheticDialogue):
-    """Dialogue, selected so that its uncertainty varies `variance` times as much as in the pool, about the same mean.
+    """Dialogue, selected so that its uncertainty varies `variance` times as much as it would, about the same mean.
 
     A prompt's uncertainty is the log of the product of its kinds' `effects`: the log of its answer's median, less a
-    constant. The pool is the training rows. A dialogue is kept with a probability in proportion to
-    exp(a d + b d^2), d its uncertainty less the pool's mean: of all weights that keep the mean and give that variance,
-    those nearest to equal ones. Each request is, with probability `malicious_share`, a malicious one instead (its
-    client is "malicious", the others' "ordinary"): of `malicious_kinds` kinds, with an answer above the pool's
-    `malicious_quantile`, both before `max_tokens` cuts.
+    constant. A dialogue is kept with a probability in proportion to exp(a d + b d^2), d its uncertainty less the mean:
+    of all weights that keep the mean and give that variance, those nearest to equal ones. Each request is, with
+    probability `malicious_share`, a malicious one instead (its client is "malicious", the others' "ordinary"): of
+    `malicious_kinds` kinds, with an answer above the `malicious_quantile` of the training rows', both before
+    `max_tokens` cuts.
     """
 
     variance: float = 1.0
@@ -66,61 +66,82 @@ class UncertaintyMix(SyntheticDialogue):
         """As in `SyntheticDialogue`; `attrs["malicious"]` counts the malicious requests."""
         instants = poisson(self.rate, self.requests, arrivals)
         malicious = lengths.random(self.requests) < self.malicious_share
-        many_kinds = replace(self, kinds_per_prompt=(*[0.0] * self.malicious_kinds, 1.0))
-        ordinary = self._selected(self, int((~malicious).sum()), lengths, self._kept)
-        rows = pd.concat([ordinary, self._selected(many_kinds, int(malicious.sum()), lengths, self._is_long)])
+        ordinary = replace(self._uncut, keep=self._keep)._table(np.zeros((~malicious).sum()), lengths, training=False)
+        rows = pd.concat([ordinary, self._long(int(malicious.sum()), lengths)]) if malicious.any() else ordinary
         rows.index = np.concatenate([np.flatnonzero(~malicious), np.flatnonzero(malicious)])
         table = rows.sort_index().assign(arrival=instants, client=np.where(malicious, "malicious", "ordinary"))
         table.attrs = {"malicious": int(malicious.sum())}
         return check(capped(table, self.max_tokens), "synthetic uncertainty mix")
 
-    def uncertainty(self, table: pd.DataFrame) -> np.ndarray:
-        """The log of the product of the effects of each row's kinds."""
-        logs = {"plain": 0.0, **{kind: math.log(effect) for kind, effect in self.effects.items()}}
-        return np.array([sum(logs[kind] for kind in task.split("+")) for task in table["task"]])
+    def uncertainty(self, kinds: Iterable[str]) -> float:
+        """The log of the product of the effects of `kinds`."""
+        return sum(math.log(self.effects[kind]) for kind in kinds)
 
     @cached_property
-    def _pool(self) -> pd.DataFrame:
-        return replace(self, max_tokens=LONGEST).training()
+    def _uncut(self) -> _Kept:
+        """This dialogue, unselected, with no cap on its answers."""
+        settings = {one.name: getattr(self, one.name) for one in fields(SyntheticDialogue)}
+        return _Kept(**{**settings, "max_tokens": LONGEST})
 
     @cached_property
     def _selection(self) -> tuple[float, np.ndarray, float]:
-        """The pool's mean uncertainty, the weights a and b, and the log of the greatest exp(a d + b d^2)."""
-        pool = self.uncertainty(self._pool)
-        mean = float(pool.mean())
-        powers = np.stack([pool - mean, (pool - mean) ** 2], axis=1)
-        wanted = np.array([0.0, self.variance * powers[:, 1].mean()])
-        found = minimize(lambda weights: logsumexp(powers @ weights) - wanted @ weights, np.zeros(2), method="BFGS")
+        """The dialogues' mean uncertainty, the weights a and b, and the log of the greatest exp(a d + b d^2)."""
+        population = self._population()
+        shares = np.array(list(population.values()))
+        every = np.array([self.uncertainty(kinds) for kinds in population])
+        mean = float(shares @ every)
+        powers = np.stack([every - mean, (every - mean) ** 2], axis=1)
+        wanted = np.array([0.0, self.variance * (shares @ powers[:, 1])])
+        found = minimize(
+            lambda weights: logsumexp(powers @ weights, b=shares) - wanted @ weights, np.zeros(2), method="BFGS"
+        )
         logs = powers @ found.x
-        shares = np.exp(logs - logsumexp(logs))
-        if not np.allclose(shares @ powers, wanted, atol=1e-3 * max(wanted[1], 1e-12)):
+        selected = shares * np.exp(logs - logsumexp(logs, b=shares))
+        if not np.allclose(selected @ powers, wanted, atol=1e-3 * wanted[1]):
             raise ValueError(f"no selection of these dialogues has {self.variance} times their variance of uncertainty")
         return mean, found.x, float(logs.max())
 
-    def _kept(self, table: pd.DataFrame, lengths: np.random.Generator) -> np.ndarray:
+    def _population(self) -> dict[tuple[str, ...], float]:
+        """The probability of each set of kinds in a dialogue: the sum over the orders in which they can be drawn."""
+        found: dict[tuple[str, ...], float] = {}
+        for count, probability in enumerate(self.kinds_per_prompt):
+            for order in permutations(KINDS, count):
+                weights = [self.mix[kind] for kind in order]
+                left = sum(self.mix.values()) - np.append(0.0, np.cumsum(weights))[:count]
+                kinds = tuple(sorted(order))
+                found[kinds] = found.get(kinds, 0.0) + probability * float(np.prod(weights / left))
+        return {kinds: share for kinds, share in found.items() if share > 0}
+
+    def _keep(self, kinds: tuple[str, ...]) -> float:
+        """The probability of keeping a dialogue of `kinds`."""
         mean, weights, greatest = self._selection
-        distance = self.uncertainty(table) - mean
-        logs = weights[0] * distance + weights[1] * distance**2 - greatest
-        return np.log(lengths.random(len(table))) < logs
+        distance = self.uncertainty(kinds) - mean
+        return math.exp(min(0.0, weights[0] * distance + weights[1] * distance**2 - greatest))
 
-    def _is_long(self, table: pd.DataFrame, lengths: np.random.Generator) -> np.ndarray:
-        return (table["output_tokens"] > self._pool["output_tokens"].quantile(self.malicious_quantile)).to_numpy()
-
-    def _selected(
-        self,
-        dialogue: SyntheticDialogue,
-        requests: int,
-        lengths: np.random.Generator,
-        kept: Callable[[pd.DataFrame, np.random.Generator], np.ndarray],
-    ) -> pd.DataFrame:
-        """The first `requests` dialogues that `kept` keeps, their answers uncut."""
-        uncut = replace(dialogue, max_tokens=LONGEST)
+    def _long(self, requests: int, lengths: np.random.Generator) -> pd.DataFrame:
+        """Malicious dialogues."""
+        dialogue = replace(self._uncut, kinds_per_prompt=(*[0.0] * self.malicious_kinds, 1.0))
+        least = self._uncut.training()["output_tokens"].quantile(self.malicious_quantile)
         found: list[pd.DataFrame] = []
-        drawn = 0
-        while sum(map(len, found)) < requests:
-            if drawn >= MOST_DRAWN * max(requests, DRAWN):
-                raise ValueError(f"{sum(map(len, found))} of {drawn} dialogues could be kept, {requests} are wanted")
-            table = uncut._table(np.zeros(DRAWN), lengths, training=False)
-            found.append(table[kept(table, lengths)])
-            drawn += DRAWN
-        return pd.concat(found).head(requests) if found else self._pool.head(0)
+        for _ in range(ROUNDS):
+            table = dialogue._table(np.zeros(requests), lengths, training=False)
+            found.append(table[table["output_tokens"] > least])
+            if sum(map(len, found)) >= requests:
+                return pd.concat(found).head(requests)
+        raise ValueError(
+            f"malicious_kinds={self.malicious_kinds} give {sum(map(len, found))} answers above {least:g} tokens in "
+            f"{ROUNDS} times {requests}: {requests} are wanted"
+        )
+
+
+@dataclass(frozen=True)
+class _Kept(SyntheticDialogue):
+    """Dialogue whose kinds of uncertainty are kept with the probability that `keep` gives them, else drawn anew."""
+
+    keep: Callable[[tuple[str, ...]], float] = lambda kinds: 1.0
+
+    def _kinds(self, texts: np.random.Generator) -> tuple[str, ...]:
+        while True:
+            kinds = super()._kinds(texts)
+            if texts.random() < self.keep(kinds):
+                return kinds
