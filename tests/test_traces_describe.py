@@ -178,7 +178,18 @@ def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFi
     assert picture.stat().st_size > 10_000
     assert main([str(path), "--format", "nothing"]) == 1
     assert "no format is called 'nothing'; there are parquet, azure," in capsys.readouterr().err
-    assert main(["azure_2024_conv"]) == 1 or find("azure_2024_conv")[0].is_file()
+
+
+def test_a_public_trace_that_is_not_there_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKENYARD_DATA", str(tmp_path))
+    assert main(["burstgpt"]) == 1
+    assert "or download it: python -m traces.fetch burstgpt" in capsys.readouterr().err
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "burstgpt.csv.gz").touch()
+    assert find("burstgpt")[0] == tmp_path / "traces" / "burstgpt.csv.gz"
 
 
 def test_prompts_without_counts_are_estimated_only_if_asked_to(
@@ -220,17 +231,23 @@ def test_many_rows_and_every_column_are_drawn(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("row", "said"),
     [
-        ({"rate": [1.0, -1.0]}, "row 2: rate '-1.0' is not positive"),
-        ({"t": [0, 7]}, "row 2: t '7.0' begins no window"),
-        ({"cv": ["x", "1"]}, "row 1: cv 'nan' is not a number from 0"),
-        ({"model": None}, "column model is missing"),
+        ("0,40,7,0.02,vicuna-13b", "line 3: predicted_length '7' is not sound"),
+        ("0,0,1,0.02,vicuna-13b", "line 3: output_token_length '0' is not sound"),
+        ("0,40,1,nan,vicuna-13b", "line 3: latency 'nan' is not sound"),
+        ("0,40,1,vicuna-13b", "line 3: .* has 4 fields, not 5"),
     ],
 )
-def test_bad_windows_are_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    path = tmp_path / "rates.parquet"
-    columns = {"t": [0, 600], "rate": [1.0, 2.0], "cv": [1.0, 1.0], "model": ["m", "m"], "client": [0, 0]} | changes
-    pd.DataFrame({name: cells for name, cells in columns.items() if cells is not None}).to_parquet(path)
+def test_bad_predictions_are_named(tmp_path: Path, row: str, said: str) -> None:
+    path = tmp_path / "made.csv"
+    path.write_text(f"{HEADERS['ssjf_predictions']}\n0,40,1,0.02,vicuna-13b\n{row}\n")
     with pytest.raises(TraceError, match=said):
-        describe(path, known_format("servegen_rates"))
+        describe(path, told(path))
+
+
+def test_rates_that_are_none_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rates.parquet"
+    pd.DataFrame({"t": [0], "rate": [1.0]}).to_parquet(path)
+    assert main([str(path), "--format", "servegen_rates"]) == 1
+    assert "missing column" in capsys.readouterr().err

@@ -51,13 +51,8 @@ SINGLE = {  # the other figures: what each is called, and how it is written
 
 def find(name: str) -> tuple[Path, PublicTrace | None]:
     """The file of the public trace called `name`, or else at the path `name`, and its entry in the catalogue if any."""
-    for entry in CATALOGUE:
-        if name == entry.name:
-            try:
-                return public_file(entry.file), entry
-            except FileNotFoundError as error:
-                raise FileNotFoundError(f"{error}; `python -m traces.fetch {name}` downloads it") from error
-    path = public_file(name)
+    file = next((entry.file for entry in CATALOGUE if entry.name == name), name)
+    path = public_file(file)
     return path, next((entry for entry in CATALOGUE if Path(entry.file).name == path.name), None)
 
 

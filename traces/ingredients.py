@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from traces.files import read_csv
-from traces.schema import TraceError
+from traces.files import FIRST_ROW, SHOWN, read_csv
+from traces.formats.servegen import WINDOW, read_quantiles, read_rates
+from traces.schema import LONGEST, TraceError
 from traces.summary import quantiles
 
-WINDOW = 600  # s, of ServeGen's rates
-LATEST = 1e9  # s; a later window is taken for a mistake in the file
 BOUNDS = (42, 141, 294, 503)  # tokens at which SSJF's classes 1 to 4 begin
 SSJF_HEADER = ("", "output_token_length", "predicted_length", "latency", "model")
 
@@ -30,15 +27,6 @@ class Ingredient:
     use: str
     read: Callable[[Path], pd.DataFrame]
     figures: Callable[[pd.DataFrame], dict[str, Any]]
-
-
-def read_rates(path: Path) -> pd.DataFrame:
-    """ServeGen's windows; TraceError for a rate that is not positive, or what is no such file."""
-    table = _parquet(path, ("t", "rate", "cv"), ("model", "client"))
-    _must(path, table, "rate", table["rate"].between(0, np.inf, inclusive="neither"), "is not positive")
-    _must(path, table, "cv", table["cv"].between(0, np.inf, inclusive="left"), "is not a number from 0")
-    _must(path, table, "t", table["t"].between(0, LATEST) & table["t"].mod(WINDOW).eq(0), "begins no window")
-    return table
 
 
 def rate_figures(table: pd.DataFrame) -> dict[str, Any]:
@@ -69,15 +57,6 @@ def _rates(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def read_quantiles(path: Path) -> pd.DataFrame:
-    """ServeGen's quantiles; TraceError for a number that is negative or none, or what is no such file."""
-    numbers = ("t", "mean", "q50", "q90", "q99")
-    table = _parquet(path, numbers, ("model", "client", "field"))
-    for name in numbers:
-        _must(path, table, name, table[name].between(0, np.inf, inclusive="left"), "is not a number from 0")
-    return table
-
-
 def quantile_figures(table: pd.DataFrame) -> dict[str, Any]:
     """By model and field: rows, clients, days, and the median over all rows of the mean and of some quantiles."""
     found = {}
@@ -93,15 +72,18 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """SSJF's true lengths, predicted classes and latencies (s); TraceError names the line of a bad cell."""
     text = read_csv(path, SSJF_HEADER)
     table = text[list(SSJF_HEADER[1:4])].apply(pd.to_numeric, errors="coerce")
-    for name, sound in (
-        (
-            "output_token_length",
-            table["output_token_length"].between(1, 1e7) & table["output_token_length"].mod(1).eq(0),
-        ),
-        ("predicted_length", table["predicted_length"].isin(range(len(BOUNDS) + 1))),
-        ("latency", table["latency"].between(0, 3600)),
-    ):
-        _must(path, text, name, sound, "is not one", first=2)
+    length, predicted, latency = (table[name] for name in table)
+    sound = pd.DataFrame(
+        {
+            length.name: length.between(1, LONGEST) & length.mod(1).eq(0),
+            predicted.name: predicted.isin(range(len(BOUNDS) + 1)),
+            latency.name: latency.between(0, np.inf, inclusive="left"),
+        }
+    )
+    for name in sound:
+        if not sound[name].all():
+            row = int(np.argmin(sound[name].to_numpy()))
+            raise TraceError(f"{path}, line {row + FIRST_ROW}: {name} {text[name].iloc[row][:SHOWN]!r} is not sound")
     return table
 
 
@@ -125,34 +107,14 @@ def confusion_counts(table: pd.DataFrame) -> np.ndarray:
     return counts
 
 
-def _parquet(path: Path, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
-    """These columns of the file, the numbers as float64 with NaN for what is none."""
-    try:
-        table = pq.read_table(path).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: cannot be read as parquet: {error}") from error
-    missing = sorted({*numbers, *texts} - set(table.columns))
-    if missing or table.empty:
-        raise TraceError(f"{path}: " + (f"column {', '.join(missing)} is missing" if missing else "no rows"))
-    cells = table[list(numbers)].apply(pd.to_numeric, errors="coerce").astype(float)
-    return table[list(texts)].assign(**{name: cells[name] for name in numbers})
-
-
-def _must(path: Path, table: pd.DataFrame, name: str, sound: pd.Series, reason: str, first: int = 1) -> None:
-    if not sound.all():
-        row = int(np.argmin(sound.to_numpy()))
-        place = f"row {row + 1}" if first == 1 else f"line {row + first}"
-        raise TraceError(f"{path}, {place}: {name} {str(table[name].iloc[row])[:60]!r} {reason}")
-
-
 INGREDIENTS = (
     Ingredient(
         "servegen_rates", "no requests: each client's rate and burstiness in each window of ten minutes, of which "
-        "traces.formats.servegen samples a trace", read_rates, rate_figures,
+        "trace=servegen samples a trace", read_rates, rate_figures,
     ),
     Ingredient(
         "servegen_quantiles", "no requests: quantiles of each client's lengths in each window of six hours, for "
-        "traces.formats.servegen", read_quantiles, quantile_figures,
+        "trace=servegen", read_quantiles, quantile_figures,
     ),
     Ingredient(
         "ssjf_predictions", "no arrivals and no prompts: true lengths with a predicted class, an error model for "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from traces.catalogue import CATALOGUE
+
 VARIABLE = "TOKENYARD_DATA"
 
 
@@ -23,8 +25,10 @@ def public_file(path: str) -> Path:
     places.append(root.parent / "shared" / "data" / path)
     found = next((place for place in places if place.is_file()), None)
     if found is None:
+        name = next((entry.name for entry in CATALOGUE if entry.file == path and entry.url), None)
+        hint = f", or download it: python -m traces.fetch {name}" if name else ""
         raise FileNotFoundError(
             f"no trace file {path!r}; looked at {', '.join(map(str, places))}. Set {VARIABLE} to the folder that holds "
-            f"the public data ({VARIABLE} is now {folder!r})"
+            f"the public data ({VARIABLE} is now {folder!r}){hint}"
         )
     return found

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from traces.ingredients import BOUNDS, WINDOW, confusion_counts, total_rates
+from traces.formats.servegen import WINDOW
+from traces.ingredients import BOUNDS, confusion_counts, total_rates
 from traces.style import COLORS, DAY, Panel, distribution, plain_ticks
 
 
