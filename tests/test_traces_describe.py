@@ -183,7 +183,8 @@ def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_public_trace_that_is_not_there_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TOKENYARD_DATA", str(tmp_path))
     assert main(["burstgpt"]) == 1
     assert "or download it: python -m traces.fetch burstgpt" in capsys.readouterr().err
