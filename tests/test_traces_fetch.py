@@ -191,9 +191,11 @@ def test_a_full_disk_is_refused(tmp_path: Path, entry: PublicTrace, monkeypatch:
 
 def test_a_broken_gzip_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cut.gz"
-    path.write_bytes(gzip.compress(CONTENT)[:-9])
-    with pytest.raises(FetchError, match=r"cut.gz: the gzip file is broken"):
-        sha256(path)
+    whole = gzip.compress(CONTENT)
+    for content in (whole[:-9], whole[:100] + b"\xff" * 9 + whole[109:]):
+        path.write_bytes(content)
+        with pytest.raises(FetchError, match=r"cut.gz: the gzip file is broken"):
+            sha256(path)
 
 
 def test_the_command_teaches(

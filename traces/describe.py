@@ -157,8 +157,10 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--chars-per-token must be positive, got {options.chars_per_token}")
     try:
         path, entry = find(options.trace)
-        named = entry is not None and options.trace == entry.name
-        form = known_format(options.format or entry.format) if options.format or named else told(path)
+        if options.format:
+            form = known_format(options.format)
+        else:
+            form = known_format(entry.format) if entry and options.trace == entry.name else told(path)
         figures, table = describe(path, form, options.skip_bad, options.chars_per_token)
         picture = options.draw or FIGURES / f"{entry.name if entry else path.name.split('.')[0]}.png"
         title = f"{entry.name}: {entry.what}" if entry else path.name

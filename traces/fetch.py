@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def fetch(entry: PublicTrace, folder: Path, pause: float = PAUSE) -> Path:
     """
     path = folder / entry.file
     noted = path.with_name(f"{path.name}.sha256")  # the checksum of the first download, where the publisher states none
-    expected = entry.sha256 or (noted.read_text(encoding="utf-8").split()[0] if noted.is_file() else None)
+    expected = entry.sha256 or (noted.read_text(encoding="utf-8")[:64] if noted.is_file() else None)
     if path.is_file():
         _verify(path, sha256(path), expected, f"delete it, or set another folder: --to or {VARIABLE}")
         return path
@@ -74,7 +75,7 @@ def sha256(path: Path) -> str:
         with gzip.open(path) if zipped else path.open("rb") as file:
             for chunk in _chunks(file):
                 digest.update(chunk)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FetchError(f"{path}: the gzip file is broken: {error}") from error
     return digest.hexdigest()
 
