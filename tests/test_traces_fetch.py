@@ -178,8 +178,14 @@ def test_a_busy_server_is_asked_again(tmp_path: Path, entry: PublicTrace, behavi
 
 def test_a_server_that_never_answers_is_given_up(tmp_path: Path, entry: PublicTrace, behaviour: Behaviour) -> None:
     behaviour.codes = [500] * ATTEMPTS
-    with pytest.raises(FetchError, match=f"500 .*, {ATTEMPTS} times"):
+    with pytest.raises(FetchError, match=f"500 .*, {ATTEMPTS} times$"):
         run(entry, tmp_path)
+    behaviour.cuts = [100] * ATTEMPTS
+    with pytest.raises(FetchError, match=f"{ATTEMPTS} times; .*part is kept, run this again"):
+        run(entry, tmp_path)
+    behaviour.cuts = []
+    assert sha256(run(entry, tmp_path)) == SUM
+    assert behaviour.asked[-1] == f"bytes={ATTEMPTS * 100}-"
 
 
 def test_a_full_disk_is_refused(tmp_path: Path, entry: PublicTrace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,8 @@ def _download(url: str, part: Path, size: int | None, packed: bool, pause: float
             wait = pause * 2 ** (attempt - 1)
             print(f"{url}: {reason}; attempt {attempt + 1} of {ATTEMPTS} in {wait:g} s", file=sys.stderr)
             time.sleep(wait)
-    raise FetchError(f"{url}: {reason}, {ATTEMPTS} times; {part} is kept, run this again to go on")
+    kept = f"; {part} is kept, run this again to go on" if part.is_file() else ""
+    raise FetchError(f"{url}: {reason}, {ATTEMPTS} times{kept}")
 
 
 def _take_up(url: str, part: Path, size: int | None, packed: bool) -> None:
@@ -238,6 +239,9 @@ def main(arguments: list[str]) -> int:
     except (TraceError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; run this again to go on", file=sys.stderr)
+        return 130
     return 0
 
 
