@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policies.predictors.kernel_ridge import Radial, at_rank, fit_kernel_ridge
+from policies.predictors.kernel_ridge import GRAIN, Landmarks, fit_kernel_ridge
+from policies.predictors.ranks import Ranks, ranked
 from sim import Request, Truth
 
 SHORT = ["What is {}?", "Name the capital of {}.", "Is {} a country?", "Give one word for {}."]
@@ -22,6 +23,11 @@ def made(templates: list[str], tokens: int, first: int) -> tuple[list[Request], 
     return requests, [[tokens + number % 5, tokens + 3 + number % 7] for number in range(len(texts))]
 
 
+def fit(training, **settings):
+    usual = {"layers": [3], "landmarks": 40, "width": 0.6, "states": 2.0, "ridge": 0.25, "max_terms": 500, "seed": 0}
+    return fit_kernel_ridge(*training, **{**usual, "seconds": 0.0, **settings})
+
+
 @pytest.fixture(scope="module")
 def training() -> tuple[list[Request], list[list[int]]]:
     short, long = made(SHORT, 10, 0), made(LONG, 400, 1000)
@@ -29,7 +35,7 @@ def training() -> tuple[list[Request], list[list[int]]]:
 
 
 def test_what_asks_for_much_is_foretold_longer_on_prompts_never_seen(training) -> None:
-    predictor = fit_kernel_ridge(*training, seconds=0.02)
+    predictor = fit(training, seconds=0.02)
     asked = [Request(0, 0.0, 9, Truth(1), prompt_text=text.format("Bolivia")) for text in (SHORT[0], LONG[0])]
     short, long = (predictor.predict(request) for request in asked)
     assert short.length < 30 < 200 < long.length
@@ -39,25 +45,35 @@ def test_what_asks_for_much_is_foretold_longer_on_prompts_never_seen(training) -
 
 
 def test_equal_training_rows_give_equal_predictions(training) -> None:
-    one, other = (fit_kernel_ridge(*training, seconds=0.0) for _ in range(2))
+    one, other = (fit(training) for _ in range(2))
     assert [one.predict(request).length for request in training[0][:5]] == [
         other.predict(request).length for request in training[0][:5]
     ]
 
 
-def test_a_row_is_most_like_itself_and_no_likeness_is_above_one() -> None:
-    rows = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
-    kernel = Radial.of(rows, 0.6)
-    likeness = kernel.to(kernel.rows)
-    assert np.diag(likeness) == pytest.approx(1.0, abs=1e-5)
-    assert likeness.max() <= 1.0 + 1e-5
-    assert likeness.min() > 0
-    by_hand = np.exp(-0.6 * ((kernel.rows[3] - kernel.rows[7]) ** 2).mean())
-    assert likeness[3, 7] == pytest.approx(by_hand, rel=1e-4)
+def test_likeness_is_a_radial_kernel_of_the_statistics_and_one_of_the_layers() -> None:
+    rows = np.random.default_rng(0).integers(-60, 60, (20, 6)).astype(np.int8)
+    marks = Landmarks(rows, statistics=2, width=0.6, states=2.0)
+    inputs = rows * GRAIN
+    likeness = marks.likeness(inputs)
+    assert np.diag(likeness) == pytest.approx(3.0, abs=1e-4)
+    squares = (inputs[3] - inputs[7]) ** 2
+    by_hand = np.exp(-0.6 * squares[:2].mean()) + 2 * np.exp(-0.6 * squares[2:].mean())
+    assert likeness[3, 7] == pytest.approx(by_hand, rel=1e-3)
+
+
+def test_without_layers_no_encoder_is_asked(training, monkeypatch) -> None:
+    monkeypatch.setattr("policies.predictors.text_inputs.encoder", None)
+    assert fit(training, layers=[]).predict(training[0][0]).length > 0
+
+
+def test_ranks_are_shares_of_all_answers_and_lead_back_to_lengths() -> None:
+    ranks, each = ranked([np.log([1.0, 2.0]), np.log([2.0, 4.0])])
+    assert [one.tolist() for one in each] == [[0.125, 0.5], [0.5, 0.875]]
+    assert np.exp(ranks.log_length(np.array([0.0, 0.5, 1.0]))) == pytest.approx([1, 2, 4])
 
 
 def test_ranks_beyond_the_ends_keep_their_order() -> None:
-    quantiles = np.log([2.0, 5.0, 50.0])
-    lengths = at_rank(quantiles, np.array([-0.2, 0.0, 0.5, 1.0, 1.1]))
+    lengths = Ranks(np.linspace(0.7, 4.0, 401)).log_length(np.array([-0.2, 0.0, 0.5, 1.0, 1.1]))
     assert (np.diff(lengths) > 0).all()
-    assert lengths[1:4] == pytest.approx(quantiles)
+    assert lengths[[1, 3]] == pytest.approx([0.7, 4.0])

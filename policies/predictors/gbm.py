@@ -1,9 +1,8 @@
-"""Gradient-boosted trees (LightGBM) on a prompt's text statistics: the mean of the log length, and its quantiles."""
+"""Gradient-boosted quantiles over what kernel ridge foretells and the text's statistics, with a conformal interval."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,41 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.predictors.answers import log_lengths
+from policies.predictors.forest import Forest, grow
+from policies.predictors.kernel_ridge import KernelRidge, fit_ranks
+from policies.predictors.ranks import ranked
 from policies.predictors.text_statistics import statistics_of
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-CALIBRATING = 0.25  # share of the training rows that the quantiles are not fitted to, but set right by
-ANSWERS = 5  # of each request at most, that the quantiles are fitted to
+LEVELS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BoostedTrees:
-    """Trees for the mean log length, `smearing` from it to the mean (Duan 1983), and trees for each of `LEVELS`.
+class BoostedQuantiles:
+    """Quantiles at `LEVELS` of the answer's rank by `forest`, whose first input is the rank that `kernel` foretells.
 
-    `shifts` are added to the quantiles' logs: they make the share of the calibrating answers below each what its level
-    says (a split-conformal correction, level by level). Lengths stay within the training answers', tokens.
+    The outermost are moved outwards by `margin`: so they hold 90 % of the answers that neither fit had seen (Romano et
+    al. 2019, conformalized quantile regression).
     """
 
-    mean: Any
-    quantiles: tuple[Any, ...]
-    shifts: tuple[float, ...]
-    smearing: float
-    shortest: float
-    longest: float
+    kernel: KernelRidge
+    forest: Forest
+    margin: float
     seconds: float
 
     def predict(self, request: Request) -> Prediction:
-        """The expected output length, tokens."""
-        inputs = statistics_of([request])
-        length = self._bounded(self.smearing * math.exp(self.mean.predict(inputs)[0]))
-        logs = [trees.predict(inputs)[0] + shift for trees, shift in zip(self.quantiles, self.shifts, strict=True)]
-        spread = Distribution(LEVELS, tuple(sorted(self._bounded(math.exp(log)) for log in logs)))
-        return Prediction(length, length, self.seconds, spread)
+        """The expected output length, tokens, and its quantiles."""
+        inputs = np.append(self.kernel.rank(request), statistics_of([request])[0]).astype(np.float32)
+        quantiles = self.forest(inputs.astype(np.float64)) + self.margin * _OUTWARDS
+        lengths = np.exp(self.kernel.ranks.log_length(np.clip(np.sort(quantiles), 0.0, 1.0)))
+        around = Distribution(LEVELS, tuple(lengths.tolist()))
+        return Prediction(around.mean, around.mean, self.seconds, around)
 
-    def _bounded(self, length: float) -> float:
-        return float(min(max(length, self.shortest), self.longest))
+
+_OUTWARDS = np.array([-1.0, *[0.0] * (len(LEVELS) - 2), 1.0])
 
 
 def fit_gbm(
@@ -53,53 +50,34 @@ def fit_gbm(
     answers: Sequence[Sequence[int]],
     *,
     seconds: float,
-    trees: int = 300,
-    leaves: int = 15,
-    learning_rate: float = 0.05,
-    smallest_leaf: int = 20,
-) -> BoostedTrees:
-    """Fit to the logs of each request's `answers` (tokens, one or more each); ValueError below 20 requests."""
-    import lightgbm
+    kernel: Mapping[str, Any],
+    trees: int,
+    boosting: Mapping[str, Any],
+    samples: int,
+    held_out: float,
+    seed: int,
+) -> BoostedQuantiles:
+    """Fit to `answers` (tokens, one or more each): `kernel` are the settings of `fit_ranks`, `boosting` LightGBM's.
 
-    if len(requests) < 20:
-        raise ValueError(f"boosted trees with calibrated quantiles need 20 training requests or more: {len(requests)}")
-    sampled = log_lengths(requests, answers)
-    inputs = statistics_of(requests)
-    settings = {
-        "num_leaves": leaves,
-        "learning_rate": learning_rate,
-        "min_data_in_leaf": smallest_leaf,
-        "feature_fraction": 0.5,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "num_threads": 1,
-        "deterministic": True,
-        "seed": 0,
-        "verbose": -1,
-    }
-
-    def fit(rows: NDArray[np.intp], target: NDArray[np.float64], **objective: Any) -> Any:
-        return lightgbm.train({**settings, **objective}, lightgbm.Dataset(inputs[rows], target), trees)
-
-    target = np.array([logs.mean() for logs in sampled])
-    order = np.random.default_rng(0).permutation(len(target))
-    held, kept = np.split(order, [int(len(order) * CALIBRATING)])
-    repeated = np.concatenate([np.full(min(ANSWERS, len(sampled[row])), row) for row in kept])
-    few = np.concatenate([sampled[row][:ANSWERS] for row in kept])
-    quantiles = tuple(fit(repeated, few, objective="quantile", alpha=level) for level in LEVELS)
-
-    def left(of: Any) -> NDArray[np.float64]:
-        """What the calibrating answers' logs are above what the trees `of` say."""
-        return np.concatenate([sampled[row] - said for row, said in zip(held, of.predict(inputs[held]), strict=True)])
-
-    shifts = [float(np.quantile(left(of), level)) for of, level in zip(quantiles, LEVELS, strict=True)]
-    lengths = np.exp(np.concatenate(sampled))
-    return BoostedTrees(
-        mean=fit(np.arange(len(target)), target, objective="regression"),
-        quantiles=quantiles,
-        shifts=tuple(shifts),
-        smearing=float(np.exp(left(fit(kept, target[kept], objective="regression"))).mean()),
-        shortest=float(lengths.min()),
-        longest=float(lengths.max()),
-        seconds=seconds,
+    Of each request up to `samples` answers train the trees; a share `held_out` of the requests sets the margin.
+    """
+    ridge, foretold = fit_ranks(requests, answers, seconds=0.0, **kernel)
+    _, each = ranked(log_lengths(requests, answers))
+    inputs = np.column_stack([foretold, statistics_of(requests)]).astype(np.float32)
+    order = np.random.default_rng(seed).permutation(len(requests))
+    held, training = np.split(order, [max(1, round(held_out * len(order)))])
+    few = {row: each[row][:samples] for row in training}
+    repeated = np.repeat(training, [len(few[row]) for row in training])
+    forest = grow(
+        inputs[repeated], np.concatenate([few[row] for row in training]), LEVELS, {**boosting, "seed": seed}, trees
     )
+    said = [forest(inputs[row].astype(np.float64)) for row in held]
+    return BoostedQuantiles(ridge, forest, _margin(said, [each[row] for row in held]), seconds)
+
+
+def _margin(said: Sequence[NDArray[np.float64]], each: Sequence[NDArray[np.float64]]) -> float:
+    """How far outside the outermost quantiles, in rank, 90 % of the answers lie at most; negative if inside."""
+    outside = np.concatenate(
+        [np.maximum(quantiles[0] - ranks, ranks - quantiles[-1]) for quantiles, ranks in zip(said, each, strict=True)]
+    )
+    return float(np.quantile(outside, LEVELS[-1] - LEVELS[0]))

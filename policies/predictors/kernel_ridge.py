@@ -1,144 +1,150 @@
 """Kernel ridge: a prompt's answer is as long as those to the prompts that are like it, in words, in shape and in sense.
 
-The kernel is the mean of three: TF-IDF's cosine, and radial ones over text statistics and over the hidden states of the
-sentence encoder's lower layers, which say more of an answer's length than its last one does. It is fitted to ranks.
+The kernel is a sum of three: TF-IDF's cosine, and radial ones over text statistics and over the hidden states of a
+sentence encoder's layers, of which the middle ones say more of an answer's length than the last does. The radial ones
+are worked out against some training prompts alone, the landmarks (Nystrom's method), so that a fit is small. It is
+fitted to ranks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policies.predictors.answers import log_lengths
-from policies.predictors.encoder import encoder, normalized
+from policies.predictors.encoder import WIDTH, Array
+from policies.predictors.ranks import Ranks, ranked
 from policies.predictors.residuals import Residuals, Rows, out_of_fold
-from policies.predictors.text_statistics import statistics_of, text_of
+from policies.predictors.text_inputs import FARTHEST, TextInputs, fit_inputs
+from policies.predictors.text_statistics import text_of
 from policies.predictors.tfidf import Terms, vectorizer
 from sim.prediction import Prediction
 from sim.request import Request
 
-Array = NDArray[np.float32]
-FAR = 4.0  # standard deviations at which an input is cut
-SHARES = {"words": 0.25, "shape": 0.25, "sense": 0.5}  # of the kernel
+GRAIN = np.float32(FARTHEST / 127)  # landmarks are kept in steps of this
+FEWEST = 20  # training requests
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Radial:
-    """A kernel exp(-width * mean squared difference) to the training rows, of standardized inputs.
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """Training prompts, as rows of inputs in steps of `GRAIN`, of which the first `statistics` columns are statistics.
 
-    `centre` and `scale` standardize; `rows` are the training prompts' inputs, standardized, (prompts, inputs).
+    Likeness is exp(-width * mean squared difference) of the statistics, and `states` times that of the layers.
     """
 
-    centre: Array
-    scale: Array
-    rows: Array
+    rows: NDArray[np.int8]
+    statistics: int
     width: float
+    states: float
 
-    @classmethod
-    def of(cls, inputs: Array, width: float) -> Radial:
-        """The kernel to the prompts of `inputs`."""
-        scale = inputs.std(axis=0)
-        scale[scale == 0] = 1.0
-        bare = cls(inputs.mean(axis=0), scale, inputs, width)
-        return cls(bare.centre, bare.scale, bare.standard(inputs), width)
+    def likeness(self, inputs: Array) -> Array:
+        """Of each row of `inputs` to each landmark."""
+        found = np.zeros((len(inputs), len(self.rows)), dtype=np.float32)
+        for weight, part, marks, squares in self._parts:
+            own = inputs[:, part]
+            distances = (own**2).sum(axis=1)[:, None] + squares - 2 * own @ marks.T
+            found += weight * np.exp(np.minimum(distances * np.float32(-self.width / marks.shape[1]), 0))
+        return found
 
-    def standard(self, inputs: Array) -> Array:
-        """`inputs` in standard deviations from the training prompts' mean."""
-        return np.asarray(np.clip((inputs - self.centre) / self.scale, -FAR, FAR), dtype=np.float32)
-
-    def to(self, standard: Array) -> Array:
-        """The likeness of each of some standardized inputs to each training prompt, (inputs, prompts)."""
-        squares = (standard**2).sum(axis=1)[:, None] + (self.rows**2).sum(axis=1) - 2 * standard @ self.rows.T
-        return np.asarray(np.exp(-self.width / standard.shape[1] * np.maximum(squares, 0)), dtype=np.float32)
+    @cached_property
+    def _parts(self) -> list[tuple[np.float32, slice, Array, Array]]:
+        """The weight, the columns, the landmarks and their squared lengths, of each radial kernel."""
+        parts = [(1.0, slice(0, self.statistics)), (self.states, slice(self.statistics, None))]
+        marks = [(np.float32(weight), part, self.rows[:, part] * GRAIN) for weight, part in parts]
+        return [(weight, part, mark, (mark**2).sum(axis=1)) for weight, part, mark in marks if mark.size]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelRidge:
-    """The predicted rank of an answer among the training answers, told as the length that has it.
+    """Rank = intercept + weights . likeness + terms; `ranks` and `residuals` make a length and a distribution of it."""
 
-    `weights` are of the training prompts; the linear kernel's part is folded into `terms`. `log_quantiles` are the
-    training answers' log lengths at evenly spaced ranks from 0 to 1.
-    """
-
+    inputs: TextInputs
+    landmarks: Landmarks
+    weights: NDArray[np.float32]
     terms: Terms
-    shape: Radial
-    sense: Radial
-    layers: int
-    weights: Array
     intercept: float
-    log_quantiles: NDArray[np.float64]
+    ranks: Ranks
     residuals: Residuals
     seconds: float
 
+    def rank(self, request: Request) -> float:
+        """Where the answer is expected among all training answers, about 0 to 1."""
+        likeness = self.landmarks.likeness(self.inputs.of([request]))[0]
+        return self.intercept + float(likeness @ self.weights) + self.terms.of(text_of(request))
+
     def predict(self, request: Request) -> Prediction:
         """The expected output length, tokens."""
-        text = text_of(request)
-        likeness = SHARES["shape"] * self.shape.to(self.shape.standard(statistics_of([request])))
-        likeness += SHARES["sense"] * self.sense.to(self.sense.standard(senses([text], self.layers)))
-        rank = self.intercept + float((likeness @ self.weights)[0]) + self.terms.of(text)
-        return self.residuals.prediction(float(at_rank(self.log_quantiles, rank)), self.seconds)
+        return self.residuals.prediction(float(self.ranks.log_length(self.rank(request))), self.seconds)
 
 
-def senses(texts: Sequence[str], layers: int) -> Array:
-    """The token means of the encoder's first `layers` layers, each at length 1, side by side: (texts, layers * 384)."""
-    return normalized(encoder().layers(texts)[:, :layers]).reshape(len(texts), -1)
+def fit_kernel_ridge(requests: Sequence[Request], answers: Sequence[Sequence[int]], **settings: Any) -> KernelRidge:
+    """Fit to the mean rank of each request's `answers` (tokens, one or more each); settings as in `fit_ranks`."""
+    return fit_ranks(requests, answers, **settings)[0]
 
 
-def at_rank(log_quantiles: NDArray[np.float64], ranks: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """The log length at a rank; outside [0, 1] the curve goes on straight, so that the order is kept."""
-    places = np.linspace(0, 1, len(log_quantiles))
-    inside = np.interp(ranks, places, log_quantiles)
-    return np.asarray(inside + (np.asarray(ranks) - np.clip(ranks, 0, 1)))
-
-
-def fit_kernel_ridge(
+def fit_ranks(
     requests: Sequence[Request],
     answers: Sequence[Sequence[int]],
     *,
     seconds: float,
-    ridge: float = 0.25,
-    width: float = 0.6,
-    layers: int = 4,
-    max_terms: int = 50_000,
-) -> KernelRidge:
-    """Fit to the mean rank of each request's `answers` (tokens, one or more each) among all training answers.
+    layers: Sequence[int],
+    landmarks: int,
+    width: float,
+    states: float,
+    ridge: float,
+    max_terms: int,
+    seed: int,
+) -> tuple[KernelRidge, NDArray[np.float64]]:
+    """The fit, and the rank that a fit to others foretells of each training request.
 
-    The three kernels do without the held-out rows' answers, not without their words: TF-IDF's rarities and the
-    standardization are of all training rows, in the folds that the residuals are learned from too.
+    `landmarks` of the requests are drawn by `seed`; `states` weighs the layers against the statistics and the terms.
     """
-    from scipy.linalg import cho_factor, cho_solve
-
+    if len(requests) < FEWEST:
+        raise ValueError(f"kernel ridge needs {FEWEST} training requests or more, got {len(requests)}")
     sampled = log_lengths(requests, answers)
-    pooled = np.sort(np.concatenate(sampled))
-    middle = [(np.searchsorted(pooled, logs) + np.searchsorted(pooled, logs, side="right")) / 2 for logs in sampled]
-    target = np.array([ranks.mean() for ranks in middle]) / len(pooled)
-    log_quantiles = np.quantile(pooled, np.linspace(0, 1, 201))
-
-    texts = [text_of(request) for request in requests]
+    ranks, each = ranked(sampled)
+    target = np.array([one.mean() for one in each])
+    scaling = fit_inputs(requests, layers)
+    inputs = scaling.of(requests)
+    chosen = np.random.default_rng(seed).permutation(len(requests))[:landmarks]
+    rows = np.rint(inputs[chosen] / GRAIN).astype(np.int8)
+    marks = Landmarks(rows, inputs.shape[1] - WIDTH * len(layers), width, states)
     words = vectorizer(max_terms)
-    cosines = words.fit_transform(texts)
-    shape = Radial.of(statistics_of(requests), width)
-    sense = Radial.of(senses(texts, layers), width)
-    kernel = SHARES["words"] * (cosines @ cosines.T).toarray().astype(np.float32)
-    for share, part in ((SHARES["shape"], shape), (SHARES["sense"], sense)):
-        kernel += np.float32(share) * part.to(part.rows)
+    terms = words.fit_transform([text_of(request) for request in requests])
+    near = marks.likeness(inputs)
+    root = _inverse_root(marks.likeness(marks.rows * GRAIN))
+    features = near @ root
+    total = np.float32(2 + states)
+    kernel = (features @ features.T + (terms @ terms.T).toarray()) / total
+    foretold = np.zeros(len(requests))
 
-    def solve(rows: Rows) -> Array:
-        part = kernel[np.ix_(rows, rows)] + np.float32(ridge) * np.eye(len(rows), dtype=np.float32)
-        centred = (target[rows] - target[rows].mean()).astype(np.float32)
-        return np.asarray(cho_solve(cho_factor(part, overwrite_a=True), centred), dtype=np.float32)
+    def dual(rows: Rows) -> tuple[NDArray[np.float64], float]:
+        from scipy.linalg import cho_factor, cho_solve
+
+        mean, spread = target[rows].mean(), target[rows].std() or 1.0
+        gram = kernel[np.ix_(rows, rows)] + np.float32(ridge) * np.eye(len(rows), dtype=np.float32)
+        return cho_solve(cho_factor(gram), (target[rows] - mean) / spread) * spread, float(mean)
 
     def foretell(training: Rows, held: Rows) -> NDArray[np.float64]:
-        ranks = kernel[np.ix_(held, training)] @ solve(training) + target[training].mean()
-        return at_rank(log_quantiles, ranks.astype(np.float64))
+        weights, mean = dual(training)
+        foretold[held] = mean + kernel[np.ix_(held, training)] @ weights
+        return ranks.log_length(foretold[held])
 
-    weights = solve(np.arange(len(target)))
-    columns = {term: int(column) for term, column in words.vocabulary_.items()}
-    terms = Terms(columns, words.idf_.astype(np.float32), np.float32(SHARES["words"]) * (cosines.T @ weights))
     residuals = out_of_fold(sampled, foretell)
-    return KernelRidge(
-        terms, shape, sense, layers, weights, float(target.mean()), log_quantiles, residuals, seconds
-    )  # fmt: skip
+    weights, mean = dual(np.arange(len(requests)))
+    columns = {term: int(column) for term, column in words.vocabulary_.items()}
+    linear = Terms(columns, words.idf_.astype(np.float32), np.asarray(terms.T @ weights / total, dtype=np.float32))
+    against = np.asarray(root @ (features.T @ weights) / total, dtype=np.float32)
+    return KernelRidge(scaling, marks, against, linear, mean, ranks, residuals, seconds), foretold
+
+
+def _inverse_root(gram: Array) -> Array:
+    """The symmetric inverse square root of `gram`, without its directions of no weight."""
+    values, vectors = np.linalg.eigh(gram.astype(np.float64))
+    kept = values > 1e-6 * values[-1]
+    return np.asarray((vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T, dtype=np.float32)
