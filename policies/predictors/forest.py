@@ -32,7 +32,7 @@ class Forest:
         while True:
             down = np.where(inputs[self.feature[node]] <= self.threshold[node], self.left[node], self.right[node])
             if np.array_equal(down, node):
-                return np.bincount(self.sums, self.threshold[node]).astype(np.float64)
+                return np.asarray(np.bincount(self.sums, self.threshold[node]), dtype=np.float64)
             node = down
 
 
