@@ -155,9 +155,9 @@ class ThinSessions:
 
 @dataclass(frozen=True)
 class Upsample:
-    """Each client and `copies` - 1 more like it, each of whose requests come later by one time drawn up to `jitter` s.
+    """Each client `copies` times: the first as it was, the requests of each other later by one time up to `jitter` s.
 
-    A copy has a name, sessions, request ids and contents (`prompt_ids`) of its own.
+    Each has a name ("x (1 of 2)" of x), sessions, request ids and contents (`prompt_ids`) of its own.
     """
 
     copies: int
@@ -173,11 +173,11 @@ class Upsample:
         _check_column(table, "client")
         client, names = pd.factorize(table["client"])
         ids = ids_used(table)
-        copies = [moved(table, table["arrival"].to_numpy())]
-        for number in range(1, self.copies):
-            copy = apart(table, suffix=f" copy {number}", first_id=ids * number)
-            late = rng.uniform(0, self.jitter, len(names))[client]
-            copies.append(moved(copy, copy["arrival"].to_numpy() + late))
+        copies = []
+        for number in range(self.copies):
+            late = rng.uniform(0, self.jitter, len(names)) if number else np.zeros(len(names))
+            copy = apart(table, suffix=f" ({number + 1} of {self.copies})", first_id=ids * number)
+            copies.append(moved(copy, copy["arrival"].to_numpy() + late[client]))
         return joined(copies)
 
 
