@@ -84,6 +84,9 @@ def test_a_bad_row_is_named_by_file_line_and_value(tmp_path: Path, row: str, sai
     ("content", "said"),
     [
         (b"", "line 1: the header is ''"),
+        (b"\xef\xbb\xbf" + HEADER.encode(), "line 1: it begins with a byte order mark"),
+        ((HEADER + ROWS[0] + "\n").encode() + b"2023-11-16 18:15:51.0,3\x00,5\n", "line 3: byte 0x00 is not text"),
+        (b"TIMESTAMP,ContextTokens,GeneratedTokens\n374,1,2\n", "line 2: TIMESTAMP '374' is not a time"),
         (HEADER.encode(), "no rows"),
         (b"ContextTokens,TIMESTAMP,GeneratedTokens\n", "line 1: the header is 'ContextTokens,TIMESTAMP"),
         (b"TIMESTAMP,ContextTokens\n2023-11-16 18:15:46.6,374\n", "line 1: the header"),
@@ -190,5 +193,6 @@ def test_the_published_conversation_trace_has_its_known_figures() -> None:
     assert {name: figures[name] for name in known} == pytest.approx(known, rel=2e-3)
 
 
-def test_the_published_code_trace_loads() -> None:
-    assert len(load(public("azure_2023_code"))) == 8819
+def test_the_published_code_trace_has_its_known_figures() -> None:
+    figures = summary(load(public("azure_2023_code")))
+    assert (figures["rows"], figures["rate"]) == (8819, pytest.approx(2.57, abs=0.005))

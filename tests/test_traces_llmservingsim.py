@@ -54,9 +54,12 @@ def test_the_request_that_was_queued_soonest_sets_the_clocks(tmp_path: Path, nam
         ("{", "line 2: not json"),
         ("[1]", r"line 2: '\[1\]' is not an object"),
         (row(1, output_toks=0), "line 2: output_toks 0 is below 1"),
-        (row(1, input_toks=None), "line 2: input_toks None is not a number"),
-        (row(1, arrival_time="now"), "line 2: arrival_time 'now' is not a number"),
+        (row(1, input_toks=None), "line 2: input_toks None is not a finite number of 64 bits"),
+        (row(1, arrival_time="now"), "line 2: arrival_time 'now' is not a finite number of 64 bits"),
         ({"input_toks": 1}, "line 2: arrival_time is missing"),
+        (row(1, queued_ts=101.6), "line 2: queued_ts 101.6 is after scheduled_ts"),
+        (row(1, arrival_time=0), "line 2: arrival_time 0 is further from queued_ts than others by more than the run"),
+        (row(1, request_id="bench-0"), "line 2: request_id 'bench-0' was there before"),
         (row(1, arrival_time=AHEAD + 99, queued_ts=101.0), "line 2: arrival_time .* is before the trace's start"),
         (row(1, first_token_ts=101.25), "line 2: first_token_ts 101.25 is before measured_first_scheduled"),
         (row(1, last_token_ts=101.75), "line 2: last_token_ts 101.75 is before measured_first_token"),
@@ -65,6 +68,14 @@ def test_the_request_that_was_queued_soonest_sets_the_clocks(tmp_path: Path, nam
 def test_a_bad_line_is_named_by_file_line_and_value(tmp_path: Path, line: object, said: str) -> None:
     with pytest.raises(TraceError, match=f"run.jsonl, {said}"):
         load(made(tmp_path, [row(0), line, row(2)]))
+
+
+@pytest.mark.parametrize("far", [{"arrival_time": 0}, {"arrival_time": AHEAD + 1e9}, {"queued_ts": 99.0 + 1e6}])
+def test_a_line_that_is_left_out_sets_no_clock(tmp_path: Path, far: dict[str, float]) -> None:
+    table = load(made(tmp_path, [row(-1, **far), row(0), row(1), row(2)]), skip_bad=True)
+    assert table["request_id"].tolist() == ["bench-0", "bench-1", "bench-2"]
+    assert table["arrival"].tolist() == [0, 1, 2]
+    assert table["measured_first_scheduled"].tolist() == pytest.approx([0.5625, 1.5, 2.75], abs=1e-6)
 
 
 def test_an_empty_or_broken_file_is_named(tmp_path: Path) -> None:

@@ -45,11 +45,31 @@ def test_lines_are_read_in_seconds_with_an_id_for_each_block(tmp_path: Path, nam
         ("[1]", r"'\[1\]' is not an object", "not an object"),
         ('{"timestamp": 1, "timestamp": 2}', "'timestamp' stands there twice", "a name stands twice"),
         ({"timestamp": 1}, "input_length is missing", "input_length is missing"),
-        (row(1, timestamp="1"), "timestamp '1' is not a number", "timestamp is not a number"),
-        (row(1, timestamp=True), "timestamp True is not a number", "timestamp is not a number"),
-        (row(1, timestamp=10**400), "timestamp 10.* is not a number", "timestamp is not a number"),
-        (row(1, timestamp=float("inf")), "timestamp inf is not finite", "timestamp is not finite"),
-        (row(1, timestamp=float("nan")), "timestamp nan is not a time", "timestamp is not a time"),
+        (
+            row(1, timestamp="1"),
+            "timestamp '1' is not a finite number of 64 bits",
+            "timestamp is not a finite number of 64 bits",
+        ),
+        (
+            row(1, timestamp=True),
+            "timestamp True is not a finite number of 64 bits",
+            "timestamp is not a finite number of 64 bits",
+        ),
+        (
+            row(1, timestamp=10**400),
+            "timestamp 10.* is not a finite number of 64 bits",
+            "timestamp is not a finite number of 64 bits",
+        ),
+        (
+            row(1, timestamp=float("inf")),
+            "timestamp inf is not a finite number of 64 bits",
+            "timestamp is not a finite number of 64 bits",
+        ),
+        (
+            row(1, timestamp=float("nan")),
+            "timestamp nan is not a finite number of 64 bits",
+            "timestamp is not a finite number of 64 bits",
+        ),
         (row(1, timestamp=-1), "timestamp -1.0 is before", "timestamp is before the trace's start"),
         (
             row(1, input_length=601.0),

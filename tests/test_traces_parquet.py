@@ -86,6 +86,17 @@ def test_what_pandas_notes_of_its_own_is_not_read(tmp_path: Path) -> None:
     assert parquet.read(path).to_dict("list") == TABLE.to_dict("list")
 
 
+def test_an_id_that_is_null_spoils_its_own_row_alone(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    ids = [[2**62 + 1], [7], [None]]
+    columns = {name: TABLE[name] for name in ("arrival", "prompt_tokens", "output_tokens")}
+    table = pa.table({**columns, "id_tokens": [16, 16, 16], "prompt_ids": ids})
+    pq.write_table(table.replace_schema_metadata(STAMPS), path)
+    with pytest.raises(TraceError, match=r"row 3: prompt_ids \[None\] are not whole numbers"):
+        parquet.read(path)
+    assert [list(cell) for cell in parquet.read(path, skip_bad=True)["prompt_ids"]] == ids[:2]
+
+
 def test_a_damaged_page_a_folder_and_text_that_is_not_utf8_are_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "trace.parquet"
     parquet.write(TABLE, path, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import reprlib
 import zlib
 from collections import Counter
@@ -19,9 +20,16 @@ from traces.schema import TraceError
 
 FIRST_ROW = 2  # the line of a csv file's first row, after the header
 SHOWN = 60  # characters of a bad line that an error shows
-KINDS = {int: "a whole number of 64 bits", float: "a number", str: "text", list: "a list", dict: "an object"}
+KINDS = {
+    int: "a whole number of 64 bits",
+    float: "a finite number of 64 bits",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
 Row = TypeVar("Row")
 _GZIP = b"\x1f\x8b"
+_MARK = b"\xef\xbb\xbf"
 _BLOCK = 1 << 24  # bytes of a csv file that are parsed at once: a line may not be longer
 
 
@@ -34,7 +42,7 @@ class RowError(TraceError):
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file, unzipped; TraceError where it breaks off, is not UTF-8, or is not as its name says."""
+    """The whole file, unzipped; TraceError where it breaks off, is not text in UTF-8, or is not as its name says."""
     content = bytearray()
     with path.open("rb") as file:
         zipped = file.read(len(_GZIP)) == _GZIP
@@ -52,6 +60,10 @@ def read_bytes(path: Path) -> bytes:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TraceError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8") from error
+    if content.startswith(_MARK):
+        raise TraceError(f"{path}, line 1: it begins with a byte order mark")
+    if (at := content.find(0)) >= 0:
+        raise TraceError(f"{path}, line {content.count(10, 0, at) + 1}: byte 0x00 is not text")
     return bytes(content)
 
 
@@ -153,6 +165,8 @@ def _line(place: str, line: str) -> dict[str, Any]:
 def _is_sound(value: Any) -> bool:
     if isinstance(value, str):
         return value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
     return not isinstance(value, bool) and (not isinstance(value, int) or abs(value) < 1 << 63)
 
 

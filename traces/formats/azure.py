@@ -35,6 +35,4 @@ def _seconds(stamps: pd.Series) -> pd.Series:
     well_formed = stamps.str.fullmatch(_STAMP)
     utc = stamps.where(well_formed).str.removesuffix("+00:00")
     instants = pd.to_datetime(utc, errors="coerce", format="ISO8601").astype("datetime64[ns]")
-    if instants.notna().any():
-        instants = instants - instants[instants.first_valid_index()]
-    return instants.astype("timedelta64[ns]").dt.total_seconds()
+    return (instants - instants.dropna().head(1).max()).dt.total_seconds()

@@ -32,21 +32,24 @@ def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
 
     Arrivals are on the client's clock, the rest on the engine's. The request that was queued soonest after its arrival
     is taken to have been queued at once: that sets one clock by the other, too early by what that one took to get
-    there (a millisecond or less). TraceError names file, line and value; `skip_bad` drops and counts bad lines instead
-    (but not a broken file).
+    there (a millisecond or less). A request whose two clocks differ from the others' (their median) by more than the
+    whole run lasted sets nothing: it is a bad line. TraceError names file, line and value; `skip_bad` drops and counts
+    bad lines instead (but not a broken file).
     """
     table = read_json_lines(path, _row, skip_bad=skip_bad)
-    written = {name: table[name].copy() for name in table}
+    written = {name: table[name] for name in table}
     times = table[[QUEUED, "arrival", *MEASURED]].astype(float)
-    finite = np.isfinite(times[QUEUED])
+    between = times[QUEUED] - times["arrival"]
     late = times[QUEUED] > times[MEASURED[0]]
-    ahead = (times[QUEUED] - times["arrival"])[finite].min()
-    start = times["arrival"].iloc[0]
-    seconds = {"arrival": times["arrival"] - start, **{name: times[name] - ahead - start for name in MEASURED}}
+    astray = (between - between.median()).abs() > np.ptp(times.drop(columns="arrival").to_numpy())
+    sound = ~(late | astray)
+    start, ahead = times["arrival"][sound].head(1).sum(), between[sound].min()
     faults = [
-        (QUEUED, "is not finite", ~finite.to_numpy()),
         (QUEUED, f"is after {NAMES[MEASURED[0]]}", late.to_numpy()),
+        ("arrival", f"is further from {QUEUED} than others by more than the run lasted", astray.to_numpy()),
     ]
+    arrival = (times["arrival"] - start).where(~astray)  # which would else make later ones out of order
+    seconds = {"arrival": arrival, **{name: times[name] - ahead - start for name in MEASURED}}
     table = table.drop(columns=QUEUED).assign(**seconds)
     return check(table, str(path), first_line=1, names=NAMES, written=written, faults=faults, skip_bad=skip_bad)
 
@@ -86,7 +89,5 @@ class ServedRun:
 
 
 def _row(place: str, row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **{ours: field(place, row, theirs, float) for ours, theirs in NAMES.items()},
-        QUEUED: field(place, row, QUEUED, float),
-    }
+    numbers = {ours: field(place, row, theirs, float) for ours, theirs in NAMES.items()}
+    return {**numbers, QUEUED: field(place, row, QUEUED, float), "request_id": field(place, row, "request_id", str)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from traces.files import parse_json
@@ -56,6 +57,9 @@ def read_table(path: Path, kind: str) -> pd.DataFrame:
             arrow = file.read()
         arrow.validate(full=True)
         table = arrow.replace_schema_metadata().to_pandas()
+        for column, cells in zip(arrow.column_names, arrow.columns, strict=True):
+            if pa.types.is_list(cells.type) and pc.list_flatten(cells).null_count:  # pandas makes them all of floats
+                table[column] = cells.to_pylist()
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
