@@ -42,6 +42,7 @@ def test_a_session_is_the_root_of_a_chain_of_parents(tmp_path: Path) -> None:
         (row(-2, timestamp=0.5), "chat_id -2 is negative", "chat_id is negative"),
         (row(1, timestamp=0.5), "chat_id 1 was there before", "chat_id was there before"),
         (row(2, type=None), "type None is not text", "type is not text"),
+        (row(2, hash_ids=[]), r"hash_ids \[\] is empty", "hash_ids is empty"),
         (row(2, hash_ids=[7]), r"hash_ids \[7\] are not one for each", "hash_ids are not one for each"),
         (
             row(2, parent_chat_id=1.0),

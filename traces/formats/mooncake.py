@@ -33,7 +33,8 @@ def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """
     table = read_json_lines(path, _row, skip_bad=skip_bad)
     written = {"arrival": table["arrival"] * 1000}
-    return check(table, str(path), first_line=1, names=NAMES, written=written, skip_bad=skip_bad)
+    faults = [("prompt_ids", "is empty", table["prompt_ids"].map(len).eq(0).to_numpy())]
+    return check(table, str(path), first_line=1, names=NAMES, written=written, faults=faults, skip_bad=skip_bad)
 
 
 def _row(place: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
         ("request_id", "is negative", chats.lt(0).to_numpy(dtype=bool)),
         ("session", f"is below {NO_PARENT}", parents.lt(NO_PARENT).to_numpy(dtype=bool)),
         ("session", "is the chat of no line before", np.array(late)),
+        ("prompt_ids", "is empty", table["prompt_ids"].map(len).eq(0).to_numpy()),
     ]
     written = {"request_id": chats, "session": parents}
     return check(table, str(path), first_line=1, names=NAMES, written=written, faults=faults, skip_bad=skip_bad)
