@@ -13,12 +13,11 @@ from itertools import permutations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from traces.schema import LONGEST, check
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.dialogue import SyntheticDialogue
+from traces.synthetic.selection import tilted
 from traces.synthetic.workload import capped
 from traces.text.kinds import KINDS
 
@@ -84,22 +83,12 @@ class UncertaintyMix(SyntheticDialogue):
         return _Kept(**{**settings, "max_tokens": LONGEST})
 
     @cached_property
-    def _selection(self) -> tuple[float, np.ndarray, float]:
-        """The dialogues' mean uncertainty, the weights a and b, and the log of the greatest exp(a d + b d^2)."""
+    def _kept(self) -> dict[tuple[str, ...], float]:
+        """The probability of keeping a dialogue of each set of kinds."""
         population = self._population()
         shares = np.array(list(population.values()))
-        every = np.array([self.uncertainty(kinds) for kinds in population])
-        mean = float(shares @ every)
-        powers = np.stack([every - mean, (every - mean) ** 2], axis=1)
-        wanted = np.array([0.0, self.variance * (shares @ powers[:, 1])])
-        found = minimize(
-            lambda weights: logsumexp(powers @ weights, b=shares) - wanted @ weights, np.zeros(2), method="BFGS"
-        )
-        logs = powers @ found.x
-        selected = shares * np.exp(logs - logsumexp(logs, b=shares))
-        if not np.allclose(selected @ powers, wanted, atol=1e-3 * wanted[1]):
-            raise ValueError(f"no selection of these dialogues has {self.variance} times their variance of uncertainty")
-        return mean, found.x, float(logs.max())
+        ratios = tilted(np.array([self.uncertainty(kinds) for kinds in population]), shares, self.variance) / shares
+        return dict(zip(population, (ratios / ratios.max()).tolist(), strict=True))
 
     def _population(self) -> dict[tuple[str, ...], float]:
         """The probability of each set of kinds in a dialogue: the sum over the orders in which they can be drawn."""
@@ -114,9 +103,7 @@ class UncertaintyMix(SyntheticDialogue):
 
     def _keep(self, kinds: tuple[str, ...]) -> float:
         """The probability of keeping a dialogue of `kinds`."""
-        mean, weights, greatest = self._selection
-        distance = self.uncertainty(kinds) - mean
-        return math.exp(min(0.0, weights[0] * distance + weights[1] * distance**2 - greatest))
+        return self._kept[tuple(sorted(kinds))]
 
     def _long(self, requests: int, lengths: np.random.Generator) -> pd.DataFrame:
         """Malicious dialogues."""

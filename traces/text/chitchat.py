@@ -1,12 +1,24 @@
-"""The human chat messages of the package `chitchat-dataset` (258,145 messages, MIT), by id."""
+"""The human chat messages of the package `chitchat-dataset` (258,145 messages, MIT), by id.
+
+Figures of some of them ship (`traces.text.score_chitchat` makes the table), so that these need no package.
+"""
 
 from __future__ import annotations
 
 import json
 from functools import cache
 from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+
+from traces.formats.parquet import read_table
+from traces.schema import check_columns
+from traces.text.kinds import KINDS
 
 MIN_WORDS, MAX_WORDS = 3, 60
+SCORED = Path(__file__).parents[1] / "data" / "chitchat_scores.parquet"
+FIGURES = ("message_id", "words", *KINDS)
 
 
 @cache
@@ -29,3 +41,10 @@ def messages() -> dict[str, str]:
 def candidates() -> list[str]:
     """Ids of the messages of `MIN_WORDS` to `MAX_WORDS` words, the population that a recording samples."""
     return [key for key, text in messages().items() if MIN_WORDS <= len(text.split()) <= MAX_WORDS]
+
+
+def scored(path: Path = SCORED) -> pd.DataFrame:
+    """A row a message: `FIGURES`, which hold no text; how they were made is in `attrs["provenance"]`."""
+    table = read_table(path, "scores")
+    check_columns(table, str(path), FIGURES, FIGURES)
+    return table
