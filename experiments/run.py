@@ -10,10 +10,10 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from tqdm import tqdm
 
-from experiments.build import Inputs, build, read_inputs
+from experiments.build import Inputs, at_load, build, read_inputs
 from experiments.collect import collect
 from experiments.results import Folder, digest, identity
 from experiments.sweep import Outcome, SweepLog
@@ -30,6 +30,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
     label = " ".join(overrides)
     folder: Folder | None = None
     try:
+        cfg = at_load(cfg)
         inputs = read_inputs(cfg)
         made_of = identity(cfg, choices, inputs.digests())
         folder = Folder(Path(cfg.results) / cfg.name / digest(made_of))
@@ -76,7 +77,14 @@ def _app(cfg: DictConfig) -> None:
     settings = HydraConfig.get()
     choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
     single = settings.mode == RunMode.RUN
-    run(cfg, choices, list(settings.overrides.task), progress=single).append()
+    overrides = list(settings.overrides.task)
+    if not isinstance(cfg.seed, ListConfig):
+        run(cfg, choices, overrides, progress=single).append()
+        return
+    others = [override for override in overrides if not override.startswith("seed=")]
+    for seed in cfg.seed:
+        of_seed = OmegaConf.merge(cfg, {"seed": seed})
+        run(of_seed, choices, [*others, f"seed={seed}"], progress=single).append()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,16 @@ class SweepLog:
         self.path.unlink(missing_ok=True)
 
 
-def count_runs(overrides: list[str]) -> int:
-    """How many runs a sweep over `overrides` makes."""
+def count_runs(overrides: list[str], seed: int | Sequence[int] = 0) -> int:
+    """How many runs a sweep over `overrides` makes; each job one for each `seed`, where they do not sweep it."""
     parsed = OverridesParser.create().parse_overrides(overrides)
-    return math.prod(len(list(o.sweep_string_iterator())) for o in parsed if o.is_sweep_override())
+    swept = {
+        override.key_or_group: len(list(override.sweep_string_iterator()))
+        for override in parsed
+        if override.is_sweep_override()
+    }
+    each = 1 if "seed" in swept or isinstance(seed, int) else len(seed)
+    return each * math.prod(swept.values())
 
 
 class SweepProgress(Callback):
@@ -76,7 +83,8 @@ class SweepProgress(Callback):
         params = config.hydra.sweeper.params or {}
         given = list(config.hydra.overrides.task)
         named = {override.split("=", 1)[0].lstrip("+~") for override in given}
-        total = count_runs(given + [f"{key}={value}" for key, value in params.items() if key not in named])
+        swept = [f"{key}={value}" for key, value in params.items() if key not in named]
+        total = count_runs([*given, *swept], config.seed)
         watched = (Path(os.environ[LOG_VARIABLE]), total, self._stop)
         threading.Thread(target=self._watch, args=watched, daemon=True).start()
 
