@@ -21,7 +21,6 @@ results/cache (or $TOKENYARD_CACHE): the first run takes minutes longer. Needs p
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -38,6 +37,7 @@ from experiments.prediction.samples import Sampled, sampled, with_scores
 from experiments.prediction.scores import Foretold, score
 from experiments.prediction.table import render, rows
 from profiles.machine import cpu_name, library_versions, today
+from traces.fetch import sha256
 from traces.formats.castillo import CLIP, of_model, read
 
 
@@ -148,11 +148,6 @@ def header(options: argparse.Namespace, names: list[str], clipped: dict[str, int
         "date": today(),
         "versions": library_versions("numpy", "scikit-learn", "lightgbm", "torch", "transformers", "spacy"),
     }
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ class Sampled:
         """Some of the requests, and their answers: what a predictor is fitted to."""
         return [self.requests[row] for row in rows], self.answers[rows].tolist()
 
+    def only(self, rows: NDArray[np.intp]) -> Sampled:
+        """Some of the prompts, with all that is known of them."""
+        requests = tuple(self.requests[row] for row in rows)
+        return Sampled(self.model, requests, self.answers[rows], self.datasets[rows])
+
 
 def sampled(table: pd.DataFrame) -> Sampled:
     """The rows of one model of `traces.formats.castillo`; of more samples than another prompt has, the first are taken.
@@ -41,9 +46,10 @@ def sampled(table: pd.DataFrame) -> Sampled:
     if len(table) < 10:
         raise ValueError(f"{table['model'].iloc[0]} answered {len(table)} prompts, too few to judge by")
     count = min(map(len, table["samples"]))
-    columns = zip(table["prompt_text"], table["input_tokens"].tolist(), strict=True)
+    columns = zip(table["prompt_text"], table["input_tokens"].tolist(), table["dataset"], strict=True)
     requests = [
-        Request(number, 0.0, tokens, UNKNOWN, prompt_text=text) for number, (text, tokens) in enumerate(columns)
+        Request(number, 0.0, tokens, UNKNOWN, prompt_text=text, task=dataset)
+        for number, (text, tokens, dataset) in enumerate(columns)
     ]
     answers = np.array([lengths[:count] for lengths in table["samples"]], dtype=np.int64)
     return Sampled(table["model"].iloc[0], tuple(requests), answers, table["dataset"].to_numpy(dtype=str))

@@ -44,7 +44,10 @@ def grow(
 
     fixed = {"objective": "quantile", "num_threads": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1}
     data = lightgbm.Dataset(inputs, target, params={**settings, **fixed}, free_raw_data=False)
-    boosters = [lightgbm.train({**settings, **fixed, "alpha": level}, data, trees) for level in levels]
+    try:
+        boosters = [lightgbm.train({**settings, **fixed, "alpha": level}, data, trees) for level in levels]
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(f"LightGBM refuses {dict(settings)}: {error}") from error
     return of_boosters(boosters)
 
 

@@ -26,7 +26,7 @@ from policies.predictors.tfidf import Terms, vectorizer
 from sim.prediction import Prediction
 from sim.request import Request
 
-GRAIN = np.float32(FARTHEST / 127)  # landmarks are kept in steps of this
+GRAIN = np.float32(FARTHEST / 15)  # landmarks are kept in steps of this: finer ones foretell no better, and take more
 FEWEST = 20  # training requests
 
 
