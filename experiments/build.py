@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,12 +14,12 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.calibration import calibrate, capacity
 from experiments.prediction.trained import checked
 from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
 from sim import Cluster, Device, Policy, Request, Truth
 from sim.policy import Predictor
-from sim.step import Step, attended_tokens
 from traces.operations import counted
 from traces.text.kinds import KINDS
 
@@ -55,6 +56,23 @@ class Run:
     calibration: dict[str, float]
 
 
+def at_load(cfg: DictConfig) -> DictConfig:
+    """`cfg` with the arrival rate that its `load` asks for: that multiple of the cluster's `capacity`.
+
+    Where `load` is null, `cfg` itself; ValueError where the trace has no rate to set.
+    """
+    if cfg.load is None:
+        return cfg
+    if "rate" not in cfg.trace:
+        raise ValueError(f"load={cfg.load} needs a trace with a rate to set; this one has {', '.join(cfg.trace)}")
+    if not 0 < cfg.load < math.inf:
+        raise ValueError(f"load must be a positive multiple of the capacity, got {cfg.load}")
+    served = capacity(cfg.calibration, build_cluster(cfg.cluster), _training(_rateless(cfg.trace)))
+    cfg = cfg.copy()
+    cfg.trace.rate = float(f"{cfg.load * served:.6g}")
+    return cfg
+
+
 def read_inputs(cfg: DictConfig) -> Inputs:
     """Read the files that `cfg` names, and draw the trace of its seed."""
     cluster = build_cluster(cfg.cluster)
@@ -66,7 +84,19 @@ def read_inputs(cfg: DictConfig) -> Inputs:
 
 def read_trace(cfg: DictConfig, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """The rows that `seed` draws from the trace of `cfg`, its training rows, and its provenance."""
-    return _draw(OmegaConf.to_yaml(cfg, resolve=True), seed)
+    return _draw(_yaml(cfg), seed)
+
+
+def _yaml(cfg: DictConfig) -> str:
+    return OmegaConf.to_yaml(cfg, resolve=True)
+
+
+def _rateless(cfg: DictConfig) -> str:
+    """The yaml text of a trace at one request/s, for training rows are the same at every rate."""
+    cfg = cfg.copy()
+    if cfg.get("rate") is not None:
+        cfg.rate = 1.0
+    return _yaml(cfg)
 
 
 @functools.lru_cache(maxsize=32)
@@ -78,18 +108,19 @@ def _draw(trace: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     source = instantiate(OmegaConf.create(trace), _convert_="all")
     arrivals, lengths = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     table = source.replay(arrivals, lengths)
-    return table, _training(trace), source.provenance + counted(table)
+    return table, _training(_rateless(OmegaConf.create(trace))), source.provenance + counted(table)
 
 
 @functools.lru_cache(maxsize=8)
 def _training(trace: str) -> pd.DataFrame:
+    """The training rows of the trace in a yaml text."""
     return instantiate(OmegaConf.create(trace), _convert_="all").training()
 
 
 def build(cfg: DictConfig, inputs: Inputs) -> Run:
     """Build all parts of the run that `cfg` describes."""
     cfg = cfg.copy()
-    predictor, scores = _fitted(*(OmegaConf.to_yaml(part, resolve=True) for part in (cfg.predictor, cfg.trace)))
+    predictor, scores = _fitted(_yaml(cfg.predictor), _rateless(cfg.trace))
     calibration = calibrate(cfg.calibration, inputs.cluster, inputs.training, scores)
     for name, value in calibration.items():
         OmegaConf.update(cfg, f"calibration.{name}", value)
@@ -198,24 +229,3 @@ def uncertainties(predictor: Predictor, training: pd.DataFrame) -> list[float]:
     """RT-LM's uncertainty score of each training row, tokens."""
     return [predictor.predict(request).uncertainty for request in to_requests(training)]
 
-
-def calibrate(cfg: DictConfig, cluster: Cluster, training: pd.DataFrame, scores: Sequence[float]) -> dict[str, float]:
-    """RT-LM's offline constants: phi and eta from the first GPU's profile, tau from the training prompts' `scores`.
-
-    phi is the slope of the prefill time between half and all of the training prompts' median length; eta one decode
-    step at the median prompt plus half the median output; both for a batch of one. What `cfg` fixes is kept.
-    """
-    gpu = next((device for device in cluster.devices if device.kind == "gpu"), cluster.devices[0])
-    prompt = max(2, int(training["prompt_tokens"].median()))
-    half = prompt // 2
-    context = prompt + int(training["output_tokens"].median()) // 2
-
-    def prefill_seconds(tokens: int) -> float:
-        return gpu.profile.step_time(Step(prefill_tokens=tokens, prefill_attended=attended_tokens(tokens, 0)))
-
-    found = {
-        "phi": (prefill_seconds(prompt) - prefill_seconds(half)) / (prompt - half),
-        "eta": gpu.profile.step_time(Step(decode_jobs=1, decode_context=context)),
-    }
-    found["tau"] = float(np.quantile(scores, cfg.malicious_quantile))
-    return {name: value if cfg[name] is None else float(cfg[name]) for name, value in found.items()}
