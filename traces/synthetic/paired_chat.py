@@ -124,7 +124,6 @@ class PairedChat:
                 raise ValueError(f"no message is above malicious_quantile {self.malicious_quantile} of {len(pool)}")
             drawn[malicious] = uncertain[(which[malicious] * len(uncertain)).astype(int)]
         table = self._table(pool.iloc[drawn], instants, long, malicious)
-        table["client"] = np.where(malicious, "malicious", "ordinary")
         table.attrs["malicious"] = int(malicious.sum())
         return check(table, "paired chat")
 
@@ -134,7 +133,7 @@ class PairedChat:
         which, long = np.random.default_rng(self.training_seed).random((2, self.training_requests))
         rows = pool.iloc[(which * len(pool)).astype(int)]
         ordinary = np.zeros(len(rows), dtype=bool)
-        return check(self._table(rows, np.zeros(len(rows)), long, ordinary), "paired chat").assign(client="ordinary")
+        return check(self._table(rows, np.zeros(len(rows)), long, ordinary), "paired chat")
 
     def _table(
         self, messages: pd.DataFrame, instants: np.ndarray, long: np.ndarray, malicious: np.ndarray
@@ -150,6 +149,7 @@ class PairedChat:
                 "arrival": instants,
                 "prompt_tokens": self.template_tokens + np.ceil(messages["words"].to_numpy() * self.tokens_per_word),
                 "output_tokens": np.maximum(1, np.ceil(words * self.tokens_per_word)),
+                "client": np.where(malicious, "malicious", "ordinary"),
                 **{name: messages[name].to_numpy() for name in ("message_id", "task", *KINDS)},
             }
         )
