@@ -97,6 +97,21 @@ def test_an_id_that_is_null_spoils_its_own_row_alone(tmp_path: Path) -> None:
     assert [list(cell) for cell in parquet.read(path, skip_bad=True)["prompt_ids"]] == ids[:2]
 
 
+def test_coded_columns_are_read_as_what_they_stand_for(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    coded = pa.table({name: pa.array(TABLE[name]).dictionary_encode() for name in TABLE})
+    pq.write_table(coded.replace_schema_metadata(STAMPS), path)
+    assert parquet.read(path).to_dict("list") == TABLE.to_dict("list")
+
+
+def test_columns_are_taken_by_name_and_the_rest_is_left_unread(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"a": [1], "b": [2]}).replace_schema_metadata({"pandas": "{", "made": "now"}), path)
+    table, stamps = parquet.read_columns(path, "b", "c")
+    assert table.to_dict("list") == {"b": [2]}
+    assert stamps[b"made"] == b"now"
+
+
 def test_a_damaged_page_a_folder_and_text_that_is_not_utf8_are_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "trace.parquet"
     parquet.write(TABLE, path, {})

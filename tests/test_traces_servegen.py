@@ -179,6 +179,15 @@ def test_a_bad_quantile_is_named(tmp_path: Path, changes: dict[str, Any], said: 
         read_quantiles(path)
 
 
+def test_a_client_is_a_whole_number_of_64_bits_and_a_coded_text_is_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "rates.parquet"
+    pd.DataFrame([window(1, 0.0), window(1e300, 0.0)]).to_parquet(path)
+    with pytest.raises(TraceError, match=r"rates.parquet, row 2: client .*1e\+300.* is not a whole number of 64 bits"):
+        read_rates(path)
+    pd.DataFrame([window(1, 0.0)]).astype({"pattern": "category"}).to_parquet(path)
+    assert read_rates(path)["pattern"].tolist() == ["Gamma"]
+
+
 def test_other_files_models_and_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rates.parquet"
     path.write_bytes(b"PAR1" + bytes(100))

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from traces.formats.parquet import read_columns
 from traces.schema import LONGEST, SEQUENCES, TraceError, check_columns
 
 PROMPT = ("dataset", "prompt_id")
@@ -60,14 +59,7 @@ def of_model(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        file = pq.ParquetFile(path)
-        wanted = [name for name in dict.fromkeys(columns) if name in file.schema_arrow.names]
-        table: pd.DataFrame = file.read(wanted).to_pandas()
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: cannot be read as parquet: {error}") from error
+    table, _ = read_columns(path, *columns)
     check_columns(table, str(path), columns, columns)
     return table
 

@@ -49,22 +49,9 @@ def write_table(table: pd.DataFrame, path: Path, kind: str, provenance: Mapping[
 def read_table(path: Path, kind: str) -> pd.DataFrame:
     """Read a table of `kind`, its cells unchecked, with its provenance in `attrs`.
 
-    TraceError for a file that is no parquet, that was damaged (its pages carry checksums), or that has another version
-    or kind or no provenance.
+    TraceError for a file that is no parquet, was damaged, or has another version or kind or no provenance.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            arrow = file.read()
-        arrow.validate(full=True)
-        table = arrow.replace_schema_metadata().to_pandas()
-        for column, cells in zip(arrow.column_names, arrow.columns, strict=True):
-            if pa.types.is_list(cells.type) and pc.list_flatten(cells).null_count:  # pandas makes them all of floats
-                table[column] = cells.to_pylist()
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise TraceError(f"{path}: cannot be read as parquet: {error}") from error
-    stamps = arrow.schema.metadata or {}
+    table, stamps = read_columns(path)
     for key, name, wanted in ((_VERSION, "schema version", VERSION), (_KIND, "kind", kind)):
         found = _text(stamps, key)
         if found != wanted:
@@ -74,6 +61,29 @@ def read_table(path: Path, kind: str) -> pd.DataFrame:
         raise TraceError(f"{path}: provenance is not an object")
     table.attrs["provenance"] = provenance
     return table
+
+
+def read_columns(path: Path, *names: str) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
+    """The cells, unchecked, of those columns `names` (all, where none is named) that a parquet file has, and its
+    metadata, of which pandas' own is not heeded.
+
+    TraceError for a file that is no parquet, holds text that is not UTF-8, or was damaged as far as checksums tell.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            arrow = file.read([name for name in names if name in file.schema_arrow.names] if names else None)
+        arrow.validate(full=True)
+        plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in arrow.schema.types]
+        arrow = arrow.cast(pa.schema(zip(arrow.column_names, plain, strict=True), arrow.schema.metadata))
+        table = arrow.replace_schema_metadata().to_pandas()
+        for column, cells in zip(arrow.column_names, arrow.columns, strict=True):
+            if pa.types.is_list(cells.type) and pc.list_flatten(cells).null_count:  # pandas makes them all of floats
+                table[column] = cells.to_pylist()
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise TraceError(f"{path}: cannot be read as parquet: {error}") from error
+    return table, arrow.schema.metadata or {}
 
 
 def _text(stamps: Mapping[bytes, bytes], key: bytes) -> str | None:

@@ -20,9 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from traces.formats.parquet import read_columns
 from traces.locate import public_file
 from traces.schema import LONGEST, TraceError, check, check_columns
 
@@ -221,15 +220,7 @@ def read_quantiles(path: Path) -> pd.DataFrame:
 
 def _read(path: Path, columns: tuple[str, ...], key: tuple[str, ...]) -> pd.DataFrame:
     """The table in a parquet file of `columns`, whose `key` no two rows share: texts, and finite numbers from 0."""
-    try:
-        with pq.ParquetFile(path) as file:
-            stored = file.read()
-        stored.validate(full=True)
-        table = stored.to_pandas(ignore_metadata=True)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: cannot be read as parquet: {' '.join(str(error).split())}") from error
+    table, _ = read_columns(path)
     check_columns(table, str(path), columns, columns)
     for name in columns:
         if name in TEXTS:
@@ -239,7 +230,8 @@ def _read(path: Path, columns: tuple[str, ...], key: tuple[str, ...]) -> pd.Data
         else:
             _refuse(path, table, name, ~np.isfinite(table[name]), "is not finite")
             _refuse(path, table, name, table[name] < 0, "is negative")
-    _refuse(path, table, "client", table["client"] % 1 != 0, "is not a whole number")
+    unwhole = (table["client"] % 1 != 0) | (table["client"] >= 2**63)
+    _refuse(path, table, "client", unwhole, "is not a whole number of 64 bits")
     _refuse(path, table, key[-1], table.duplicated(list(key)), f"was there before for its {', '.join(key[:-1])}")
     return table.astype({"client": np.int64})
 
