@@ -50,8 +50,8 @@ class PairedChat:
     A message's uncertainty index is the sum of log(1 + score) of the six rules, each standardised over all messages and
     times its `weights`, and of the standardised log of its words times `words_weight`. A reply has, in words, the
     lognormal distribution of `replies[model][workload]` (a mapping of mean_words and sd_words); a Gaussian copula gives
-    index and length the rank correlation `correlation` (Spearman's). Tokens are `tokens_per_word` times words, rounded
-    up; a prompt has `template_tokens` more, a reply is cut at `max_tokens`.
+    index and length, over all messages, the rank correlation `correlation` (Spearman's). Tokens are `tokens_per_word`
+    times words, rounded up; a prompt has `template_tokens` more, a reply is cut at `max_tokens`.
 
     Messages are drawn with replacement, so that the index keeps its mean and has `variance` times its variance (see
     `tilted`): RT-LM's subsets of small, normal and large variance. A request is, with probability `malicious_share`, a
