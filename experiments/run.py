@@ -23,6 +23,8 @@ from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
 from sim.metrics import summary
 
+LABELS = ("client", "task")  # of a trace's requests, kept where it has them
+
 
 def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress: bool) -> Outcome:
     """Make the results of `cfg`, unless they are there; a failure is written down beside them, and returned."""
@@ -67,7 +69,8 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
             progress=bar.update,
         )
     metrics = summary(tables.requests, cfg.warmup)
-    requests = with_measured(tables.requests, inputs.replay, len(inputs.training))
+    labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
+    requests = with_measured({**tables.requests, **labels}, inputs.replay, len(inputs.training))
     more = {"calibration": parts.calibration, "provenance": inputs.provenance, **summarized(requests)}
     return {**metrics, **more}, replace(tables, requests=requests)
 

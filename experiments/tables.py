@@ -21,13 +21,13 @@ def settings_of(table: pd.DataFrame) -> list[str]:
 
 
 def varying(table: pd.DataFrame) -> list[str]:
-    """The settings, but policy and seed, in which the runs of `table` differ.
+    """The settings, but policy (and the system that chose it) and seed, in which the runs of `table` differ.
 
     A part of a policy (`policy/order` ...) or a predictor counts only where one policy was run with several.
     """
     found = []
     for name in settings_of(table):
-        if name in ("policy", "seed"):
+        if name in ("policy", "system", "seed"):
             continue
         own = name.startswith(("policy", "predictor"))
         within = table.groupby(table["policy"] if own else np.zeros(len(table)))[name]
@@ -86,7 +86,7 @@ def render(table: pd.DataFrame, reference: str = "fifo") -> str:
         return "no complete run"
     table = labelled(table, reference)
     columns = varying(table)
-    constant = [name for name in settings_of(table) if name not in (*columns, "policy", "seed")]
+    constant = [name for name in settings_of(table) if name not in (*columns, "policy", "system", "seed")]
     constant = [name for name in constant if not name.startswith("policy")]
     provenance = [name for name in table.columns if name.startswith("provenance.")]
     lines = ["response time (E2E) in seconds, mean over seeds ± half of its 95 % interval"]
