@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from policies.predictors import heads
+from policies.predictors import text_inputs
 from policies.predictors.alise import fit_alise
 from policies.predictors.heads import Training
 from policies.predictors.length_classes import length_classes
@@ -44,7 +44,7 @@ class WordSums:
 
 @pytest.fixture(autouse=True)
 def made_up_embeddings(monkeypatch):
-    monkeypatch.setattr(heads, "encoder", WordSums)
+    monkeypatch.setattr(text_inputs, "encoder", WordSums)
 
 
 def request(number: int, text: str) -> Request:
@@ -169,7 +169,7 @@ def test_a_prompt_seen_before_gets_its_own_mean_length():
 def test_similar_prompts_are_weighted_by_their_similarity_and_others_left_out():
     requests, answers = made(40)
     predictor = fit_alise(requests, answers, nearest=2, threshold=0.5, training=TRAINING, seconds=0.0)
-    prompt = heads.embedding(request(99, "essay about subject2"))
+    prompt = text_inputs.sentences_of([request(99, "essay about subject2")])[0]
     similarity = WordSums().sentences([each.prompt_text for each in requests]) @ prompt
     first, second = np.argsort(-similarity)[:2]
     assert first == 2

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.predictors.heads import Matrix, Perceptron, Training, embedding, examples
+from policies.predictors.heads import Matrix, Perceptron, Training, examples
 from policies.predictors.residuals import Residuals, Rows, out_of_fold
+from policies.predictors.text_inputs import sentences_of
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -35,7 +36,7 @@ class Alise:
 
     def predict(self, request: Request) -> Prediction:
         """The expected output length, tokens."""
-        prompt = embedding(request)
+        prompt = sentences_of([request])[0]
         length = self.retrieve(prompt)
         if length is None:
             return self.residuals.prediction(float(self.head(prompt)[0]), self.seconds)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.predictors.answers import log_lengths
-from policies.predictors.encoder import encoder
 from policies.predictors.residuals import Rows
-from policies.predictors.text_statistics import text_of
+from policies.predictors.text_inputs import sentences_of
 from sim.request import Request
 
 Matrix = NDArray[np.float64]
@@ -90,11 +89,6 @@ class Training:
         return Perceptron(fitted.centre, fitted.scale, (*hidden, (last, bias + mean)))
 
 
-def embedding(request: Request) -> Matrix:
-    """The frozen MiniLM's embedding of the request's prompt, of length 1."""
-    return np.asarray(encoder().sentences([text_of(request)])[0], dtype=float)
-
-
 def examples(
     requests: Sequence[Request], answers: Sequence[Sequence[int]]
 ) -> tuple[Matrix, list[NDArray[np.float64]], Matrix]:
@@ -102,8 +96,7 @@ def examples(
     sampled = log_lengths(requests, answers)
     if len(requests) < FEWEST:
         raise ValueError(f"a predictor on embeddings needs {FEWEST} training requests or more, got {len(requests)}")
-    inputs = np.asarray(encoder().sentences([text_of(request) for request in requests]), dtype=float)
-    return inputs, sampled, np.array([logs.mean() for logs in sampled])
+    return sentences_of(requests).astype(float), sampled, np.array([logs.mean() for logs in sampled])
 
 
 def _array(parameter: Any) -> Matrix:

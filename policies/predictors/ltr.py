@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from policies.predictors.heads import Matrix, Perceptron, Training, embedding, examples
+from policies.predictors.heads import Matrix, Perceptron, Training, examples
 from policies.predictors.residuals import Residuals, Rows, out_of_fold
+from policies.predictors.text_inputs import sentences_of
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -41,7 +42,8 @@ class LTR:
 
     def predict(self, request: Request) -> Prediction:
         """The expected output length, tokens."""
-        return self.residuals.prediction(float(self.calibration(self.head(embedding(request)))[0]), self.seconds)
+        score = self.head(sentences_of([request])[0])
+        return self.residuals.prediction(float(self.calibration(score)[0]), self.seconds)
 
 
 def list_mle(scores: Any) -> Any:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.predictors.heads import Matrix, Perceptron, Training, embedding, examples
+from policies.predictors.heads import Matrix, Perceptron, Training, examples
 from policies.predictors.length_classes import LengthClasses, length_classes
+from policies.predictors.text_inputs import sentences_of
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
@@ -30,7 +31,7 @@ class Classifier:
 
     def predict(self, request: Request) -> Prediction:
         """The expected output length, tokens, and the probabilities of the classes as a histogram."""
-        scores = self.head(embedding(request))
+        scores = self.head(sentences_of([request])[0])
         masses = np.exp(scores - scores.max()) * self.shares
         masses /= masses.sum()
         length = float(masses @ self.classes.means)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.predictors.heads import Matrix, Perceptron, Training, embedding, examples
+from policies.predictors.heads import Matrix, Perceptron, Training, examples
 from policies.predictors.length_classes import LengthClasses, length_classes
 from policies.predictors.residuals import Residuals, Rows, out_of_fold
+from policies.predictors.text_inputs import sentences_of
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -29,7 +30,7 @@ class Ordinal:
 
     def predict(self, request: Request) -> Prediction:
         """The expected output length, tokens."""
-        log_length = float(log_lengths_of(self.classes, self.head(embedding(request)))[0])
+        log_length = float(log_lengths_of(self.classes, self.head(sentences_of([request])[0]))[0])
         return self.residuals.prediction(log_length, self.seconds)
 
 
