@@ -20,7 +20,7 @@ from tracefuzz.reading import (
     settle_order,
     written_number,
 )
-from tracefuzz.sheet import Sheet
+from tracefuzz.sheet import Sheet, row_count
 from traces.formats import azure, burstgpt, vtc
 
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
@@ -34,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def make_azure(rng: Random) -> Sheet:
     time, rows = rng.randrange(10**9), []
     zone = rng.choice(("", "", "+00:00"))
-    for _ in range(rng.randint(5, 60)):
+    for _ in range(row_count(rng)):
         time += rng.choice((0, rng.randrange(10**8)))
         stamp = datetime(2023, 11, 16, 18) + timedelta(seconds=time // 10**7)
         cells = (f"{stamp}.{time % 10**7:07}{zone}", str(rng.randint(1, 8000)), str(rng.randint(1, 900)))
@@ -82,7 +82,7 @@ LONG_BURST = ("Timestamp", "Session ID", "Elapsed time", *BURST[1:])
 
 def make_burst(rng: Random) -> Sheet:
     long, time, rows = rng.random() < 0.5, rng.uniform(0, 100), []
-    for number in range(rng.randint(5, 60)):
+    for number in range(row_count(rng)):
         time += rng.choice((0, rng.uniform(0, 30)))
         prompt, answer = rng.randint(1, 4000), rng.randint(1, 900)
         cells = [str(int(time)) if not long else repr(time), rng.choice(("ChatGPT", "GPT-4")), str(prompt), str(answer)]
@@ -131,8 +131,8 @@ VTC = ("req_id", "client", "req_time_s", "prompt_len", "output_len")
 
 
 def make_vtc(rng: Random) -> Sheet:
-    time, rows = 0.0, []
-    for number in range(rng.randint(5, 60)):
+    time, rows = rng.choice((0.0, rng.uniform(0, 9))), []
+    for number in range(row_count(rng)):
         lengths = (str(rng.randint(1, 900)) for _ in range(2))
         cells = (str(number), f"dummy-lora-{rng.randrange(27)}", repr(time), *lengths)
         rows.append(list(zip(VTC, cells, strict=True)))

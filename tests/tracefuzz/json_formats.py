@@ -25,7 +25,7 @@ from tracefuzz.reading import (
     not_negative,
     settle_order,
 )
-from tracefuzz.sheet import Sheet, json_row
+from tracefuzz.sheet import Sheet, json_row, row_count
 from traces.formats import infercept, llmservingsim, mooncake, qwen_bailian
 
 SERVED = {
@@ -42,7 +42,7 @@ ROUNDING = 1e-5  # s: instants on the client's clock are some 10^9 s
 
 def make_served(rng: Random) -> Sheet:
     arrival, ahead, rows = rng.uniform(100, 200), 1_777_000_000.0, []
-    for number in range(rng.randint(5, 60)):
+    for number in range(row_count(rng)):
         arrival += rng.uniform(0, 1)
         times = [arrival + rng.uniform(0.001, 0.01)]
         for _ in range(3):
@@ -125,7 +125,7 @@ def hash_ids(line: Line, row: dict[str, Any], tokens: float | None, each: int) -
 
 def make_mooncake(rng: Random) -> Sheet:
     time, rows = 0, []
-    for _ in range(rng.randint(5, 60)):
+    for _ in range(row_count(rng)):
         time += rng.choice((0, 0, 3000))
         length = rng.randint(1, 5000)
         ids = [rng.randrange(500) for _ in range(-(-length // 512))]
@@ -157,7 +157,7 @@ QWEN = ("chat_id", "parent_chat_id", "timestamp", "input_length", "output_length
 
 def make_qwen(rng: Random) -> Sheet:
     time, rows, turns = 0.0, [], {}
-    for chat in range(rng.randint(5, 60)):
+    for chat in range(row_count(rng)):
         time = round(time + rng.choice((0, rng.uniform(0, 2))), 3)
         parent = rng.choice((-1, *turns)) if turns else -1
         turns[chat] = turns.get(parent, 0) + 1
@@ -213,7 +213,7 @@ SEGMENT += ["exact(1)/chars_div_4(0)"]
 
 def make_infercept(rng: Random) -> Sheet:
     rows = []
-    for number in range(rng.randint(5, 60)):
+    for number in range(row_count(rng)):
         start, segments = rng.randint(1, 900), []
         for left in range(rng.randint(1, 4), 0, -1):
             call = (rng.uniform(0, 9), rng.randint(0, 90)) if left > 1 else (0.0, 0)

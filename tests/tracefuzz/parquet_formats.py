@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tracefuzz.formats import Format
 from tracefuzz.reading import LONGEST, LOOSE, Line, Reading, Unreadable, Verdict, count, finite, settle_order
-from tracefuzz.sheet import Columns
+from tracefuzz.sheet import Columns, row_count
 from traces import recorded
 from traces.formats import parquet
 
@@ -35,7 +35,7 @@ def stamps(kind: str, **provenance: object) -> dict[bytes, bytes]:
 
 
 def make_trace(rng: Random) -> Columns:
-    rows = rng.randint(5, 60)
+    rows = row_count(rng)
     arrivals = sorted(rng.choice((0.0, rng.uniform(0, 100))) for _ in range(rows))
     prompts, outputs = ([rng.randint(1, 3000) for _ in range(rows)] for _ in range(2))
     cells: dict[str, list[Any]] = {"arrival": arrivals, "prompt_tokens": prompts, "output_tokens": outputs}
@@ -199,7 +199,7 @@ RECORDING = ("message_id", "prompt_tokens", "output_tokens", "first_token_second
 
 
 def make_recording(rng: Random) -> Columns:
-    rows = rng.randint(5, 60)
+    rows = row_count(rng)
     first = [rng.uniform(0.01, 1) for _ in range(rows)]
     cells: dict[str, list[Any]] = {
         "message_id": [f"{number}#{number % 3}" for number in range(rows)],

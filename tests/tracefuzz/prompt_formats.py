@@ -19,7 +19,7 @@ from tracefuzz.reading import (
     json_number,
     may_extra,
 )
-from tracefuzz.sheet import Sheet, json_row
+from tracefuzz.sheet import Sheet, json_row, row_count
 from traces.formats import sglang_dataset, vllm_dataset
 
 
@@ -42,7 +42,7 @@ def _said(line: Line, prompt: Any, answer: float | None) -> None:
 
 
 def make_custom(rng: Random) -> Sheet:
-    return Sheet([json_row(prompt=words(rng), output_tokens=rng.randint(1, 900)) for _ in range(rng.randint(5, 60))])
+    return Sheet([json_row(prompt=words(rng), output_tokens=rng.randint(1, 900)) for _ in range(row_count(rng))])
 
 
 def read_custom(content: bytes, name: str) -> Reading:
@@ -55,7 +55,7 @@ def read_custom(content: bytes, name: str) -> Reading:
 
 def make_openai(rng: Random) -> Sheet:
     rows = []
-    for _ in range(rng.randint(5, 60)):
+    for _ in range(row_count(rng)):
         messages = [{"role": "user", "content": words(rng)} for _ in range(rng.randint(1, 3))]
         rows.append(json_row(messages=messages, max_tokens=rng.randint(1, 900)))
     return Sheet(rows)
@@ -78,7 +78,7 @@ def read_openai(content: bytes, name: str) -> Reading:
 
 def make_talks(rng: Random) -> Sheet:
     rows = []
-    for number in range(rng.randint(5, 60)):
+    for number in range(row_count(rng)):
         turns = [{"from": "human", "value": words(rng)} for _ in range(rng.randint(2, 4))]
         rows.append(json_row(id=f"c{number}", conversations=turns))
     return Sheet(rows, opening="[", joint=",", closing="]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +39,11 @@ class Sheet:
     def content(self) -> bytes:
         """The file's bytes, not compressed."""
         return ("\n".join(self.lines()) + "\n").encode()
+
+
+def row_count(rng: Random) -> int:
+    """How many rows to make: often few, for the first and the last are special."""
+    return rng.choice((1, 2, 5, 20, 50))
 
 
 def json_row(**cells: object) -> Row:

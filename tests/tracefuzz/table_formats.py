@@ -11,7 +11,7 @@ import pandas as pd
 from tracefuzz.formats import Format
 from tracefuzz.parquet_formats import number, rows_of, stored_columns
 from tracefuzz.reading import LONGEST, Line, Reading, Verdict, count
-from tracefuzz.sheet import Columns
+from tracefuzz.sheet import Columns, row_count
 from traces.formats import castillo, servegen
 
 CASTILLO = ("dataset", "prompt_id", "prompt_text", "model", "input_tokens", "output_tokens")
@@ -33,7 +33,7 @@ CHECKED = {"write_page_checksum": True}
 
 def make_castillo(rng: Random) -> Columns:
     rows = []
-    for at in range(rng.randint(5, 60)):
+    for at in range(row_count(rng)):
         samples = [rng.randint(1, 3000) for _ in range(rng.randint(1, 10))]
         rows.append((rng.choice(("A", "B")), f"p{at}", f"why {at}?", "m/7B", rng.randint(1, 900), samples))
     return table(CASTILLO, rows)
@@ -79,7 +79,7 @@ def _once(line: Line, seen: set[tuple[float | str, ...]], key: tuple[Any, ...]) 
 
 def make_rates(rng: Random) -> Columns:
     rows = []
-    for at in range(rng.randint(5, 60)):
+    for at in range(row_count(rng)):
         rate, cv, scale = (rng.uniform(0.1, 9) for _ in range(3))
         rows.append(("m", at % 7, 600.0 * (at // 7), rate, cv, rng.choice(list(SHAPES)), rng.uniform(0.2, 2), scale))
     return table(RATES, rows)
@@ -97,7 +97,7 @@ def read_rates(content: bytes, name: str) -> Reading:
 
 def make_quantiles(rng: Random) -> Columns:
     rows = []
-    for at in range(rng.randint(5, 60)):
+    for at in range(row_count(rng)):
         field = rng.choice(list(MOST))
         levels = sorted(rng.random() * (1 if field == "reason_ratio" else 5000) for _ in LEVELS)
         rows.append(("m", at % 7, 21600.0 * (at // 7), field, levels[4], *levels))
