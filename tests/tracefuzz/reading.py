@@ -64,6 +64,8 @@ def unpacked(content: bytes, name: str) -> tuple[str, bool]:
     if name.endswith(".gz"):
         plain = b""
         while content:
+            if content[3:4] > b"\x1f":  # reserved bits, which zlib refuses; what they mean is not said
+                content, may = content[:3] + bytes([content[3] & 0x1F]) + content[4:], True
             stream = zlib.decompressobj(31)
             try:
                 plain += stream.decompress(content)
