@@ -67,10 +67,17 @@ def at_load(cfg: DictConfig) -> DictConfig:
         raise ValueError(f"load={cfg.load} needs a trace with a rate to set; this one has {', '.join(cfg.trace)}")
     if not 0 < cfg.load < math.inf:
         raise ValueError(f"load must be a positive multiple of the capacity, got {cfg.load}")
-    served = capacity(cfg.calibration, build_cluster(cfg.cluster), _training(_rateless(cfg.trace)))
+    rate = cfg.load * _capacity(_yaml(cfg.calibration), _yaml(cfg.cluster), _rateless(cfg.trace))
     cfg = cfg.copy()
-    cfg.trace.rate = float(f"{cfg.load * served:.6g}")
+    cfg.trace.rate = float(f"{rate:.6g}")
     return cfg
+
+
+@functools.lru_cache(maxsize=32)
+def _capacity(calibration: str, cluster: str, trace: str) -> float:
+    """The `capacity` of three yaml texts."""
+    settings, devices = (OmegaConf.create(text) for text in (calibration, cluster))
+    return capacity(settings, build_cluster(devices), _training(trace))
 
 
 def read_inputs(cfg: DictConfig) -> Inputs:
@@ -228,4 +235,3 @@ def build_predictor(cfg: DictConfig, training: pd.DataFrame) -> Predictor:
 def uncertainties(predictor: Predictor, training: pd.DataFrame) -> list[float]:
     """RT-LM's uncertainty score of each training row, tokens."""
     return [predictor.predict(request).uncertainty for request in to_requests(training)]
-
