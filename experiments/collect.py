@@ -20,15 +20,16 @@ from experiments.tables import render, settings_of
 NESTED = ("calibration", "provenance", "errors")  # the last only where the trace was measured
 
 
-def collect(folders: Iterable[Folder]) -> pd.DataFrame:
+def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:
     """The runs in `folders` as rows, sorted by settings.
 
-    Settings are the choice made in each config group, and every key that some run overrode. ValueError for a folder
-    whose configuration is not the one that its results were made from, and for two runs of equal settings that were
-    made of different things.
+    Settings are the choice made in each config group, every key that some run overrode, and the keys in `also`.
+    ValueError for a folder whose configuration is not the one that its results were made from, and for two runs of
+    equal settings that were made of different things.
     """
     loaded = [(folder, folder.made_of()) for folder in {folder.path.name: folder for folder in folders}.values()]
-    keys = sorted({key for folder, made_of in loaded for key in _scalar_overrides(folder, made_of)} | {"model", "seed"})
+    overridden = {key for folder, made_of in loaded for key in _scalar_overrides(folder, made_of)}
+    keys = sorted({*overridden, "model", "seed", *also})
     rows = [_row(folder, made_of, keys) for folder, made_of in loaded]
     table = pd.DataFrame(rows)
     twice = table[table.duplicated(settings_of(table), keep=False)] if rows else table
@@ -46,12 +47,24 @@ def _scalar_overrides(folder: Folder, made_of: dict[str, Any]) -> list[str]:
 
 
 def _row(folder: Folder, made_of: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    config = OmegaConf.create(made_of["config"])
     summary = folder.summary()
     nested = {f"{group}.{key}": value for group in NESTED for key, value in summary.pop(group, {}).items()}
-    settings = {key: OmegaConf.select(config, key) for key in keys}
+    settings = {key: _setting(made_of["config"], key) for key in keys}
     choices = {key: value for key, value in made_of["choices"].items() if value != "None"}
     return {**choices, **settings, "run": folder.path.name, **summary, **nested}
+
+
+def _setting(config: dict[str, Any], key: str) -> Any:
+    """What `config` says of a dotted key, None where it says nothing; OmegaConf, which is slow, is asked if it must."""
+    found: Any = config
+    for part in key.split("."):
+        if not isinstance(found, dict) or "[" in part:
+            break
+        found = found.get(part)
+    else:
+        if isinstance(found, int | float | None) or (isinstance(found, str) and "${" not in found):
+            return found
+    return OmegaConf.select(OmegaConf.create(config), key)
 
 
 def complete_folders(root: Path) -> list[Folder]:
