@@ -31,6 +31,7 @@ from tracefuzz.table_formats import FORMATS as TABLES
 
 FORMATS = {form.name: form for form in (*CSV, *JSON, *PROMPTS, *PARQUET, *TABLES)}
 PATIENCE = 10.0  # s, for all loads of one file
+STARTING = 50.0  # s more, for a process that has to import all first
 MEMORY = 16 << 30  # bytes of address space: a loader that asks for more fails
 
 
@@ -69,6 +70,7 @@ def results(seed: int, files: int, formats: list[str]) -> Iterator[Result]:
     context = multiprocessing.get_context("spawn")
     worker = None
     for number in range(files):
+        patience = PATIENCE if worker else PATIENCE + STARTING
         if worker is None:
             pipe, theirs = context.Pipe()
             worker = context.Process(target=_serve, args=(seed, formats, theirs), daemon=True)
@@ -76,8 +78,8 @@ def results(seed: int, files: int, formats: list[str]) -> Iterator[Result]:
             theirs.close()
         pipe.send(number)
         try:
-            answered = pipe.poll(PATIENCE if number else 60.0)  # it has to start up first
-            outcome, detail = HUNG, f"no answer within {PATIENCE} s"
+            answered = pipe.poll(patience)
+            outcome, detail = HUNG, f"no answer within {patience} s"
             if answered:
                 yield pipe.recv()
                 continue

@@ -78,6 +78,11 @@ def test_a_line_that_is_left_out_sets_no_clock(tmp_path: Path, far: dict[str, fl
     assert table["measured_first_scheduled"].tolist() == pytest.approx([0.5625, 1.5, 2.75], abs=1e-6)
 
 
+def test_clocks_far_apart_cost_no_digits(tmp_path: Path) -> None:
+    table = load(made(tmp_path, [row(0, arrival_time=1.78e16)]))
+    assert table["measured_first_token"].tolist() == pytest.approx([1.0], abs=1e-9)
+
+
 def test_an_empty_or_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="no rows"):
         load(made(tmp_path, []))

@@ -92,6 +92,10 @@ def test_an_id_that_is_null_spoils_its_own_row_alone(tmp_path: Path) -> None:
     columns = {name: TABLE[name] for name in ("arrival", "prompt_tokens", "output_tokens")}
     table = pa.table({**columns, "id_tokens": [16, 16, 16], "prompt_ids": ids})
     pq.write_table(table.replace_schema_metadata(STAMPS), path)
+    twice = tmp_path / "twice.parquet"
+    pq.write_table(table.append_column("prompt_ids", [ids]).replace_schema_metadata(STAMPS), twice)
+    with pytest.raises(TraceError, match="repeated column 'prompt_ids'"):
+        parquet.read(twice)
     with pytest.raises(TraceError, match=r"row 3: prompt_ids \[None\] are not whole numbers"):
         parquet.read(path)
     assert [list(cell) for cell in parquet.read(path, skip_bad=True)["prompt_ids"]] == ids[:2]

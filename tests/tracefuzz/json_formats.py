@@ -87,13 +87,14 @@ def _set_clocks(lines: list[Line]) -> bool:
         if max(apart) > min(lasted):
             line.worse(Verdict.BAD if min(apart) > max(lasted) else Verdict.MAY, "clocks differ from the others'")
     sure = [line.values for line in lines if line.verdict is Verdict.LEGAL]
-    ahead = min((row["queued"] - row["arrival"] for row in sure), default=0.0)
-    start = sure[0]["arrival"] if sure else 0.0
+    soonest = min(sure, key=lambda row: row["queued"] - row["arrival"], default={"queued": 0.0, "arrival": 0.0})
+    queued, start = soonest["queued"], sure[0]["arrival"] if sure else 0.0
+    after = soonest["arrival"] - start
     for line in lines:
         del line.values["queued"]
         for name in list(SERVED)[2:]:
             if name in line.values and line.values[name] is not None:
-                line.values[name] -= start if name == "arrival" else start + ahead
+                line.values[name] = line.values[name] - (start if name == "arrival" else queued - after)
                 if name != "arrival" and len(sure) < len(lines):
                     line.values[name] = ANY
     return len(sure) < len(lines)

@@ -130,8 +130,7 @@ def _skipping(reading: Reading | Unreadable, loaded: _Loaded, path: Path) -> Ver
     if loaded.refusal is not None:
         return Verdicts(STRICT, f"skip_bad: {loaded.refusal[:300]}") if sure and not reading.may else Verdicts(REFUSED)
     table = loaded.table
-    kept = _matched(reading, table)
-    if kept is None:
+    if not _matched(reading, table):
         return Verdicts(WRONG, f"skip_bad: {len(table)} rows kept, not the {len(sure)} legal ones")
     skipped = table.attrs.get("skipped")
     blanks = sum(line.blank for line in reading.lines)
@@ -140,11 +139,11 @@ def _skipping(reading: Reading | Unreadable, loaded: _Loaded, path: Path) -> Ver
     return Verdicts(RIGHT)
 
 
-def _matched(reading: Reading, table: pd.DataFrame) -> list[Line] | None:
-    """The lines that stand in the table: all legal ones, some doubtful ones, no bad one; None if that cannot be."""
+def _matched(reading: Reading, table: pd.DataFrame) -> bool:
+    """Whether the lines that stand in the table are all the legal ones, some doubtful ones, and no bad one."""
     rows = _rows(table)
     shift = None
-    kept, at = [], 0
+    at = 0
     for line in reading.lines:
         if line.verdict is Verdict.BAD:
             continue
@@ -154,12 +153,11 @@ def _matched(reading: Reading, table: pd.DataFrame) -> list[Line] | None:
                 moved = rows[at]["arrival"] - line.values["arrival"] if reading.shifted else 0.0
             if not _differs(line.values, rows[at], moved):
                 shift = moved
-                kept.append(line)
                 at += 1
                 continue
         if line.verdict is Verdict.LEGAL:
-            return None
-    return kept if at == len(rows) else None
+            return False
+    return at == len(rows)
 
 
 def _described(path: Path, strict: _Loaded) -> Verdicts:

@@ -43,14 +43,14 @@ def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     late = times[QUEUED] > times[MEASURED[0]]
     astray = (between - between.median()).abs() > np.ptp(times.drop(columns="arrival").to_numpy())
     sound = ~(late | astray)
-    start, ahead = times["arrival"][sound].head(1).sum(), between[sound].min()
+    start, soonest = times["arrival"][sound].head(1).sum(), times.loc[between.where(sound, np.inf).idxmin()]
     faults = [
         (QUEUED, f"is after {NAMES[MEASURED[0]]}", late.to_numpy()),
         ("arrival", f"is further from {QUEUED} than others by more than the run lasted", astray.to_numpy()),
     ]
     arrival = (times["arrival"] - start).where(~astray)  # which would else make later ones out of order
-    seconds = {"arrival": arrival, **{name: times[name] - ahead - start for name in MEASURED}}
-    table = table.drop(columns=QUEUED).assign(**seconds)
+    measured = {name: times[name] - soonest[QUEUED] + (soonest["arrival"] - start) for name in MEASURED}
+    table = table.drop(columns=QUEUED).assign(arrival=arrival, **measured)
     return check(table, str(path), first_line=1, names=NAMES, written=written, faults=faults, skip_bad=skip_bad)
 
 

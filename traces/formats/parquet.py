@@ -76,9 +76,9 @@ def read_columns(path: Path, *names: str) -> tuple[pd.DataFrame, dict[bytes, byt
         plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in arrow.schema.types]
         arrow = arrow.cast(pa.schema(zip(arrow.column_names, plain, strict=True), arrow.schema.metadata))
         table = arrow.replace_schema_metadata().to_pandas()
-        for column, cells in zip(arrow.column_names, arrow.columns, strict=True):
+        for at, cells in enumerate(arrow.columns):
             if pa.types.is_list(cells.type) and pc.list_flatten(cells).null_count:  # pandas makes them all of floats
-                table[column] = cells.to_pylist()
+                table.isetitem(at, cells.to_pylist())
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
