@@ -1,4 +1,4 @@
-"""The figure of predictors' scores: what evaluate_predictors printed is drawn as it stands, and nothing else is taken."""
+"""The figure of predictors: what evaluate_predictors printed is drawn as it stands, and nothing else is taken."""
 
 from __future__ import annotations
 
