@@ -130,7 +130,7 @@ def test_a_bad_recording_is_not_written(tmp_path: Path, columns: dict[str, Any],
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("longest", [None, 0, True, "9", [9], 9.5])
+@pytest.mark.parametrize("longest", [None, 0, True, "9", [9], 9.5, 10**400])
 def test_a_recording_states_the_longest_answer_that_was_asked_for(tmp_path: Path, longest: object) -> None:
     with pytest.raises(TraceError, match=r"max_tokens is .*, not a number of tokens"):
         write_recording(answers(), tmp_path / "bad.parquet", {**PROVENANCE, "max_tokens": longest})

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from traces.formats.parquet import read_table, write_table
-from traces.schema import TraceError, check, check_columns
+from traces.schema import LONGEST, TraceError, check, check_columns
 from traces.split import check_share, in_training
 from traces.synthetic.arrivals import poisson
 from traces.text import chitchat
@@ -49,7 +49,7 @@ def read_recording(path: Path) -> pd.DataFrame:
 def _checked(table: pd.DataFrame, source: str, provenance: dict[str, Any]) -> pd.DataFrame:
     check_columns(table, source, RECORDING, RECORDING)
     longest = provenance.get("max_tokens")
-    if not isinstance(longest, int) or isinstance(longest, bool) or longest < 1:
+    if not isinstance(longest, int) or isinstance(longest, bool) or not 1 <= longest <= LONGEST:
         raise TraceError(f"{source}: the provenance's max_tokens is {longest!r}, not a number of tokens")
     as_trace = table.rename(columns={theirs: ours for ours, theirs in NAMES.items()})
     checked = check(as_trace.assign(arrival=0.0, max_tokens=longest), source, names=NAMES)
