@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -58,6 +58,9 @@ class PairedChat:
     malicious one instead (its client is "malicious", the others' "ordinary"): index and uncut length are both above
     their `malicious_quantile` among all messages.
 
+    With `deadlines`, a request's is that long (s, uniform between the two) after its arrival: RT-LM's priority point,
+    where it is not to come from the prompt's length.
+
     The `task` is the kind whose score, of those above 0, is highest when standardised, or "plain" where all are 0.
     """
 
@@ -75,6 +78,7 @@ class PairedChat:
     variance: float = 1.0
     malicious_share: float = 0.0
     malicious_quantile: float = 0.9
+    deadlines: Sequence[float] | None = None
     training_requests: int = TRAINING_REQUESTS
     training_seed: int = TRAINING_SEED
 
@@ -92,6 +96,10 @@ class PairedChat:
         if set(self.weights) != set(KINDS):
             raise ValueError(f"weights must have a value for each of {', '.join(KINDS)}, got {dict(self.weights)}")
         check_weights("weights and words_weight", (*self.weights.values(), self.words_weight))
+        if self.deadlines is not None:
+            low, high = self.deadlines
+            if not 0 <= low <= high < math.inf:
+                raise ValueError(f"deadlines must be seconds, the shortest and the longest, got {low} and {high}")
         _ = self._replies
 
     @property
@@ -124,6 +132,9 @@ class PairedChat:
                 raise ValueError(f"no message is above malicious_quantile {self.malicious_quantile} of {len(pool)}")
             drawn[malicious] = uncertain[(which[malicious] * len(uncertain)).astype(int)]
         table = self._table(pool.iloc[drawn], instants, long, malicious)
+        if self.deadlines is not None:
+            (points,) = lengths.spawn(1)
+            table["deadline"] = instants + points.uniform(*self.deadlines, self.requests)
         table.attrs["malicious"] = int(malicious.sum())
         return check(table, "paired chat")
 
