@@ -45,6 +45,7 @@ def train(cfg: DictConfig, name: str) -> None:
     if output.suffix != ".npz":
         raise ValueError(f"output must be a file that ends in .npz, got {cfg.output}")
     output.parent.mkdir(parents=True, exist_ok=True)
+    versions = library_versions("numpy", "scikit-learn", "lightgbm", "torch", "transformers", "spacy")
     files = {kind: public_file(cfg.data[kind]) for kind in ("prompts", "lengths")}
     table = read(files["prompts"], files["lengths"], clip=cfg.data.clip)
     data = sampled(of_model(table, cfg.data.model))
@@ -79,7 +80,7 @@ def train(cfg: DictConfig, name: str) -> None:
         "command": command("experiments.train_predictor", ("output", "data.prompts", "data.lengths")),
         "date": today(),
         "processor": cpu_name(),
-        "versions": library_versions("numpy", "scikit-learn", "lightgbm", "torch", "transformers", "spacy"),
+        "versions": versions,
     }
     weights.save(predictor, output, provenance)
     say(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
@@ -107,6 +108,9 @@ def main(cfg: DictConfig) -> None:
         train(cfg, HydraConfig.get().runtime.choices["predictor"])
     except (ValueError, TypeError, OSError, ModuleNotFoundError, RuntimeError) as error:  # the last are torch's
         sys.exit(f"experiments.train_predictor: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        print("interrupted: what was parsed and encoded is kept", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

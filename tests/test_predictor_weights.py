@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -33,6 +34,11 @@ def training() -> pd.DataFrame:
 
 def test_the_fitted_predictors_are_those_of_the_configuration() -> None:
     assert {"constant", "gbm", "history", "kernel_ridge", "ltr", "lw", "rules", "tfidf"} < set(FITTED)
+
+
+def test_the_help_of_training_names_them_all() -> None:
+    (line,) = re.findall(r"predictor: ([a-z_,\s]+);", (CONF / "train.yaml").read_text())
+    assert set(FITTED) <= {name.strip() for name in line.split(",")}
 
 
 @pytest.mark.parametrize("name", FITTED)

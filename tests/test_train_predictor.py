@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import train_predictor
+from experiments import run, train_predictor
+from experiments.collect import complete_folders
 from experiments.prediction.trained import checked, keys
+from experiments.sweep import LOG_VARIABLE
 from policies.predictors.weights import load, provenance
 from sim import Request, Truth
 from traces.castillo import Castillo
@@ -128,3 +130,33 @@ def test_settings_that_lightgbm_refuses_are_named(files, monkeypatch) -> None:
     settings = ["predictor.kernel.layers=[]", "predictor.boosting.num_leaves=0"]
     monkeypatch.setattr("experiments.prediction.fitting.ENCODED", ())
     assert "LightGBM refuses {" in command(monkeypatch, files, "predictor=gbm", *settings)
+
+
+def test_a_run_takes_the_weights_for_its_input_and_refuses_what_they_were_trained_on(
+    files, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("traces.castillo.cached_scores", lambda texts: np.zeros((len(texts), 6)))
+
+    def tokenyard(*arguments: str) -> int:
+        monkeypatch.setenv(LOG_VARIABLE, "")  # the command sets it; it is put back with the rest
+        trace = [f"trace.{name}={path}" for name, path in files.items()]
+        given = ["policy=sjf", "predictor=trained", "predictor.weights=some.npz", "trace=castillo", "model=gpt2"]
+        more = ["trace.model=made", "trace.requests=20", "cluster.devices.cpu.profile.device=l40s"]
+        monkeypatch.setattr(sys, "argv", ["tokenyard", *given, *more, *trace, *arguments])
+        try:
+            run.main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    for clip in (2000, 300):
+        assert command(monkeypatch, files, "predictor=tfidf", "output=some.npz", f"data.clip={clip}") == ""
+        assert tokenyard() == 0
+    folders = complete_folders(Path("results"))
+    assert len({folder.made_of()["inputs"]["weights"] for folder in folders}) == 2, "other weights, another run"
+    for folder in folders:
+        foretold = pd.read_parquet(folder.path / "requests.parquet")["predicted_tokens"]
+        assert foretold.min() < 20 < 250 < foretold.max()
+    capsys.readouterr()
+    assert tokenyard("trace.training_share=0.1", "trace.requests=200") == 1
+    assert "some.npz was trained on" in capsys.readouterr().err
