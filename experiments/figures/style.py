@@ -103,13 +103,23 @@ def _kind(stated: str) -> str:
 
 
 def sheet(
-    rows: int, columns: int, row_inches: float, right: float, text: str, left: float = 0.8
+    rows: int,
+    columns: int,
+    row_inches: float,
+    right: float,
+    text: str,
+    left: float = 0.8,
+    gap: float = 0.85,
+    row_gap: float = 0.85,
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of `rows` x `columns` axes between margins of `left` and `right` inches, with `text` as its caption."""
-    width, gap, top = 10.0, 0.85, 0.35
+    """A figure of `rows` x `columns` axes between margins of `left` and `right` inches, with `text` as its caption.
+
+    `gap` and `row_gap` are the inches between columns and rows.
+    """
+    width, top = 10.0, 0.35
     lines = textwrap.wrap(text, int((width - 0.3) * CAPTION_CHARACTERS_PER_INCH))
     bottom = 0.8 + LINE_INCHES * len(lines)
-    height = top + rows * row_inches + (rows - 1) * gap + bottom
+    height = top + rows * row_inches + (rows - 1) * row_gap + bottom
     figure = Figure(figsize=(width, height))
     figure.text(0.15 / width, 0.12 / height, "\n".join(lines), fontsize=CAPTION_SIZE, color="#444444", va="bottom")
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -120,7 +130,7 @@ def sheet(
         bottom=bottom / height,
         top=1 - top / height,
         wspace=gap / column_inches,
-        hspace=gap / row_inches,
+        hspace=row_gap / row_inches,
     )
     return figure, [list(axes) for axes in grid]
 

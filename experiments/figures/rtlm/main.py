@@ -1,0 +1,158 @@
+"""RT-LM's main result: response time and throughput of all systems against load, and where RT-LM gains and loses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.figures.rtlm.drawing import PAIRED, Panels, draw
+from experiments.figures.rtlm.stored import METRICS, MODELS, SYSTEMS, Stored, against, of, ordering, over_seeds
+from experiments.figures.rtlm.write import written
+from experiments.figures.style import provenance, save
+from experiments.stats import Interval, interval
+
+BASELINES = ("fifo", "hpf", "luf", "muf")
+OURS = ("up", "up_consolidation", "rtlm", "sjf_oracle")
+AVERAGED = ["model", "cluster", "load"]  # a cell of the first table, workloads averaged
+CELLS = [*AVERAGED, "trace.workload"]
+FAVOURED = (
+    "The best baseline is the one of fifo, hpf, luf and muf with the smallest mean response time in the cell (mean of "
+    "the changes against fifo), chosen over the same seeds that it is then judged by: that favours it. "
+)
+
+
+def make(stored: Stored, output: Path) -> list[Path]:
+    """Draw the figures and write the tables; their files."""
+    table = stored.table("rtlm_main")
+    changes = against(table, of(table, system="fifo"))
+    return [
+        *_figures(table, changes, output),
+        *_gains(table, changes, output / "main_gains"),
+        *_systems(changes, output / "main_systems"),
+        *_cells(table, changes, output),
+    ]
+
+
+def against_best(table: pd.DataFrame, changes: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
+    """The changes of `table` against the best baseline of its `cell`, whose name is in column `best`."""
+    keys = [*cell, "system"]
+    means = of(changes, system=BASELINES).groupby(keys, as_index=False)["response_time_mean"].mean()
+    best = means.loc[means.groupby(list(cell))["response_time_mean"].idxmin(), keys]
+    found = against(table, table.merge(best, on=keys))
+    return found.merge(best.rename(columns={"system": "best"}), on=list(cell))
+
+
+def _figures(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[Path]:
+    averaged = over_seeds(changes, [*AVERAGED, "system"])
+    files = []
+    for metric, label in METRICS.items():
+        panels = Panels("load", metric, "cluster", "model", xlabel="load", ylabel=f"change of {label} (%)")
+        caption = (
+            f"{label.capitalize()} against FIFO's, averaged over four workloads; load: arrivals as a multiple of what "
+            f"full static batches serve. {PAIRED} {provenance_of(table)}"
+        )
+        files += save(draw(averaged, panels, caption), output / f"main_{metric}")
+    for workload, runs in table.groupby("trace.workload"):
+        absolute = over_seeds(runs, [*AVERAGED, "system"], averaged=())
+        panels = Panels(
+            "load",
+            "response_time_mean",
+            "cluster",
+            "model",
+            xlabel="load",
+            ylabel="mean response time (s)",
+            zero="",
+            log=True,
+        )
+        caption = (
+            f"Workload {workload}. Means over seeds; bars: 95 % t intervals of the mean, over traces: compare "
+            f"systems by their paired differences, not by overlap. {provenance_of(runs)}"
+        )
+        files += save(draw(absolute, panels, caption), output / f"main_{workload}")
+    return files
+
+
+def provenance_of(table: pd.DataFrame) -> str:
+    """Where traces and times come from, in few words: the profiles are named by device, not by model."""
+    devices = (
+        table.filter(like="provenance.")
+        .drop(columns="provenance.trace")
+        .agg(lambda column: column.str.replace(r"^.*/", "", regex=True))
+    )
+    return provenance(table[["trace", "provenance.trace"]].join(devices).drop_duplicates())
+
+
+def _gains(table: pd.DataFrame, changes: pd.DataFrame, stem: Path) -> list[Path]:
+    to_best = against_best(table, changes, AVERAGED)
+    fifo = over_seeds(of(changes, system="rtlm"), AVERAGED)
+    best = over_seeds(of(to_best, system="rtlm"), [*AVERAGED, "best"])
+    both = fifo.merge(best.drop(columns="seeds"), on=AVERAGED, suffixes=(" - fifo", " - best"))
+    both = both.sort_values(AVERAGED, key=ordering((*MODELS, "rtlm_server")), ignore_index=True)
+    names = {f"{metric} - {to}": f"{label} - {to} (%)" for to in ("fifo", "best") for metric, label in METRICS.items()}
+    return written(
+        both.rename(columns=names), stem, "RT-LM against FIFO and against the best baseline",
+        "Changes in %, averaged over workloads, paired by seed, with 95 % t intervals. " + FAVOURED,
+        dict.fromkeys(names.values(), "+.1f"),
+    )  # fmt: skip
+
+
+def _systems(changes: pd.DataFrame, stem: Path) -> list[Path]:
+    averaged = over_seeds(changes, [*AVERAGED, "system"])
+    systems = [name for name in SYSTEMS if name in set(averaged["system"]) and name != "fifo"]
+    wide = averaged.pivot_table(
+        index=AVERAGED, columns="system", values="response_time_mean", aggfunc="first", sort=False
+    )[systems].reset_index()
+    return written(
+        wide.sort_values(AVERAGED, key=ordering((*MODELS, "rtlm_server"))), stem,
+        "All systems against FIFO: mean response time",
+        "Changes in % of the mean response time, averaged over workloads, paired by seed, with 95 % t intervals.",
+        dict.fromkeys(systems, "+.1f"),
+    )  # fmt: skip
+
+
+def verdict(change: Interval, metric: str) -> str:
+    """`better`, `worse`, or `undecided` where the interval has 0 in it; smaller is better but for throughput."""
+    if not abs(change.mean) > change.half_width:
+        return "undecided"
+    return "better" if (change.mean > 0) == (metric == "throughput_requests") else "worse"
+
+
+def _cells(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[Path]:
+    """How many cells of model, platform, workload and load each system wins, and where RT-LM loses."""
+    counts, losses = [], []
+    for to, changed in {"fifo": changes, "best": against_best(table, changes, CELLS)}.items():
+        found = over_seeds(of(changed, system=OURS), [*CELLS, "system"], averaged=())
+        for metric, label in METRICS.items():
+            judged = found.assign(verdict=[verdict(change, metric) for change in found[metric]])
+            for system in OURS:
+                own = judged[judged["system"] == system]
+                by_seed = of(changed, system=system).groupby("seed")[metric].mean()
+                total = {name: int((own["verdict"] == name).sum()) for name in ("better", "worse", "undecided")}
+                counts.append(
+                    {
+                        "system": system,
+                        "against": to,
+                        "metric": label,
+                        "cells": len(own),
+                        **total,
+                        "mean (%)": interval(by_seed),
+                    }
+                )
+            lost = judged[(judged["system"] == "rtlm") & (judged["verdict"] == "worse")]
+            losses += [
+                {name: row[name] for name in CELLS} | {"against": to, "metric": label, "change (%)": row[metric]}
+                for row in lost.to_dict("records")
+            ]
+    note = (
+        "A cell is a model, platform, workload and load; better and worse: its 95 % t interval, paired by seed, "
+        "excludes 0 (of 100 cells without any change some 5 would, too). mean: over all cells, interval over seeds. "
+        + FAVOURED
+    )
+    files = written(pd.DataFrame(counts), output / "main_cells", "Cells won and lost", note, {"mean (%)": "+.1f"})
+    worst = pd.DataFrame(losses, columns=[*CELLS, "against", "metric", "change (%)"])
+    return files + written(
+        worst, output / "main_losses", f"Where RT-LM loses: {len(worst)} of the cells and metrics", note,
+        {"change (%)": "+.1f"},
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""What RT-LM's figures share: the stored sweeps, and changes against a reference, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.collect import collect, complete_folders
+from experiments.results import Folder
+from experiments.stats import interval
+
+METRICS = {
+    "response_time_mean": "mean response time",
+    "response_time_max": "maximum response time",
+    "throughput_requests": "throughput",
+}
+SETTINGS = ("load", "trace.workload", "trace.correlation", "trace.requests")
+CELL = ("model", "cluster", *SETTINGS)  # with the seed, what the requests of a trace depend on in most sweeps
+MODELS = ("dialogpt-small", "godel-base", "blenderbot-400m", "bart-base", "t5-small")
+SYSTEMS = (
+    "fifo", "hpf", "luf", "muf", "sjf_oracle", "up", "consolidation", "offload", "up_consolidation", "up_offload",
+    "consolidation_offload", "rtlm", "rtlm_recalled",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The results below `root`, a folder a sweep; a sweep is read once."""
+
+    root: Path
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def table(self, sweep: str) -> pd.DataFrame:
+        """The complete runs of `sweep` with their settings; FileNotFoundError, which says how to make them."""
+        if sweep not in self._tables:
+            try:
+                folders = complete_folders(self.root / sweep)
+            except FileNotFoundError:
+                at = "" if self.root == Path("results") else f" results={self.root}"
+                raise FileNotFoundError(
+                    f"no complete run in {self.root / sweep}; to make them: tokenyard -m experiment={sweep}{at}"
+                ) from None
+            table = collect(folders, SETTINGS)
+            if table["trace.requests"].nunique() > 1:
+                raise ValueError(
+                    f"{self.root / sweep} has runs of {' and '.join(map(str, sorted(set(table['trace.requests']))))} "
+                    "requests: remove those of one kind"
+                )
+            self._tables[sweep] = table
+        return self._tables[sweep]
+
+    def requests(self, sweep: str, run: str, columns: Sequence[str]) -> pd.DataFrame:
+        """So many columns of the requests of one run."""
+        return pd.read_parquet(Folder(self.root / sweep / run).path / "requests.parquet", columns=list(columns))
+
+
+def of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """The rows whose columns have these values (`trace__load` is trace.load); those of any of a tuple's."""
+    for name, value in values.items():
+        wanted = value if isinstance(value, tuple) else (value,)
+        table = table[table[name.replace("__", ".")].isin(wanted)]
+    return table
+
+
+def against(
+    table: pd.DataFrame, reference: pd.DataFrame, at: Sequence[str] = CELL, metrics: Iterable[str] = METRICS
+) -> pd.DataFrame:
+    """`table` with each metric as its change, %, against the run of `reference` with equal `at` and seed.
+
+    Runs without such a one are left out. ValueError for a reference with two runs there.
+    """
+    keys, metrics = [*at, "seed"], list(metrics)
+    twice = reference[reference.duplicated(keys)]
+    if len(twice):
+        raise ValueError(f"two runs to compare with, at {_said(keys, twice.iloc[0][keys])}: remove the older ones")
+    merged = table.merge(reference[[*keys, *metrics]], on=keys, suffixes=("", " of reference"))
+    changes = {name: 100 * (merged[name] / merged[f"{name} of reference"] - 1) for name in metrics}
+    return merged.assign(**changes)[list(table.columns)]
+
+
+def over_seeds(
+    table: pd.DataFrame,
+    by: Sequence[str],
+    metrics: Iterable[str] = METRICS,
+    averaged: Sequence[str] = ("trace.workload",),
+) -> pd.DataFrame:
+    """A row for each value of `by`: `seeds`, and each metric's mean over seeds with its 95 % interval.
+
+    A seed's value is its mean over the columns `averaged`; seeds that lack one of the others' values are left out.
+    ValueError for two runs that only something else tells apart.
+    """
+    metrics, by = list(metrics), list(by)
+    twice = table[table.duplicated([*by, *averaged, "seed"])]
+    if len(twice):
+        raise ValueError(f"two runs at {_said([*by, 'seed'], twice.iloc[0][[*by, 'seed']])}: remove the older ones")
+    rows = []
+    for key, runs in table.groupby(by, dropna=False, sort=False):
+        counts = runs.groupby("seed")[metrics[0]].transform("size")
+        means = runs[counts == counts.max()].groupby("seed")[metrics].mean()
+        rows.append([*key, len(means), *(interval(means[name].dropna()) for name in metrics)])
+    return pd.DataFrame(rows, columns=[*by, "seeds", *metrics])
+
+
+def _said(names: Sequence[str], values: Iterable[object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+
+
+def in_order(values: Iterable[Hashable], known: Sequence[Hashable]) -> list[Hashable]:
+    """The different values, those in `known` first, in its order; the others as they come."""
+    found = set(values := list(values))
+    return list(dict.fromkeys([*(value for value in known if value in found), *values]))
+
+
+def ordering(known: Sequence[Hashable]) -> Callable[[pd.Series], pd.Series]:
+    """A key for `sort_values` that puts a column's values in the order of `known`, others after them."""
+    return lambda column: column.map({value: at for at, value in enumerate(in_order(column, known))})
