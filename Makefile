@@ -1,6 +1,7 @@
-# tokenyard: three commands do everything on a machine with Python 3.11+, pip and make.
+# tokenyard: four commands do everything on a machine with Python 3.11+, pip and make.
 #   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
 #   make test   install what the tests need and run them all
+#   make rtlm   every experiment of RT-LM's kind, and its figures: about an hour on 2 cores, and it goes on where it stopped
 #   make vllm   install vLLM's own scheduler in .venv-vllm, and compare every decision of the engine with it
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test vllm lint clean help
+.PHONY: demo test rtlm vllm lint clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,6 +35,12 @@ demo: $(VENV)/.demo results/profiles/gpt2/cpu.json
 	$(BIN)/tokenyard -m experiment=demo
 	$(BIN)/python -m experiments.collect results/demo > /dev/null
 	$(BIN)/python -m experiments.figures.response_time results/demo
+
+RTLM := main kinds ladder ablation alpha lambda b xi k c_f malicious variance strength predictions continuous recorded
+
+rtlm: $(VENV)/.demo
+	set -e; for name in $(RTLM); do $(BIN)/tokenyard -m experiment=rtlm_$$name > /dev/null; done
+	$(BIN)/python -m experiments.figures rtlm
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .

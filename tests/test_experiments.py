@@ -68,7 +68,7 @@ def options(group: str) -> list[str]:
     "override",
     [
         f"{group}={name}"
-        for group in ("policy", "predictor", "trace", "cluster", "experiment")
+        for group in ("policy", "predictor", "trace", "cluster", "system", "experiment")
         for name in options(group)
     ]
     + [f"policy/{part}={name}" for part in PARTS for name in options(f"policy/{part}")],
@@ -173,7 +173,35 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path):
 
 
 def test_runs_of_a_sweep_are_counted():
-    assert count_runs(["policy=fifo,sjf", "seed=range(5)", "model=gpt2", "trace.rate=1,2,4"]) == 30
+    sweep = ["policy=fifo,sjf", "model=gpt2", "trace.rate=1,2,4"]
+    assert count_runs([*sweep, "seed=range(5)"], [0, 1]) == 30
+    assert count_runs(sweep, [0, 1]) == 12
+    assert count_runs(sweep, 7) == 6
+
+
+def test_a_list_of_seeds_is_a_run_for_each_as_if_each_had_been_given(tmp_path, typed):
+    code, said = typed(tmp_path, *SMALL, "seed=[3,4]")
+    assert code == 0, said
+    assert "2 runs: 2 made now" in said
+    code, said = typed(tmp_path, *SMALL, "seed=4")
+    assert "1 complete already" in said
+    assert sorted(collect(complete_folders(tmp_path))["seed"]) == [3, 4]
+
+
+def test_tasks_of_the_trace_are_kept_with_the_requests(tmp_path, typed):
+    assert typed(tmp_path, *SMALL)[0] == 0
+    (folder,) = complete_folders(tmp_path)
+    tasks = pd.read_parquet(folder.path / "requests.parquet")["task"]
+    assert "plain" in set(tasks)
+
+
+def test_the_systems_of_a_sweep_are_compared_with_the_reference(tmp_path, typed):
+    assert typed(tmp_path, "-m", *SMALL, "system=fifo,sjf_oracle", "seed=[0,1]", "hydra.launcher.n_jobs=1")[0] == 0
+    table = collect(complete_folders(tmp_path))
+    assert varying(table) == []
+    assert set(zip(table["system"], table["policy"], table["predictor"], strict=True)) == {
+        ("fifo", "fifo", "constant_given"), ("sjf_oracle", "sjf", "oracle"),
+    }  # fmt: skip
 
 
 def test_intervals_are_students():
