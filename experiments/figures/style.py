@@ -111,14 +111,15 @@ def sheet(
     left: float = 0.8,
     gap: float = 0.85,
     row_gap: float = 0.85,
+    below: float = 0.8,
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure of `rows` x `columns` axes between margins of `left` and `right` inches, with `text` as its caption.
 
-    `gap` and `row_gap` are the inches between columns and rows.
+    `gap` and `row_gap` are the inches between columns and rows, `below` those between the last row and the caption.
     """
     width, top = 10.0, 0.35
     lines = textwrap.wrap(text, int((width - 0.3) * CAPTION_CHARACTERS_PER_INCH))
-    bottom = 0.8 + LINE_INCHES * len(lines)
+    bottom = below + LINE_INCHES * len(lines)
     height = top + rows * row_inches + (rows - 1) * row_gap + bottom
     figure = Figure(figsize=(width, height))
     figure.text(0.15 / width, 0.12 / height, "\n".join(lines), fontsize=CAPTION_SIZE, color="#444444", va="bottom")

@@ -4,6 +4,34 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from experiments.figures.rtlm import ablation, main
+from experiments.figures.rtlm import (
+    ablation,
+    calibration,
+    continuous,
+    kinds,
+    ladder,
+    main,
+    malicious,
+    overhead,
+    predictions,
+    real,
+    sensitivity,
+    strength,
+    variance,
+)
 
-FIGURES: dict[str, ModuleType] = {"main": main, "ablation": ablation}
+FIGURES: dict[str, ModuleType] = {
+    "main": main,
+    "ablation": ablation,
+    "sensitivity": sensitivity,
+    "kinds": kinds,
+    "ladder": ladder,
+    "malicious": malicious,
+    "variance": variance,
+    "strength": strength,
+    "predictions": predictions,
+    "continuous": continuous,
+    "real": real,
+    "overhead": overhead,
+    "calibration": calibration,
+}

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.rtlm.drawing import PAIRED, Panels, draw
-from experiments.figures.rtlm.main import provenance_of
+from experiments.figures.rtlm.drawing import PAIRED, Panels, draw, provenance_of
 from experiments.figures.rtlm.stored import METRICS, MODELS, SYSTEMS, Stored, against, of, ordering, over_seeds
 from experiments.figures.rtlm.write import written
 from experiments.figures.style import Look, save
@@ -31,9 +30,9 @@ def make(stored: Stored, output: Path) -> list[Path]:
     """Draw the main effects and write both tables; their files."""
     table = stored.table("rtlm_ablation")
     changes = against(table, of(table, system="fifo"))
-    order = ordering((*MODELS, "rtlm_server", *SYSTEMS, *MECHANISMS))
+    order = ordering((*MODELS, "rtlm_server", *SYSTEMS))
     combinations = over_seeds(changes, [*CELL, "system"]).sort_values([*CELL, "system"], key=order)
-    effects = main_effects(changes, CELL).sort_values([*CELL, "mechanism"], key=order)
+    effects = main_effects(changes, CELL).sort_values(CELL, key=order, kind="stable")
     overall = main_effects(changes, ["trace.correlation"]).sort_values("trace.correlation")
     everywhere = overall.assign(model="all", cluster="all")[effects.columns]
     note = (
@@ -53,7 +52,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
     for metric, label in METRICS.items():
         panels = Panels(
             "mechanism", metric, "cluster", "model", lines="trace.correlation", zero="no effect",
-            ylabel=f"effect on {label} (points)", legend="correlation",
+            ylabel=f"effect on {label} (points)", legend="correlation", order=MECHANISMS,
         )  # fmt: skip
         looks = {0.27: Look("#0072b2", "o", (4, 2)), 0.8: Look("#dd4433", "s")}
         caption = (

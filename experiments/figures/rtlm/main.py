@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.rtlm.drawing import PAIRED, Panels, draw
+from experiments.figures.rtlm.drawing import PAIRED, Panels, draw, provenance_of
 from experiments.figures.rtlm.stored import METRICS, MODELS, SYSTEMS, Stored, against, of, ordering, over_seeds
 from experiments.figures.rtlm.write import written
-from experiments.figures.style import provenance, save
+from experiments.figures.style import save
 from experiments.stats import Interval, interval
 
 BASELINES = ("fifo", "hpf", "luf", "muf")
@@ -74,16 +74,6 @@ def _figures(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[P
     return files
 
 
-def provenance_of(table: pd.DataFrame) -> str:
-    """Where traces and times come from, in few words: the profiles are named by device, not by model."""
-    devices = (
-        table.filter(like="provenance.")
-        .drop(columns="provenance.trace")
-        .agg(lambda column: column.str.replace(r"^.*/", "", regex=True))
-    )
-    return provenance(table[["trace", "provenance.trace"]].join(devices).drop_duplicates())
-
-
 def _gains(table: pd.DataFrame, changes: pd.DataFrame, stem: Path) -> list[Path]:
     to_best = against_best(table, changes, AVERAGED)
     fifo = over_seeds(of(changes, system="rtlm"), AVERAGED)
@@ -124,9 +114,10 @@ def _cells(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[Pat
     counts, losses = [], []
     for to, changed in {"fifo": changes, "best": against_best(table, changes, CELLS)}.items():
         found = over_seeds(of(changed, system=OURS), [*CELLS, "system"], averaged=())
+        systems = [system for system in OURS if system in set(found["system"])]
         for metric, label in METRICS.items():
             judged = found.assign(verdict=[verdict(change, metric) for change in found[metric]])
-            for system in OURS:
+            for system in systems:
                 own = judged[judged["system"] == system]
                 by_seed = of(changed, system=system).groupby("seed")[metric].mean()
                 total = {name: int((own["verdict"] == name).sum()) for name in ("better", "worse", "undecided")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,16 +53,33 @@ class Stored:
             self._tables[sweep] = table
         return self._tables[sweep]
 
+    def tables(self, sweeps: Iterable[str]) -> dict[str, pd.DataFrame]:
+        """Those of `sweeps` that have runs; what has none is said on stderr. FileNotFoundError if none has any."""
+        found, errors = {}, []
+        for sweep in sweeps:
+            try:
+                found[sweep] = self.table(sweep)
+            except FileNotFoundError as error:
+                errors.append(error)
+        if not found:
+            raise errors[0]
+        for error in errors:
+            print(f"left out: {error}", file=sys.stderr)
+        return found
+
     def requests(self, sweep: str, run: str, columns: Sequence[str]) -> pd.DataFrame:
         """So many columns of the requests of one run."""
         return pd.read_parquet(Folder(self.root / sweep / run).path / "requests.parquet", columns=list(columns))
 
 
 def of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
-    """The rows whose columns have these values (`trace__load` is trace.load); those of any of a tuple's."""
+    """The rows with these values (of trace.rate as `trace__rate`), or any of a tuple's; ValueError for none."""
     for name, value in values.items():
         wanted = value if isinstance(value, tuple) else (value,)
-        table = table[table[name.replace("__", ".")].isin(wanted)]
+        found = table[table[name.replace("__", ".")].isin(wanted)]
+        if not len(found):
+            raise ValueError(f"no run with {name.replace('__', '.')}={value}: has the sweep been cut short?")
+        table = found
     return table
 
 

@@ -10,6 +10,8 @@ import pandas as pd
 from experiments.results import write_whole
 from experiments.stats import Interval
 
+PRINTED = 40  # rows of a table
+
 
 def written(table: pd.DataFrame, stem: Path, title: str, notes: str, formats: Mapping[str, str]) -> list[Path]:
     """Write `stem`.csv (an interval takes two columns, the second its half width) and `stem`.md, and print the table.
@@ -21,7 +23,8 @@ def written(table: pd.DataFrame, stem: Path, title: str, notes: str, formats: Ma
     csv, md = (stem.with_name(f"{stem.name}.{kind}") for kind in ("csv", "md"))
     write_whole(csv, _numbers(table).to_csv(index=False))
     write_whole(md, f"## {title}\n\n{_markdown(shown)}\n\n{notes}\n")
-    print(f"\n{title}\n{shown.to_string(index=False)}\n{notes}")
+    more = f"\n... {len(shown) - PRINTED} more rows in {md}" if len(shown) > PRINTED else ""
+    print(f"\n{title}\n{shown.head(PRINTED).to_string(index=False)}{more}\n{notes}")
     return [csv, md]
 
 
