@@ -10,7 +10,20 @@ import pandas as pd
 import pytest
 
 from experiments.figures.__main__ import main
-from experiments.figures.rtlm import ablation
+from experiments.figures.rtlm import (
+    ablation,
+    calibration,
+    continuous,
+    kinds,
+    ladder,
+    malicious,
+    overhead,
+    predictions,
+    real,
+    sensitivity,
+    strength,
+    variance,
+)  # fmt: skip
 from experiments.figures.rtlm import main as main_result
 from experiments.figures.rtlm.stored import METRICS, Stored, against, of, over_seeds
 from experiments.stats import Interval
@@ -167,3 +180,169 @@ def test_help_names_every_figure_and_an_unknown_one_is_refused(capsys: pytest.Ca
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["rtlm", "nonsense"])
     assert "rtlm has no nonsense: it has main, ablation" in capsys.readouterr().err
+
+
+def stored(tmp_path: Path, **tables: pd.DataFrame) -> Stored:
+    return Stored(tmp_path, {f"rtlm_{name}": table for name, table in tables.items()})
+
+
+def with_requests(tmp_path: Path, name: str, table: pd.DataFrame, requests: list[dict[str, list[object]]]) -> Stored:
+    """A sweep whose runs, in the order of `table`, have these requests."""
+    for run, columns in zip(table["run"], requests, strict=True):
+        folder = tmp_path / f"rtlm_{name}" / run
+        folder.mkdir(parents=True)
+        pd.DataFrame(columns).to_parquet(folder / "requests.parquet")
+    return stored(tmp_path, **{name: table})
+
+
+def table_of(path: Path, *index: str) -> pd.DataFrame:
+    return pd.read_csv(path).set_index(list(index))
+
+
+WHERE = {"model": "t5-small", "cluster": "rtlm_server", "trace__workload": "a"}
+MEAN = "mean response time (%)"
+
+
+def test_a_knob_is_compared_with_fifo_elsewhere_or_with_its_own_and_else_told_in_seconds(tmp_path: Path) -> None:
+    column = "policy.batching.max_wait"
+    xi = made(**WHERE, load=[0.3, 1.2], system="rtlm", seed=[0, 1]).assign(**{column: 2.0})
+    set_at(xi, 3.0, seed=0)
+    set_at(xi, 5.0, seed=1)
+    c_f = made(**WHERE, system=["fifo", "rtlm"], seed=[0, 1], policy__batching__batch_size=[4, 8])
+    set_at(c_f, 10.0, system="fifo", policy__batching__batch_size=4)
+    fifo = made(**WHERE, system="fifo", seed=[0, 1])
+    fifo["response_time_mean"] = 2.0
+    other = made(**WHERE, load=0.3, system="fifo", seed=[0, 1]).assign(**{"trace.requests": 99})
+    files = sensitivity.make(stored(tmp_path, xi=xi, c_f=c_f, ablation=fifo, main=other), tmp_path / "figures")
+    assert all(path.exists() for path in files)
+    found = table_of(tmp_path / "figures" / "sensitivity.csv", "knob", "load", "value")
+    assert found.loc[("xi (s)", 1.2, 2.0), MEAN] == pytest.approx(100)  # +50 and +150 %
+    assert found.loc[("xi (s)", 1.2, 2.0), f"{MEAN} ±"] == pytest.approx(12.7062 * np.sqrt(5000) / np.sqrt(2), rel=1e-4)
+    assert np.isnan(found.loc[("xi (s)", 0.3, 2.0), MEAN])
+    assert found.loc[("xi (s)", 0.3, 2.0), "mean response time (s)"] == pytest.approx(4)
+    assert found.loc[("C_f", 1.2, 4.0), MEAN] == pytest.approx(-90)
+    assert found.loc[("C_f", 1.2, 8.0), MEAN] == pytest.approx(0)
+    assert "in seconds alone: xi (s) at load 0.3" in (tmp_path / "figures" / "sensitivity.md").read_text()
+
+
+def test_malicious_shares_are_compared_at_equal_share_and_predictions_with_the_ablations_fifo(tmp_path: Path) -> None:
+    share, k = "trace__malicious_share", "calibration__malicious_quantile"
+    table = made(**WHERE, system=["fifo", "rtlm"], seed=[0, 1], **{share: [0.0, 0.5], k: [0.9, 0.999]})
+    set_at(table, 4.0, system="fifo", **{share: 0.5})
+    set_at(table, 3.0, system="rtlm", **{share: 0.5, k: 0.9})
+    files = malicious.make(stored(tmp_path, malicious=table), tmp_path)
+    assert [path.name for path in files] == [f"malicious.{kind}" for kind in ("png", "pdf", "csv", "md")]
+    found = table_of(tmp_path / "malicious.csv", "calibration.malicious_quantile", "trace.malicious_share", "system")
+    assert found[MEAN].to_dict() == {
+        (0.9, 0.0, "rtlm"): pytest.approx(0), (0.9, 0.5, "rtlm"): pytest.approx(-25),
+        (0.999, 0.0, "rtlm"): pytest.approx(0), (0.999, 0.5, "rtlm"): pytest.approx(-75),
+    }  # fmt: skip
+    foretold = made(**WHERE, system="up", seed=[0, 1], predictor=["oracle", "lw", "shuffled"])
+    set_at(foretold, 0.2, predictor="oracle")
+    fifo = made(**WHERE, system="fifo", seed=[0, 1], predictor="constant_given").assign(response_time_mean=0.8)
+    predictions.make(stored(tmp_path, predictions=foretold, ablation=fifo), tmp_path)
+    found = table_of(tmp_path / "predictions.csv", "predictor")[MEAN]
+    assert found.to_dict() == {"oracle": pytest.approx(-75), "lw": pytest.approx(25), "shuffled": pytest.approx(25)}
+
+
+def test_other_conditions_and_real_pairs_make_their_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    correlations = made(**WHERE, system=["fifo", "up"], seed=[0, 1], trace__correlation=[0.0, 0.8])
+    set_at(correlations, 0.9, system="up", trace__correlation=0.8)
+    variances = made(**WHERE, system=["fifo", "up"], seed=[0, 1], trace__variance=[0.25, 2.0])
+    set_at(variances, 1.3, system="up", trace__variance=2.0)
+    recorded = made(model="m", cluster="gpu_cpu", trace__workload=None, system=["fifo", "rtlm"], seed=[0, 1])
+    set_at(recorded, 100.0, system="rtlm")
+    sweeps = stored(tmp_path, strength=correlations, variance=variances, recorded=recorded)
+    for module in (strength, variance, real):
+        assert all(path.exists() for path in module.make(sweeps, tmp_path))
+    assert table_of(tmp_path / "strength.csv", "trace.correlation")[MEAN].tolist() == pytest.approx([0, -10])
+    assert table_of(tmp_path / "variance.csv", "trace.variance")[MEAN].tolist() == pytest.approx([0, 30])
+    assert pd.read_csv(tmp_path / "real.csv")[MEAN].tolist() == pytest.approx([9900])
+    assert "left out: no complete run in" in capsys.readouterr().err
+
+
+def test_continuous_and_static_batches_are_each_compared_with_their_own_fifo(
+    tmp_path: Path,
+) -> None:
+    static = made(**WHERE | {"trace__workload": ["a", "b"]}, system=["fifo", "up"], seed=[0, 1], load=[0.3, 1.2])
+    set_at(static, 0.5, system="up", trace__workload="a")
+    set_at(static, 9.0, system="up", trace__workload="b")
+    continuous_table = made(**WHERE, system=["fifo", "up"], seed=[0, 1], load=1.2)
+    set_at(continuous_table, 0.4, system="fifo")
+    set_at(continuous_table, 0.6, system="up")
+    files = continuous.make(stored(tmp_path, main=static, continuous=continuous_table), tmp_path)
+    assert all(path.exists() for path in files)
+    found = table_of(tmp_path / "continuous.csv", "batching", "load", "system")
+    assert found.loc[("static", 1.2, "up"), [MEAN, "seconds"]].tolist() == pytest.approx([-50, 0.5])
+    assert found.loc[("continuous", 1.2, "up"), [MEAN, "seconds"]].tolist() == pytest.approx([50, 0.6])
+    elsewhere = continuous_table.assign(model="another")
+    with pytest.raises(ValueError, match="no runs of a model, platform and workload"):
+        continuous.make(stored(tmp_path, main=static, continuous=elsewhere), tmp_path)
+
+
+def test_kinds_are_means_over_all_workloads_of_a_seed(tmp_path: Path) -> None:
+    table = made(**WHERE | {"trace__workload": ["a", "b"]}, system="fifo", seed=[0, 1])  # a 0, a 1, b 0, b 1
+    tokens = [[10, 20], [30, 40], [40, 20], [50, 60]]
+    requests = [
+        {"output_tokens": two, "arrival": [0.0, 1.0], "finished": [2.0, 1.0 + number], "task": ["vague", "plain"]}
+        for number, two in enumerate(tokens)
+    ]
+    sweep = with_requests(tmp_path, "kinds", table, requests)
+    assert all(path.exists() for path in kinds.make(sweep, tmp_path / "figures"))
+    found = table_of(tmp_path / "figures" / "kinds.csv", "task")
+    assert list(found.index) == ["plain", "vague"]
+    assert found.loc["vague", ["requests", "seeds", "mean output tokens"]].tolist() == [4, 2, (25 + 40) / 2]
+    assert found.loc["plain", ["mean output tokens", "mean latency (s)"]].tolist() == [(20 + 50) / 2, (1 + 2) / 2]
+    assert "t5-small vague n = 4" in (tmp_path / "figures" / "kinds.md").read_text()
+
+
+def test_the_ladder_is_correlated_run_by_run(tmp_path: Path) -> None:
+    table = made(**WHERE, system="fifo", seed=[0, 1], predictor=["lw", "prompt_length"])
+    requests = [
+        {"predicted_tokens": [1.0, 2.0, 3.0], "output_tokens": [1, 2, 9]},
+        {"predicted_tokens": [5.0, 5.0, 5.0], "output_tokens": [1, 2, 9]},
+        {"predicted_tokens": [1.0, 2.0, 3.0], "output_tokens": [9, 1, 10]},
+        {"predicted_tokens": [3.0, 2.0, 1.0], "output_tokens": [1, 2, 9]},
+    ]
+    ladder.make(with_requests(tmp_path, "ladder", table, requests), tmp_path / "figures")
+    found = table_of(tmp_path / "figures" / "ladder.csv", "predictor")
+    assert list(found.index) == ["prompt_length", "lw"]
+    assert found.loc["lw", "Spearman's rho"] == pytest.approx((1 + 0.5) / 2)
+    assert found.loc["lw", "Kendall's tau"] == pytest.approx((1 + 1 / 3) / 2)
+    r = 8 / np.sqrt(2 * 38), 1 / np.sqrt(2 * 146 / 3)  # covariances 8 and 1, sums of squares 2, 38 and 146 / 3
+    assert found.loc["lw", "Pearson's r"] == pytest.approx(np.mean(r))
+    assert found.loc["prompt_length", "Spearman's rho"] == pytest.approx(-1)  # of the one seed that has one
+
+
+def test_overhead_is_in_milliseconds_and_shares_of_rtlm(tmp_path: Path) -> None:
+    table = made(**WHERE | {"trace__workload": ["a", "b"]}, load=0.9, system="rtlm", seed=[0, 1])
+    table["predicting_share"], table["scheduling_share"] = [0.01, 0.03, 0.03, 0.05], 0.002
+    requests = [
+        {"predictor_seconds": [0.001 + number, 0.003 + number], "overhead_seconds": [0.0001, 0.0003 + number]}
+        for number in (0, 1, 0.002, 1)
+    ]
+    files = overhead.make(with_requests(tmp_path, "main", table, requests), tmp_path / "figures")
+    assert all(path.exists() for path in files)
+    row = pd.read_csv(tmp_path / "figures" / "overhead.csv").iloc[0]
+    assert row["predictor (ms)"] == pytest.approx((2 + 4) / 2)  # seed 0 alone
+    assert row["scheduler (ms)"] == pytest.approx((0.2 + 1.2) / 2)
+    assert row["predicting (%)"] == pytest.approx((2 + 4) / 2)
+    assert row["scheduling (%)"] == pytest.approx(0.2)
+
+
+def test_constants_are_told_with_their_spread_over_workloads(tmp_path: Path) -> None:
+    table = made(**WHERE | {"trace__workload": ["a", "b"]}, system=["rtlm", "up"], seed=0)
+    constants = {"phi": 2e-6, "eta": 5e-3, "batch_size": 32, "kappa": 5.25}
+    table = table.assign(**{f"calibration.{name}": value for name, value in constants.items()})
+    table["calibration.tau"] = [40.0, 999.0, 45.5, 999.0]
+    calibration.make(stored(tmp_path, main=table), tmp_path)
+    row = pd.read_csv(tmp_path / "calibration.csv", dtype=str).iloc[0].to_dict()
+    assert row == {
+        "model": "t5-small", "cluster": "rtlm_server", "phi (µs/prompt token)": "2", "eta (ms/output token)": "5",
+        "C_f": "32", "kappa": "5.25", "tau (tokens)": "40.0 to 45.5",
+    }  # fmt: skip
+
+
+def test_runs_that_are_not_there_are_named() -> None:
+    with pytest.raises(ValueError, match="no run with system=fifo: has the sweep been cut short"):
+        of(full(), system="rtlm").pipe(of, system="fifo")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.rtlm.drawing import PAIRED, Panels, draw, provenance_of
+from experiments.figures.rtlm.drawing import PAIRED, Panels, draw, listed, provenance_of
 from experiments.figures.rtlm.stored import METRICS, MODELS, SYSTEMS, Stored, against, of, ordering, over_seeds
 from experiments.figures.rtlm.write import written
 from experiments.figures.style import Look, save
@@ -23,7 +23,7 @@ PARTS = {  # system -> its mechanisms
 }
 MECHANISMS = PARTS["rtlm"]
 CELL = ["model", "cluster", "trace.correlation"]
-NOTE = "Changes against fifo in %, paired by seed, with 95 % t intervals; workload personachat, load 1.2."
+NOTE = "Changes against fifo in %, paired by seed, with 95 % t intervals."
 
 
 def make(stored: Stored, output: Path) -> list[Path]:
@@ -35,15 +35,17 @@ def make(stored: Stored, output: Path) -> list[Path]:
     effects = main_effects(changes, CELL).sort_values(CELL, key=order, kind="stable")
     overall = main_effects(changes, ["trace.correlation"]).sort_values("trace.correlation")
     everywhere = overall.assign(model="all", cluster="all")[effects.columns]
+    where = f"Workload {listed(table['trace.workload'])}, load {listed(table['load'])}."
+    about = f"{NOTE} {where}"
     note = (
-        f"{NOTE} The effect of a mechanism is the mean change of the four combinations with it less that of the four "
+        f"{about} The effect of a mechanism is the mean change of the four combinations with it less that of the four "
         "without it, in percentage points of FIFO's value."
     )
     labels = {metric: f"{label} (%)" for metric, label in METRICS.items()}
     formats = dict.fromkeys(labels.values(), "+.1f")
     files = written(
         combinations[combinations["system"] != "fifo"].rename(columns=labels), output / "ablation",
-        "Ablation: all combinations of UP, consolidation and offload", NOTE, formats,
+        "Ablation: all combinations of UP, consolidation and offload", about, formats,
     )  # fmt: skip
     files += written(
         pd.concat([everywhere, effects]).rename(columns=labels), output / "ablation_effects",
@@ -57,7 +59,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
         looks = {0.27: Look("#0072b2", "o", (4, 2)), 0.8: Look("#dd4433", "s")}
         caption = (
             "Mean change of the four combinations with a mechanism less that of the four without it; colours: rank "
-            f"correlation of uncertainty and length. {NOTE} {PAIRED} {provenance_of(table)}"
+            f"correlation of uncertainty and length. {where} {PAIRED} {provenance_of(table)}"
         )
         files += save(draw(effects, panels, caption, looks), output / f"ablation_{metric}")
     return files

@@ -24,6 +24,7 @@ class Condition:
     xlabel: str
     about: str
     other: str = "load"
+    other_label: str = "load"
     order: tuple[str, ...] = ()
     reference: str = ""
 
@@ -36,8 +37,7 @@ def make(condition: Condition, stored: Stored, output: Path) -> list[Path]:
     changes = against(table, fifo, (*CELL, *own))
     keys = ["model", condition.other, condition.x, "system"]
     found = over_seeds(changes, keys).sort_values(keys, key=ordering((*MODELS, *condition.order, *SYSTEMS)))
-    label = condition.other.split(".")[-1].replace("_", " ")
-    drawn = found.assign(row=[f"{label} {value:g}" for value in found[condition.other]])
+    drawn = found.assign(row=[f"{condition.other_label} {value:g}" for value in found[condition.other]])
     panels = Panels(
         condition.x, "response_time_mean", "row", "model", xlabel=condition.xlabel, order=condition.order,
         ylabel="change of mean response time (%)",

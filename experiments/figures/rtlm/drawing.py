@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from experiments.figures.rtlm.stored import MODELS, SYSTEMS, in_order
 from experiments.figures.style import RC, Look, look, plain_log_ticks, provenance, sheet
@@ -21,9 +22,10 @@ PAIRED = (
     "mean over seeds."
 )
 MOST_SPREAD = 0.5  # between a point's outermost lines, share of the gap between points
+LINEAR, MOST_LINEAR, LINSCALE = 100.0, 500.0, 1.5  # %; of an axis that is logarithmic further out
 SHIFT = 0.1  # between neighbouring lines, inches
 MANY = 5  # words on an axis, from which on they stand steeper
-LETTERS_PER_INCH = 12.0  # of an axis label
+LETTERS_PER_INCH = 14.0  # of an axis label
 LOOKS = {
     "sjf_oracle": look("sjf"),
     "up_offload": Look("#e69f00", "d", (3, 1.5)),
@@ -64,19 +66,30 @@ def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Hasha
     Points of one panel are shifted sideways, so that equal ones stay visible; those of words are not joined.
     """
     rows, columns = (in_order(table[name], (*CLUSTERS, *MODELS)) for name in (panels.rows, panels.columns))
+    if any(_far(of_row, panels) for _, of_row in table.groupby(panels.rows)):
+        caption += f" Axes that reach {MOST_LINEAR:g} % are logarithmic above {LINEAR:g} %."
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 9}):
         below = 1.15 if _words(table[panels.x]) else 0.8
         figure, grid = sheet(
-            len(rows), len(columns), panels.row_inches, panels.right, caption, gap=0.22, row_gap=0.5, below=below
+            len(rows),
+            len(columns),
+            panels.row_inches,
+            panels.right,
+            caption,
+            left=1.0,
+            gap=0.22,
+            row_gap=0.5,
+            below=below,
         )
         for axes, row in zip(grid, rows, strict=True):
             of_row = table[table[panels.rows] == row]
             own = table if panels.alike else of_row
             names = [name for name in in_order(own[panels.lines], SYSTEMS) if not panels.zero or name != panels.zero]
-            drawn = {name: looks[name] if looks else line_look(name) for name in names}
+            drawn = {name: (looks or {}).get(name) or line_look(name) for name in names}
+            values = in_order(sorted(set(own[panels.x])), panels.order)
             for place, column in zip(axes, columns, strict=True):
-                _panel(place, of_row[of_row[panels.columns] == column], panels, drawn)
-            _one_scale(axes, panels)
+                _panel(place, of_row[of_row[panels.columns] == column], panels, values, drawn)
+            _one_scale(axes, panels, of_row)
             for place in axes:
                 place.tick_params(labelbottom=not panels.alike or row == rows[-1])
             label = ": ".join(part for part in (CLUSTERS.get(str(row), str(row)), panels.ylabel) if part)
@@ -103,11 +116,12 @@ def _legend(axes: Axes, panels: Panels, drawn: Mapping[Hashable, Look]) -> None:
     )  # fmt: skip
 
 
-def _panel(axes: Axes, table: pd.DataFrame, panels: Panels, drawn: Mapping[Hashable, Look]) -> None:
+def _panel(
+    axes: Axes, table: pd.DataFrame, panels: Panels, values: Sequence[Hashable], drawn: Mapping[Hashable, Look]
+) -> None:
     if not len(table):
         axes.set_axis_off()
         return
-    values = in_order(sorted(set(table[panels.x])), panels.order)
     at = {value: place for place, value in enumerate(values)}
     words = _words(values)
     inches = axes.get_position().width * axes.get_figure().get_figwidth() / len(values)
@@ -134,14 +148,24 @@ def _points(how: Look) -> dict[str, object]:
     return how.points() | {"markersize": 0.75 * float(how.points()["markersize"])}
 
 
-def _one_scale(axes: Sequence[Axes], panels: Panels) -> None:
+def _far(table: pd.DataFrame, panels: Panels) -> bool:
+    return bool(panels.zero) and max(abs(point.mean) for point in table[panels.metric]) > MOST_LINEAR
+
+
+def _one_scale(axes: Sequence[Axes], panels: Panels, table: pd.DataFrame) -> None:
+    """One y axis for a row; changes beyond MOST_LINEAR % make it logarithmic beyond LINEAR %."""
     if panels.log:
         for place in axes:
             place.set_yscale("log")
             plain_log_ticks(place.yaxis)
+    if far := _far(table, panels):
+        for place in axes:
+            place.set_yscale("symlog", linthresh=LINEAR, linscale=LINSCALE)
+            place.yaxis.set_major_locator(FixedLocator([-100, -50, 0, 50, 100, 1000, 10_000, 100_000]))
+            place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     lows, highs = zip(*(place.get_ylim() for place in axes if place.axison), strict=True)
     for place in axes:
-        place.set_ylim(min(lows), max(highs))
+        place.set_ylim(max(min(lows), -LINEAR) if far else min(lows), max(highs))
     for place in axes[1:]:
         place.tick_params(labelleft=False, which="both")
 
@@ -154,3 +178,8 @@ def provenance_of(table: pd.DataFrame) -> str:
         .agg(lambda column: column.str.replace(r"^.*/", "", regex=True))
     )
     return provenance(table[["trace", "provenance.trace"]].join(devices).drop_duplicates())
+
+
+def listed(values: Iterable[Hashable]) -> str:
+    """The different values, with commas."""
+    return ", ".join(f"{value}" for value in sorted(set(values)))

@@ -39,7 +39,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
     drawn = pd.concat([found.assign(row=name, value=found[name]) for name in COEFFICIENTS])
     panels = Panels(
         "predictor", "value", "row", "model", lines="trace.workload", legend="workload", zero="nothing foretold",
-        order=LADDER, right=2.2,
+        order=LADDER, right=2.4,
     )  # fmt: skip
     about = ABOUT.format(correlation=" or ".join(f"{value:g}" for value in sorted(set(table["trace.correlation"]))))
     return [

@@ -13,6 +13,7 @@ CONDITION = conditions.Condition(
     x="trace.malicious_share",
     xlabel="share of malicious requests",
     other="calibration.malicious_quantile",
+    other_label="k",
     about="Mean response time against FIFO's under the same share; rows: k, the quantile above which RT-LM offloads.",
 )
 

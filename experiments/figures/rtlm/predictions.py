@@ -13,6 +13,7 @@ CONDITION = conditions.Condition(
     x="predictor",
     xlabel="predictor",
     other="trace.correlation",
+    other_label="correlation",
     order=("oracle", "lw", "shuffled"),
     reference="rtlm_ablation",
     about=(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.rtlm.drawing import PAIRED, Panels, draw, provenance_of
+from experiments.figures.rtlm.drawing import PAIRED, Panels, draw, listed, provenance_of
 from experiments.figures.rtlm.stored import CELL, METRICS, MODELS, Stored, against, of, ordering, over_seeds
 from experiments.figures.rtlm.write import written
 from experiments.figures.style import Look, save
@@ -38,7 +38,7 @@ SECONDS = "mean response time (s)"
 COLORS = ("#0072b2", "#dd4433", "#117733", "#aa4499")  # of correlations
 DASHES = (("o", ()), ("s", (4, 2)), ("^", (1, 1.5)))  # of the second column's values
 ABOUT = (
-    "Workload personachat; alpha is UP's alone, the others are RT-LM's. Against FIFO's run of the same requests (of "
+    "Alpha is UP's alone, the others are RT-LM's. Against FIFO's run of the same requests (of "
     "rtlm_ablation or rtlm_main; C_f: FIFO with the same C_f)."
 )
 
@@ -62,8 +62,9 @@ def make(stored: Stored, output: Path) -> list[Path]:
     drawn = found[found["response_time_mean"].notna()]
     if not len(drawn):
         return files
+    usual = drawn["load"].mode()[0]
     drawn = drawn.assign(
-        row=[row["knob"] + (f", load {row['load']:g}" if row["load"] != 1.2 else "") for _, row in drawn.iterrows()],
+        row=[row["knob"] + (f", load {row['load']:g}" if row["load"] != usual else "") for _, row in drawn.iterrows()],
         series=[_series(row["trace.correlation"], row["other"]) for _, row in drawn.iterrows()],
     )
     panels = Panels(
@@ -71,8 +72,8 @@ def make(stored: Stored, output: Path) -> list[Path]:
         legend="correlation", ylabel="change (%)", right=2.5,
     )  # fmt: skip
     caption = (
-        f"{ABOUT} Of the mean response time; load 1.2 where no other is said. Lines: rank correlation of uncertainty "
-        f"and length.{missing} "
+        f"{ABOUT} Of the mean response time; load {usual:g} where no other is said; workload "
+        f"{listed(pd.concat(tables)['trace.workload'])}. Lines: rank correlation of uncertainty and length.{missing} "
         f"{PAIRED} {provenance_of(pd.concat(tables))}"
     )
     return [*files, *save(draw(drawn, panels, caption, _looks(drawn)), output / "sensitivity")]

@@ -114,11 +114,13 @@ def over_seeds(
     twice = table[table.duplicated([*by, *averaged, "seed"])]
     if len(twice):
         raise ValueError(f"two runs at {_said([*by, 'seed'], twice.iloc[0][[*by, 'seed']])}: remove the older ones")
-    rows = []
-    for key, runs in table.groupby(by, dropna=False, sort=False):
-        counts = runs.groupby("seed")[metrics[0]].transform("size")
-        means = runs[counts == counts.max()].groupby("seed")[metrics].mean()
-        rows.append([*key, len(means), *(interval(means[name].dropna()) for name in metrics)])
+    seeds = table.groupby([*by, "seed"], dropna=False, sort=False)[metrics]
+    means = seeds.mean().assign(count=seeds.size()).reset_index()
+    whole = means[means["count"] == means.groupby(by, dropna=False)["count"].transform("max")]
+    rows = [
+        [*key, len(own), *(interval(own[name].dropna()) for name in metrics)]
+        for key, own in whole.groupby(by, dropna=False, sort=False)
+    ]
     return pd.DataFrame(rows, columns=[*by, "seeds", *metrics])
 
 

@@ -13,6 +13,7 @@ CONDITION = conditions.Condition(
     x="trace.variance",
     xlabel="variance of uncertainty, times that of all messages",
     other="trace.correlation",
+    other_label="correlation",
     about="Mean response time against FIFO's on the same subset; rows: rank correlation of uncertainty and length.",
 )
 
