@@ -39,9 +39,11 @@ def varying(table: pd.DataFrame) -> list[str]:
 def labelled(table: pd.DataFrame, reference: str = "fifo") -> pd.DataFrame:
     """`table` with what one policy's runs differ in put into the policy's name (`up order.alpha=-4`).
 
-    That is a policy's knobs and the predictor. What the reference was swept over too stays a setting, so that
-    differences are taken at its equal values.
+    That is a policy's knobs and the predictor; a system that chose the policy gives its name. What the reference was
+    swept over too stays a setting, so that differences are taken at its equal values.
     """
+    if "system" in table:
+        table = table.assign(policy=table["system"].fillna(table["policy"]))
     names = table["policy"].astype(str)
     for column in (name for name in settings_of(table) if name.startswith(("policy.", "policy/", "predictor"))):
         swept = table.groupby("policy")[column].nunique(dropna=False) > 1

@@ -20,7 +20,7 @@ from experiments.collect import collect, complete_folders
 from experiments.results import Folder, digest
 from experiments.stats import interval, paired_difference
 from experiments.sweep import LOG_VARIABLE, count_runs
-from experiments.tables import labelled, varying
+from experiments.tables import compare, labelled, varying
 
 PARTS = ("order", "batching", "routing", "eviction", "overhead")
 CONF = ROOT / "experiments" / "conf"
@@ -196,12 +196,16 @@ def test_tasks_of_the_trace_are_kept_with_the_requests(tmp_path, typed):
 
 
 def test_the_systems_of_a_sweep_are_compared_with_the_reference(tmp_path, typed):
-    assert typed(tmp_path, "-m", *SMALL, "system=fifo,sjf_oracle", "seed=[0,1]", "hydra.launcher.n_jobs=1")[0] == 0
+    systems = "system=fifo,sjf_oracle,rtlm,rtlm_recalled"  # the last two are one policy
+    assert typed(tmp_path, "-m", *SMALL, systems, "seed=[0,1]", "hydra.launcher.n_jobs=1")[0] == 0
     table = collect(complete_folders(tmp_path))
-    assert varying(table) == []
+    assert varying(labelled(table)) == []
     assert set(zip(table["system"], table["policy"], table["predictor"], strict=True)) == {
-        ("fifo", "fifo", "constant_given"), ("sjf_oracle", "sjf", "oracle"),
+        ("fifo", "fifo", "constant_given"), ("sjf_oracle", "sjf", "oracle"), ("rtlm", "rtlm", "rules"),
+        ("rtlm_recalled", "rtlm", "rules"),
     }  # fmt: skip
+    shown = compare(labelled(table), "fifo")
+    assert sorted(shown["policy"]) == ["fifo", "rtlm", "rtlm_recalled", "sjf_oracle"]
 
 
 def test_intervals_are_students():

@@ -11,30 +11,39 @@ from conftest import ROOT
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SWEEP = [
-    "policy=fifo,sjf", "trace.rate=30,60", "seed=0,1", "trace=dialogue", "trace.requests=60",
-    "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "hydra.launcher.n_jobs=1",
-]  # fmt: skip
+SWEEPS = {  # of each notebook: what is swept, and the folder that it reads below the results
+    "compare_policies": (
+        ["policy=fifo,sjf", "trace.rate=30,60", "seed=0,1", "trace=dialogue", "trace.requests=60",
+         "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "name=tiny"],
+        "tiny",
+    ),
+    "rt_lm": (
+        ["experiment=rtlm_ablation", "model=bart-base", "cluster=rtlm_server", "trace.correlation=0.8", "seed=[0,1]",
+         "predictor=rules", "trace.requests=100", "trace.training_requests=200"],
+        "",
+    ),
+}  # fmt: skip
 TOLD = {  # what a reader must find in the outputs
     "compare_policies": (
         "8 complete runs", "gpt2/l40s (imported)", "synthetic: ", "mean - fifo", "predicting %", "Kendall tau",
         "Spearman rho",
     ),
+    "rt_lm": ("effect of each mechanism", "tokenyard -m experiment=rtlm_main"),
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory) -> Path:
-    """Results of two policies at two rates, two seeds each."""
-    results = tmp_path_factory.mktemp("results")
-    line = [sys.executable, "-m", "experiments.run", "-m", *SWEEP, f"results={results}", "name=tiny"]
+@pytest.fixture
+def sweep(path: Path, tmp_path: Path) -> Path:
+    """The results that the notebook `path` reads, of a tiny sweep."""
+    settings, folder = SWEEPS[path.stem]
+    line = [sys.executable, "-m", "experiments.run", "-m", *settings, f"results={tmp_path}", "hydra.launcher.n_jobs=1"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return results / "tiny"
+    return tmp_path / folder
 
 
-def test_there_is_a_notebook():
-    assert NOTEBOOKS
+def test_every_notebook_has_a_sweep():
+    assert {path.stem for path in NOTEBOOKS} == set(SWEEPS)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -56,8 +65,12 @@ def test_it_runs_on_a_tiny_sweep(path: Path, sweep: Path, monkeypatch):
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert [output for output in outputs if output.output_type == "error"] == []
-    told = "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
-    for part in TOLD.get(path.stem, ()):
+    shown = [output.get("data", {}) for output in outputs]
+    told = "\n".join(
+        output.get("text") or data.get("text/markdown") or data.get("text/plain", "")
+        for output, data in zip(outputs, shown, strict=True)
+    )
+    for part in TOLD[path.stem]:
         assert part in told
     assert "Warning" not in "".join(output.text for output in outputs if output.get("name") == "stderr")
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any("image/png" in data for data in shown)
