@@ -122,12 +122,12 @@ def test_main_writes_its_figures_and_tables(tmp_path: Path) -> None:
     assert gains["mean response time - fifo (%)"] == pytest.approx(-10)
     assert gains["mean response time - fifo (%) ±"] == pytest.approx(T2 * 5 / np.sqrt(3))
     assert gains["best"] == "fifo"
-    cells = pd.read_csv(tmp_path / "main_cells.csv").set_index(["system", "against", "metric"])
-    of_rtlm = cells.loc[("rtlm", "fifo", "mean response time")]
+    cells = table_of(tmp_path / "main_cells.csv", "load", "system", "against", "metric")
+    of_rtlm = cells.loc[("all", "rtlm", "fifo", "mean response time")]
     # workload a: -20 ± 4.30 * 10 / sqrt(3) = ± 24.8: undecided; b: 0
     assert of_rtlm[["cells", "better", "worse", "undecided"]].tolist() == [2, 0, 0, 2]
     assert of_rtlm["mean (%)"] == pytest.approx(-10)
-    assert cells.loc[("rtlm", "fifo", "throughput"), ["better", "worse"]].tolist() == [2, 0]
+    assert cells.loc[("0.9", "rtlm", "fifo", "throughput"), ["better", "worse"]].tolist() == [2, 0]
     losses = pd.read_csv(tmp_path / "main_losses.csv")
     assert losses[["trace.workload", "against", "metric"]].to_numpy().tolist() == [["a", "best", "mean response time"]]
     assert losses["change (%)"].item() == pytest.approx((80 + 140 + 180) / 3)

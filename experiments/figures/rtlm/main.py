@@ -114,36 +114,33 @@ def _cells(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[Pat
     counts, losses = [], []
     for to, changed in {"fifo": changes, "best": against_best(table, changes, CELLS)}.items():
         found = over_seeds(of(changed, system=OURS), [*CELLS, "system"], averaged=())
-        systems = [system for system in OURS if system in set(found["system"])]
         for metric, label in METRICS.items():
-            judged = found.assign(verdict=[verdict(change, metric) for change in found[metric]])
-            for system in systems:
-                own = judged[judged["system"] == system]
-                by_seed = of(changed, system=system).groupby("seed")[metric].mean()
-                total = {name: int((own["verdict"] == name).sum()) for name in ("better", "worse", "undecided")}
-                counts.append(
-                    {
-                        "system": system,
-                        "against": to,
-                        "metric": label,
-                        "cells": len(own),
-                        **total,
-                        "mean (%)": interval(by_seed),
-                    }
-                )
-            lost = judged[(judged["system"] == "rtlm") & (judged["verdict"] == "worse")]
-            losses += [
-                {name: row[name] for name in CELLS} | {"against": to, "metric": label, "change (%)": row[metric]}
-                for row in lost.to_dict("records")
-            ]
+            judged = found.assign(against=to, metric=label, change=found[metric])
+            judged["verdict"] = [verdict(change, metric) for change in judged["change"]]
+            lost = of(judged, system="rtlm").query("verdict == 'worse'")
+            losses.append(lost.sort_values("change", key=lambda column: [-abs(change.mean) for change in column]))
+            for system, own in judged.groupby("system"):
+                by_seed = changed[changed["system"] == system].groupby(["load", "seed"])[metric].mean()
+                loads = [("all", own, by_seed.groupby("seed").mean())]
+                loads += [(load, cells, by_seed[load]) for load, cells in own.groupby("load")]
+                counts += [
+                    {"load": load, "system": system, "against": to, "metric": label, "cells": len(cells)}
+                    | {name: int((cells["verdict"] == name).sum()) for name in ("better", "worse", "undecided")}
+                    | {"mean (%)": interval(means)}
+                    for load, cells, means in loads
+                ]
     note = (
         "A cell is a model, platform, workload and load; better and worse: its 95 % t interval, paired by seed, "
-        "excludes 0 (of 100 cells without any change some 5 would, too). mean: over all cells, interval over seeds. "
+        "excludes 0 (of 100 cells without any change some 5 would, too). mean: over the cells, interval over seeds. "
         + FAVOURED
     )
-    files = written(pd.DataFrame(counts), output / "main_cells", "Cells won and lost", note, {"mean (%)": "+.1f"})
-    worst = pd.DataFrame(losses, columns=[*CELLS, "against", "metric", "change (%)"])
-    return files + written(
-        worst, output / "main_losses", f"Where RT-LM loses: {len(worst)} of the cells and metrics", note,
-        {"change (%)": "+.1f"},
-    )  # fmt: skip
+    order = ordering(("all", "fifo", "best", *SYSTEMS, *METRICS.values()))
+    count = pd.DataFrame(counts).sort_values(["load", "against", "metric", "system"], key=order)
+    worst = pd.concat(losses)[[*CELLS, "against", "metric", "change"]]
+    title = f"Where RT-LM loses, by metric, the most first: {len(worst)} times"
+    return [
+        *written(count, output / "main_cells", "Cells won and lost", note, {"mean (%)": "+.1f"}),
+        *written(
+            worst.rename(columns={"change": "change (%)"}), output / "main_losses", title, note, {"change (%)": "+.1f"}
+        ),
+    ]
