@@ -26,6 +26,7 @@ from experiments.figures.rtlm import (
 )  # fmt: skip
 from experiments.figures.rtlm import main as main_result
 from experiments.figures.rtlm.stored import METRICS, Stored, against, of, over_seeds
+from experiments.results import Folder, digest
 from experiments.stats import Interval
 
 T2 = 4.302652729911275  # Student's t, 97.5 %, two degrees of freedom
@@ -346,3 +347,28 @@ def test_constants_are_told_with_their_spread_over_workloads(tmp_path: Path) -> 
 def test_runs_that_are_not_there_are_named() -> None:
     with pytest.raises(ValueError, match="no run with system=fifo: has the sweep been cut short"):
         of(full(), system="rtlm").pipe(of, system="fifo")
+
+
+def test_sweeps_are_read_with_their_settings_overridden_or_not(tmp_path: Path) -> None:
+    def run(seed: int, requests: int) -> None:
+        trace = {"workload": "a", "requests": requests, "rate": 4.0, "model": "${model}"}
+        config = {"model": "t5-small", "seed": seed, "load": 0.9, "trace": trace, "batches": [4, 8]}
+        made_of = {"choices": {"system": "rtlm", "policy": "rtlm"}, "inputs": {}, "config": config}
+        folder = Folder(tmp_path / "rtlm_made" / digest(made_of))
+        folder.begin(made_of)
+        overrides = [f"seed={seed}", "trace.model=x", "batches.1=8", "trace.none.such=1"]
+        folder.complete({"output_tokens": np.array([seed])}, None, {"response_time_mean": 1.0 + seed}, overrides)
+
+    run(0, 10)
+    run(1, 10)
+    found = Stored(tmp_path).table("rtlm_made")
+    assert found["response_time_mean"].tolist() == [1.0, 2.0]
+    settings = ["system", "load", "trace.workload", "trace.model", "batches.1"]
+    assert found[settings].to_numpy().tolist() == [["rtlm", 0.9, "a", "t5-small", 8]] * 2
+    assert found["trace.correlation"].isna().all()
+    assert found["trace.none.such"].isna().all()
+    sweeps = Stored(tmp_path)
+    assert sweeps.requests("rtlm_made", sweeps.table("rtlm_made")["run"][1], ["output_tokens"]).to_numpy().item() == 1
+    run(2, 20)
+    with pytest.raises(ValueError, match="has runs of 10 and 20 requests: remove those of one kind"):
+        Stored(tmp_path).table("rtlm_made")
