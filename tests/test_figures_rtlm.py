@@ -349,7 +349,9 @@ def test_runs_that_are_not_there_are_named() -> None:
         of(full(), system="rtlm").pipe(of, system="fifo")
 
 
-def test_sweeps_are_read_with_their_settings_overridden_or_not(tmp_path: Path) -> None:
+def test_sweeps_are_read_with_their_settings_overridden_or_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(seed: int, requests: int) -> None:
         trace = {"workload": "a", "requests": requests, "rate": 4.0, "model": "${model}"}
         config = {"model": "t5-small", "seed": seed, "load": 0.9, "trace": trace, "batches": [4, 8]}
@@ -369,6 +371,9 @@ def test_sweeps_are_read_with_their_settings_overridden_or_not(tmp_path: Path) -
     assert found["trace.none.such"].isna().all()
     sweeps = Stored(tmp_path)
     assert sweeps.requests("rtlm_made", sweeps.table("rtlm_made")["run"][1], ["output_tokens"]).to_numpy().item() == 1
+    assert capsys.readouterr().err == ""
+    Folder(tmp_path / "rtlm_made" / "ffff").begin({})
     run(2, 20)
     with pytest.raises(ValueError, match="has runs of 10 and 20 requests: remove those of one kind"):
         Stored(tmp_path).table("rtlm_made")
+    assert capsys.readouterr().err == "rtlm_made: 1 runs are not complete, and left out\n"

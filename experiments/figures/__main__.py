@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Make what was asked for; 1 if none of it could be made, 2 for a name that is not known."""
     lines = [f"  {paper} {name:12} {module.__doc__}" for paper, made in PAPERS.items() for name, module in made.items()]
     parser = argparse.ArgumentParser(
-        description=f"{__doc__}{chr(10).join(lines)}", formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m experiments.figures",
+        description=f"{__doc__}{chr(10).join(lines)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paper", choices=PAPERS)
     parser.add_argument("names", nargs="*", help="of its figures and tables (default: all)")

@@ -1,4 +1,4 @@
-"""Which of UP, consolidation and offload carries RT-LM's gain: all eight combinations of them, at load 1.2."""
+"""Which of UP, consolidation and offload carries RT-LM's gain: all eight combinations (rtlm_ablation)."""
 
 from __future__ import annotations
 

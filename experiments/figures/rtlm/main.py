@@ -1,4 +1,4 @@
-"""RT-LM's main result: response time and throughput of all systems against load, and where RT-LM gains and loses."""
+"""RT-LM's main result: response time and throughput against load, where RT-LM gains and where it loses (rtlm_main)."""
 
 from __future__ import annotations
 

@@ -44,6 +44,9 @@ class Stored:
                 raise FileNotFoundError(
                     f"no complete run in {self.root / sweep}; to make them: tokenyard -m experiment={sweep}{at}"
                 ) from None
+            others = len(list((self.root / sweep).glob("**/status.json"))) - len(folders)
+            if others:
+                print(f"{sweep}: {others} runs are not complete, and left out", file=sys.stderr)
             table = collect(folders, SETTINGS)
             if table["trace.requests"].nunique() > 1:
                 raise ValueError(
