@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from sim.record import Table
 
 IRRELEVANT = ("name", "results", "experiment")  # where results lie does not change them
+BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the first or second level begins
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 
 
@@ -41,6 +44,31 @@ def identity(cfg: DictConfig, choices: Mapping[str, str], inputs: Mapping[str, s
 def digest(made_of: Mapping[str, Any]) -> str:
     """The name of the folder of a run that is made of `made_of`: 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _in_blocks(text: str) -> dict[str, Any]:
+    """The mapping in a config.yaml, key by key: the runs of a sweep share most keys, and each is parsed once.
+
+    Some other mapping where the text is laid out otherwise: the digest tells.
+    """
+    found: dict[str, Any] = {}
+    section = found
+    for block in BLOCK.split(text):
+        if block.startswith("  "):
+            section.update(_parsed(block))
+        else:
+            section = {}
+            found.update((key, section if value is None else value) for key, value in _parsed(block).items())
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _parsed(block: str) -> dict[str, Any]:
+    try:
+        parsed = yaml.load(block, Loader)
+    except yaml.YAMLError:
+        parsed = None
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -68,7 +96,10 @@ class Folder:
     def made_of(self) -> dict[str, Any]:
         """What the stored results were made of; ValueError if that is not what the folder's name says."""
         stored = self.path / "config.yaml"
-        made_of = yaml.load(stored.read_text(encoding="utf-8"), Loader)
+        text = stored.read_text(encoding="utf-8")
+        made_of = _in_blocks(text)
+        if digest(made_of) != self.path.name:
+            made_of = yaml.load(text, Loader)
         if not isinstance(made_of, dict) or digest(made_of) != self.path.name:
             raise ValueError(
                 f"{stored} is not the configuration of the results beside it (the hash differs): "

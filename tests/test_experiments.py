@@ -172,6 +172,23 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path):
     assert folder.state == "running"
 
 
+def test_a_configuration_is_read_however_its_yaml_is_laid_out(tmp_path):
+    config = {
+        "seed": 0,
+        "none": None,
+        "empty": {},
+        "list": [{"a": 1}, [2]],
+        "text": "- a: b\n  c: d\n\n" + "word " * 40,
+    }
+    made_of = {"config": config, "choices": {}, "inputs": None, "tokenyard": "0"}
+    folder = Folder(tmp_path / digest(made_of))
+    folder.begin(made_of)
+    assert folder.made_of() == made_of
+    for layout in ({"default_flow_style": True}, {"indent": 6}, {"default_style": "|"}, {"explicit_start": True}):
+        (folder.path / "config.yaml").write_text(yaml.safe_dump(made_of, **layout))
+        assert folder.made_of() == made_of, layout
+
+
 def test_runs_of_a_sweep_are_counted():
     sweep = ["policy=fifo,sjf", "model=gpt2", "trace.rate=1,2,4"]
     assert count_runs([*sweep, "seed=range(5)"], [0, 1]) == 30

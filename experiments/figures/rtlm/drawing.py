@@ -22,7 +22,7 @@ PAIRED = (
     "mean over seeds."
 )
 MOST_SPREAD = 0.5  # between a point's outermost lines, share of the gap between points
-LINEAR, MOST_LINEAR, LINSCALE = 100.0, 500.0, 1.5  # %; of an axis that is logarithmic further out
+LINEAR, MOST_LINEAR, LINSCALE = 100.0, 400.0, 1.5  # %; of an axis that is logarithmic further out
 SHIFT = 0.1  # between neighbouring lines, inches
 MANY = 5  # words on an axis, from which on they stand steeper
 LETTERS_PER_INCH = 14.0  # of an axis label
