@@ -66,7 +66,7 @@ def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Hasha
     Points of one panel are shifted sideways, so that equal ones stay visible; those of words are not joined.
     """
     rows, columns = (in_order(table[name], (*CLUSTERS, *MODELS)) for name in (panels.rows, panels.columns))
-    if any(_far(of_row, panels) for _, of_row in table.groupby(panels.rows)):
+    if any(_furthest(of_row, panels) > MOST_LINEAR for _, of_row in table.groupby(panels.rows)):
         caption += f" Axes that reach {MOST_LINEAR:g} % are logarithmic above {LINEAR:g} %."
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 9}):
         below = 1.15 if _words(table[panels.x]) else 0.8
@@ -148,8 +148,9 @@ def _points(how: Look) -> dict[str, object]:
     return how.points() | {"markersize": 0.75 * float(how.points()["markersize"])}
 
 
-def _far(table: pd.DataFrame, panels: Panels) -> bool:
-    return bool(panels.zero) and max(abs(point.mean) for point in table[panels.metric]) > MOST_LINEAR
+def _furthest(table: pd.DataFrame, panels: Panels) -> float:
+    """The largest change, up or down; 0 where the panels show none."""
+    return max(abs(point.mean) for point in table[panels.metric]) if panels.zero else 0.0
 
 
 def _one_scale(axes: Sequence[Axes], panels: Panels, table: pd.DataFrame) -> None:
@@ -158,10 +159,11 @@ def _one_scale(axes: Sequence[Axes], panels: Panels, table: pd.DataFrame) -> Non
         for place in axes:
             place.set_yscale("log")
             plain_log_ticks(place.yaxis)
-    if far := _far(table, panels):
+    if far := _furthest(table, panels) > MOST_LINEAR:
+        more = (200, 500, 1000) if _furthest(table, panels) < 10 * LINEAR else (1000, 10_000, 100_000)
         for place in axes:
             place.set_yscale("symlog", linthresh=LINEAR, linscale=LINSCALE)
-            place.yaxis.set_major_locator(FixedLocator([-100, -50, 0, 50, 100, 1000, 10_000, 100_000]))
+            place.yaxis.set_major_locator(FixedLocator([-100, -50, 0, 50, 100, *more]))
             place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     lows, highs = zip(*(place.get_ylim() for place in axes if place.axison), strict=True)
     for place in axes:
