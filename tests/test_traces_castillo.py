@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_answers_are_samples_of_the_prompt_cut_and_counted(source: Castillo) -> 
     table = draw(source, 0)
     assert set(table["output_tokens"] % 10) <= {0, 1, 2, 3}
     assert table["output_tokens"].max() <= 500
-    assert "30 samples were longer" in source.provenance
+    assert "30 of the model's samples were longer" in source.provenance
     assert table["max_tokens"].eq(500).all()
 
 
@@ -56,3 +57,14 @@ def test_equal_seeds_give_equal_traces_and_others_do_not(source: Castillo) -> No
 def test_an_unknown_model_is_named(source: Castillo) -> None:
     with pytest.raises(ValueError, match="'other' is 0 of the models made--model"):
         Castillo(1.0, 10, "other", source.prompts, source.lengths).training()
+
+
+def test_prompts_are_left_out_by_data_set_and_by_length_and_counted(source: Castillo) -> None:
+    with pytest.raises(ValueError, match="no data set other; it has made"):
+        replace(source, datasets=["made", "other"]).training()
+    assert len(replace(source, datasets=["made"]).training()) == len(source.training())
+    everything = replace(source, longest_prompt=7)
+    assert len(everything.training()) == len(source.training())
+    assert "0 prompts above 7 tokens left out" in everything.provenance
+    with pytest.raises(ValueError, match="no prompt falls in the training part"):
+        replace(source, longest_prompt=6).training()

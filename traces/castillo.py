@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,8 @@ class Castillo:
 
     The answer is one of the sampled lengths of `model` (its name, or a part of it), cut at `clip` tokens. A prompt is
     of the training part by the hash of its text, so that copies of it are too; training rows carry each prompt's first
-    sample. The files are found by `traces.locate.public_file`.
+    sample. Of `datasets` alone, if any are named, and of prompts of up to `longest_prompt` tokens; what is left out for
+    its length is counted. The files are found by `traces.locate.public_file`.
     """
 
     rate: float
@@ -34,6 +36,8 @@ class Castillo:
     lengths: str
     training_share: float = 0.5
     clip: int = CLIP
+    datasets: Sequence[str] | None = None
+    longest_prompt: int | None = None
 
     def __post_init__(self) -> None:
         check_share(self.training_share)
@@ -41,10 +45,15 @@ class Castillo:
     @property
     def provenance(self) -> str:
         """One line: what is real here, and what is not."""
-        model, cut = self._rows["model"].iloc[0], self._rows.attrs["clipped"]
+        model, counts = self._rows["model"].iloc[0], self._rows.attrs
+        of = f" of {', '.join(self.datasets)}" if self.datasets else ""
+        left = (
+            f", {counts['too_long']} prompts above {self.longest_prompt} tokens left out" if self.longest_prompt else ""
+        )
         return (
-            f"recorded: sampled answers of {model} ({Path(self.lengths).name}, CASTILLO, Apache-2.0), cut at "
-            f"{self.clip} tokens ({cut} samples were longer); Poisson arrivals, synthetic"
+            f"recorded: sampled answers of {model} ({Path(self.lengths).name}, CASTILLO, Apache-2.0){of}, cut at "
+            f"{self.clip} tokens ({counts['clipped']} of the model's samples were longer){left}; Poisson arrivals, "
+            "synthetic"
         )
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
@@ -68,7 +77,16 @@ class Castillo:
     def _rows(self) -> pd.DataFrame:
         table = read(public_file(self.prompts), public_file(self.lengths), clip=self.clip)
         rows = of_model(table, self.model)
-        rows.attrs = {"clipped": table.attrs["clipped"].get(rows["model"].iloc[0], 0)}
+        clipped = table.attrs["clipped"].get(rows["model"].iloc[0], 0)
+        if unknown := sorted(set(self.datasets or ()) - set(rows["dataset"])):
+            raise TraceError(
+                f"{self.lengths}: no data set {', '.join(unknown)}; it has {', '.join(set(rows['dataset']))}"
+            )
+        if self.datasets:
+            rows = rows[rows["dataset"].isin(self.datasets)]
+        fits = rows["input_tokens"] <= (self.longest_prompt or np.inf)
+        rows = rows[fits].reset_index(drop=True)
+        rows.attrs = {"clipped": clipped, "too_long": int((~fits).sum())}
         return rows
 
     def _part(self, training: bool) -> pd.DataFrame:
