@@ -82,7 +82,7 @@ def evaluate(options: argparse.Namespace) -> None:
     data = {model: sampled(of_model(table, model)) for model in models}
     if options.json:
         print(json.dumps(header(options, names, table.attrs["clipped"])), flush=True)
-    with tqdm(total=len(models) * len(names) * options.folds, unit="fit", disable=None) as bar:
+    with tqdm(total=len(models) * len(names) * options.folds, unit="fit") as bar:
         for found in data.values():
             folds = folds_of(found.texts(), options.folds, options.group_near_duplicates)
             scored, cost = judged(found, fits, folds, bar)

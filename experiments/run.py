@@ -32,6 +32,11 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
     label = " ".join(overrides)
     folder: Folder | None = None
     try:
+        if choices.get("system", "").endswith("_oracle") and choices["predictor"] != "oracle":
+            raise ValueError(
+                f"system={choices['system']} goes with predictor=oracle, got {choices['predictor']}: for another "
+                "predictor give policy= in place of system="
+            )
         cfg = at_load(cfg)
         inputs = read_inputs(cfg)
         made_of = identity(cfg, choices, inputs.digests())

@@ -89,10 +89,10 @@ def render(table: pd.DataFrame, reference: str = "fifo") -> str:
     table = labelled(table, reference)
     columns = varying(table)
     constant = [name for name in settings_of(table) if name not in (*columns, "policy", "system", "seed")]
-    constant = [name for name in constant if not name.startswith("policy")]
+    constant = [name for name in constant if not name.startswith("policy") and not _unused(table, name)]
     provenance = [name for name in table.columns if name.startswith("provenance.")]
-    lines = ["response time (E2E) in seconds, mean over seeds ± half of its 95 % interval"]
-    lines.append("all runs: " + ", ".join(f"{name}={table[name].iloc[0]}" for name in constant))
+    lines = ["response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: of the reference's mean"]
+    lines.append("all runs: " + ", ".join(f"{name}={_values(table, name)}" for name in constant))
     for name in provenance:
         values = sorted(set(table[name].dropna()))
         lines.append(f"{name.removeprefix('provenance.')}: {'; '.join(values)}")
@@ -105,6 +105,19 @@ def render(table: pd.DataFrame, reference: str = "fifo") -> str:
         if censored or rejected:
             lines.append(f"not finished: {censored} censored, {rejected} rejected")
     return "\n".join(lines)
+
+
+def _values(table: pd.DataFrame, name: str) -> str:
+    """The value of a setting that does not vary, or, of the predictor, those that the policies differ in."""
+    found = list(dict.fromkeys(table[name].astype(str)))
+    return found[0] if len(found) == 1 else f"{' or '.join(found)} (by policy)"
+
+
+def _unused(table: pd.DataFrame, name: str) -> bool:
+    """Whether a setting is the `model` of a configuration whose devices run another."""
+    devices = table.filter(like="provenance.").drop(columns="provenance.trace", errors="ignore")
+    of_model = devices.apply(lambda column: column.str.startswith(f"{table[name].iloc[0]}/"))
+    return name == "model" and len(devices.columns) > 0 and not of_model.any(axis=None)
 
 
 def _in_order(table: pd.DataFrame, reference: str) -> pd.DataFrame:

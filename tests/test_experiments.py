@@ -20,7 +20,7 @@ from experiments.collect import collect, complete_folders
 from experiments.results import Folder, digest
 from experiments.stats import interval, paired_difference
 from experiments.sweep import LOG_VARIABLE, count_runs
-from experiments.tables import compare, labelled, varying
+from experiments.tables import compare, labelled, render, varying
 
 PARTS = ("order", "batching", "routing", "eviction", "overhead")
 CONF = ROOT / "experiments" / "conf"
@@ -96,6 +96,11 @@ def test_a_run_writes_its_results_and_is_skipped_the_next_time(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"adhoc"}, "nothing else is left in the working directory"
 
 
+def complete(results: Path) -> int:
+    """How many runs are complete."""
+    return sum(json.loads(path.read_text())["state"] == "complete" for path in results.glob("adhoc/*/status.json"))
+
+
 def test_a_killed_sweep_resumes_to_the_same_table(tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     killed.mkdir()
@@ -104,13 +109,11 @@ def test_a_killed_sweep_resumes_to_the_same_table(tmp_path):
     line = command(*sweep, results=killed)
     process = subprocess.Popen(line, cwd=killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(killed.glob("**/summary.json"))) < 2 and time.monotonic() < deadline:
+    while complete(killed) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    made = len(
-        [path for path in killed.glob("adhoc/*/status.json") if json.loads(path.read_text())["state"] == "complete"]
-    )
+    made = complete(killed)
     assert 2 <= made < 9
     resumed = tokenyard(*sweep, results=killed)
     assert f"{9 - made} made now, {made} complete already, 0 failed" in resumed.stderr
@@ -221,8 +224,15 @@ def test_the_systems_of_a_sweep_are_compared_with_the_reference(tmp_path, typed)
         ("fifo", "fifo", "constant_given"), ("sjf_oracle", "sjf", "oracle"), ("rtlm", "rtlm", "rules"),
         ("rtlm_recalled", "rtlm", "rules"),
     }  # fmt: skip
+    assert "predictor=constant_given or rules or oracle (by policy)" in render(table)
     shown = compare(labelled(table), "fifo")
     assert sorted(shown["policy"]) == ["fifo", "rtlm", "rtlm_recalled", "sjf_oracle"]
+
+
+def test_an_oracle_system_with_another_predictor_is_refused(tmp_path, typed):
+    code, said = typed(tmp_path, *SMALL, "system=sjf_oracle", "predictor=rules")
+    assert code == 1
+    assert "system=sjf_oracle goes with predictor=oracle, got rules" in said
 
 
 def test_intervals_are_students():
