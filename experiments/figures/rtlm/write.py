@@ -24,7 +24,8 @@ def written(table: pd.DataFrame, stem: Path, title: str, notes: str, formats: Ma
     write_whole(csv, _numbers(table).to_csv(index=False))
     write_whole(md, f"## {title}\n\n{_markdown(shown)}\n\n{notes}\n")
     more = f"\n... {len(shown) - PRINTED} more rows in {md}" if len(shown) > PRINTED else ""
-    print(f"\n{title}\n{shown.head(PRINTED).to_string(index=False)}{more}\n{notes}")
+    text = shown.head(PRINTED).to_string(index=False) if len(shown) else "none"
+    print(f"\n{title}\n{text}{more}\n{notes}")
     return [csv, md]
 
 
