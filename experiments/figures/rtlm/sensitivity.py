@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ class Knob:
 
 
 KNOBS = (
-    Knob("alpha", "rtlm_alpha", "policy.order.alpha", "policy.order.prompt_weight", "prompt weight"),
+    Knob("alpha", "rtlm_alpha", "policy.order.alpha", "trace.deadlines", "deadlines in"),
     Knob("lambda", "rtlm_lambda", "policy.batching.ratio"),
     Knob("b", "rtlm_b", "policy.batching.lookahead"),
     Knob("xi (s)", "rtlm_xi", "policy.batching.max_wait"),
@@ -81,8 +82,19 @@ def make(stored: Stored, output: Path) -> list[Path]:
 
 def _named_columns(table: pd.DataFrame, knob: Knob) -> pd.DataFrame:
     """The knob's runs, with columns `knob`, `value` and `other`."""
-    other = [f"{knob.other_name} {value:g}" for value in table[knob.other]] if knob.other else ""
+    other = [_other(knob.other_name, value) for value in table[knob.other]] if knob.other else ""
     return table.assign(knob=knob.name, value=table[knob.column].astype(float), other=other)
+
+
+def _other(name: str, value: Any) -> str:
+    """A value of the second column in the legend: a number, the ends of a range, or nothing where it is not set."""
+    if value is None or value != value:
+        return ""
+    return (
+        f"{name} {value:g}"
+        if isinstance(value, int | float)
+        else f"{name} {' to '.join(f'{end:g}' for end in value)} s"
+    )
 
 
 def _found(table: pd.DataFrame, fifo: pd.DataFrame) -> pd.DataFrame:
