@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,9 @@ from tqdm import tqdm
 from profiles import machine
 from profiles.measuring import models
 from profiles.measuring.journal import Journal
-from profiles.measuring.passes import Attempt, DisturbedError, Passes, estimate, sample_table
+from profiles.measuring.passes import ANCHOR_TIMINGS, Attempt, DisturbedError, Passes, estimate, sample_table
 from profiles.point import Point, decode_point, grid_points
-from profiles.profile import kv_capacity
+from profiles.profile import DeviceProfile, kv_capacity
 from profiles.release import describe, release
 
 
@@ -25,7 +28,8 @@ def settings_of(config: DictConfig, threads: int) -> dict[str, Any]:
     """What makes two measurements the same one, for the journal."""
     chosen: Any = OmegaConf.to_container(config, resolve=True)
     kept = {key: chosen[key] for key in ("engine", "model", "device", "dtype", "seed", "grid")}
-    return {**kept, "threads": threads, **machine.library_versions("torch", "transformers")}
+    device_name = machine.device_facts(config.device)["device_name"]
+    return {**kept, "device_name": device_name, "threads": threads, **machine.library_versions("torch", "transformers")}
 
 
 def anchors_of(attempts: list[Attempt]) -> list[dict[str, Any]]:
@@ -38,23 +42,35 @@ def anchors_of(attempts: list[Attempt]) -> list[dict[str, Any]]:
 
 def check(config: DictConfig) -> None:
     """ValueError for settings that cannot be measured."""
-    import torch
-
     models.source(config.model)
-    if not isinstance(getattr(torch, config.dtype, None), torch.dtype):
-        raise ValueError(f"dtype must be one of torch's, float32 or bfloat16 say, got {config.dtype!r}")
-    try:
-        device = torch.device(config.device)
-    except RuntimeError as error:
-        raise ValueError(f"device must be one of torch's, cpu or cuda say, got {config.device!r}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {config.device!r}: torch finds no CUDA device here")
+    check_device(config.device)
+    check_dtype(config.dtype)
     if not isinstance(config.threads, int) or config.threads < 0:
         raise ValueError(f"threads must be a number from 0 on, got {config.threads!r}")
     if config.grid.passes < 1:
         raise ValueError(f"grid.passes must be positive, got {config.grid.passes}")
     if not config.tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {config.tolerance}")
+
+
+def check_device(device: str) -> None:
+    """ValueError for what is not one of torch's devices, or is not here."""
+    import torch
+
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be one of torch's, cpu or cuda say, got {device!r}") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {device!r}: torch finds {torch.cuda.device_count() or 'no'} CUDA devices here")
+
+
+def check_dtype(dtype: str) -> None:
+    """ValueError for what is not the name of one of torch's dtypes."""
+    import torch
+
+    if not isinstance(getattr(torch, str(dtype), None), torch.dtype):
+        raise ValueError(f"dtype must be one of torch's, float32 or bfloat16 say, got {dtype!r}")
 
 
 def timed_model(config: DictConfig) -> Any:
@@ -71,11 +87,114 @@ def timed_model(config: DictConfig) -> Any:
     raise ValueError(f"engine must be hf or vllm, got {config.engine!r}")
 
 
-def measure(config: DictConfig) -> Path:
-    """Measure as `config` says (conf/measure.yaml), write the profile, and return its path."""
-    import torch
+def nothing() -> None:
+    """What a measurement does before each timing unless it is told otherwise."""
 
-    from profiles.measuring.forward import copy_bandwidth
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A model that is built, the passes to make over it, and the journal of those that were made."""
+
+    config: DictConfig
+    forward: Any
+    passes: Passes
+    journal: Journal
+    threads: int
+    allocator: str
+
+    @property
+    def longest(self) -> int:
+        """The longest sequence that is measured, in tokens."""
+        return min(int(self.forward.longest), int(self.config.grid.max_context))
+
+    def pass_seconds(self, before: Callable[[], None] = nothing) -> float:
+        """About how long one pass takes by the clock, s, warm-ups and repeats included; `before` as in `run`."""
+
+        def taken(point: Point) -> float:
+            before()
+            begin = time.perf_counter()
+            self.forward(point)
+            return time.perf_counter() - begin
+
+        taken(self.passes.anchor)  # the first pass of a process is slow, whatever it is
+        return estimate(taken, list(self.passes.points)) + 3 * ANCHOR_TIMINGS * taken(self.passes.anchor)
+
+    def run(
+        self, before: Callable[[], None] = nothing, label: str | None = None
+    ) -> tuple[list[Attempt], list[Attempt]]:
+        """Make the passes that the journal lacks, under a progress bar; accepted and rejected ones.
+
+        `before` is called before each timing, and ends the run by raising: the journal keeps what was timed.
+        """
+        total = self.passes.count * len(self.passes.points)
+        with tqdm(total=total, desc=label, unit="point", smoothing=0.05, dynamic_ncols=True) as bar:
+
+            def seconds(point: Point) -> float:
+                before()
+                bar.set_postfix_str(f"{point.phase} {point.batch}x{point.new} after {point.computed}", refresh=False)
+                return float(self.forward(point))
+
+            return self.passes.run(seconds, self.journal, bar)
+
+    def write(self, accepted: list[Attempt], rejected: list[Attempt], program: str) -> DeviceProfile:
+        """Fit a profile to the accepted passes, and write it where the config says; the journal is removed."""
+        import torch
+
+        from profiles.measuring.forward import copy_bandwidth
+
+        config, forward = self.config, self.forward
+        disturbed = sum(attempt.anchor_shift > config.tolerance for attempt in accepted)
+        if disturbed:
+            print(
+                f"warning: the machine was busy: in {disturbed} of {len(accepted)} passes of {config.model} the anchor "
+                f"moved by more than {100 * config.tolerance:.0f} %; good enough for a first look, not for a result",
+                file=sys.stderr,
+            )
+        mixed = time_mixed(forward, config.grid.mixed) if config.engine == "vllm" else None
+        facts = machine.device_facts(config.device)
+        capacity = kv_capacity(facts["memory_bytes"], forward.weight_bytes, forward.kv_bytes_per_token)
+        profile, _ = release(
+            Path(config.output),
+            sample_table(accepted),
+            config.seed,
+            model=config.model,
+            device=config.name,
+            facts={
+                "kind": "measured",
+                "kv_bytes_per_token": forward.kv_bytes_per_token,
+                "move_bytes_per_second": float(f"{copy_bandwidth(torch.device(config.device)):.4g}"),
+                "kv_capacity_tokens": capacity,
+                "max_model_len": self.longest,
+            },
+            provenance={
+                "model_config": described_config(forward.config),
+                "parameter_count": forward.parameter_count,
+                "weights": models.source(config.model).weights,
+                "dtype": config.dtype,
+                **facts,
+                "libraries": machine.library_versions(*forward.libraries),
+                "engine": config.engine,
+                "engine_described": forward.described,
+                "allocator": self.allocator,
+                "threads": self.threads,
+                "grid": OmegaConf.to_container(config.grid, resolve=True),
+                "date": machine.today(),
+                "command": machine.command(program),
+                "anchor_tolerance": config.tolerance,
+                "statistic": "median over the accepted passes",
+                "accepted_passes": anchors_of(accepted),
+                "disturbed_passes": disturbed,
+                "rejected_passes": anchors_of(rejected),
+            },
+            mixed=mixed,
+        )
+        self.journal.remove()
+        return profile
+
+
+def begin(config: DictConfig) -> Measurement:
+    """Build the model of `config` (conf/measure.yaml) and open its journal; ValueError for what cannot be measured."""
+    import torch
 
     output = Path(config.output)
     if output.suffix != ".json":
@@ -86,80 +205,33 @@ def measure(config: DictConfig) -> Path:
         torch.set_num_threads(config.threads)
     threads = torch.get_num_threads()
     forward = timed_model(config)  # before the journal: what cannot be measured leaves none behind
-    journal = Journal(output.with_suffix(".partial.jsonl"), settings_of(config, threads), config.restart)
-    longest = min(forward.longest, config.grid.max_context)
-    points = grid_points(config.grid, longest, forward.longest_prompt)
+    grid = config.grid
     passes = Passes(
-        points,
-        decode_point(*config.grid.anchor),
-        config.grid.passes,
-        config.grid.retries,
+        grid_points(grid, min(forward.longest, grid.max_context), forward.longest_prompt),
+        decode_point(*grid.anchor),
+        grid.passes,
+        grid.retries,
         config.seed,
         config.tolerance,
-        config.grid.salvage,
+        grid.salvage,
     )
-    if not journal.events:
-        minutes = passes.count * estimate(forward, points) / 60
-        print(f"{config.model}: {passes.count} passes over {len(points)} points, about {minutes:.0f} min", flush=True)
-    accepted, rejected = run_with_progress(passes, forward, journal)
-    disturbed = sum(attempt.anchor_shift > config.tolerance for attempt in accepted)
-    if disturbed:
+    journal = Journal(output.with_suffix(".partial.jsonl"), settings_of(config, threads), config.restart)
+    return Measurement(config, forward, passes, journal, threads, allocator)
+
+
+def measure(config: DictConfig) -> Path:
+    """Measure as `config` says (conf/measure.yaml), write the profile, and return its path."""
+    measurement = begin(config)
+    passes, output = measurement.passes, Path(config.output)
+    if not measurement.journal.events:
+        minutes = passes.count * measurement.pass_seconds() / 60
         print(
-            f"warning: the machine was busy: in {disturbed} of {len(accepted)} passes the anchor moved by more than "
-            f"{100 * config.tolerance:.0f} %; good enough for a first look, not for a result",
-            file=sys.stderr,
+            f"{config.model}: {passes.count} passes over {len(passes.points)} points, about {minutes:.0f} min",
+            flush=True,
         )
-
-    mixed = time_mixed(forward, config.grid.mixed) if config.engine == "vllm" else None
-    facts = machine.device_facts(config.device)
-    _, fitted = release(
-        output,
-        sample_table(accepted),
-        config.seed,
-        model=config.model,
-        device=config.name,
-        facts={
-            "kind": "measured",
-            "kv_bytes_per_token": forward.kv_bytes_per_token,
-            "move_bytes_per_second": float(f"{copy_bandwidth(torch.device(config.device)):.4g}"),
-            "kv_capacity_tokens": kv_capacity(facts["memory_bytes"], forward.weight_bytes, forward.kv_bytes_per_token),
-            "max_model_len": longest,
-        },
-        provenance={
-            "model_config": described_config(forward.config),
-            "parameter_count": forward.parameter_count,
-            "weights": models.source(config.model).weights,
-            "dtype": config.dtype,
-            **facts,
-            "libraries": machine.library_versions(*forward.libraries),
-            "engine": config.engine,
-            "engine_described": forward.described,
-            "allocator": allocator,
-            "threads": threads,
-            "date": machine.today(),
-            "command": machine.command("profiles.measure"),
-            "anchor_tolerance": config.tolerance,
-            "statistic": "median over the accepted passes",
-            "accepted_passes": anchors_of(accepted),
-            "disturbed_passes": disturbed,
-            "rejected_passes": anchors_of(rejected),
-        },
-        mixed=mixed,
-    )
-    journal.remove()
-    print(f"{output}\n{describe(fitted.residuals)}")
+    profile = measurement.write(*measurement.run(), "profiles.measure")
+    print(f"{output}\n{describe(profile.provenance['residuals'])}")
     return output
-
-
-def run_with_progress(passes: Passes, forward: Any, journal: Journal) -> tuple[list[Attempt], list[Attempt]]:
-    """Run the passes under a progress bar that shows the point being timed."""
-    with tqdm(total=passes.count * len(passes.points), unit="point", smoothing=0.05, dynamic_ncols=True) as bar:
-
-        def seconds(point: Point) -> float:
-            bar.set_postfix_str(f"{point.phase} {point.batch}x{point.new} after {point.computed}", refresh=False)
-            return float(forward(point))
-
-        return passes.run(seconds, journal, bar)
 
 
 def time_mixed(forward: Any, grid: DictConfig) -> pd.DataFrame:

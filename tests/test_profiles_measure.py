@@ -140,7 +140,7 @@ def test_what_cannot_be_measured_is_refused_by_name(tiny_model, tmp_path):
         measure(config(tmp_path / "cpu.txt"))
 
 
-@pytest.mark.parametrize("grid", ["quick", "full", "large", "vllm"])
+@pytest.mark.parametrize("grid", ["quick", "full", "gpu", "large", "vllm"])
 def test_the_grids_compose_and_reach_the_models_length(grid):
     with initialize_config_module("profiles.conf", version_base="1.3"):
         chosen = compose("measure", [f"grid={grid}"]).grid
@@ -171,7 +171,7 @@ def test_help_leaves_nothing_behind(tmp_path):
         check=True,
     )
     assert "quiet machine" in done.stdout
-    assert "grid: full, large, quick, vllm" in done.stdout
+    assert "grid: full, gpu, large, quick, vllm" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

