@@ -107,6 +107,11 @@ class Measurement:
         """The longest sequence that is measured, in tokens."""
         return min(int(self.forward.longest), int(self.config.grid.max_context))
 
+    @property
+    def share_left(self) -> float:
+        """The share of the timings that the journal lacks."""
+        return self.passes.share_left(self.journal)
+
     def pass_seconds(self, before: Callable[[], None] = nothing) -> float:
         """About how long one pass takes by the clock, s, warm-ups and repeats included; `before` as in `run`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -88,6 +89,12 @@ class Passes:
                     f"is accepted, and {self.retries} repeats): measure when the machine is quiet"
                 )
         return accepted, rejected
+
+    def share_left(self, journal: Journal) -> float:
+        """The share of the timings that the journal lacks: of each pass it counts the latest attempt."""
+        counts = Counter((event["pass"], event["attempt"]) for event in journal.events if "point" in event)
+        latest = {number: timed for (number, _), timed in sorted(counts.items())}
+        return 1 - sum(latest.values()) / (self.count * len(self.points))
 
     def _attempt(
         self, number: int, attempt: int, seconds: Callable[[Point], float], journal: Journal, bar: Bar

@@ -1,0 +1,306 @@
+"""Measure as many profiles as fit in some minutes, most wanted first: python -m profiles.campaign --help"""
+
+from __future__ import annotations
+
+import gc
+import math
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hydra
+import numpy as np
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from scipy.optimize import nnls
+
+from profiles import machine
+from profiles.list import left_out_errors
+from profiles.measure import Measurement, begin, check, check_device
+from profiles.measuring import models
+from profiles.profile import DeviceProfile, available, kv_capacity, load, load_path
+
+DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
+# Those of profiles/conf/analytic/device, by the name that the driver gives them.
+DATASHEETS = {
+    "NVIDIA A100-SXM4-80GB": "a100_sxm",
+    "NVIDIA H100 80GB HBM3": "h100_sxm",
+    "NVIDIA H200": "h200",
+    "NVIDIA L40S": "l40s",
+    "NVIDIA RTX PRO 6000 Blackwell Server Edition": "rtx_pro_6000",
+}
+COLUMNS = "{:<16} {:<20} {:>6} {:>8}   {:<20} {:<20}"
+
+
+class OutOfTimeError(RuntimeError):
+    """The minutes are over; what was timed stands in the journal."""
+
+
+class NoRoomError(RuntimeError):
+    """The model, or the KV of its largest point, does not fit in the device's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a model: `finished`, `unfinished`, `skipped` or `failed`, and `why`.
+
+    `seconds` is what it took, None if it was finished before; `share` is the share of its timings that is left.
+    """
+
+    state: str
+    seconds: float | None = None
+    share: float = 1.0
+    why: str = ""
+
+
+def device_name(device: str) -> str:
+    """What a profile's device is called: the datasheet's name of it, else torch's in short, and `_eager`."""
+    if device == "cpu":
+        return "cpu_eager"
+    reported = machine.device_facts(device)["device_name"]
+    short = re.sub(r"[^a-z0-9]+", "_", reported.removeprefix("NVIDIA").lower()).strip("_")
+    return f"{DATASHEETS.get(reported, short)}_eager"
+
+
+def model_settings(config: DictConfig) -> dict[str, DictConfig]:
+    """The settings of `profiles.measure` for each model of the campaign; ValueError for what cannot be measured."""
+    minutes, chosen = config.minutes, config.models
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < math.inf:
+        raise ValueError(f"minutes must be a positive number, got {minutes!r}")
+    if not isinstance(chosen, ListConfig) or not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"models must be a list of different models, [gpt2,t5-small] say, got {chosen!r}")
+    for model in chosen:
+        models.source(str(model))
+    check_device(config.device)
+    kind = config.device.split(":")[0]
+    if kind not in DTYPES:
+        raise ValueError(f"device must be cuda, cuda:N or cpu, got {config.device!r}")
+    name = config.name or device_name(config.device)
+    if not re.fullmatch(r"\w[\w.-]*", str(name)):
+        raise ValueError(f"name must be of letters, digits, '_', '-' and '.', got {name!r}")
+    if Path(config.output).exists() and not Path(config.output).is_dir():
+        raise ValueError(f"output must be a folder, got {config.output!r}")
+    shared = {key: config[key] for key in ("device", "threads", "seed", "tolerance", "restart")}
+    shared |= {"engine": "hf", "name": name, "dtype": config.dtype or DTYPES[kind], "grid": config.grids[kind]}
+    settings = {
+        model: OmegaConf.create({**shared, "model": model, "output": str(Path(config.output, model, f"{name}.json"))})
+        for model in chosen
+    }
+    for own in settings.values():
+        check(own)
+        check_name(own)
+        if is_finished(own):
+            check_same(own)
+    return settings
+
+
+def check_name(own: DictConfig) -> None:
+    """ValueError if a profile of this name ships that was not measured."""
+    if (own.model, own.name) in available() and load(own.model, own.name).kind != "measured":
+        kind = load(own.model, own.name).kind
+        raise ValueError(
+            f"name {own.name!r}: the {kind} profile of {own.model} is called so; name={own.name}_measured?"
+        )
+
+
+def is_finished(own: DictConfig) -> bool:
+    """Whether a model's profile is written: its journal goes last."""
+    output = Path(own.output)
+    return output.exists() and not output.with_suffix(".partial.jsonl").exists()
+
+
+def check_same(own: DictConfig) -> None:
+    """ValueError if the finished profile is damaged, or was not measured as the settings say."""
+    facts = load_path(own.output).provenance
+    wanted = {
+        "device_name": machine.device_facts(own.device)["device_name"],
+        "dtype": own.dtype,
+        "left_out_seed": own.seed,
+        "grid": OmegaConf.to_container(own.grid, resolve=True),
+    }
+    other = [f"{key}: {facts[key]!r} there, {value!r} now" for key, value in wanted.items() if facts.get(key) != value]
+    if other:
+        raise ValueError(f"{own.output} was measured otherwise ({'; '.join(other)}); choose another output or name")
+
+
+@dataclass(slots=True)
+class Campaign:
+    """Goes through the models of `settings` until `clock` (seconds) reaches `deadline`.
+
+    `costs` holds about how many seconds all the timings of a model take, by its (layers, parameters), for those that
+    were built; `building` is the longest that building one took, s.
+    """
+
+    settings: Mapping[str, DictConfig]
+    deadline: float
+    clock: Callable[[], float]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    costs: dict[tuple[int, int], float] = field(default_factory=dict)
+    building: float = 0.0
+
+    def run(self) -> None:
+        """Measure those that can be finished in the time left, in order; then the others as far as that goes."""
+        for model in self.settings:
+            self.outcomes[model] = self.attempt(model, whole=True)
+        for model in [model for model, outcome in self.outcomes.items() if outcome.state == "unfinished"]:
+            self.outcomes[model] = self.attempt(model, whole=False)
+
+    def seconds_left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - self.clock()
+
+    def check_time(self) -> None:
+        """OutOfTimeError from the deadline on."""
+        if self.seconds_left() <= 0:
+            raise OutOfTimeError
+
+    def attempt(self, model: str, whole: bool) -> Outcome:
+        """Measure one model, or say what came in between; with `whole` only if it can be finished in the time left."""
+        import torch
+
+        own = self.settings[model]
+        report = Path(own.output).with_suffix(".error.txt")
+        report.unlink(missing_ok=True)
+        try:
+            outcome = Outcome("finished") if is_finished(own) else self.measured(own, whole)
+        except (NoRoomError, torch.OutOfMemoryError) as error:
+            outcome = Outcome("skipped", why=f"it does not fit in the memory: {first_line(error)}")
+        except Exception as error:  # whatever stops one model, the others are measured, and the command ends with 1
+            outcome = Outcome("failed", why=f"{type(error).__name__}: {first_line(error)} (more in {report})")
+            report.parent.mkdir(parents=True, exist_ok=True)
+            report.write_text(traceback.format_exc(), encoding="utf-8")
+        gc.collect()
+        torch.cuda.empty_cache()  # the next model is built in the memory of this one
+        return outcome
+
+    def measured(self, own: DictConfig, whole: bool) -> Outcome:
+        """Build a model, measure it and write its profile, as far as the time left allows."""
+        sizes = sizes_of(own.model)
+        check_room(own, sizes[1])
+        start = self.clock()
+        if self.seconds_left() <= self.building:
+            return Outcome("unfinished")
+        measurement = begin(own)
+        check_room(own, measurement.forward.parameter_count, measurement)
+        self.building = max(self.building, self.clock() - start)
+        try:
+            self.costs[sizes] = measurement.passes.count * measurement.pass_seconds(self.check_time)
+            left = self.costs[sizes] * measurement.share_left
+            print(f"{own.model}: about {left:.0f} s of timing, {self.seconds_left():.0f} s are left", flush=True)
+            if whole and left > self.seconds_left():
+                print(f"{own.model} gives way to those after it", flush=True)
+                return Outcome("unfinished", share=measurement.share_left)
+            measurement.write(*measurement.run(self.check_time, own.model), "profiles.campaign")
+        except OutOfTimeError:
+            return Outcome("unfinished", share=measurement.share_left)
+        return Outcome("finished", seconds=self.clock() - start)
+
+    def about(self, model: str) -> float | None:
+        """About how many seconds of timing an unfinished model lacks, from those that were built; None if none was.
+
+        Seconds are taken to rise with the layers (an eager pass launches kernels for each) and with the parameters.
+        """
+        if not self.costs:
+            return None
+        sizes = sizes_of(model)
+        scale = np.array([1.0, 1e-9])
+        weights = nnls(np.array(list(self.costs)) * scale, np.array(list(self.costs.values())))[0]
+        return self.outcomes[model].share * self.costs.get(sizes, float(np.array(sizes) * scale @ weights))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return str(error).strip().split("\n")[0]
+
+
+def sizes_of(model: str) -> tuple[int, int]:
+    """Layers, an encoder's and a decoder's together, and parameters of a model."""
+    found = models.config(model)
+    decoder = getattr(found, "decoder_layers", None) or getattr(found, "num_decoder_layers", None) or 0
+    return found.num_hidden_layers + (decoder if found.is_encoder_decoder else 0), models.parameter_count(found)
+
+
+def check_room(own: DictConfig, parameters: int, measurement: Measurement | None = None) -> None:
+    """NoRoomError if the weights do not fit on the device, or the KV of the largest point not beside them."""
+    import torch
+
+    memory = machine.device_facts(own.device)["memory_bytes"]
+    weights = parameters * getattr(torch, own.dtype).itemsize
+    kv = measurement.forward.kv_bytes_per_token if measurement else 1
+    largest = (
+        max(point.batch * (point.computed + point.new) for point in measurement.passes.points) if measurement else 1
+    )
+    try:
+        room = kv_capacity(memory, weights, kv)
+    except ValueError as error:
+        raise NoRoomError(str(error)) from error
+    if room < largest:
+        raise NoRoomError(
+            f"weights of {weights:,} bytes leave room for {room:,} tokens, its largest point has {largest:,}"
+        )
+
+
+def summary(campaign: Campaign, folder: Path) -> str:
+    """What was written, how it is used, and what is left or went wrong."""
+    lines = [COLUMNS.format("model", "device", "points", "seconds", "prefill, left out", "decode, left out").rstrip()]
+    states: dict[str, list[str]] = {"finished": [], "unfinished": [], "skipped": [], "failed": []}
+    for model, outcome in campaign.outcomes.items():
+        states[outcome.state].append(model)
+    for model in states["finished"]:
+        profile = load_path(campaign.settings[model].output)
+        lines.append(row(profile, campaign.outcomes[model]))
+    lines.append(
+        f"folder: {folder}; left-out errors are P50 / P90 / max; seconds of this command, - if finished before"
+    )
+    for state in ("skipped", "failed"):
+        lines += [f"{state}: {model}: {campaign.outcomes[model].why}" for model in states[state]]
+    if states["unfinished"]:
+        seconds = {model: campaign.about(model) for model in states["unfinished"]}
+        parts = [f"{model} ({'?' if left is None else f'{left:.0f}'} s)" for model, left in seconds.items()]
+        lines.append(f"left, and about how much timing: {', '.join(parts)}; the same command goes on")
+    if states["finished"]:
+        model = states["finished"][0]
+        lines.append(
+            f"use one: tokenyard system=fifo load=0.5 model={model} '~cluster.devices.cpu' "
+            f"cluster.devices.gpu.profile.device={campaign.settings[model].name} "
+            f"cluster.devices.gpu.profile.folder={folder.resolve()}"
+        )
+    return "\n".join(lines)
+
+
+def row(profile: DeviceProfile, outcome: Outcome) -> str:
+    """One finished profile in the table."""
+    points = sum(part["points"] for parts in profile.provenance["residuals"].values() for part in parts.values())
+    seconds = "-" if outcome.seconds is None else f"{outcome.seconds:.0f}"
+    errors = (left_out_errors(profile, phase) for phase in ("prefill", "decode"))
+    return COLUMNS.format(profile.model, profile.device, points, seconds, *errors).rstrip()
+
+
+def run(config: DictConfig, clock: Callable[[], float] = time.monotonic) -> Campaign:
+    """The campaign of `config` (conf/campaign.yaml), when it is over; ValueError for what cannot be measured."""
+    start = clock()
+    settings = model_settings(config)
+    campaign = Campaign(settings, start + 60 * config.minutes, clock)
+    campaign.run()
+    print(summary(campaign, Path(config.output)), flush=True)
+    return campaign
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="campaign")
+def main(config: DictConfig) -> None:
+    """The command line; see conf/campaign.yaml."""
+    try:
+        campaign = run(config)
+    except ValueError as error:
+        sys.exit(f"profiles.campaign: {error}")
+    except KeyboardInterrupt:
+        sys.exit("profiles.campaign: stopped; the same command goes on")
+    if any(outcome.state == "failed" for outcome in campaign.outcomes.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
