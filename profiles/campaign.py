@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
-import re
 import sys
 import time
 import traceback
@@ -14,24 +12,16 @@ from pathlib import Path
 
 import hydra
 import numpy as np
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 from scipy.optimize import nnls
 
 from profiles import machine
+from profiles.campaign_settings import is_finished, model_settings
 from profiles.list import left_out_errors
-from profiles.measure import Measurement, begin, check, check_device
+from profiles.measure import Measurement, begin
 from profiles.measuring import models
-from profiles.profile import DeviceProfile, available, kv_capacity, load, load_path
+from profiles.profile import DeviceProfile, kv_capacity, load_path
 
-DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
-# Those of profiles/conf/analytic/device, by the name that the driver gives them.
-DATASHEETS = {
-    "NVIDIA A100-SXM4-80GB": "a100_sxm",
-    "NVIDIA H100 80GB HBM3": "h100_sxm",
-    "NVIDIA H200": "h200",
-    "NVIDIA L40S": "l40s",
-    "NVIDIA RTX PRO 6000 Blackwell Server Edition": "rtx_pro_6000",
-}
 COLUMNS = "{:<16} {:<20} {:>6} {:>8}   {:<20} {:<20}"
 
 
@@ -56,76 +46,6 @@ class Outcome:
     why: str = ""
 
 
-def device_name(device: str) -> str:
-    """What a profile's device is called: the datasheet's name of it, else torch's in short, and `_eager`."""
-    if device == "cpu":
-        return "cpu_eager"
-    reported = machine.device_facts(device)["device_name"]
-    short = re.sub(r"[^a-z0-9]+", "_", reported.removeprefix("NVIDIA").lower()).strip("_")
-    return f"{DATASHEETS.get(reported, short)}_eager"
-
-
-def model_settings(config: DictConfig) -> dict[str, DictConfig]:
-    """The settings of `profiles.measure` for each model of the campaign; ValueError for what cannot be measured."""
-    minutes, chosen = config.minutes, config.models
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < math.inf:
-        raise ValueError(f"minutes must be a positive number, got {minutes!r}")
-    if not isinstance(chosen, ListConfig) or not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(f"models must be a list of different models, [gpt2,t5-small] say, got {chosen!r}")
-    for model in chosen:
-        models.source(str(model))
-    check_device(config.device)
-    kind = config.device.split(":")[0]
-    if kind not in DTYPES:
-        raise ValueError(f"device must be cuda, cuda:N or cpu, got {config.device!r}")
-    name = config.name or device_name(config.device)
-    if not re.fullmatch(r"\w[\w.-]*", str(name)):
-        raise ValueError(f"name must be of letters, digits, '_', '-' and '.', got {name!r}")
-    if Path(config.output).exists() and not Path(config.output).is_dir():
-        raise ValueError(f"output must be a folder, got {config.output!r}")
-    shared = {key: config[key] for key in ("device", "threads", "seed", "tolerance", "restart")}
-    shared |= {"engine": "hf", "name": name, "dtype": config.dtype or DTYPES[kind], "grid": config.grids[kind]}
-    settings = {
-        model: OmegaConf.create({**shared, "model": model, "output": str(Path(config.output, model, f"{name}.json"))})
-        for model in chosen
-    }
-    for own in settings.values():
-        check(own)
-        check_name(own)
-        if is_finished(own):
-            check_same(own)
-    return settings
-
-
-def check_name(own: DictConfig) -> None:
-    """ValueError if a profile of this name ships that was not measured."""
-    if (own.model, own.name) in available() and load(own.model, own.name).kind != "measured":
-        kind = load(own.model, own.name).kind
-        raise ValueError(
-            f"name {own.name!r}: the {kind} profile of {own.model} is called so; name={own.name}_measured?"
-        )
-
-
-def is_finished(own: DictConfig) -> bool:
-    """Whether a model's profile is written: its journal goes last."""
-    output = Path(own.output)
-    return output.exists() and not output.with_suffix(".partial.jsonl").exists()
-
-
-def check_same(own: DictConfig) -> None:
-    """ValueError if the finished profile is damaged, or was not measured as the settings say."""
-    facts = load_path(own.output).provenance
-    wanted = {
-        "device_name": machine.device_facts(own.device)["device_name"],
-        "dtype": own.dtype,
-        "left_out_seed": own.seed,
-        "grid": OmegaConf.to_container(own.grid, resolve=True),
-    }
-    other = [f"{key}: {facts[key]!r} there, {value!r} now" for key, value in wanted.items() if facts.get(key) != value]
-    if other:
-        raise ValueError(f"{own.output} was measured otherwise ({'; '.join(other)}); choose another output or name")
-
-
 @dataclass(slots=True)
 class Campaign:
     """Goes through the models of `settings` until `clock` (seconds) reaches `deadline`.
@@ -144,9 +64,10 @@ class Campaign:
     def run(self) -> None:
         """Measure those that can be finished in the time left, in order; then the others as far as that goes."""
         for model in self.settings:
-            self.outcomes[model] = self.attempt(model, whole=True)
-        for model in [model for model, outcome in self.outcomes.items() if outcome.state == "unfinished"]:
-            self.outcomes[model] = self.attempt(model, whole=False)
+            self.outcomes[model] = self.attempt(model, Outcome("unfinished"), whole=True)
+        for model, outcome in self.outcomes.items():
+            if outcome.state == "unfinished":
+                self.outcomes[model] = self.attempt(model, outcome, whole=False)
 
     def seconds_left(self) -> float:
         """Seconds until the deadline."""
@@ -157,15 +78,22 @@ class Campaign:
         if self.seconds_left() <= 0:
             raise OutOfTimeError
 
-    def attempt(self, model: str, whole: bool) -> Outcome:
-        """Measure one model, or say what came in between; with `whole` only if it can be finished in the time left."""
+    def attempt(self, model: str, outcome: Outcome, whole: bool) -> Outcome:
+        """Measure one model, or say what came in between; with `whole` only if it can be finished in the time left.
+
+        What became of it so far, `outcome`, stays where there is no time to build it.
+        """
         import torch
 
         own = self.settings[model]
+        if is_finished(own):
+            return Outcome("finished")
+        if self.seconds_left() <= self.building:
+            return outcome
         report = Path(own.output).with_suffix(".error.txt")
         report.unlink(missing_ok=True)
         try:
-            outcome = Outcome("finished") if is_finished(own) else self.measured(own, whole)
+            outcome = self.measured(own, whole)
         except (NoRoomError, torch.OutOfMemoryError) as error:
             outcome = Outcome("skipped", why=f"it does not fit in the memory: {first_line(error)}")
         except Exception as error:  # whatever stops one model, the others are measured, and the command ends with 1
@@ -181,9 +109,8 @@ class Campaign:
         sizes = sizes_of(own.model)
         check_room(own, sizes[1])
         start = self.clock()
-        if self.seconds_left() <= self.building:
-            return Outcome("unfinished")
         measurement = begin(own)
+        own.restart = False  # once
         check_room(own, measurement.forward.parameter_count, measurement)
         self.building = max(self.building, self.clock() - start)
         try:

@@ -47,10 +47,14 @@ def check(config: DictConfig) -> None:
     check_dtype(config.dtype)
     if not isinstance(config.threads, int) or config.threads < 0:
         raise ValueError(f"threads must be a number from 0 on, got {config.threads!r}")
-    if config.grid.passes < 1:
+    if not isinstance(config.seed, int) or config.seed < 0:
+        raise ValueError(f"seed must be a number from 0 on, got {config.seed!r}")
+    if not isinstance(config.grid.passes, int) or config.grid.passes < 1:
         raise ValueError(f"grid.passes must be positive, got {config.grid.passes}")
-    if not config.tolerance >= 0:
+    if not isinstance(config.tolerance, int | float) or not config.tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {config.tolerance}")
+    if not isinstance(config.restart, bool):
+        raise ValueError(f"restart must be true or false, got {config.restart!r}")
 
 
 def check_device(device: str) -> None:
