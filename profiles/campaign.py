@@ -18,11 +18,11 @@ from scipy.optimize import nnls
 from profiles import machine
 from profiles.campaign_settings import is_finished, model_settings
 from profiles.list import left_out_errors
-from profiles.measure import Measurement, begin
+from profiles.measure import begin
 from profiles.measuring import models
 from profiles.profile import DeviceProfile, kv_capacity, load_path
 
-COLUMNS = "{:<16} {:<20} {:>6} {:>8}   {:<20} {:<20}"
+COLUMNS = "{:<16} {:<24} {:>6} {:>7}   {:<20} {:<20}"
 
 
 class OutOfTimeError(RuntimeError):
@@ -64,7 +64,8 @@ class Campaign:
     def run(self) -> None:
         """Measure those that can be finished in the time left, in order; then the others as far as that goes."""
         for model in self.settings:
-            self.outcomes[model] = self.attempt(model, Outcome("unfinished"), whole=True)
+            others = any(not is_finished(own) for name, own in self.settings.items() if name != model)
+            self.outcomes[model] = self.attempt(model, Outcome("unfinished"), whole=others)
         for model, outcome in self.outcomes.items():
             if outcome.state == "unfinished":
                 self.outcomes[model] = self.attempt(model, outcome, whole=False)
@@ -111,14 +112,15 @@ class Campaign:
         start = self.clock()
         measurement = begin(own)
         own.restart = False  # once
-        check_room(own, measurement.forward.parameter_count, measurement)
+        largest = max(point.batch * (point.computed + point.new) for point in measurement.passes.points)
+        check_room(own, sizes[1], measurement.forward.kv_bytes_per_token, largest)
         self.building = max(self.building, self.clock() - start)
         try:
             self.costs[sizes] = measurement.passes.count * measurement.pass_seconds(self.check_time)
             left = self.costs[sizes] * measurement.share_left
             print(f"{own.model}: about {left:.0f} s of timing, {self.seconds_left():.0f} s are left", flush=True)
             if whole and left > self.seconds_left():
-                print(f"{own.model} gives way to those after it", flush=True)
+                print(f"{own.model} gives way to the others", flush=True)
                 return Outcome("unfinished", share=measurement.share_left)
             measurement.write(*measurement.run(self.check_time, own.model), "profiles.campaign")
         except OutOfTimeError:
@@ -150,23 +152,19 @@ def sizes_of(model: str) -> tuple[int, int]:
     return found.num_hidden_layers + (decoder if found.is_encoder_decoder else 0), models.parameter_count(found)
 
 
-def check_room(own: DictConfig, parameters: int, measurement: Measurement | None = None) -> None:
-    """NoRoomError if the weights do not fit on the device, or the KV of the largest point not beside them."""
+def check_room(own: DictConfig, parameters: int, kv_bytes_per_token: int = 1, tokens: int = 1) -> None:
+    """NoRoomError if the device does not hold the weights and the KV of so many tokens."""
     import torch
 
     memory = machine.device_facts(own.device)["memory_bytes"]
     weights = parameters * getattr(torch, own.dtype).itemsize
-    kv = measurement.forward.kv_bytes_per_token if measurement else 1
-    largest = (
-        max(point.batch * (point.computed + point.new) for point in measurement.passes.points) if measurement else 1
-    )
     try:
-        room = kv_capacity(memory, weights, kv)
+        room = kv_capacity(memory, weights, kv_bytes_per_token)
     except ValueError as error:
         raise NoRoomError(str(error)) from error
-    if room < largest:
+    if room < tokens:
         raise NoRoomError(
-            f"weights of {weights:,} bytes leave room for {room:,} tokens, its largest point has {largest:,}"
+            f"weights of {weights:,} bytes leave room for {room:,} tokens, its largest point has {tokens:,}"
         )
 
 
@@ -221,7 +219,7 @@ def main(config: DictConfig) -> None:
     """The command line; see conf/campaign.yaml."""
     try:
         campaign = run(config)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"profiles.campaign: {error}")
     except KeyboardInterrupt:
         sys.exit("profiles.campaign: stopped; the same command goes on")

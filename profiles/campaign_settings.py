@@ -50,8 +50,6 @@ def model_settings(config: DictConfig) -> dict[str, DictConfig]:
     name = device_name(device) if config.name is None else str(config.name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"name must be of letters, digits, '_', '-' and '.', got {name!r}")
-    if Path(config.output).exists() and not Path(config.output).is_dir():
-        raise ValueError(f"output must be a folder, got {config.output!r}")
     shared = {key: config[key] for key in ("threads", "seed", "tolerance", "restart")}
     shared |= {
         "engine": "hf",
@@ -69,6 +67,10 @@ def model_settings(config: DictConfig) -> dict[str, DictConfig]:
         check_name(own)
         if is_finished(own):
             check_same(own)
+    try:
+        Path(config.output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"output must be a folder that can be written, got {config.output!r}: {error}") from error
     return settings
 
 

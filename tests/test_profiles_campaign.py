@@ -159,7 +159,13 @@ def test_a_model_that_cannot_be_finished_gives_way_and_gets_what_is_left(
     done = campaign.run(config(tmp_path), stopped)
     assert built == ["bee", "ant", "bee"]
     assert states(done) == {"bee": "finished", "ant": "finished"}
-    assert "bee gives way to those after it" in capsys.readouterr().out
+    assert "bee gives way to the others" in capsys.readouterr().out
+    assert states(campaign.run(config(tmp_path, "models=[bee,ant,cow]"), ticking())) == {
+        "bee": "finished",
+        "ant": "finished",
+        "cow": "finished",
+    }
+    assert built[3:] == ["cow"]
 
 
 def test_a_model_that_fails_does_not_end_the_campaign_and_is_named(tmp_path, no_pictures, monkeypatch, capsys):
@@ -219,6 +225,7 @@ def test_a_model_that_does_not_fit_in_the_memory_is_skipped_in_one_line(tmp_path
         ("threads=-1", "threads must be a number from 0 on, got -1"),
         ("seed=-1", "seed must be a number from 0 on, got -1"),
         ("tolerance=x", "tolerance must not be negative, got x"),
+        ("output=/dev/null/out", "output must be a folder that can be written, got '/dev/null/out'"),
         ("restart=maybe", "restart must be true or false, got 'maybe'"),
         ("grids.cpu.passes=0", "grid.passes must be positive, got 0"),
     ],
