@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,8 +13,9 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.calibration import calibrate, capacity
+from experiments.calibration import calibrate
 from experiments.prediction.trained import checked
+from experiments.training import fitted, wanted
 from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
 from sim import Cluster, Device, Policy, Request, Truth
@@ -30,10 +30,10 @@ OPTIONAL_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run reads: the trace of its seed, the rows that predictors are fitted to, and the devices."""
+    """What a run reads: the trace of its seed, the rows that something is fitted to (None: nothing is), the devices."""
 
     replay: pd.DataFrame
-    training: pd.DataFrame
+    training: pd.DataFrame | None
     cluster: Cluster
     provenance: dict[str, str]
     weights: dict[str, str]
@@ -41,57 +41,34 @@ class Inputs:
     def digests(self) -> dict[str, str]:
         """The sha256 of each input's content."""
         profiles = {device.name: _sha256(repr(asdict(device.profile))) for device in self.cluster.devices}
-        tables = {"replay": _table_digest(self.replay), "training": _table_digest(self.training)}
+        tables = {"replay": _table_digest(self.replay)}
+        if self.training is not None:
+            tables["training"] = _table_digest(self.training)
         return {**tables, **profiles, **self.weights}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything that one simulation needs."""
+    """The parts of a simulation that decide, and the constants that were found for them."""
 
-    requests: list[Request]
     policy: Policy
-    cluster: Cluster
     predictor: Predictor
     calibration: dict[str, float]
-
-
-def at_load(cfg: DictConfig) -> DictConfig:
-    """`cfg` with the arrival rate that its `load` asks for: that multiple of the cluster's `capacity`.
-
-    Where `load` is null, `cfg` itself; ValueError where the trace has no rate to set.
-    """
-    if cfg.load is None:
-        return cfg
-    if "rate" not in cfg.trace:
-        raise ValueError(f"load={cfg.load} needs a trace with a rate to set; this one has {', '.join(cfg.trace)}")
-    if not 0 < cfg.load < math.inf:
-        raise ValueError(f"load must be a positive multiple of the capacity, got {cfg.load}")
-    rate = cfg.load * _capacity(_yaml(cfg.calibration), _yaml(cfg.cluster), _rateless(cfg.trace))
-    cfg = cfg.copy()
-    cfg.trace.rate = float(f"{rate:.6g}")
-    return cfg
-
-
-@functools.lru_cache(maxsize=32)
-def _capacity(calibration: str, cluster: str, trace: str) -> float:
-    """The `capacity` of three yaml texts."""
-    settings, devices = (OmegaConf.create(text) for text in (calibration, cluster))
-    return capacity(settings, build_cluster(devices), _training(trace))
 
 
 def read_inputs(cfg: DictConfig) -> Inputs:
     """Read the files that `cfg` names, and draw the trace of its seed."""
     cluster = build_cluster(cfg.cluster)
-    replay, training, provenance = read_trace(cfg.trace, cfg.seed)
+    replay, training, provenance = read_trace(cfg.trace, cfg.seed, bool(fitted(cfg)))
     file = cfg.predictor.get("weights")
     weights = {"weights": checked(file, replay)} if file else {}
     return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)}, weights)
 
 
-def read_trace(cfg: DictConfig, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """The rows that `seed` draws from the trace of `cfg`, its training rows, and its provenance."""
-    return _draw(_yaml(cfg), seed)
+def read_trace(cfg: DictConfig, seed: int, trains: bool = True) -> tuple[pd.DataFrame, pd.DataFrame | None, str]:
+    """The rows that `seed` draws from the trace of `cfg`, its training rows if a part `trains`, and its provenance."""
+    replay, provenance = _draw(_yaml(cfg), seed)
+    return replay, _training(_rateless(cfg)) if trains else None, provenance
 
 
 def _yaml(cfg: DictConfig) -> str:
@@ -107,15 +84,15 @@ def _rateless(cfg: DictConfig) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def _draw(trace: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """The replay of `seed`, the training rows and the provenance, with what was cut, of the trace in a yaml text.
+def _draw(trace: str, seed: int) -> tuple[pd.DataFrame, str]:
+    """The replay of `seed` and the provenance, with what was cut, of the trace in a yaml text.
 
     Kept, for in a sweep each process meets the same trace under many policies.
     """
     source = instantiate(OmegaConf.create(trace), _convert_="all")
     arrivals, lengths = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     table = source.replay(arrivals, lengths)
-    return table, _training(_rateless(OmegaConf.create(trace))), source.provenance + counted(table)
+    return table, source.provenance + counted(table)
 
 
 @functools.lru_cache(maxsize=8)
@@ -124,27 +101,29 @@ def _training(trace: str) -> pd.DataFrame:
     return instantiate(OmegaConf.create(trace), _convert_="all").training()
 
 
-def build(cfg: DictConfig, inputs: Inputs) -> Run:
-    """Build all parts of the run that `cfg` describes."""
+def build(cfg: DictConfig, cluster: Cluster, training: pd.DataFrame | None) -> Run:
+    """Build the policy and the predictor that `cfg` describes, what they name of the calibration found."""
     cfg = cfg.copy()
-    predictor, scores = _fitted(_yaml(cfg.predictor), _rateless(cfg.trace))
-    calibration = calibrate(cfg.calibration, inputs.cluster, inputs.training, scores)
-    for name, value in calibration.items():
-        OmegaConf.update(cfg, f"calibration.{name}", value)
-    return Run(
-        to_requests(inputs.replay), instantiate(cfg.policy, _convert_="all"), inputs.cluster, predictor, calibration
-    )
+    if training is None:
+        predictor: Predictor = build_predictor(cfg.predictor, None)
+        calibration = {name: cfg.calibration[name] for name in wanted(cfg)}
+    else:
+        predictor, scores = _fitted(_yaml(cfg.predictor), _rateless(cfg.trace), "tau" in wanted(cfg))
+        calibration = calibrate(cfg.calibration, wanted(cfg), cluster, training, scores)
+        for name, value in calibration.items():
+            OmegaConf.update(cfg, f"calibration.{name}", value)
+    return Run(instantiate(cfg.policy, _convert_="all"), predictor, calibration)
 
 
 @functools.lru_cache(maxsize=32)
-def _fitted(predictor: str, trace: str) -> tuple[Predictor, list[float]]:
-    """The predictor of one yaml text, fitted to the training rows of the trace of the other, and its scores of them.
+def _fitted(predictor: str, trace: str, scored: bool) -> tuple[Predictor, list[float]]:
+    """The predictor of one yaml text, fitted to the training rows of the trace of the other; `scored`, its scores too.
 
     Kept, for in a sweep each process meets the same predictor under many policies and seeds.
     """
     training = _training(trace)
-    fitted = build_predictor(OmegaConf.create(predictor), training)
-    return fitted, uncertainties(fitted, training)
+    part = build_predictor(OmegaConf.create(predictor), training)
+    return part, uncertainties(part, training) if scored else []
 
 
 def _sha256(text: str) -> str:
@@ -179,12 +158,18 @@ def build_cluster(cfg: DictConfig) -> Cluster:
 
 
 def profile_provenance(cluster: Cluster) -> dict[str, str]:
-    """Device name -> model/device and kind of the profile under it."""
+    """Device name -> model/device and kind of the profile under it, and the room for KV with what it leaves out."""
     return {
-        device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind})"
+        device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind}), {_kv_room(device)}"
         for device in cluster.devices
         if isinstance(device.profile, DeviceProfile | KernelProfile)
     }
+
+
+def _kv_room(device: Device) -> str:
+    if device.kv_tokens != device.profile.kv_capacity_tokens:
+        return f"KV of {device.kv_tokens:,} tokens as set"
+    return f"KV of {device.kv_tokens:,} tokens beside the weights, activations not taken off"
 
 
 def to_requests(table: pd.DataFrame) -> list[Request]:
@@ -224,10 +209,12 @@ def _features(table: pd.DataFrame) -> list[tuple[float, ...]]:
     return list(zip(*(table[kind].astype(float).tolist() for kind in KINDS), strict=True))
 
 
-def build_predictor(cfg: DictConfig, training: pd.DataFrame) -> Predictor:
+def build_predictor(cfg: DictConfig, training: pd.DataFrame | None) -> Predictor:
     """The predictor of `cfg`; one given as a partial is fitted to the training rows first, an answer each."""
     part = instantiate(cfg, _convert_="all")
     if isinstance(part, functools.partial):
+        if training is None:
+            raise ValueError(f"{cfg._target_} is fitted to training rows, and there are none")
         part = part(to_requests(training), [[tokens] for tokens in training["output_tokens"].tolist()])
     return part
 

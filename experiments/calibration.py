@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,8 +21,12 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # that C_f is looked for among; [A]
 Row = tuple[int, int, int | None]  # prompt, output and most output tokens of a request
 
 
-def calibrate(cfg: DictConfig, cluster: Cluster, training: pd.DataFrame, scores: Sequence[float]) -> dict[str, float]:
-    """RT-LM's constants: phi, eta and C_f of the first GPU, kappa of a CPU, tau from the training prompts' `scores`.
+def calibrate(
+    cfg: DictConfig, wanted: Collection[str], cluster: Cluster, training: pd.DataFrame, scores: Sequence[float]
+) -> dict[str, float]:
+    """RT-LM's constants: phi, eta and kappa, and those `wanted` of tau and C_f.
+
+    phi, eta and C_f are the first GPU's, kappa a CPU's, tau comes from the training prompts' `scores`.
 
     phi is the slope of the prefill time between half and all of the training prompts' median length; eta one decode
     step at the median prompt plus half the median output; both for a batch of one. kappa is how many times as long as
@@ -36,8 +40,9 @@ def calibrate(cfg: DictConfig, cluster: Cluster, training: pd.DataFrame, scores:
     found = {
         "phi": (_prefill_seconds(gpu, prompt) - _prefill_seconds(gpu, half)) / (prompt - half),
         "eta": _decode_seconds(gpu, prompt + output // 2),
-        "tau": float(np.quantile(scores, cfg.malicious_quantile)),
     }
+    if "tau" in wanted:
+        found["tau"] = float(np.quantile(scores, cfg.malicious_quantile))
     if any(device.kind == "cpu" for device in cluster.devices):
         cpu_seconds, gpu_seconds = (
             _prefill_seconds(device, prompt) + output * _decode_seconds(device, prompt + output // 2)
@@ -45,7 +50,8 @@ def calibrate(cfg: DictConfig, cluster: Cluster, training: pd.DataFrame, scores:
         )
         found["kappa"] = cpu_seconds / gpu_seconds
     fixed = {name: float(value) for name in found if (value := cfg.get(name)) is not None}
-    return {**found, **fixed, "batch_size": best_batch_size(cfg, gpu, training)}
+    found |= fixed
+    return {**found, "batch_size": best_batch_size(cfg, gpu, training)} if "batch_size" in wanted else found
 
 
 def first(cluster: Cluster, kind: str) -> Device:
@@ -59,13 +65,6 @@ def best_batch_size(cfg: DictConfig, gpu: Device, training: pd.DataFrame) -> int
         return int(cfg.batch_size)
     rows = _rows(training)
     return max(BATCH_SIZES, key=lambda size: saturated(gpu, rows, size))
-
-
-def capacity(cfg: DictConfig, cluster: Cluster, training: pd.DataFrame) -> float:
-    """Requests/s that the cluster's GPUs (or first devices) serve in static batches of C_f under FIFO, never idle."""
-    gpu = first(cluster, "gpu")
-    replicas = sum(device.kind == gpu.kind for device in cluster.devices)
-    return replicas * saturated(gpu, _rows(training), best_batch_size(cfg, gpu, training))
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from experiments.results import Folder, write_whole
 from experiments.tables import render, settings_of
 
-NESTED = ("calibration", "provenance", "errors")  # the last only where the trace was measured
+NESTED = ("calibration", "provenance", "counts", "load", "errors")  # load: where it was given; errors: where measured
 
 
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from experiments.build import build, read_inputs
+from experiments.build import build, read_inputs, to_requests
 from sim import simulate
 from sim.metrics import summary
 
@@ -28,8 +28,9 @@ def mean_response(cfg: DictConfig, rate: float, seeds: int) -> float:
     for seed in range(seeds):
         run_cfg = OmegaConf.merge(cfg, {"trace": {"rate": rate}, "seed": seed})
         assert isinstance(run_cfg, DictConfig)
-        parts = build(run_cfg, read_inputs(run_cfg))
-        tables = simulate(parts.requests, parts.policy, parts.cluster, parts.predictor)
+        inputs = read_inputs(run_cfg)
+        parts = build(run_cfg, inputs.cluster, inputs.training)
+        tables = simulate(to_requests(inputs.replay), parts.policy, inputs.cluster, parts.predictor)
         total += float(summary(tables.requests, cfg.warmup)["response_time_mean"])
     return total / seeds
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,8 +15,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from tqdm import tqdm
 
-from experiments.build import Inputs, at_load, build, read_inputs
+from experiments.build import Inputs, build, read_inputs, to_requests
 from experiments.collect import collect
+from experiments.load import at_load, described
 from experiments.results import Folder, digest, identity
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
@@ -37,7 +40,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
                 f"system={choices['system']} goes with predictor=oracle, got {choices['predictor']}: for another "
                 "predictor give policy= in place of system="
             )
-        cfg = at_load(cfg)
+        cfg = at_load(cfg, overrides)
         inputs = read_inputs(cfg)
         made_of = identity(cfg, choices, inputs.digests())
         folder = Folder(Path(cfg.results) / cfg.name / digest(made_of))
@@ -61,12 +64,13 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
         record = Record[cfg.record.upper()]
     except KeyError:
         raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
-    parts = build(cfg, inputs)
-    with tqdm(total=len(parts.requests), unit="request", desc="simulate", disable=not progress) as bar:
+    parts = build(cfg, inputs.cluster, inputs.training)
+    requests = to_requests(inputs.replay)
+    with tqdm(total=len(requests), unit="request", desc="simulate", disable=not progress) as bar:
         tables = simulate(
-            parts.requests,
+            requests,
             parts.policy,
-            parts.cluster,
+            inputs.cluster,
             parts.predictor,
             horizon=cfg.horizon,
             record=record,
@@ -75,9 +79,25 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
         )
     metrics = summary(tables.requests, cfg.warmup)
     labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
-    requests = with_measured({**tables.requests, **labels}, inputs.replay, len(inputs.training))
-    more = {"calibration": parts.calibration, "provenance": inputs.provenance, **summarized(requests)}
-    return {**metrics, **more}, replace(tables, requests=requests)
+    measured = with_measured({**tables.requests, **labels}, inputs.replay)
+    more = {"calibration": parts.calibration, "provenance": inputs.provenance, **summarized(measured)}
+    if cfg.load is not None:
+        more["load"] = described(cfg)
+    return {**metrics, "counts": _counts(inputs, tables, metrics), **more}, replace(tables, requests=measured)
+
+
+def _counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[str, int]:
+    """What became of the rows: how many were read, fitted to, replayed, cut as warm-up, measured, and not served."""
+    states = tables.requests["status"]
+    return {
+        "read": inputs.replay.attrs.get("read", len(inputs.replay)),
+        "training": 0 if inputs.training is None else len(inputs.training),
+        "replayed": len(states),
+        "warmup": len(states) - metrics["requests"],
+        "measured": metrics["finished"],
+        "rejected": int((states == "rejected").sum()),
+        "censored": int((states == "censored").sum()),
+    }
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from policies.eviction import Recompute
 from policies.fifo import FIFO
 from policies.predictors.oracle import OraclePredictor
 from policies.routing import LeastLoaded
+from profiles.profile import PROVENANCE
 from sim import Device, Line, Policy, Request, Step, Truth
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +72,22 @@ def poisson_requests(rate: float, count: int, seed: int, prompt: int = 1, mean_o
 @pytest.fixture
 def oracle() -> OraclePredictor:
     return OraclePredictor()
+
+
+@pytest.fixture(scope="session")
+def const_profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of profiles: the model `const` on `dev` and `cpu`, whose every step takes 10 ms, a token's KV 1 kB."""
+    folder = tmp_path_factory.mktemp("profiles")
+    curve = {"knots": [1, 65536], "base": [0.01] * 2, "slope": [0.0] * 2, "max_context": 100_000, "extrapolation": 1.25}
+    facts = {"kv_bytes_per_token": 1000, "move_bytes_per_second": 1e9, "kv_capacity_tokens": 100_000}
+    made = dict.fromkeys(PROVENANCE, "made")
+    for device in ("dev", "cpu"):
+        path = folder / "const" / f"{device}.json"
+        path.parent.mkdir(exist_ok=True)
+        profile = {"schema_version": 1, "model": "const", "device": device, "kind": "analytic", "max_model_len": 4096}
+        timed = {"prefill": curve, "decode": curve, "fixed_seconds": 0.01, "provenance": made}
+        path.write_text(json.dumps({**profile, **timed, **facts}))
+    return folder
 
 
 @pytest.fixture

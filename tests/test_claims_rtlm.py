@@ -15,7 +15,8 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from experiments.build import at_load, build, read_inputs
+from experiments.build import build, read_inputs, to_requests
+from experiments.load import at_load
 from experiments.rule_correlations import correlations
 from experiments.stats import Interval, interval
 from sim import simulate
@@ -39,9 +40,10 @@ def outcomes(system: str, *more: str) -> pd.DataFrame:
         cfg = compose("config", overrides=[*SETTING, *overrides])
     found = []
     for seed in SEEDS:
-        run = at_load(OmegaConf.merge(cfg, {"seed": seed}))
-        parts = build(run, read_inputs(run))
-        tables = simulate(parts.requests, parts.policy, parts.cluster, parts.predictor)
+        run = at_load(OmegaConf.merge(cfg, {"seed": seed}), [*SETTING, *overrides])
+        inputs = read_inputs(run)
+        parts = build(run, inputs.cluster, inputs.training)
+        tables = simulate(to_requests(inputs.replay), parts.policy, inputs.cluster, parts.predictor)
         found.append(summary(tables.requests, cfg.warmup))
     return pd.DataFrame(found)
 

@@ -33,17 +33,19 @@ def replayed(count: int = 4) -> pd.DataFrame:
     slow = np.where(np.arange(count) < count // 2, 2.0, 1.0)
     arrival = np.arange(count, dtype=float)
     times = {"measured_first_scheduled": arrival, "measured_first_token": arrival + slow}
-    return pd.DataFrame({**times, "measured_finished": arrival + slow + 1.0})
+    table = pd.DataFrame({**times, "measured_finished": arrival + slow + 1.0})
+    table.attrs["fitted"] = 2
+    return table
 
 
 def test_an_unmeasured_run_stays_as_it_is() -> None:
     requests = simulated()
-    assert with_measured(requests, pd.DataFrame({"arrival": [0.0] * 4}), 2) is requests
+    assert with_measured(requests, pd.DataFrame({"arrival": [0.0] * 4})) is requests
     assert summarized(requests) == {}
 
 
 def test_errors_are_of_all_of_the_fitted_and_of_the_rest() -> None:
-    requests = with_measured(simulated(), replayed(), 2)
+    requests = with_measured(simulated(), replayed())
     table = error_table(pd.DataFrame(requests)).set_index(["metric", "statistic"])
     mean = table.loc[("TTFT", "mean")]
     assert mean["real"] == pytest.approx(1.5)
@@ -59,8 +61,8 @@ def test_errors_are_of_all_of_the_fitted_and_of_the_rest() -> None:
 
 def test_rows_are_matched_by_id() -> None:
     part = {name: column[[3, 0]] for name, column in simulated().items()}
-    assert with_measured(part, replayed(), 2)["measured_first_token"].tolist() == [4.0, 2.0]
-    assert with_measured(part, replayed(), 2)["fitted"].tolist() == [False, True]
+    assert with_measured(part, replayed())["measured_first_token"].tolist() == [4.0, 2.0]
+    assert with_measured(part, replayed())["fitted"].tolist() == [False, True]
 
 
 @pytest.fixture(scope="module")

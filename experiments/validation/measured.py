@@ -16,16 +16,16 @@ from traces.schema import MEASURED
 PREFIX = "measured_"
 
 
-def with_measured(requests: Table, replay: pd.DataFrame, fitted: int) -> Table:
+def with_measured(requests: Table, replay: pd.DataFrame) -> Table:
     """The request table of a run, with what was measured of each request if the trace says so.
 
-    `fitted` marks the first requests, which a constant may have been fitted to (see `ServedRun` of
-    `traces.formats.llmservingsim`).
+    `fitted` marks the first requests, as many as the trace's `attrs["fitted"]`, which a constant may have been fitted
+    to (see `ServedRun` of `traces.formats.llmservingsim`).
     """
     if not set(MEASURED) <= set(replay.columns):
         return requests
     beside = {name: replay[name].to_numpy()[requests["id"]] for name in MEASURED}
-    return {**requests, **beside, "fitted": requests["id"] < fitted}
+    return {**requests, **beside, "fitted": requests["id"] < replay.attrs["fitted"]}
 
 
 def error_table(table: pd.DataFrame) -> pd.DataFrame:

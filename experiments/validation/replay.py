@@ -16,8 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from experiments.build import build_predictor, calibrate, read_trace, to_requests, uncertainties
+from experiments.build import build_predictor, read_trace, to_requests, uncertainties
+from experiments.calibration import calibrate
 from experiments.results import Folder, digest
+from experiments.training import CONSTANTS, keeping_rows
 from experiments.validation.engines import COLUMNS, Engine
 from sim import Cluster, Device, Policy, Prediction, Record, Request, Tables, simulate
 from sim.job import Job
@@ -64,11 +66,12 @@ def compose_case(overrides: Sequence[str], policy: str, rate: float, seed: int, 
     count = cfg.requests or max(10, round(rate * cfg.seconds))
     length = "requests" if "requests" in cfg.trace else "window"
     added = [f"policy={name}", f"trace.rate={rate:g}", f"trace.{length}={count}", *_batching(cfg), *settings]
-    cfg = compose("validate", [*overrides, *added])
+    cfg = keeping_rows(compose("validate", [*overrides, *added]), keep=True)
     replay, training, provenance = read_trace(cfg.trace, seed)
     predictor = build_predictor(cfg.predictor, training)
+    assert training is not None
     scores = uncertainties(predictor, training)
-    for constant, value in calibrate(cfg.calibration, Cluster((device,)), training, scores).items():
+    for constant, value in calibrate(cfg.calibration, CONSTANTS, Cluster((device,)), training, scores).items():
         OmegaConf.update(cfg, f"calibration.{constant}", value)
     requests = tuple(to_requests(replay))
     known = Known({request.id: predictor.predict(request)._replace(seconds=0.0) for request in requests})

@@ -76,8 +76,10 @@ class ServedRun:
         return f"{self.origin} ({Path(self.path).name}), as recorded"
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
-        """All requests; nothing is drawn."""
-        return self._rows
+        """All requests; nothing is drawn. `attrs["fitted"]` says how many of the first are training rows too."""
+        table = self._rows.copy(deep=False)
+        table.attrs = {**self._rows.attrs, "fitted": self.fitted}
+        return table
 
     def training(self) -> pd.DataFrame:
         """The first `fitted` requests."""
