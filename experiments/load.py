@@ -11,6 +11,7 @@ import pandas as pd
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,14 +21,16 @@ from sim import Record, simulate
 from traces.operations import apart, ids_used, joined
 
 SATURATING = 1000  # requests, at least, that are there when the measured ones come, and so many that are measured
-CHOOSES = ("policy", "system", "predictor", "policy/order", "policy/routing")  # what makes a system, but its batching
+SHARED = ("experiment", "policy/batching", "policy/eviction", "policy/overhead")  # what systems compared have in common
+ELSEWHERE = ("load", "load_of", "name", "results", "warmup", "horizon", "record", "leap")  # what no capacity depends on
 
 
 def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     """`cfg` as it is run: with the rows that its trace keeps back, and the arrival rate that its `load` asks for.
 
-    The rate is `load` times the `capacity` of the system `load_of`, on the cluster, with the batching and on the trace
-    of `cfg`, which the `overrides` of a command line composed. ValueError where the trace has no rate to set.
+    The rate is `load` times the `capacity` of the system `load_of`, on the cluster and the trace of `cfg` (but for what
+    `load_of` says of `trace.`), with its batching where the `overrides` of the command line chose that apart from the
+    policy. ValueError where the trace has no rate to set.
     """
     if cfg.load is None:
         return keeping_rows(cfg, bool(fitted(cfg)))
@@ -41,13 +44,11 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     cfg = keeping_rows(cfg, bool(fitted(cfg) or fitted(of)))
     of.trace = cfg.trace.copy()
     of.trace.rate = 1.0
-    read = ("policy", "predictor", "calibration", "cluster", "trace", "seed", "model")
-    text = OmegaConf.to_yaml(
-        OmegaConf.create(
-            {name: OmegaConf.to_container(of[name]) if OmegaConf.is_config(of[name]) else of[name] for name in read}
-        )
-    )
-    cfg.trace.rate = float(f"{cfg.load * _capacity(text):.6g}")
+    for override in _parsed(str(cfg.load_of).split()):
+        if override.key_or_group.startswith("trace."):
+            OmegaConf.update(of, override.key_or_group, override.value())
+    read = OmegaConf.masked_copy(of, [str(name) for name in of if name not in ELSEWHERE])
+    cfg.trace.rate = float(f"{cfg.load * _capacity(OmegaConf.to_yaml(read)):.6g}")
     return cfg
 
 
@@ -58,8 +59,7 @@ def described(cfg: DictConfig) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=64)
 def _capacity(text: str) -> float:
-    cfg = OmegaConf.create(text)
-    return capacity(cfg)
+    return capacity(OmegaConf.create(text))
 
 
 def capacity(cfg: DictConfig) -> float:
@@ -82,8 +82,8 @@ def capacity(cfg: DictConfig) -> float:
         count.append(len(ends))
     if not ended[1] > ended[0]:
         raise ValueError(
-            f"load={cfg.get('load')} has no capacity to be a multiple of: of {len(replay)} requests "
-            f"{count[0] // copies} can be served, and more of them take no longer"
+            f"load has no capacity to be a multiple of: of {len(replay)} requests {count[0] // copies} can be served, "
+            "and more of them take no longer"
         )
     return (count[1] - count[0]) / (ended[1] - ended[0])
 
@@ -96,14 +96,14 @@ def _at_once(table: pd.DataFrame, copies: int) -> pd.DataFrame:
 
 
 def _kept(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Those of a run's overrides that the system whose capacity is asked for shares: batching, eviction, experiment."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return tuple(
-        override.input_line
-        for override in parsed
-        if override.key_or_group in ("experiment", "policy/batching", "policy/eviction", "policy/overhead", "model")
-        or override.key_or_group.startswith(("policy.batching.", "policy.eviction.", "policy.overhead."))
-    )
+    """Those of a run's overrides that the system whose capacity is asked for shares with it."""
+    values = tuple(f"{name.replace('/', '.')}." for name in SHARED if "/" in name)
+    kept = (one for one in _parsed(overrides) if one.key_or_group in SHARED or one.key_or_group.startswith(values))
+    return tuple(one.input_line or "" for one in kept)
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(overrides))
 
 
 @functools.lru_cache(maxsize=64)
@@ -112,11 +112,11 @@ def _system(load_of: str, shared: tuple[str, ...]) -> DictConfig:
 
     A value of the run's batching that the batching of `load_of` does not have is left out.
     """
-    chosen = load_of.split()
+    chosen = [one for one in load_of.split() if not one.startswith("trace.")]
     own = {one.split("=", 1)[0] for one in chosen}
     shared = tuple(one for one in shared if one.split("=", 1)[0] not in own)
     if "policy/batching" in own:
-        shared = tuple(one for one in shared if not one.startswith("policy.batching."))
+        shared = tuple(one for one in shared if not one.startswith(("policy.batching.", "experiment=")))
     groups = [one for one in shared if "." not in one.split("=", 1)[0]]
     try:
         cfg = _compose([*groups, *chosen])

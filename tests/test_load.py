@@ -69,6 +69,14 @@ def test_every_policy_meets_the_same_rate_unless_its_batching_was_chosen(steady:
     assert rate(*continuous, "load=1", static) == pytest.approx(32 / (STEP * ANSWER), rel=1e-5)
 
 
+def test_the_capacity_may_be_that_of_a_trace_without_what_a_run_adds(steady: list[str]) -> None:
+    short, long = (
+        rate("trace=poisson", "trace.requests=200", *steady[2:], "load=1", f"trace.lengths.output.median={median}", *of)
+        for median, of in ((20, ()), (80, ("load_of='system=fifo trace.lengths.output.median=20'",)))
+    )
+    assert short == long
+
+
 def test_a_run_says_its_rate_its_capacity_and_whose_that_is(steady: list[str]) -> None:
     cfg = at_load(composed(*steady, "load=0.5"), [*steady, "load=0.5"])
     assert described(cfg) == {"rate": cfg.trace.rate, "capacity": 2 * cfg.trace.rate, "of": "system=fifo"}
