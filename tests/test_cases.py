@@ -1,0 +1,151 @@
+"""Small inputs whose right values follow by hand, on a device whose every step takes 10 ms.
+
+Each was wrong once, and nothing said so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import run
+from experiments.collect import complete_folders
+from experiments.sweep import LOG_VARIABLE
+from traces.formats.parquet import write
+
+FREE = ["policy.overhead.decision_seconds=0", "policy.overhead.rank_seconds=0", "predictor=oracle"]
+STATIC = ["policy.batching.batch_size=8"]
+CONTINUOUS = ["policy/batching=continuous"]
+PREFILL_DECODE = ["cluster=prefill_decode", "policy/routing=disaggregation", *CONTINUOUS]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit code, what it printed, and the one run's summary and requests (None without)."""
+
+    code: int
+    out: str
+    err: str
+    summary: dict | None
+    requests: pd.DataFrame | None
+
+
+@pytest.fixture
+def replay(tmp_path: Path, const_profiles: Path, monkeypatch, capsys) -> Callable[..., Ran]:
+    """Replays rows (columns by name) under settings, as a command line does."""
+
+    def command(rows: dict, *settings: str, name: str = "rows", devices: tuple[str, ...] = ("gpu", "cpu")) -> Ran:
+        table = pd.DataFrame(rows)
+        write(table, tmp_path / f"{name}.parquet", {"source": "made"})
+        models = [] if devices == ("gpu", "cpu") else [f"cluster.devices.{one}.profile.model=const" for one in devices]
+        folders = [f"cluster.devices.{one}.profile.folder={const_profiles}" for one in devices]
+        own = [f"cluster.devices.{one}.profile.device=dev" for one in devices if one != "cpu"]
+        model = [] if models else ["model=const"]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv(LOG_VARIABLE, "")
+        trace = ["trace=parquet", f"trace.path={tmp_path / name}.parquet", f"results={tmp_path}", f"name={name}"]
+        monkeypatch.setattr(sys, "argv", ["tokenyard", *trace, *model, *models, *folders, *own, *FREE, *settings])
+        code = 0
+        try:
+            run.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = capsys.readouterr()
+        if code:
+            return Ran(code, said.out, said.err, None, None)
+        (folder,) = complete_folders(tmp_path / name)
+        summary = json.loads((folder.path / "summary.json").read_text(), parse_constant=pytest.fail)
+        return Ran(code, said.out, said.err, summary, pd.read_parquet(folder.path / "requests.parquet"))
+
+    return command
+
+
+def rows(arrivals: list[float], prompts: list[int], outputs: list[int], **more) -> dict:
+    return {"arrival": arrivals, "prompt_tokens": prompts, "output_tokens": outputs, **more}
+
+
+@pytest.mark.parametrize("caps", [{}, {"max_tokens": [5] * 8}])
+def test_a_static_batch_is_full_whether_or_not_clients_cap_their_answers(replay, caps) -> None:
+    found = replay(rows([0.0] * 8, list(range(100, 108)), [5] * 8, **caps), *STATIC)
+    assert found.requests["finished"].to_numpy() == pytest.approx([0.05] * 8)
+    assert found.summary["response_time_mean"] == pytest.approx(0.05)
+
+
+def test_a_static_batch_shows_nothing_before_its_end(replay) -> None:
+    found = replay(rows([0.0] * 8, list(range(100, 108)), [5] * 8), *STATIC)
+    assert found.requests["first_token"].isna().all()
+    for metric in ("ttft_mean", "ttft_p99", "tpot_mean", "tpot_max"):
+        assert found.summary[metric] is None
+
+
+def test_a_burst_has_the_throughput_of_its_whole_run(replay) -> None:
+    arrivals = [0.0008 * number for number in range(50)]
+    found = replay(rows(arrivals, [100] * 50, [5] * 50), *CONTINUOUS, "policy.batching.max_num_seqs=1")
+    assert found.requests["finished"].max() == pytest.approx(2.5)
+    assert found.summary["throughput_requests_overall"] == pytest.approx(20.0)
+    assert found.summary["throughput_tokens_overall"] == pytest.approx(100.0)
+
+
+def test_requests_that_come_at_once_have_a_throughput_and_their_summary_is_json(replay) -> None:
+    found = replay(rows([0.0] * 3, [100] * 3, [5] * 3), *CONTINUOUS)
+    assert found.summary["throughput_requests_overall"] == pytest.approx(60.0)
+    assert found.summary["throughput_requests"] is None, "nothing is measured in a window of no length"
+
+
+def test_five_seeds_of_a_stored_trace_are_one_observation_unless_it_is_resampled(replay) -> None:
+    stored = rows([0.0, 0.005, 0.1, 0.2], [100, 3000, 50, 20], [5, 3, 1, 4])
+    found = replay_all(replay, stored, *CONTINUOUS, "seed=[0,1,2,3,4]")
+    assert "±" not in found.out
+    assert "resample=blocks" in found.out
+    drawn = replay_all(replay, stored, *CONTINUOUS, "seed=[0,1,2,3,4]", "resample=blocks", name="drawn")
+    assert "±" in drawn.out
+
+
+def replay_all(replay, table: dict, *settings: str, **more) -> Ran:
+    """As `replay`, of several seeds."""
+    try:
+        return replay(table, *settings, **more)
+    except ValueError as error:  # more than one folder: what was printed is asked for
+        pytest.fail(f"one command, several runs: {error}")
+
+
+@pytest.mark.parametrize("room", ["kv_tokens=1008", "max_model_len=1000"])
+def test_a_leg_is_servable_by_what_the_leg_needs(replay, room) -> None:
+    found = replay(
+        rows([0.0], [900], [500]), *PREFILL_DECODE, f"cluster.devices.prefill.{room}", devices=("prefill", "decode")
+    )
+    assert found.requests["first_token"].tolist() == pytest.approx([0.01])
+    assert found.requests["status"].tolist() == ["finished"]
+
+
+def test_a_request_that_can_never_be_served_is_rejected_and_the_others_are_served(replay) -> None:
+    found = replay(rows([0.0, 0.1, 0.2], [100, 4096, 100], [5, 1, 5]), *CONTINUOUS, "warmup=0")
+    assert found.requests["status"].tolist() == ["finished", "rejected", "finished"]
+    assert (found.summary["counts"]["rejected"], found.summary["finished"]) == (1, 2)
+    assert "1 rejected" in found.out
+    failed = replay(rows([0.0, 0.1], [100, 4096], [5, 1]), *CONTINUOUS, "unservable=fail", name="fail")
+    assert failed.code == 1
+    assert "4097 tokens" in failed.err
+    assert "max_model_len=4096" in failed.err
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_trace_of_few_rows_runs_whole_where_nothing_is_trained(replay, count) -> None:
+    found = replay(rows([0.25 * n for n in range(count)], [600] * count, [5] * count), *CONTINUOUS)
+    assert len(found.requests) == count
+    assert found.summary["counts"]["training"] == 0
+
+
+def test_a_whole_file_is_replayed_and_the_table_says_what_became_of_its_rows(replay) -> None:
+    count = 4000
+    found = replay(rows(np.arange(count).tolist(), [10] * count, [2] * count), *CONTINUOUS)
+    assert "4,000 read, 0 for training, 400 warm-up, 3,600 measured" in found.out
+    assert math.isclose(found.summary["response_time_mean"], 0.02, rel_tol=1e-6)
