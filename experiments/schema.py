@@ -131,7 +131,7 @@ def document() -> str:
         "",
         "Written by `python -m experiments.schema`; a test holds it against what runs leave. Plain SI: seconds,",
         "tokens. What was not measured is missing (null in json, NaN in parquet), never 0. The last column names the",
-        "metric of vLLM's benchmark (`vllm bench serve --save-result`) that is the same thing; that one measures at the",
+        "metric of vLLM's benchmark (`vllm bench serve --save-result`) that is the same; that one measures at the",
         "client, in ms.",
         *_section("requests.parquet", "A row for each request.", REQUESTS),
         *_section("", "Where the trace has them:", OPTIONAL_REQUESTS),
