@@ -1,6 +1,6 @@
 """Replay workloads whose every scheduling decision a real vLLM took, and compare the engine's own, one by one.
 
-    python -m experiments.golden ../shared/golden
+    python -m experiments.golden tests/golden
     python -m experiments.golden one.json.gz another.json.gz
 
 A workload is a json (gzipped) with vLLM's config, the requests, and for each iteration its start, the tokens scheduled
