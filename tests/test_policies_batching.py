@@ -36,10 +36,10 @@ def test_continuous_batching_admits_whoever_is_shown():
 
 
 @pytest.mark.parametrize("batching", [Static(2), consolidation()], ids=["static", "consolidation"])
-def test_a_static_batch_is_joined_by_nobody_and_has_its_memory_set_aside(batching):
+def test_a_static_batch_is_joined_by_nobody_and_takes_its_memory_as_it_goes(batching):
     execution = batching.execution
     assert execution.static
-    assert execution.reserve_output
+    assert not execution.reserve_output
     assert execution.max_num_batched_tokens is None
     assert execution.max_num_seqs == batching.batch_size
 
