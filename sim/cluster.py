@@ -136,12 +136,12 @@ class _Run:
         self.replicas[legs[0].replica].submit(job, legs[0].prefill_only)
 
     def servable(self, request: Request, legs: Sequence[Leg]) -> bool:
-        """Whether each of `legs` fits its device, by the truth: so nobody is turned away when half is done.
+        """Whether each of `legs` that will be begun fits its device: so nobody is turned away when half is done.
 
         Raises `Unservable` if one does not and the run is to fail.
         """
         try:
-            for number, (replica, prefill_only) in enumerate(legs, 1):
+            for number, (replica, prefill_only) in enumerate(legs[: request.truth.output_tokens], 1):
                 self.replicas[replica].check_servable(request, number if prefill_only else None)
         except Unservable:
             if self.rejects:
