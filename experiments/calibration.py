@@ -15,6 +15,7 @@ from policies.fifo import FIFO
 from policies.predictors.constant import constant
 from policies.routing import LeastLoaded
 from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
+from sim.metrics import throughput_overall
 from sim.step import Step, attended_tokens
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # that C_f is looked for among; [A]
@@ -76,7 +77,7 @@ def saturated(device: Device, rows: tuple[Row, ...], batch_size: int) -> float:
     ]
     policy = Policy(FIFO(), Static(batch_size), LeastLoaded(device.kind), Recompute())
     tables = simulate(requests, policy, Cluster((device,)), constant(1.0), record=Record.REQUESTS)
-    return len(requests) / float(tables.requests["finished"].max())
+    return throughput_overall(tables.requests)[0]
 
 
 def _rows(training: pd.DataFrame) -> tuple[Row, ...]:

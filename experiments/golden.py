@@ -1,6 +1,6 @@
 """Replay workloads whose every scheduling decision a real vLLM took, and compare the engine's own, one by one.
 
-    python -m experiments.golden ../shared/golden
+    python -m experiments.golden tests/golden
     python -m experiments.golden one.json.gz another.json.gz
 
 A workload is a json (gzipped) with vLLM's config, the requests, and for each iteration its start, the tokens scheduled
@@ -82,7 +82,15 @@ def replay(workload: dict[str, Any], leap: bool = True) -> tuple[list[Iteration]
     )
     policy = Policy(ORDERS[config["policy"]], batching, LeastLoaded(), Recompute())
     requests = [_request(number, row) for number, row in enumerate(_by_arrival(workload))]
-    tables = simulate(requests, policy, Cluster((device,)), OraclePredictor(), record=Record.DECISIONS, leap=leap)
+    tables = simulate(
+        requests,
+        policy,
+        Cluster((device,)),
+        OraclePredictor(),
+        record=Record.DECISIONS,
+        leap=leap,
+        unservable="fail",
+    )
     names = [str(row["id"]) for row in _by_arrival(workload)]
     iterations = [
         (start, {names[job]: tokens for job, tokens in granted}, sorted(names[job] for job in preempted))

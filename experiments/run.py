@@ -75,6 +75,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
             horizon=cfg.horizon,
             record=record,
             leap=cfg.leap,
+            unservable=cfg.unservable,
             progress=bar.update,
         )
     metrics = summary(tables.requests, cfg.warmup)

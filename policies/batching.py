@@ -12,7 +12,7 @@ from sim.step import Hold
 
 def static_execution(batch_size: int, window: int) -> Execution:
     """A padded batch that runs to completion and answers at its end (Hugging Face `generate`)."""
-    return Execution(max_num_seqs=batch_size, window=window, reserve_output=True, static=True)
+    return Execution(max_num_seqs=batch_size, window=window, static=True)
 
 
 def oldest_deadline(waiting: Sequence[Job], max_wait: float) -> float:

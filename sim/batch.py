@@ -13,7 +13,7 @@ from sim.plan import Plan
 from sim.policy import Batching, Eviction, Phases
 from sim.pressure import serve_in_order
 from sim.queue import WaitingQueue
-from sim.step import Hold
+from sim.step import Hold, Step, attended_tokens
 
 
 class Batch:
@@ -31,7 +31,7 @@ class Batch:
         self.execution = batching.execution
         self.eviction = eviction
         self.waiting = waiting
-        self.kv = device.new_cache()
+        self.kv = device.new_cache(self.execution)
         self.running: dict[Job, None] = {}  # an ordered set
         self.explicit: dict[Job, None] = {}
         self.lockstep = Lockstep()
@@ -125,12 +125,14 @@ class Batch:
                     when = f"at {plan.start} s until {chosen.until} s{' while jobs run' if running else ''}"
                     raise RuntimeError(f"{type(self.batching).__name__} holds {when}")
                 return chosen
-            reserved = self._reservations(chosen) if self.execution.reserve_output else None
+            if self._static:
+                chosen = self._padded(chosen[:places])
+            reserved = self._reservations(chosen) if self.execution.reserve_output else {}
             left_out = len(shown)
             for job in chosen:
                 if places == 0 or budget == 0:
                     return None
-                new = self._enter(plan, job, budget, 0 if reserved is None else reserved.get(job))
+                new = self._enter(plan, job, budget, reserved.get(job, 0))
                 if new:
                     budget -= new
                     places -= 1
@@ -141,15 +143,13 @@ class Batch:
                 return None
         return None
 
-    def _enter(self, plan: Plan, job: Job, budget: int, reserved: int | None) -> int:
+    def _enter(self, plan: Plan, job: Job, budget: int, reserved: int) -> int:
         """Admit `job` if tokens and blocks can be had; the tokens that it gets now, 0 if it stays out.
 
         The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
-        `reserved` for it: tokens, 0 if it takes them as it goes, None if there is no room for it.
+        `reserved` for it: tokens, 0 if it takes them as it goes.
         """
         kv, running = self.kv, self.running
-        if reserved is None:
-            return 0
         context = job.request.prompt_tokens + job.padding + job.base_emitted
         found = () if reserved or job.base_computed else kv.find(job)
         computed = job.base_computed or len(found) * kv.block_size
@@ -179,24 +179,51 @@ class Batch:
         return new
 
     def _reservations(self, chosen: Sequence[Job]) -> dict[Job, int]:
-        """The KV tokens to set aside for each of `chosen`, so that its longest answer finds room.
+        """The KV tokens to set aside for each of `chosen`, so that the longest answer of its leg finds room."""
+        return {
+            job: job.context + (1 if job.prefill_only else self.device.longest_output(job.request) - job.base_emitted)
+            for job in chosen
+        }
 
-        A static batch is as large as its rows, each as wide as the widest, do; the others of `chosen` are left out.
+    def _padded(self, chosen: Sequence[Job]) -> Sequence[Job]:
+        """The first of `chosen` that make a static batch, every row padded to the widest; the others are left out.
+
+        Nobody is cut: the longest answer ends within max_model_len behind the widest prompt. And memory lasts: room
+        is looked for behind each row as far as the clients' caps and max_model_len go. Where a client set no cap
+        nobody knows how far that is; then the batch is as large as its KV, which grows token by token, will let it
+        be: as if one that runs out of memory had been split beforehand. Nor is a prefill larger than the profile
+        knows of: rows are left out until it answers. The first row runs alone if need be.
         """
-        longest = [self.device.longest_output(job.request) - job.base_emitted for job in chosen]  # still to come
-        if not self._static:
-            return {job: job.context + most for job, most in zip(chosen, longest, strict=True)}
-        size = width = kept = 0
-        for count in range(1, len(chosen) + 1):
-            wider = max(width, chosen[count - 1].context)
-            tokens = wider + max(longest[:count])
-            fits = count * -(-tokens // self.kv.block_size) <= self.kv.free
-            if not fits or (count > 1 and tokens > self.device.max_model_len):
+        longest_len = self.device.max_model_len
+        size = width = longest = most = 0
+        for count, job in enumerate(chosen, 1):
+            cap = job.request.max_tokens
+            ahead = 1 if job.prefill_only else job.request.truth.output_tokens - job.base_emitted
+            longest = max(longest, ahead)
+            most = max(most, ahead if cap is None or job.prefill_only else cap - job.base_emitted)
+            wider = max(width, job.context)
+            tokens = min(wider + most, longest_len) - 1  # the last is emitted, and never computed
+            fits = wider + longest <= longest_len and count * -(-tokens // self.kv.block_size) <= self.kv.free
+            if not fits and count > 1:
                 break
-            size, width, kept = count, wider, tokens
+            size, width = count, wider
+        while size > 1 and not self._is_priced(chosen[:size]):
+            size -= 1
+        width = max((job.context for job in chosen[:size]), default=0)
         for job in chosen[:size]:
             job.padding = width - job.context
-        return dict.fromkeys(chosen[:size], kept)
+        return chosen[:size]
+
+    def _is_priced(self, rows: Sequence[Job]) -> bool:
+        """Whether the profile says how long the prefill of `rows`, padded to the widest, takes."""
+        width = max(job.context for job in rows)
+        tokens = sum(width - job.base_computed for job in rows)
+        attended = sum(attended_tokens(width - job.base_computed, job.base_computed) for job in rows)
+        try:
+            self.device.profile.step_time(Step(tokens, attended))
+        except ValueError:  # it says nothing about such a step
+            return False
+        return True
 
     # Those who are through
 
@@ -232,7 +259,7 @@ class Batch:
                 continue
             del self.explicit[job]
             job.base_emitted += 1
-            if job.first_token is None and not self._static:
+            if job.first_token is None and (job.prefill_only or not self._static):
                 job.first_token = plan.end
             if job.prefill_only:
                 leaving.append(job)
@@ -255,8 +282,6 @@ class Batch:
                 self.kv.finish(job, self.lockstep.tick)
         if job.base_emitted == job.request.truth.output_tokens:
             job.finished = now
-            if job.first_token is None:
-                job.first_token = now
         if self._static:
             job.base_computed -= job.padding
             job.padding = 0

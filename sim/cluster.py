@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import simpy
 from simpy.events import NORMAL
 
-from sim.device import Device
+from sim.device import Device, Unservable
 from sim.instant import At
 from sim.job import Job, Refine
 from sim.policy import Leg, Policy, Predictor
@@ -76,6 +76,7 @@ class _Run:
         predictor: Predictor,
         recorder: Recorder,
         leap: bool,
+        rejects: bool,
     ) -> None:
         self.env = simpy.Environment(initial_time=0.0)
         self.requests = _in_order(requests)
@@ -84,6 +85,7 @@ class _Run:
         self.policy = policy
         self.predictor = predictor
         self.recorder = recorder
+        self.rejects = rejects  # a request that can never be served; otherwise it ends the run
         self.replicas = [Replica(self.env, device, policy, recorder, self.leg_over, leap) for device in cluster.devices]
         self.views = tuple(View(replica) for replica in self.replicas)
         self.refine: Refine | None = getattr(predictor, "refine", None)
@@ -124,14 +126,28 @@ class _Run:
             self.route(job)
 
     def route(self, job: Job) -> None:
-        """Choose the legs of the job's life, and begin the first."""
+        """Choose the legs of the job's life and begin the first; rejected without any, or if one can never fit."""
         legs = self.policy.routing.route(job, self.views)
-        if not legs:
+        if not legs or not self.servable(job.request, legs):
             self.leave(job)
             return
         if len(legs) > 1:
             self.legs[job] = list(legs[1:])
         self.replicas[legs[0].replica].submit(job, legs[0].prefill_only)
+
+    def servable(self, request: Request, legs: Sequence[Leg]) -> bool:
+        """Whether each of `legs` that will be begun fits its device: so nobody is turned away when half is done.
+
+        Raises `Unservable` if one does not and the run is to fail.
+        """
+        try:
+            for number, (replica, prefill_only) in enumerate(legs[: request.truth.output_tokens], 1):
+                self.replicas[replica].check_servable(request, number if prefill_only else None)
+        except Unservable:
+            if self.rejects:
+                return False
+            raise
+        return True
 
     def leave(self, job: Job) -> None:
         """A life is over; in a closed loop, the next request of its session may come."""
@@ -171,17 +187,21 @@ def simulate(
     horizon: float | None = None,
     record: Record = Record.REQUESTS,
     leap: bool = True,
+    unservable: str = "reject",
     progress: Callable[[], None] | None = None,
 ) -> Tables:
     """Replay `requests` (in order of arrival) and return what happened.
 
     Without a `horizon` (s) every request is served to its end; with one, what is unfinished then is recorded as
     `censored`. `leap=False` plans every step anew and walks every job in it: much slower, and the same tables.
-    `progress` is called as each request ends. Raises `Unservable` for a request that can never fit, and RuntimeError if
-    a policy leaves jobs behind.
+    `progress` is called as each request ends. A request that can never fit where it is routed is recorded as `rejected`
+    once it is predicted and routed, and the others are served; `unservable="fail"` raises `Unservable` for it. Raises
+    RuntimeError if a policy leaves jobs behind.
     """
+    if unservable not in ("reject", "fail"):
+        raise ValueError(f"unservable must be reject or fail, got {unservable!r}")
     recorder = Recorder(record, progress)
-    run = _Run(requests, cluster, policy, predictor, recorder, leap)
+    run = _Run(requests, cluster, policy, predictor, recorder, leap, unservable == "reject")
     collects = gc.isenabled()
     gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from sim.kv import KVCache
 from sim.policy import Batching, Execution
@@ -36,12 +37,24 @@ class Device:
 
     def __post_init__(self) -> None:
         for field in ("kv_tokens", "max_model_len", "block_size"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"device {self.name}: {field} must be positive, got {getattr(self, field)}")
+            value = getattr(self, field)
+            if not isinstance(value, Integral):
+                raise ValueError(f"device {self.name}: {field} must be a whole number of tokens, got {value!r}")
+            if value < 1:
+                raise ValueError(f"device {self.name}: {field} must be positive, got {value}")
+        if self.kv_tokens < self.block_size:
+            raise ValueError(
+                f"device {self.name}: kv_tokens must hold at least one block of block_size={self.block_size} tokens, "
+                f"got {self.kv_tokens}"
+            )
+        if not self.kv_bytes_per_token >= 0:
+            raise ValueError(
+                f"device {self.name}: kv_bytes_per_token must not be negative, got {self.kv_bytes_per_token}"
+            )
 
-    def new_cache(self) -> KVCache:
-        """An empty KV cache of this device's size."""
-        cache = PrefixCache if self.prefix_caching else KVCache
+    def new_cache(self, execution: Execution) -> KVCache:
+        """An empty KV cache of this device's size; the padded rows of static batches share nothing."""
+        cache = PrefixCache if self.prefix_caching and not execution.static else KVCache
         return cache(self.kv_tokens // self.block_size, self.block_size)
 
     def longest_output(self, request: Request) -> int:
@@ -57,20 +70,27 @@ class Device:
         capacity = min(self.max_model_len, self.kv_tokens // self.block_size * self.block_size)
         return capacity if budget is None or execution.chunked_prefill else min(capacity, budget)
 
-    def check_servable(self, request: Request, execution: Execution) -> None:
-        """Raise `Unservable` if `request` could never run here under `execution`."""
-        total = request.prompt_tokens + request.truth.output_tokens
+    def check_servable(self, request: Request, execution: Execution, emits: int | None = None) -> None:
+        """Raise `Unservable` if a leg of `request` could never run here under `execution`.
+
+        The leg is over when the request has emitted `emits` tokens (None: its whole answer). Of these the last is
+        never computed, and needs no KV.
+        """
+        answer = request.truth.output_tokens
+        total = request.prompt_tokens + (answer if emits is None else min(emits, answer))
         if total > self.max_model_len:
             raise Unservable(
                 f"request {request.id} needs {total} tokens, {self.name} allows max_model_len={self.max_model_len}"
             )
-        kept = request.prompt_tokens + self.longest_output(request) if execution.reserve_output else total
+        kept = total - 1
+        if execution.reserve_output:
+            kept = total if emits is not None else request.prompt_tokens + self.longest_output(request)
         capacity = self.kv_tokens // self.block_size * self.block_size
         if kept > capacity:
             raise Unservable(f"request {request.id} needs {kept} tokens of KV, {self.name} has {capacity}")
         budget = execution.max_num_batched_tokens
-        if budget is not None and not execution.chunked_prefill and total > budget:
+        if budget is not None and not execution.chunked_prefill and total - 1 > budget:
             raise Unservable(  # a job preempted late prefills all its tokens anew
-                f"request {request.id} may need an unchunked prefill of {total} tokens, "
+                f"request {request.id} may need an unchunked prefill of {total - 1} tokens, "
                 f"{self.name} runs max_num_batched_tokens={budget}"
             )

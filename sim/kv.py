@@ -51,7 +51,6 @@ class KVCache:
         """Take back every block of `job`."""
         self.free += job.blocks
         job.blocks = 0
-        job.reserved = False
 
     def enlist(self, job: Job, tick: int) -> None:
         """`job`, which owns just the blocks of its computed tokens, decodes in lockstep from `tick` on."""

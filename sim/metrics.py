@@ -43,11 +43,32 @@ def tpot(requests: Table) -> Floats:
 
 
 def throughput(requests: Table, window: tuple[float, float]) -> tuple[float, float]:
-    """Requests and output tokens that finish in `window`, per second of it."""
-    seconds = window[1] - window[0]
-    if seconds <= 0:
+    """Requests and output tokens that finish in `window`, per second of it.
+
+    NaN where nobody can have come and gone in it: where no request finished, or where from the first arrival in the
+    window to its end (s) is less than the shortest response time. So it is with a burst, whose arrivals end before it
+    is served: see `throughput_overall`.
+    """
+    arrivals = inside(requests, window)["arrival"]
+    shortest = np.min(response_time(requests), initial=np.inf, where=~np.isnan(requests["finished"]))
+    if not shortest <= window[1] - (arrivals.min() if len(arrivals) else window[0]):
         return float("nan"), float("nan")
     mask = (requests["finished"] >= window[0]) & (requests["finished"] <= window[1])
+    return _per_second(requests, mask, window[1] - window[0])
+
+
+def throughput_overall(requests: Table) -> tuple[float, float]:
+    """All requests that finished, and their output tokens, per second from the first arrival to the last end."""
+    mask = ~np.isnan(requests["finished"])
+    if not mask.any():
+        return float("nan"), float("nan")
+    return _per_second(requests, mask, requests["finished"][mask].max() - requests["arrival"].min())
+
+
+def _per_second(requests: Table, mask: NDArray[np.bool_], seconds: float) -> tuple[float, float]:
+    """The requests of `mask` and their output tokens, per second of so many; NaN if no time passes."""
+    if not seconds > 0:
+        return float("nan"), float("nan")
     return float(mask.sum() / seconds), float(requests["output_tokens"][mask].sum() / seconds)
 
 
@@ -69,6 +90,9 @@ def distribution(name: str, values: Floats) -> dict[str, float]:
 def summary(requests: Table, warmup: float) -> dict[str, Any]:
     """All metrics of one run. Times are of the requests that arrived in the measured window and finished.
 
+    `ttft_requests` and `tpot_requests` count those of which a first token was seen, and then another: none of a static
+    batch. `warmup_requests` arrived before the window; `throughput_requests` and `throughput_tokens` are those of the
+    window, with `_overall` those of the whole run.
     `predicting_share` and `scheduling_share` are the parts of the summed response time that the predictor (its queue
     included) and the scheduler took; `offloaded_share` counts requests that a CPU served.
     """
@@ -76,18 +100,22 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     chosen = inside(requests, window)
     finished = {name: column[chosen["status"] == "finished"] for name, column in chosen.items()}
     total = float(response_time(finished).sum())
+    times = {"response_time": response_time(finished), "ttft": ttft(finished), "tpot": tpot(finished)}
     requests_per_second, tokens_per_second = throughput(requests, window)
+    requests_overall, tokens_overall = throughput_overall(requests)
     return {
         "requests": len(chosen["id"]),
         **{state: int((chosen["status"] == state).sum()) for state in ("finished", "rejected", "censored")},
-        **distribution("response_time", response_time(finished)),
-        **distribution("ttft", ttft(finished)),
-        **distribution("tpot", tpot(finished)),
+        "warmup_requests": int((requests["arrival"] < window[0]).sum()),
+        **{key: value for name, values in times.items() for key, value in distribution(name, values).items()},
+        **{f"{name}_requests": int((~np.isnan(times[name])).sum()) for name in ("ttft", "tpot")},
         "normalized_latency_mean": float((response_time(finished) / finished["output_tokens"]).mean())
         if total
         else float("nan"),
         "throughput_requests": requests_per_second,
         "throughput_tokens": tokens_per_second,
+        "throughput_requests_overall": requests_overall,
+        "throughput_tokens_overall": tokens_overall,
         "window_seconds": window[1] - window[0],
         "preemptions": int(chosen["preemptions"].sum()),
         "predicting_share": float((finished["queued"] - finished["arrival"]).sum() / total) if total else float("nan"),

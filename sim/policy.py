@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from numbers import Integral
 from typing import NamedTuple, Protocol
 
 from sim.job import Job
@@ -42,9 +43,11 @@ class Execution:
     `max_num_seqs`: jobs at a time. `max_num_batched_tokens`: tokens of a step (None: no bound).
     `long_prefill_token_threshold`: longest prefill chunk while others are there (0: no bound). `window`: how many
     waiting jobs, in rank order, the batching sees at a time. `reserve_output`: set KV aside at admission for the
-    longest output that the client allows. `watermark`: share of the KV blocks that an admission leaves free while
-    others run. `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission stops at it. `static`:
-    a batch that nobody joins, whose rows are all as wide as the widest, and that answers at its end.
+    longest output that the client, or else the model, allows. `watermark`: share of the KV blocks that an admission
+    leaves free while others run. `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission
+    stops at it. `static`: a batch that nobody joins, whose rows are all as wide as the widest, and that answers at its
+    end (no first token is seen). Its KV grows with every token, as in a DynamicCache of transformers; how many rows it
+    takes is said at `sim.batch.Batch._padded`.
     """
 
     max_num_seqs: int
@@ -61,8 +64,8 @@ class Execution:
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "max_num_batched_tokens", "window"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be positive, got {value}")
+            if value is not None and (value < 1 or not isinstance(value, Integral)):
+                raise ValueError(f"{name} must be {'positive' if value < 1 else 'a whole number'}, got {value}")
         if self.long_prefill_token_threshold < 0:
             raise ValueError(
                 f"long_prefill_token_threshold must not be negative, got {self.long_prefill_token_threshold}"
@@ -71,8 +74,8 @@ class Execution:
             raise ValueError(f"watermark must be a share in [0, 1), got {self.watermark}")
         if self.phases is Phases.EXCLUSIVE and (self.chunked_prefill or self.long_prefill_token_threshold):
             raise ValueError("phases=exclusive runs whole prefills: it needs chunked_prefill=false, and no threshold")
-        if self.static and not (self.reserve_output and self.max_num_batched_tokens is None):
-            raise ValueError("a static batch needs reserve_output=true and no max_num_batched_tokens")
+        if self.static and (self.reserve_output or self.max_num_batched_tokens is not None):
+            raise ValueError("a static batch takes its KV as it goes: no reserve_output, and no max_num_batched_tokens")
 
 
 class Batching(Protocol):
@@ -169,8 +172,9 @@ class RefiningPredictor(Predictor, Protocol):
 class Overhead:
     """What scheduling itself costs, charged to the clock.
 
-    `decision_seconds` for each plan that admits or preempts jobs, `rank_seconds` for each rank computed. What an engine
-    spends on every step, decision or not, is part of the profile.
+    `decision_seconds` for each plan that admits or preempts jobs, `rank_seconds` for each rank computed, of jobs that
+    wait and, in the search for a victim, of those that run. What an engine spends on every step, decision or not, is
+    part of the profile.
     """
 
     decision_seconds: float = 0.0

@@ -133,7 +133,6 @@ class PrefixCache(KVCache):
                 self._unused[block] = None
                 self.free += 1
         job.blocks = 0
-        job.reserved = False
 
     def enlist(self, job: Job, tick: int) -> None:
         """As in `KVCache`."""

@@ -37,14 +37,13 @@ class WaitingQueue:
 
     def entry(self, job: Job, now: float) -> Entry:
         """The sort key of `job` at `now`."""
+        self.ranked += 1
         request = job.request
         return (self._order.rank(job, now), request.arrival, request.id, job)
 
     def push(self, job: Job, now: float) -> None:
         """Let `job` wait."""
-        self.ranked += 1
-        request = job.request
-        entry = (self._order.rank(job, now), request.arrival, request.id, job)
+        entry = self.entry(job, now)
         front = self.front
         if len(front) < self._window:
             insort(front, entry)
@@ -75,7 +74,6 @@ class WaitingQueue:
             return
         self._refreshed = self.steps
         entries = [self.entry(job, now) for *_, job in (*self.front, *self._heap)]
-        self.ranked += len(entries)
         self.front = nsmallest(self._window, entries)
         self._heap = [entry for entry in entries if entry > self.front[-1]]
         heapify(self._heap)

@@ -122,7 +122,7 @@ def _columns(jobs: list[Job], unfinished: str) -> Table:
     """The request table of `jobs`; those that are not finished have the status `unfinished`."""
     counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
     values: Iterable[float | None] = chain.from_iterable(map(_numbers, jobs))
-    if any(job.finished is None for job in jobs):
+    if any(job.finished is None or job.first_token is None for job in jobs):
         values = (np.nan if value is None else value for value in values)
     numbers = np.fromiter(values, np.float64).reshape(-1, len(_NUMBERS))
     arrival, predicted, uncertainty, predictor, overhead, queued, scheduled, first, finished = numbers.T

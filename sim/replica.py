@@ -21,6 +21,7 @@ from sim.plan import Plan
 from sim.policy import Overhead, Policy
 from sim.queue import WaitingQueue
 from sim.record import Recorder
+from sim.request import Request
 from sim.step import Hold, Line, Step, attended_tokens
 from sim.stretch import Stretch
 
@@ -59,16 +60,18 @@ class Replica:
         self._relays = 0  # jobs here whose end starts something elsewhere
         self._servable = device.surely_servable(batching.execution)
 
-    def submit(self, job: Job, prefill_only: bool) -> None:
-        """Let `job` wait here. Raises `Unservable`."""
-        request = job.request
+    def check_servable(self, request: Request, emits: int | None) -> None:
+        """Raise `Unservable` if a leg of `request` that ends at `emits` tokens (None: all) can never run here."""
         if request.prompt_tokens + request.truth.output_tokens > self._servable:
-            self.device.check_servable(request, self.batch.execution)
+            self.device.check_servable(request, self.batch.execution, emits)
+
+    def submit(self, job: Job, prefill_only: bool) -> None:
+        """Let `job` wait here."""
         now: float = self.env.now
         self.advance(now)
         job.device = self.device
         job.prefill_only = prefill_only
-        job.relays = prefill_only or request.think is not None
+        job.relays = prefill_only or job.request.think is not None
         if job.queued is None:
             job.queued = now
         job.overhead_seconds -= self._overhead_seconds

@@ -192,9 +192,8 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
     block_size = draw(st.sampled_from([1, 4, 16]))
     caching = draw(st.booleans()) if caching is None else caching
     profile = draw(profiles)
-    longest = max(
-        one.prompt_tokens + (MAX_TOKENS if execution.reserve_output else one.truth.output_tokens) for one in requests
-    )
+    reserves = execution.reserve_output
+    longest = max(one.prompt_tokens + (MAX_TOKENS if reserves else one.truth.output_tokens - 1) for one in requests)
     made = []
     for name, kind in names:
         blocks = -(-longest // block_size) + draw(st.integers(0, 12))

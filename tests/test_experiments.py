@@ -128,6 +128,7 @@ def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):
         "-m",
         "policy=fifo",
         "cluster.devices.gpu.max_model_len=20,1024",
+        "unservable=fail",
         "hydra.launcher.n_jobs=2",
         results=tmp_path,
         check=1,
@@ -141,6 +142,16 @@ def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):
     assert "Unservable" in failed.status()["error"]
 
 
+def test_requests_that_can_never_fit_are_counted_and_the_others_served(tmp_path, typed):
+    code, errors = typed(tmp_path, *SMALL, "policy=fifo", "cluster.devices.gpu.max_model_len=40", "warmup=0")
+    assert code == 0, errors
+    (folder,) = complete_folders(tmp_path)
+    found, requests = folder.summary(), pd.read_parquet(folder.path / "requests.parquet")
+    fits = requests["prompt_tokens"] + requests["output_tokens"] <= 40
+    assert requests["status"].tolist() == ["finished" if one else "rejected" for one in fits]
+    assert 0 < found["rejected"] == len(requests) - found["finished"] < len(requests)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -151,6 +162,8 @@ def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):
         (["cluster.devices.gpu.profile.device=abacus"], ["no profile of gpt2 on abacus", "gpt2 on l40s"]),
         (["trace=azure_2023_conv", "trace.path=nowhere.csv"], ["nowhere.csv", "TOKENYARD_DATA"]),
         (["trace.requests=5", "warmup=2"], ["warmup must be a share", "2"]),
+        (["unservable=drop"], ["unservable must be reject or fail, got 'drop'"]),
+        (["cluster.devices.gpu.kv_tokens=10"], ["kv_tokens must hold at least one block of block_size=16", "10"]),
     ],
 )
 def test_bad_input_gets_one_clear_error(tmp_path, typed, monkeypatch, arguments, words):

@@ -9,6 +9,7 @@ from conftest import LinearProfile, make_device, make_policy, make_requests, poi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies.aging import Aging
 from policies.batching import Continuous
 from policies.fifo import FIFO
 from policies.hpf import HPF
@@ -53,6 +54,19 @@ def test_a_rank_is_what_its_formula_says_at_any_instant(order, rank):
     assert order.rank(job(), now=1.0) == order.rank(job(), now=77.0) == rank
 
 
+@pytest.mark.parametrize(("now", "rank"), [(1.0, 10.0), (3.0, 4.0), (11.0, -20.0)])
+def test_aging_takes_its_weight_in_tokens_off_a_rank_for_each_second_waited(now, rank):
+    assert Aging(weight=3.0).rank(job(length=10.0), now) == rank
+    assert Aging(weight=0.0).rank(job(length=10.0), now) == 10.0
+
+
+def test_with_aging_a_long_job_overtakes_the_short_ones_that_come_long_after_it():
+    """One of 30 tokens, and one of 5 tokens a second later and every 5 s after that: they would always go first."""
+    requests = make_requests([0, 0.5, *range(1, 100, 5)], [1] * 22, [5, 30, *[5] * 20])
+    places = [np.argsort(np.argsort(finished(order, requests)["finished"]))[1] for order in (Aging(0.0), Aging(1.0))]
+    assert places == [21, 6]
+
+
 def test_what_is_left_of_a_job_is_what_was_predicted_less_what_was_emitted():
     begun = job(length=10.0)
     for emitted, left in [(4, 6.0), (10, 0.0), (12, 0.0)]:
@@ -77,6 +91,8 @@ def test_a_positive_alpha_lets_long_jobs_go_first_and_a_negative_one_short_jobs(
     [
         (lambda: UP(SERVICE, alpha=math.nan), "alpha must be finite, got nan"),
         (lambda: UP(SERVICE, alpha=1.0, prompt_weight=math.inf), "prompt_weight must be finite, got inf"),
+        (lambda: Aging(weight=-1.0), "weight must not be negative, got -1.0"),
+        (lambda: Aging(weight=math.nan), "weight must not be negative, got nan"),
         (lambda: HPF(SERVICE, prompt_weight=math.nan), "prompt_weight must be finite, got nan"),
         (lambda: ServiceTime(phi=-1.0, eta=0.0), "phi must be finite and not negative, got -1.0"),
         (lambda: ServiceTime(phi=0.0, eta=math.inf), "eta must be finite and not negative, got inf"),

@@ -10,18 +10,18 @@ from conftest import ROOT
 
 from experiments.golden import TOLERANCE, compare, main, read, replay
 
-GOLDEN = ROOT.parent / "shared" / "golden"
-WORKLOADS = sorted(GOLDEN.glob("*.json.gz"))
-golden = pytest.mark.parametrize("path", WORKLOADS or [None], ids=lambda path: path.name[:-8] if path else "absent")
+WORKLOADS = sorted((ROOT / "tests" / "golden").glob("*.json.gz"))
+KINDS = ("longprefill", "memory", "plain", "prefix", "priority", "unchunked")
+golden = pytest.mark.parametrize("path", WORKLOADS, ids=lambda path: path.name[:-8])
 
 
-def read_shared(path: Path | None):
-    return read(path) if path else pytest.skip("no golden workloads: there is no ../shared/golden")
+def test_there_are_four_workloads_of_each_kind():
+    assert [path.name for path in WORKLOADS] == [f"{kind}-{number}.json.gz" for kind in KINDS for number in range(4)]
 
 
 @golden
 def test_every_decision_is_vllms(path):
-    workload = read_shared(path)
+    workload = read(path)
     comparison = compare(workload, path.name)
     assert comparison.difference is None
     assert comparison.matched == comparison.iterations == len(workload["iterations"]) > 0
@@ -29,7 +29,7 @@ def test_every_decision_is_vllms(path):
 
 @golden
 def test_every_decision_is_the_same_without_leaping(path):
-    workload = read_shared(path)
+    workload = read(path)
     assert replay(workload, leap=False) == replay(workload)
 
 

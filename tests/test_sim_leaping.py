@@ -1,6 +1,7 @@
 """Leaping over steps in which nothing changes gives the very tables that planning each step gives."""
 
 import dataclasses
+import math
 
 import pytest
 from cases import THREE, Case, Spying, cases, on_several, plain, stable
@@ -60,6 +61,22 @@ def test_a_prefill_and_a_decode_that_fill_equal_blocks_in_one_step_fill_them_in_
     device = make_device(profile=LinearProfile(1.0, 0.0), block_size=4, prefix_caching=True)
     policy = make_policy(batching=Continuous(max_num_batched_tokens=8, long_prefill_token_threshold=1))
     assert_leap_equals_step(Case(requests, policy, Cluster((device,)), OraclePredictor()))
+
+
+@pytest.mark.parametrize("arrival", [1.25, 3.25, 6.25])
+def test_a_job_enters_in_the_step_in_which_another_ones_answer_fills_the_block_that_it_lacked(arrival):
+    """It needs six blocks of six; the first one's answer fills those that its prompt has, and takes as many.
+
+    While a block is half full the newcomer lacks one; in the step that fills it, it is found.
+    """
+    requests = [
+        Request(0, 0.0, 4, Truth(17, (7,) * 17), prompt_ids=(7,) * 4),
+        Request(1, arrival, 21, Truth(1, (7,)), prompt_ids=(7,) * 21),
+    ]
+    device = make_device(profile=LinearProfile(1.0, 0.0), block_size=4, kv_tokens=24, prefix_caching=True)
+    case = Case(requests, make_policy(), Cluster((device,)), OraclePredictor())
+    assert_leap_equals_step(case)
+    assert case.run().requests["first_scheduled"][1] == 4.0 * math.ceil(arrival / 4)
 
 
 class Apart:

@@ -61,6 +61,61 @@ def test_throughput_counts_what_finishes_in_the_window():
     assert np.isnan(throughput(table(), (4.0, 4.0))).all()
 
 
+def together(arrival, finished, at=0.0):
+    """As many requests as `finished` says, that arrive every `arrival` seconds from `at` on, with five tokens each."""
+    count = len(finished)
+    columns = {"arrival": at + arrival * np.arange(count), "finished": at + np.array(finished), "id": range(count)}
+    same = {"output_tokens": 5, "status": "finished", "replica_kind": "gpu", "preemptions": 0, "first_token": NAN}
+    same |= {"queued": 0.0, "overhead_seconds": 0.0}
+    return {
+        **{name: np.array(value) for name, value in columns.items()},
+        **{k: np.array([v] * count) for k, v in same.items()},
+    }
+
+
+@pytest.mark.parametrize("at", [0.0, 7.0])
+@pytest.mark.parametrize(
+    ("arrival", "finished", "overall"),
+    [
+        (0.0008, [0.05 * turn for turn in range(1, 51)], (20.0, 100.0)),  # a burst, served one at a time
+        (0.0, [0.05] * 3, (60.0, 300.0)),  # all at once
+        (0.0, [0.25], (4.0, 20.0)),  # a single one
+    ],
+)
+def test_of_a_burst_the_throughput_of_the_whole_run_is_told_and_that_of_its_window_is_not(
+    arrival, finished, overall, at
+):
+    found = summary(together(arrival, finished, at), warmup=0.1)
+    names = ("throughput_requests", "throughput_tokens")
+    assert tuple(found[f"{name}_overall"] for name in names) == pytest.approx(overall)
+    assert np.isnan([found[name] for name in names]).all()
+
+
+def test_where_an_early_request_is_out_of_the_window_of_a_burst_there_is_no_throughput_in_it():
+    late = {name: np.concatenate([column, column]) for name, column in together(0.0, [0.5] * 4).items()}
+    late["arrival"][4:] += 10.0
+    late["finished"][4:] += 10.0
+    assert np.isnan(throughput(late, (1.0, 10.0))).all()
+    assert throughput(late, (0.0, 10.0)) == (0.4, 2.0)
+
+
+def test_in_overload_the_throughput_of_the_window_is_what_is_served_while_requests_come():
+    """One a second comes and one in two seconds is served: half of those that come in a minute."""
+    found = summary(together(1.0, [2.0 * turn for turn in range(1, 61)]), warmup=0.0)
+    assert found["throughput_requests"] == pytest.approx(29 / 59)
+    assert found["throughput_requests_overall"] == pytest.approx(0.5)
+
+
+def test_a_run_in_which_nobody_finished_has_no_throughput():
+    nobody = table(finished=[NAN] * 4, status=["rejected", "rejected", "censored", "censored"])
+    found = summary(nobody, warmup=0.0)
+    assert np.isnan([found[name] for name in found if "throughput" in name]).all()
+
+
+def test_those_of_the_warm_up_are_counted():
+    assert [summary(table(), warmup)["warmup_requests"] for warmup in (0.0, 0.2, 0.3)] == [0, 1, 2]
+
+
 def test_a_distribution_leaves_out_what_is_undefined():
     parts = distribution("x", np.array([*range(1, 102), NAN]))
     assert parts == {"x_mean": 51.0, "x_p50": 51.0, "x_p95": 96.0, "x_p99": 100.0, "x_max": 101.0}
@@ -73,6 +128,7 @@ def test_the_summary_is_of_the_requests_that_arrived_in_the_window():
     assert whole["response_time_mean"] == pytest.approx(8 / 3)
     assert whole["ttft_max"] == 2.0
     assert whole["tpot_mean"] == 0.5
+    assert (whole["ttft_requests"], whole["tpot_requests"]) == (3, 2)
     assert whole["normalized_latency_mean"] == pytest.approx((3 / 5 + 2 / 1 + 3 / 3) / 3)
     assert (whole["throughput_requests"], whole["throughput_tokens"], whole["window_seconds"]) == (0.3, 0.9, 10.0)
     assert whole["preemptions"] == 3

@@ -38,11 +38,11 @@ def device(name="gpu", kind="gpu", **changes):
     return make_device(name, kind, **{"profile": PROFILE, **changes})
 
 
-def serve(requests, *devices, link=None, predictor=None, horizon=None, **parts):
+def serve(requests, *devices, link=None, predictor=None, horizon=None, unservable="reject", **parts):
     """The tables of `requests` on `devices` (one plain one, if none is given) under FIFO and the `parts` given."""
     cluster = Cluster(devices or (device(),), link)
-    predictor = predictor or OraclePredictor()
-    return simulate(requests, make_policy(**parts), cluster, predictor, horizon=horizon, record=Record.DECISIONS)
+    how = {"horizon": horizon, "record": Record.DECISIONS, "unservable": unservable}
+    return simulate(requests, make_policy(**parts), cluster, predictor or OraclePredictor(), **how)
 
 
 def instants(tables, name):
@@ -63,7 +63,6 @@ def test_a_static_batch_costs_as_if_every_row_were_the_widest():
 def test_a_static_batch_answers_at_its_end_and_then_the_next_one_starts():
     tables = serve(make_requests([0, 0, 0.5], [3, 5, 5], [2, 4, 1], max_tokens=4), batching=Static(2))
     assert instants(tables, "finished") == [4.16, 4.16, 5.21]
-    assert tables.requests["first_token"].tolist() == tables.requests["finished"].tolist()
     assert instants(tables, "first_scheduled") == [0, 0, 4.16]
 
 
@@ -71,13 +70,7 @@ def test_a_static_batch_is_limited_by_the_memory_that_its_longest_answers_may_ne
     short = device(kv_tokens=20, block_size=4)  # five blocks; each row may need 4 + 4 tokens, two blocks
     tables = serve(make_requests([0] * 3, [4] * 3, [1] * 3, max_tokens=4), short, batching=Static(3))
     assert tables.steps["running"].tolist() == [2, 1]
-    assert tables.steps["blocks_used"].tolist() == [4, 2]
-
-
-def test_a_static_batch_is_never_wider_than_the_model_allows():
-    requests = [Request(0, 0.0, 12, Truth(4), max_tokens=4), Request(1, 0.0, 2, Truth(8), max_tokens=8)]
-    assert serve(requests, device(max_model_len=20), batching=Static(2)).steps["running"][0] == 2
-    assert serve(requests, device(max_model_len=19), batching=Static(2)).steps["running"][0] == 1
+    assert tables.steps["blocks_used"].tolist() == [2, 1]
 
 
 def test_a_batch_that_is_not_full_waits_for_its_oldest_member_to_have_waited():
@@ -222,30 +215,68 @@ def test_a_devices_own_batching_overrides_the_policys():
     ("changes", "batching", "message"),
     [
         ({"max_model_len": 29}, Continuous(), "request 0 needs 30 tokens, gpu allows max_model_len=29"),
-        ({"kv_tokens": 28, "block_size": 4}, Continuous(), "request 0 needs 30 tokens of KV, gpu has 28"),
-        ({"kv_tokens": 32, "block_size": 4}, Static(1), "request 0 needs 40 tokens of KV, gpu has 32"),
+        ({"kv_tokens": 28, "block_size": 4}, Continuous(), "request 0 needs 29 tokens of KV, gpu has 28"),
+        ({"kv_tokens": 28, "block_size": 4}, Static(1), "request 0 needs 29 tokens of KV, gpu has 28"),
+        (
+            {"kv_tokens": 32, "block_size": 4},
+            Continuous(reserve_output=True),
+            "request 0 needs 40 tokens of KV, gpu has 32",
+        ),
         (
             {},
             Continuous(max_num_batched_tokens=19, chunked_prefill=False),
-            "request 0 may need an unchunked prefill of 30 tokens, gpu runs max_num_batched_tokens=19",
+            "request 0 may need an unchunked prefill of 29 tokens, gpu runs max_num_batched_tokens=19",
         ),
     ],
-    ids=["model", "memory", "reservation", "budget"],
+    ids=["model", "memory", "static", "reservation", "budget"],
 )
-def test_a_request_that_can_never_fit_is_refused_as_it_comes(changes, batching, message):
+def test_a_request_that_can_never_fit_is_rejected_as_it_comes_or_fails_the_run(changes, batching, message):
+    requests = make_requests([0, 0.5], [20, 4], [10, 3], max_tokens=20)
+    table = serve(requests, device(**changes), batching=batching).requests
+    assert table["status"].tolist() == ["rejected", "finished"]
+    assert table["replica"].tolist() == ["", "gpu"]
+    assert table["first_scheduled"][1] == 0.5
     with pytest.raises(Unservable, match=message):
-        serve(make_requests([0], [20], [10], max_tokens=20), device(**changes), batching=batching)
+        serve(requests, device(**changes), batching=batching, unservable="fail")
 
 
-def test_a_request_that_just_fits_is_served():
-    exact = device(max_model_len=30, kv_tokens=32, block_size=4)
-    assert serve(make_requests([0], [20], [10]), exact).requests["status"].tolist() == ["finished"]
+@pytest.mark.parametrize(
+    ("batching", "changes"),
+    [
+        (Continuous(), {"max_model_len": 30, "kv_tokens": 29, "block_size": 1}),  # the last token needs no KV
+        (Static(4), {"max_model_len": 30, "kv_tokens": 29, "block_size": 1}),
+        (Continuous(reserve_output=True), {"kv_tokens": 40, "block_size": 1}),
+        (Continuous(max_num_batched_tokens=29, chunked_prefill=False), {}),
+    ],
+)
+def test_a_request_that_just_fits_is_served(batching, changes):
+    table = serve(make_requests([0], [20], [10], max_tokens=20), device(**changes), batching=batching).requests
+    assert table["status"].tolist() == ["finished"]
+
+
+@pytest.mark.parametrize("unservable", ["drop", "", None, True])
+def test_what_becomes_of_the_unservable_is_one_of_two(unservable):
+    with pytest.raises(ValueError, match=f"unservable must be reject or fail, got {unservable!r}"):
+        serve([], unservable=unservable)
+
+
+def test_a_request_is_rejected_after_its_prediction_has_taken_its_time():
+    table = serve(make_requests([0, 0], [20, 4], [10, 1]), device(max_model_len=29), predictor=Slow()).requests
+    assert table["status"].tolist() == ["rejected", "finished"]
+    assert table["queued"].tolist() == pytest.approx([math.nan, 0.6], nan_ok=True)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: device(kv_tokens=0), "device gpu: kv_tokens must be positive, got 0"),
+        (
+            lambda: device(kv_tokens=10),
+            "device gpu: kv_tokens must hold at least one block of block_size=16 tokens, got 10",
+        ),
+        (lambda: device(block_size=16.5), "device gpu: block_size must be a whole number of tokens, got 16.5"),
+        (lambda: device(max_model_len=math.inf), "device gpu: max_model_len must be a whole number of tokens, got inf"),
+        (lambda: device(kv_bytes_per_token=-1), "device gpu: kv_bytes_per_token must not be negative, got -1"),
         (lambda: Cluster(()), "distinct names, got \\[\\]"),
         (lambda: Cluster((device(), device())), "distinct names, got \\['gpu', 'gpu'\\]"),
         (lambda: Link(-1.0, 1.0), "got -1.0, 1.0"),
@@ -268,8 +299,10 @@ def test_a_request_that_just_fits_is_served():
             lambda: Execution(1, chunked_prefill=False, long_prefill_token_threshold=4, phases=Phases.EXCLUSIVE),
             "and no threshold",
         ),
-        (lambda: Execution(max_num_seqs=1, static=True), "a static batch needs reserve_output=true"),
-        (lambda: Execution(1, 8, reserve_output=True, static=True), "and no max_num_batched_tokens"),
+        (lambda: Execution(1, reserve_output=True, static=True), "takes its KV as it goes: no reserve_output"),
+        (lambda: Execution(1, 8, static=True), "and no max_num_batched_tokens"),
+        (lambda: Execution(max_num_seqs=1.5), "max_num_seqs must be a whole number, got 1.5"),
+        (lambda: Execution(max_num_seqs=math.nan), "max_num_seqs must be a whole number, got nan"),
         (lambda: Continuous(phases="both"), "'both' is not a valid Phases"),
         (lambda: Truth(2, (7,)), "1 output_ids for 2 output_tokens"),
         (

@@ -68,6 +68,13 @@ def test_single_requests_are_matched_by_id_not_by_row() -> None:
     assert "TTFT of single requests: off by P50 10.0 %" in render(errors(REAL, slower), request_errors(REAL, slower))
 
 
+def test_where_a_first_token_is_not_shown_ttft_and_tpot_are_missing_and_the_rest_is_not() -> None:
+    table = errors(REAL, REAL.assign(first_token=[1.0, np.nan, 5.0]))
+    missing = table.set_index("metric")["error"].isna()
+    assert missing[["TTFT", "TPOT"]].all()
+    assert not missing[["E2E", "throughput"]].any()
+
+
 def test_one_token_has_no_tpot() -> None:
     table = errors(made([1.0, 1.0], [0.5, 0.0], [3, 1]), made([1.0, 1.0], [0.5, 0.0], [3, 1]))
     assert value(table, "TPOT", "mean", "real") == pytest.approx(0.5)

@@ -119,7 +119,15 @@ def real_folder(case: Case, repeat: int, root: Path) -> Folder:
 
 def run_simulated(case: Case, device: Device) -> pd.DataFrame:
     """What the simulator says of `case`, with the columns of a real run."""
-    tables = simulate(case.requests, case.parts, Cluster((device,)), case.known, record=Record.DECISIONS, leap=False)
+    tables = simulate(
+        case.requests,
+        case.parts,
+        Cluster((device,)),
+        case.known,
+        record=Record.DECISIONS,
+        leap=False,
+        unservable="fail",
+    )
     table = pd.DataFrame(tables.requests)
     table["last_token"] = table["finished"]
     if case.parts.batching.execution.static:
