@@ -22,6 +22,7 @@ from profiles.measure import begin
 from profiles.measuring import models
 from profiles.profile import DeviceProfile, kv_capacity, load_path
 
+PROMPT_TOKENS = 256  # of each prompt in a batch: above the mean of the recorded traces
 COLUMNS = "{:<16} {:<24} {:>6} {:>7}   {:<20} {:<20}"
 
 
@@ -174,9 +175,8 @@ def summary(campaign: Campaign, folder: Path) -> str:
     states: dict[str, list[str]] = {"finished": [], "unfinished": [], "skipped": [], "failed": []}
     for model, outcome in campaign.outcomes.items():
         states[outcome.state].append(model)
-    for model in states["finished"]:
-        profile = load_path(campaign.settings[model].output)
-        lines.append(row(profile, campaign.outcomes[model]))
+    profiles = {model: load_path(campaign.settings[model].output) for model in states["finished"]}
+    lines += [row(profile, campaign.outcomes[model]) for model, profile in profiles.items()]
     lines.append(
         f"folder: {folder}; left-out errors are P50 / P90 / max; seconds of this command, - if finished before"
     )
@@ -186,14 +186,19 @@ def summary(campaign: Campaign, folder: Path) -> str:
         seconds = {model: campaign.about(model) for model in states["unfinished"]}
         parts = [f"{model} ({'?' if left is None else f'{left:.0f}'} s)" for model, left in seconds.items()]
         lines.append(f"left, and about how much timing: {', '.join(parts)}; the same command goes on")
-    if states["finished"]:
-        model = states["finished"][0]
-        lines.append(
-            f"use one: tokenyard system=fifo load=0.5 model={model} '~cluster.devices.cpu' "
-            f"cluster.devices.gpu.profile.device={campaign.settings[model].name} "
-            f"cluster.devices.gpu.profile.folder={folder.resolve()}"
-        )
+    if profiles:
+        lines.append(use(next(iter(profiles.values())), folder))
     return "\n".join(lines)
+
+
+def use(profile: DeviceProfile, folder: Path) -> str:
+    """A command that replays a trace by a profile, in batches of as many jobs as it was measured for."""
+    batch = max(1, min(profile.decode.knots[-1], profile.prefill.knots[-1] // PROMPT_TOKENS))
+    return (
+        f"use one: tokenyard system=fifo load=0.5 calibration.batch_size={batch} model={profile.model} "
+        f"'~cluster.devices.cpu' cluster.devices.gpu.profile.device={profile.device} "
+        f"cluster.devices.gpu.profile.folder={folder.resolve()}"
+    )
 
 
 def row(profile: DeviceProfile, outcome: Outcome) -> str:

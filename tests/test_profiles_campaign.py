@@ -98,7 +98,9 @@ def test_profiles_are_written_in_order_with_their_provenance_and_never_again(tmp
         assert facts["grid"]["prefill"]["new"] == [4, 8, 16]
     written = contents(tmp_path)
     said = capsys.readouterr().out
-    assert "model=bee '~cluster.devices.cpu' cluster.devices.gpu.profile.device=cpu_eager" in said
+    assert (
+        "calibration.batch_size=1 model=bee '~cluster.devices.cpu' cluster.devices.gpu.profile.device=cpu_eager" in said
+    )
     again = campaign.run(config(tmp_path), stopped)
     assert states(again) == states(done)
     assert [outcome.seconds for outcome in again.outcomes.values()] == [None, None]
