@@ -61,6 +61,8 @@ def at_load(cfg: DictConfig) -> DictConfig:
 
     Where `load` is null, `cfg` itself; ValueError where the trace has no rate to set.
     """
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{missing[0]} is not given, and has no default: {missing[0]}=...")
     if cfg.load is None:
         return cfg
     if "rate" not in cfg.trace:

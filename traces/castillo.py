@@ -27,8 +27,8 @@ class Castillo:
     The answer is one of the sampled lengths of `model` (its name, or a part of it), cut at `clip` tokens. A prompt is
     of the training part by the hash of its text, so that copies of it are too; training rows carry each prompt's first
     sample. Of `datasets` alone, if any are named, and of prompts of up to `longest_prompt` tokens; what is left out for
-    its length is counted. `resample` "blocks" draws blocks of `block` rows of the replay (see `traces.resample.Blocks`).
-    The files are found by `traces.locate.public_file`.
+    its length is counted. `resample` "blocks" draws blocks of `block` rows of that (see `traces.resample.Blocks`). The
+    files are found by `traces.locate.public_file`.
     """
 
     rate: float

@@ -20,7 +20,7 @@ _NANOSECONDS = "datetime64[ns, UTC]"
 def per_second(unit: str) -> int:
     """How many of `unit` are in a second; TraceError for one that is not known."""
     if unit not in UNITS:
-        raise TraceError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}: trace.unit=ms")
+        raise TraceError(f"trace.unit must be one of {', '.join(UNITS)}, got {unit!r}")
     return UNITS[unit]
 
 
@@ -29,28 +29,29 @@ def elapsed(cells: pd.Series, unit: str | None, own: str, source: str) -> np.nda
 
     NaN where there is no number. TraceError if in its `own` unit the first were thousands of years from 1970.
     """
-    each = per_second(unit or own)
-    rough = _rough(cells)
-    finite = np.flatnonzero(np.isfinite(rough))
+    each, near = per_second(unit or own), rough(cells)
+    finite = np.flatnonzero(np.isfinite(near))
     if not len(finite):
-        return rough
+        return near
     first = finite[0]
-    if unit is None and abs(rough[first]) > FAR * each:
-        likely = next((name for name, many in UNITS.items() if abs(rough[first]) <= FAR * many), "ns")
+    if unit is None and abs(near[first]) > FAR * each:
+        likely = next((name for name, many in UNITS.items() if abs(near[first]) <= FAR * many), "ns")
         raise TraceError(
             f"{source}: the first instant is {cells.iloc[first]} {own}, after the year 5000: is it in another unit? "
             f"trace.unit={likely} (or trace.unit={own}, if it is as it should be)"
         )
-    return since(cells, rough, exact(cells.iloc[first]), each)
+    return since(cells, exact(cells.iloc[first]), each)
 
 
-def since(cells: pd.Series, rough: np.ndarray, first: int | Decimal, each: int) -> np.ndarray:
-    """Seconds of `cells` after `first`, both in units of which `each` are a second; `rough` are the cells as floats."""
-    whole = pd.to_numeric(cells, errors="coerce") if np.isfinite(rough).all() else cells
-    if whole.dtype.kind == "i" and isinstance(first, int) and np.ptp(rough) < 2.0**62:
-        return np.asarray((whole.to_numpy() - first) / each)
-    differences = rough.copy()
-    for at in np.flatnonzero(np.isfinite(rough)):
+def since(cells: pd.Series, first: int | Decimal, each: int) -> np.ndarray:
+    """Seconds of `cells` after `first`, both in units of which `each` are a second; NaN where there is no number."""
+    differences = rough(cells).copy()
+    finite = np.isfinite(differences)
+    if finite.all() and first == int(first):
+        whole = pd.to_numeric(cells)
+        if whole.dtype.kind == "i" and np.ptp(differences) < 2.0**62:
+            return np.asarray((whole.to_numpy() - int(first)) / each)
+    for at in np.flatnonzero(finite):
         differences[at] = float((exact(cells.iloc[at]) - first) / Decimal(each))
     return differences
 
@@ -65,7 +66,7 @@ def exact(cell: Any) -> int | Decimal:
         return Decimal(float(cell))
 
 
-def _rough(cells: pd.Series) -> np.ndarray:
+def rough(cells: pd.Series) -> np.ndarray:
     """The cells as float64, NaN where one is no number."""
     plain = cells.map(_float) if cells.dtype == object else cells
     found: np.ndarray = pd.to_numeric(plain, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -83,7 +84,7 @@ def _float(cell: Any) -> float | str | None:
 
 def negative(cells: pd.Series) -> Fault:
     """Arrivals below 0, for a format whose stamps count from its trace's start, or from 1970."""
-    return "arrival", "is before the trace's start", _rough(cells) < 0
+    return "arrival", "is before the trace's start", rough(cells) < 0
 
 
 def stamps(cells: pd.Series) -> pd.Series:

@@ -122,7 +122,9 @@ def read_json_lines(
     """
     lines = read_bytes(path).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
     rows = ((f"{path}, line {number}", line) for number, line in enumerate(lines, start=1))
-    return read_rows(path, rows if lines != [""] else (), lambda place, line: read(place, _line(place, line)), skip_bad)
+    return read_rows(
+        path, rows if lines != [""] else (), lambda place, line: read(place, json_object(place, line)), skip_bad
+    )
 
 
 def read_rows(
@@ -144,10 +146,10 @@ def read_rows(
     return table
 
 
-def parse_json(place: str, text: str) -> Any:
+def parse_json(place: str, text: str, parse_float: Callable[[str], Any] = float) -> Any:
     """The value of a json text; RowError says what is wrong, a name that stands twice in an object too."""
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _object(place, pairs))
+        return json.loads(text, parse_float=parse_float, object_pairs_hook=lambda pairs: _object(place, pairs))
     except RowError:
         raise
     except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
@@ -162,19 +164,21 @@ def field(place: str, row: dict[str, Any], name: str, kind: type) -> Any:
     if name not in row:
         raise RowError(f"{place}: {name} is missing in {reprlib.repr(row)}", f"{name} is missing")
     value = row[name]
-    if not isinstance(value, (float, int) if kind is float else kind) or not _is_sound(value):
+    if not isinstance(value, (float, int) if kind is float else kind) or not is_sound(value):
         raise RowError(f"{place}: {name} {reprlib.repr(value)} is not {KINDS[kind]}", f"{name} is not {KINDS[kind]}")
     return value
 
 
-def _line(place: str, line: str) -> dict[str, Any]:
-    found = parse_json(place, line)
+def json_object(place: str, line: Any, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """The object in a line of text; RowError where it is none."""
+    found = parse_json(place, line, parse_float) if isinstance(line, str) else line
     if not isinstance(found, dict):
-        raise RowError(f"{place}: {line[:SHOWN]!r} is not an object", "not an object")
+        raise RowError(f"{place}: {str(line)[:SHOWN]!r} is not an object", "not an object")
     return found
 
 
-def _is_sound(value: Any) -> bool:
+def is_sound(value: Any) -> bool:
+    """Whether a json value can be stored: text without half a character, a finite number, a whole one of 64 bits."""
     if isinstance(value, str):
         return value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value)
     if isinstance(value, float):

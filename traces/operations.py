@@ -17,13 +17,25 @@ import pandas as pd
 
 from traces.schema import LONGEST, MEASURED
 
-COUNTED = ("cut", "ended_early", "malicious", "skipped", "broken_sessions", "refused", "clipped", "dropped")
+COUNTED = (
+    "out_of_order",
+    "cut",
+    "ended_early",
+    "malicious",
+    "skipped",
+    "broken_sessions",
+    "refused",
+    "clipped",
+    "dropped",
+)
 Operation = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
 
 def counted(table: pd.DataFrame) -> str:
     """What the makers of `table` counted, in words: "; refused: 3, clipped: 1", or nothing."""
     found = {name: table.attrs[name] for name in COUNTED if table.attrs.get(name)}
+    reasons = {name: value for name, value in found.items() if isinstance(value, dict)}
+    found |= {name: " and ".join(f"{many} ({why})" for why, many in value.items()) for name, value in reasons.items()}
     return f"; {', '.join(f'{name}: {value}' for name, value in found.items())}" if found else ""
 
 

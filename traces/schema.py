@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, pairwise
 from numbers import Real
 from typing import Any
@@ -47,6 +47,7 @@ def check(
     source: str,
     *,
     first_line: int | None = None,
+    place: Callable[[int], str] | None = None,
     names: Mapping[str, str] | None = None,
     written: Mapping[str, pd.Series] | None = None,
     faults: Iterable[Fault] = (),
@@ -56,10 +57,10 @@ def check(
 
     Raises TraceError for columns that are missing, unknown or repeated, for an empty table, and for bad cells, unless
     `skip_bad` drops their rows and counts them by reason in `attrs["skipped"]` (None: rows of no file, of which nobody
-    can have it so). `first_line` is the line of the first
-    row in a text file (else rows are numbered from 1); `names` is what the file calls a column and `written` the cells
-    that it holds there, where they differ. `faults` are what a loader found itself, in columns of either; what
-    it left out itself it has counted in the table's `attrs["skipped"]`.
+    can have it so). `first_line` is the line of the first row in a text file, or `place` says where each row stands
+    (else rows are numbered from 1); `names` is what the file calls a column and `written` the cells that it holds
+    there, where they differ. `faults` are what a loader found itself, in columns of either; what it left out itself it
+    has counted in the table's `attrs["skipped"]`.
     """
     names = names or {}
     prefix = PREFIX if set(PREFIX) & set(table.columns) else ()
@@ -69,7 +70,9 @@ def check(
     numbers = {name: _numbers(table[name]) for name in table if name not in (*TEXTS, *LISTS)}
     found = _first_faults(chain(faults, _faults(table, numbers)))
     if found and not skip_bad:
-        message = _message(table.assign(**(written or {})), source, found, first_line, names)
+        word, first = ("row", 1) if first_line is None else ("line", first_line)
+        place = place or (lambda row: f"{word} {row + first}")
+        message = _message(table.assign(**(written or {})), source, found, place, names)
         raise TraceError(message if skip_bad is None else f"{message}; {SKIPPING}")
     kept = np.ones(len(table), dtype=bool)
     kept[list(found)] = False
@@ -193,12 +196,11 @@ def _message(
     table: pd.DataFrame,
     source: str,
     faults: Mapping[int, tuple[str, str]],
-    first_line: int | None,
+    place: Callable[[int], str],
     names: Mapping[str, str],
 ) -> str:
-    place, offset = ("row", 1) if first_line is None else ("line", first_line)
     cells = [
-        f"{place} {row + offset}: {names.get(column, column)} {_shown(table[column].iloc[row])} {reason}"
+        f"{place(row)}: {names.get(column, column)} {_shown(table[column].iloc[row])} {reason}"
         for row, (column, reason) in list(faults.items())[:SHOWN]
     ]
     more = f"; and {len(faults) - SHOWN} more bad rows" if len(faults) > SHOWN else ""
