@@ -88,6 +88,7 @@ def test_a_bad_row_is_named_by_file_line_and_value(tmp_path: Path, row: str, sai
         ((HEADER + ROWS[0] + "\n").encode() + b"2023-11-16 18:15:51.0,3\x00,5\n", "line 3: byte 0x00 is not text"),
         (b"TIMESTAMP,ContextTokens,GeneratedTokens\n374,1,2\n", "line 2: TIMESTAMP '374' is not a time"),
         (HEADER.encode(), "no rows"),
+        (HEADER.encode() + b"9999-11-16 18:15:46.0,3,5\n", "line 2: TIMESTAMP '9999-11-16 18:15:46.0' is not a time"),
         (b"ContextTokens,TIMESTAMP,GeneratedTokens\n", "line 1: the header is 'ContextTokens,TIMESTAMP"),
         (b"TIMESTAMP,ContextTokens\n2023-11-16 18:15:46.6,374\n", "line 1: the header"),
         ((HEADER + ROWS[0] + "\n").encode() + b"\xff\xfe,1,2\n", "line 3: byte 0xff is not UTF-8"),

@@ -150,8 +150,8 @@ def test_copied_pairs_are_rows_of_the_trace_and_training_has_others(tmp_path: Pa
     assert (table["output_tokens"] == 7 * table["prompt_tokens"]).all()
     assert set(table["prompt_tokens"]) == set(range(21, 91))
     assert set(training["prompt_tokens"]) == set(range(1, 21))
-    with pytest.raises(TraceError, match="no row of up to 8 tokens"):
-        replay(Synthetic(1.0, 1, Poisson(), Copied(str(tmp_path / "made"), stored, longest=8)))
+    with pytest.raises(TraceError, match="no row of up to 7 tokens"):
+        replay(Synthetic(1.0, 1, Poisson(), Copied(str(tmp_path / "made"), stored, longest=7)))
 
 
 def test_what_the_cap_cuts_is_counted() -> None:

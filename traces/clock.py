@@ -88,10 +88,12 @@ def negative(cells: pd.Series) -> Fault:
 
 
 def stamps(cells: pd.Series) -> pd.Series:
-    """The instants of stamps such as 2023-11-16T18:15:46.68+01:00 (without a zone: UTC), NaT where there is none."""
+    """The instants of stamps such as 2023-11-16T18:15:46.68+01:00 (without a zone: UTC), NaT where there is none,
+    or none that can be told to the nanosecond (before 1678, after 2261)."""
     text = cells.where(cells.map(lambda cell: isinstance(cell, str))).astype("str").str.strip()
     sound = text.where(text.str.fullmatch(STAMP)).str.replace(",", ".").str.replace(" ?UTC$", "Z", regex=True)
-    return pd.to_datetime(sound, errors="coerce", format="ISO8601", utc=True).astype(_NANOSECONDS)
+    found = pd.to_datetime(sound, errors="coerce", format="ISO8601", utc=True)
+    return found.where(found.dt.year.between(1678, 2261)).astype(_NANOSECONDS)
 
 
 def zoned(cells: Iterable[Any]) -> np.ndarray:

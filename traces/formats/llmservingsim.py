@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traces.clock import per_second
+from traces.clock import exact, per_second, since
 from traces.files import field, read_json_lines
 from traces.locate import public_file
 from traces.resample import check_resample, resampled, said
@@ -42,7 +42,9 @@ def load(path: Path, *, skip_bad: bool = False, unit: str | None = None) -> pd.D
     """
     table = read_json_lines(path, _row, skip_bad=skip_bad)
     written = {name: table[name] for name in table}
-    times = table[[QUEUED, "arrival", *MEASURED]].astype(float) / per_second(unit or UNIT)
+    each, engine = per_second(unit or UNIT), dict.fromkeys((QUEUED, *MEASURED), exact(table[QUEUED].iloc[0]))
+    firsts = {"arrival": exact(table["arrival"].iloc[0]), **engine}  # each clock's 0: differences keep their digits
+    times = pd.DataFrame({name: since(table[name], first, each) for name, first in firsts.items()})
     between = times[QUEUED] - times["arrival"]
     late = times[QUEUED] > times[MEASURED[0]]
     astray = (between - between.median()).abs() > np.ptp(times.drop(columns="arrival").to_numpy())

@@ -93,7 +93,9 @@ def read_columns(path: Path, *names: str) -> tuple[pd.DataFrame, dict[bytes, byt
             if not pa.types.is_list(cells.type):
                 continue
             if pa.types.is_decimal(cells.type.value_type) and cells.type.value_type.scale == 0:
-                table.isetitem(at, [ids and [one and int(one) for one in ids] for ids in cells.to_pylist()])
+                table.isetitem(
+                    at, [ids and [None if one is None else int(one) for one in ids] for ids in cells.to_pylist()]
+                )
             elif pc.list_flatten(cells).null_count:  # pandas makes them all of floats
                 table.isetitem(at, cells.to_pylist())
     except FileNotFoundError:

@@ -139,6 +139,8 @@ def _arrivals(
         )
     instants, zones = stamps(cells), zoned(cells)
     readable = instants.notna().to_numpy()
+    if not readable.any():
+        return np.full(len(cells), np.nan), []
     differs = readable & (zones != zones[readable][0])
     reason = "has no time zone, and the first has" if zones[readable][0] else "has a time zone, and the first has none"
     return (instants - instants[readable].iloc[0]).dt.total_seconds().to_numpy(), [("arrival", reason, differs)]
