@@ -160,7 +160,7 @@ def test_rows_out_of_order_are_refused_or_sorted_and_counted(tmp_path: Path) -> 
         ("ts,in,out\n1,5,6\n", {"promt_text": "x"}, "promt_text is no column .* did you mean prompt_text"),
         ("ts,in,out\n1,5,6\n", {"output_tokens": None}, "columns.output_tokens is not given.* It has ts, in"),
         ("ts,in,out\n1,5,6\n", {"unit": "min"}, r"trace.unit must be one of s, ms, us, ns, got 'min'"),
-        ("ts,in,out\n2023-11-16 18:15:46,5,6\n", {"unit": "ms"}, "holds stamps such as '2023.* leave out trace.unit=ms"),
+        ("ts,in,out\n2023-11-16 18:15:46,5,6\n", {"unit": "ms"}, "stamps such as '2023.* leave out trace.unit=ms"),
         (
             "ts,in,out\n2023-11-16T18:15:46Z,5,6\n2023-11-16T18:15:47,5,6\n",
             {},

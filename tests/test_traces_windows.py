@@ -227,11 +227,11 @@ def test_what_cannot_be_resampled_is_refused(tmp_path: Path) -> None:
     for options, said in (
         ({"resample": "rows"}, r"resample must be null or blocks, got 'rows'"),
         ({"block": 3}, r"trace.block=3 is the length .*, and resample is null"),
-        ({"resample": "blocks", "block": 0}, "block must be at least 1 row, got 0"),
+        ({"resample": "blocks", "block": 0}, r"block must be at least 1 row, got 0"),
     ):
         with pytest.raises(ValueError, match=said):
             windows(tmp_path, 6, **options)
-    with pytest.raises(ValueError, match="trace.block=9 is more than the 6 rows"):
+    with pytest.raises(ValueError, match=r"trace.block=9 is more than the 6 rows"):
         replay(windows(tmp_path, 6, resample="blocks", block=9))
 
 

@@ -43,7 +43,7 @@ class RowError(TraceError):
 
 def read_bytes(path: Path) -> bytes:
     """The whole file, unzipped; TraceError where it breaks off, is not text in UTF-8, or is not as its name says."""
-    if is_zipped(path) is not (path.suffix == ".gz"):
+    if begins(path, _GZIP) is not (path.suffix == ".gz"):
         kind = "gzip" if path.suffix == ".gz" else "plain text"
         raise TraceError(f"{path}: its name says {kind}, its first bytes do not")
     content = unpacked(path)
@@ -52,16 +52,16 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def is_zipped(path: Path) -> bool:
-    """Whether the file's first bytes are gzip's."""
+def begins(path: Path, mark: bytes) -> bool:
+    """Whether `mark` is what the file's first bytes are."""
     with path.open("rb") as file:
-        return file.read(len(_GZIP)) == _GZIP
+        return file.read(len(mark)) == mark
 
 
 def unpacked(path: Path) -> bytes:
     """The text in the file, whatever its name; TraceError where it breaks off, or is not text in UTF-8."""
     content = bytearray()
-    zipped = is_zipped(path)
+    zipped = begins(path, _GZIP)
     try:
         with gzip.open(path) if zipped else path.open("rb") as file:
             while chunk := file.read(1 << 16):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traces.files import MARK, SHOWN, RowError, json_object, parse_json, unpacked
+from traces.files import MARK, SHOWN, RowError, begins, json_object, parse_json, unpacked
 from traces.schema import SKIPPING, TraceError
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -42,7 +42,7 @@ def read_cells(
     Cells of a csv file are text; of a json file text, ints, Decimals, lists or None. TraceError for a column that the
     file does not have, with those that it has; RowError for a bad row, unless `skip_bad` drops and counts it.
     """
-    if path.open("rb").read(4) == b"PAR1":
+    if begins(path, b"PAR1"):
         raise TraceError(f"{path}: it is parquet, not csv or json: trace=parquet reads this project's own")
     text = unpacked(path).removeprefix(MARK).decode()
     if not text.strip():
