@@ -32,6 +32,8 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     `load_of` says of `trace.`), with its batching where the `overrides` of the command line chose that apart from the
     policy. ValueError where the trace has no rate to set.
     """
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{missing[0]} is not given, and has no default: {missing[0]}=...")
     if cfg.load is None:
         return keeping_rows(cfg, bool(fitted(cfg)))
     if isinstance(cfg.load, bool | str) or not 0 < cfg.load < math.inf:

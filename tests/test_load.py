@@ -27,8 +27,8 @@ def composed(*overrides: str) -> DictConfig:
 
 @pytest.fixture
 def steady(tmp_path: Path, const_profiles: Path) -> list[str]:
-    """The settings of 40 equal requests on a device whose every step takes 10 ms."""
-    rows = {"arrival": np.arange(40.0), "prompt_tokens": 100, "output_tokens": ANSWER, "max_tokens": ANSWER}
+    """The settings of 64 equal requests on a device whose every step takes 10 ms."""
+    rows = {"arrival": np.arange(64.0), "prompt_tokens": 100, "output_tokens": ANSWER, "max_tokens": ANSWER}
     write(pd.DataFrame(rows), tmp_path / "steady.parquet", {"source": "made"})
     folders = [f"cluster.devices.{name}.profile.folder={const_profiles}" for name in ("gpu", "cpu")]
     return [
@@ -124,13 +124,13 @@ def test_only_what_is_fitted_needs_training_rows() -> None:
 def test_a_file_keeps_rows_back_only_where_something_is_fitted(steady: list[str], monkeypatch) -> None:
     alone = read_inputs(at_load(composed(*steady)))
     assert alone.training is None
-    assert len(alone.replay) == 40
+    assert len(alone.replay) == 64
     learned = read_inputs(at_load(composed(*steady, "predictor=prompt_length")))
-    assert (len(learned.training), len(learned.replay)) == (SHARE * 40, 32)
+    assert (len(learned.training), len(learned.replay)) == (12, 52)
     asked = read_inputs(at_load(composed(*steady, "trace.training_share=0.5")))
-    assert (asked.training, len(asked.replay)) == (None, 20)
+    assert (asked.training, len(asked.replay)) == (None, 32)
     monkeypatch.setenv(KEEP, "1")  # a sweep, of which another run fits something
-    assert len(read_inputs(at_load(composed(*steady))).replay) == 32
+    assert len(read_inputs(at_load(composed(*steady))).replay) == 52
 
 
 def test_shares_of_sources_within_sources_are_set_too() -> None:

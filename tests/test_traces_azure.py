@@ -88,6 +88,7 @@ def test_a_bad_row_is_named_by_file_line_and_value(tmp_path: Path, row: str, sai
         ((HEADER + ROWS[0] + "\n").encode() + b"2023-11-16 18:15:51.0,3\x00,5\n", "line 3: byte 0x00 is not text"),
         (b"TIMESTAMP,ContextTokens,GeneratedTokens\n374,1,2\n", "line 2: TIMESTAMP '374' is not a time"),
         (HEADER.encode(), "no rows"),
+        (HEADER.encode() + b"9999-11-16 18:15:46.0,3,5\n", "line 2: TIMESTAMP '9999-11-16 18:15:46.0' is not a time"),
         (b"ContextTokens,TIMESTAMP,GeneratedTokens\n", "line 1: the header is 'ContextTokens,TIMESTAMP"),
         (b"TIMESTAMP,ContextTokens\n2023-11-16 18:15:46.6,374\n", "line 1: the header"),
         ((HEADER + ROWS[0] + "\n").encode() + b"\xff\xfe,1,2\n", "line 3: byte 0xff is not UTF-8"),
@@ -145,6 +146,7 @@ def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
 
 def source(folder: Path, rows: int, **options: float | None) -> Windows:
     stamps = [f"2023-11-16 18:{at // 60:02}:{at % 60:02}.0000000,{at + 1},5" for at in range(rows)]
+    options = {"training_share": 0.2, **options}
     return Windows(str(made(folder, HEADER + "\n".join(stamps))), load, "made", **options)  # type: ignore[arg-type]
 
 
@@ -175,12 +177,15 @@ def test_without_rate_and_window_the_rest_is_replayed_as_recorded(tmp_path: Path
 def test_wrong_options_are_named(tmp_path: Path) -> None:
     for options, said in (
         ({"rate": 0.0}, "rate .* got 0"),
-        ({"window": 1}, "window .* got 1"),
+        ({"window": 0}, "window .* got 0"),
         ({"training_share": 1.0}, "training_share .* got 1"),
     ):
         with pytest.raises(ValueError, match=said):
             Windows("made.csv", load, "made", **options)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"window is 9 requests, .* has 8"):
+    with pytest.raises(
+        ValueError,
+        match=r"trace.window=9 is more than the 8 requests that .*made.csv has to replay \(of 10, 2 for training\)",
+    ):
         source(tmp_path, 10, window=9).replay(np.random.default_rng(0), np.random.default_rng(0))
 
 

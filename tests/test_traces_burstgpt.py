@@ -44,8 +44,8 @@ def test_the_long_file_has_sessions(tmp_path: Path) -> None:
     [
         (
             "45,ChatGPT,10,0,10,API log",
-            "Response tokens '0' is 0: a request that failed, which skip_bad drops and counts",
-            "Response tokens is 0: a request that failed, which skip_bad drops and counts",
+            "Response tokens '0' is 0: a request that failed",
+            "Response tokens is 0: a request that failed",
         ),
         (
             "45,ChatGPT,10,3,14,API log",

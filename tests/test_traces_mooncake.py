@@ -70,7 +70,7 @@ def test_lines_are_read_in_seconds_with_an_id_for_each_block(tmp_path: Path, nam
             "timestamp nan is not a finite number of 64 bits",
             "timestamp is not a finite number of 64 bits",
         ),
-        (row(1, timestamp=-1), "timestamp -1.0 is before", "timestamp is before the trace's start"),
+        (row(1, timestamp=-1), "timestamp -1 is before", "timestamp is before the trace's start"),
         (
             row(1, input_length=601.0),
             "input_length 601.0 is not a whole",
@@ -80,7 +80,7 @@ def test_lines_are_read_in_seconds_with_an_id_for_each_block(tmp_path: Path, nam
         (row(1, output_length=10**8), "output_length 1.* is above", "output_length is above 10,000,000 tokens"),
         (row(1, hash_ids=[]), r"hash_ids \[\] is empty", "hash_ids is empty"),
         (row(1, hash_ids=[1, 2, 3]), r"hash_ids \[1, 2, 3\] are not one for each", "hash_ids are not one for each"),
-        (row(1, hash_ids=[1, 2**63]), "hash_ids .* are not whole numbers", "hash_ids are not whole numbers"),
+        (row(1, hash_ids=[1, 2**64]), "hash_ids .* are not whole numbers", "hash_ids are not whole numbers"),
         (row(1, hash_ids=[1, True]), "hash_ids .* are not whole numbers", "hash_ids are not whole numbers"),
         (row(1, hash_ids=[1, [2]]), "hash_ids .* are not whole numbers", "hash_ids are not whole numbers"),
         (row(1, hash_ids={"a": 1}), "hash_ids .* is not a list", "hash_ids is not a list"),

@@ -116,11 +116,11 @@ def test_copies_of_clients_are_clients_of_their_own() -> None:
         assert late.between(0, 9).all()
         assert (late.groupby(table["client"]).std().dropna() < 1e-9).all()
         assert late.std() > 1
-        first = {one for ids in table["prompt_ids"] for one in ids}
+        first = {one for ids in copied["prompt_ids"][copied["client"].str.endswith("(1 of 3)")] for one in ids}
         assert not first & {one for ids in copy["prompt_ids"] for one in ids}
-        shifts = {one - other for new, old in zip(copy["prompt_ids"], table["prompt_ids"], strict=True)
+        pairs = {(one, other) for new, old in zip(copy["prompt_ids"], table["prompt_ids"], strict=True)
                   for one, other in zip(new, old, strict=True)}  # fmt: skip
-        assert len(shifts) == 1
+        assert len(pairs) == len({one for one, _ in pairs}) == len(first), "each content has one other id"
 
 
 def test_over_long_requests_are_refused_or_clipped_and_counted() -> None:
@@ -284,7 +284,7 @@ BUILT = {
 }
 
 
-def build(name: str, **more: int) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+def build(name: str, **more: float) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     overrides = [*f"trace={name}".split(), *(f"{key}={value}" for key, value in more.items())]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return read_trace(compose("config", overrides=overrides).trace, seed=0)
@@ -301,10 +301,12 @@ def test_every_yaml_builds_a_trace_that_says_it_is_synthetic(name: str) -> None:
 
 def test_an_operation_on_a_public_trace_counts_what_it_refuses(shared_data, monkeypatch) -> None:
     monkeypatch.setenv("TOKENYARD_DATA", str(shared_data))
-    table, _, provenance = build("transformed trace@trace.source=azure_2023_conv")
+    table, _, provenance = build(
+        "transformed trace@trace.source=azure_2023_conv", **{"trace.source.training_share": 0.2}
+    )
     refused = table.attrs["refused"]
     assert refused > 0
     assert provenance.endswith(f"; then ToRate(rate=4.0); refused: {refused}")
-    copied, training, _ = build("mmpp trace/lengths=copied", **SMALL)
+    copied, training, _ = build("mmpp trace/lengths=copied", **SMALL, **{"trace.lengths.training_share": 0.2})
     assert len(copied) == 40
     assert len(training) == 30

@@ -27,7 +27,7 @@ def test_a_session_is_the_root_of_a_chain_of_parents(tmp_path: Path) -> None:
     table = load(made(tmp_path, row(1), row(2, 1), row(3), row(4, 2, type="search"), row(5, 99), row(6, 5), row(8, 99)))
     assert table["session"].tolist() == ["1", "1", "3", "1", "99", "99", "99"], "99 came before the trace did"
     assert table["request_id"].tolist() == ["1", "2", "3", "4", "5", "6", "8"]
-    assert table["arrival"].tolist() == [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0]
+    assert table["arrival"].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.75]
     assert table["task"].tolist() == ["text"] * 3 + ["search"] + ["text"] * 3
     assert table["prompt_ids"].iloc[1] == [7, 2]
     assert table["id_tokens"].unique().tolist() == [16]

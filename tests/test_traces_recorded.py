@@ -140,7 +140,7 @@ def test_wrong_options_and_empty_parts_are_named(tmp_path: Path) -> None:
     for options, said in (
         ({"rate": 0.0}, "rate .* got 0"),
         ({"rate": 1.0, "requests": 0}, "requests .* got 0"),
-        ({"rate": 1.0, "training_share": 0.0}, "training_share .* got 0"),
+        ({"rate": 1.0, "training_share": 1.0}, "training_share .* got 1"),
     ):
         with pytest.raises(ValueError, match=said):
             Recorded(**options)

@@ -144,14 +144,14 @@ def stored(_: Path) -> pd.DataFrame:
 
 def test_copied_pairs_are_rows_of_the_trace_and_training_has_others(tmp_path: Path) -> None:
     (tmp_path / "made").touch()
-    copied = Copied(str(tmp_path / "made"), stored, longest=8 * 90)
+    copied = Copied(str(tmp_path / "made"), stored, longest=8 * 90, training_share=0.2)
     source = Synthetic(1.0, 3000, Poisson(), copied)
     table, training = replay(source), source.training()
     assert (table["output_tokens"] == 7 * table["prompt_tokens"]).all()
     assert set(table["prompt_tokens"]) == set(range(21, 91))
     assert set(training["prompt_tokens"]) == set(range(1, 21))
-    with pytest.raises(TraceError, match="no row of up to 8 tokens"):
-        replay(Synthetic(1.0, 1, Poisson(), Copied(str(tmp_path / "made"), stored, longest=8)))
+    with pytest.raises(TraceError, match="no row of up to 7 tokens"):
+        replay(Synthetic(1.0, 1, Poisson(), Copied(str(tmp_path / "made"), stored, longest=7)))
 
 
 def test_what_the_cap_cuts_is_counted() -> None:

@@ -12,8 +12,9 @@ import pandas as pd
 
 from traces.formats.castillo import CLIP, of_model, read
 from traces.locate import public_file
+from traces.resample import check_resample, resampled, said
 from traces.schema import TraceError, check
-from traces.split import check_share, in_training, normalized
+from traces.split import check_kept, in_training, none_kept, normalized
 from traces.synthetic.arrivals import poisson
 from traces.text.cache import cached_scores
 from traces.text.kinds import KINDS
@@ -26,7 +27,8 @@ class Castillo:
     The answer is one of the sampled lengths of `model` (its name, or a part of it), cut at `clip` tokens. A prompt is
     of the training part by the hash of its text, so that copies of it are too; training rows carry each prompt's first
     sample. Of `datasets` alone, if any are named, and of prompts of up to `longest_prompt` tokens; what is left out for
-    its length is counted. The files are found by `traces.locate.public_file`.
+    its length is counted. `resample` "blocks" draws blocks of `block` rows of that (see `traces.resample.Blocks`). The
+    files are found by `traces.locate.public_file`.
     """
 
     rate: float
@@ -34,13 +36,16 @@ class Castillo:
     model: str
     prompts: str
     lengths: str
-    training_share: float = 0.5
+    training_share: float | None = 0.5
     clip: int = CLIP
     datasets: Sequence[str] | None = None
     longest_prompt: int | None = None
+    resample: str | None = None
+    block: int | None = None
 
     def __post_init__(self) -> None:
-        check_share(self.training_share)
+        check_kept(self.training_share)
+        check_resample(self.resample, self.block)
 
     @property
     def provenance(self) -> str:
@@ -53,7 +58,7 @@ class Castillo:
         return (
             f"recorded: sampled answers of {model} ({Path(self.lengths).name}, CASTILLO, Apache-2.0){of}, cut at "
             f"{self.clip} tokens ({counts['clipped']} of the model's samples were longer){left}; Poisson arrivals, "
-            "synthetic"
+            f"synthetic{said(self.resample, self.block)}"
         )
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
@@ -65,10 +70,14 @@ class Castillo:
             chosen = lengths.permutation(len(pool))[: self.requests]
         rows = pool.iloc[chosen].reset_index(drop=True)
         drawn = [int(samples[lengths.integers(len(samples))]) for samples in rows["samples"]]
-        return self._trace(rows, drawn).pipe(self._arriving, poisson(self.rate, self.requests, arrivals))
+        table = self._trace(rows, drawn).pipe(self._arriving, poisson(self.rate, self.requests, arrivals))
+        table.attrs["read"] = len(self._rows)
+        return resampled(table, self.resample, self.block, arrivals)
 
     def training(self) -> pd.DataFrame:
         """The prompts that are never replayed, each with its first sample, all at arrival 0."""
+        if not self.training_share:
+            raise none_kept(self.lengths)
         rows = self._part(training=True)
         table = self._trace(rows, [int(samples[0]) for samples in rows["samples"]])
         return self._arriving(table, np.zeros(len(rows)))
@@ -91,7 +100,7 @@ class Castillo:
 
     def _part(self, training: bool) -> pd.DataFrame:
         rows = self._rows
-        chosen = [in_training(normalized(text), self.training_share) is training for text in rows["prompt_text"]]
+        chosen = [in_training(normalized(text), self.training_share or 0) is training for text in rows["prompt_text"]]
         part = rows[chosen].reset_index(drop=True)
         if part.empty:
             raise TraceError(f"{self.lengths}: no prompt falls in the {'training' if training else 'replay'} part")

@@ -22,7 +22,8 @@ class Source(Protocol):
         ...
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
-        """`arrivals` draws when requests come, `lengths` the rest."""
+        """`arrivals` draws when requests come, `lengths` the rest. `attrs["read"]` is how many requests there were to
+        choose from: rows of a file, recorded answers, or requests drawn."""
         ...
 
     def training(self) -> pd.DataFrame:
@@ -46,8 +47,10 @@ class Transformed:
         """As in `Source`; the operations draw from a stream of their own."""
         (rng,) = arrivals.spawn(1)
         table = self.source.replay(arrivals, lengths)
+        read = table.attrs["read"]
         for operation in self.operations:
             table = operation(table, rng)
+        table.attrs["read"] = read
         return check(table, "transformed trace")
 
     def training(self) -> pd.DataFrame:
@@ -106,7 +109,10 @@ class Paired:
         """As in `Source`."""
         (rng,) = lengths.spawn(1)
         texts = self.texts.replay(*lengths.spawn(2))
-        return pair_text(texts, self.arrivals.replay(arrivals, lengths), rng, self.with_replacement)
+        instants = self.arrivals.replay(arrivals, lengths)
+        table = pair_text(texts, instants, rng, self.with_replacement)
+        table.attrs["read"] = instants.attrs["read"]
+        return table
 
     def training(self) -> pd.DataFrame:
         """That of the texts."""
@@ -130,7 +136,7 @@ def mix(tables: Mapping[str, pd.DataFrame], weights: Mapping[str, float], rng: n
         rows = apart(rows, prefix=f"{name}/", first_id=first_id)
         empty = {column: value for column, value in _empty(name, len(rows)).items() if column not in rows}
         parts.append(rows.assign(**empty)[sorted(chosen)])
-        first_id += ids_used(table)
+        first_id += ids_used(rows)
     mixed = joined(parts)
     mixed.attrs = _added([part.attrs for part in parts])
     mixed.attrs["dropped"] = sorted(columns - chosen)
@@ -171,5 +177,5 @@ def _empty(name: str, count: int) -> dict[str, Any]:
 
 def _added(attrs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The sums of what was counted in numbers."""
-    found = [(name, one[name]) for one in attrs for name in COUNTED if isinstance(one.get(name), int)]
+    found = [(name, one[name]) for one in attrs for name in (*COUNTED, "read") if isinstance(one.get(name), int)]
     return {name: sum(value for other, value in found if other == name) for name, _ in found}

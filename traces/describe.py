@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from traces.catalogue import CATALOGUE, PublicTrace
+from traces.doubt import doubts
 from traces.fetch import sha256
 from traces.ingredients import INGREDIENTS
 from traces.locate import public_file
@@ -57,7 +58,11 @@ def find(name: str) -> tuple[Path, PublicTrace | None]:
 
 
 def describe(
-    path: Path, form: Format, skip_bad: bool = False, chars_per_token: float | None = None
+    path: Path,
+    form: Format,
+    skip_bad: bool = False,
+    chars_per_token: float | None = None,
+    unit: str | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The figures of the file at `path`, and the table that they are of."""
     for ingredient in INGREDIENTS:
@@ -65,8 +70,8 @@ def describe(
             table = ingredient.read(path)
             return {"is": ingredient.use, **ingredient.figures(table)}, table
     count = None if chars_per_token is None else lambda text: max(1, round(len(text) / chars_per_token))
-    table = form.load(path, skip_bad=skip_bad, count_tokens=count)
-    return {**summary(table), "skipped": table.attrs.get("skipped", {})}, table
+    table = form.load(path, skip_bad=skip_bad, unit=unit, count_tokens=count)
+    return {**summary(table), "skipped": table.attrs.get("skipped", {}), "doubts": doubts(table)}, table
 
 
 def human(facts: dict[str, str], figures: dict[str, Any]) -> str:
@@ -79,10 +84,7 @@ def human(facts: dict[str, str], figures: dict[str, Any]) -> str:
     for name, (label, how) in SINGLE.items():
         if name in figures:
             lines.append(f"{label:<29}{_number(figures[name], how)}")
-    if figures.get("span") == 0:
-        lines.append(
-            "all requests stand at one instant, as in a file without arrivals: rate and burstiness are not defined"
-        )
+    lines += [f"{'doubtful':<29}{doubt}" for doubt in figures.get("doubts", ())]
     for name, how in (("accuracy", "{:.1%}"), ("latency_mean", "{:.4f} s")):
         if name in figures:
             lines.append(f"{name.replace('_', ', '):<29}{_number(figures[name], how)}")
@@ -151,6 +153,7 @@ def main(arguments: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one json object")
     parser.add_argument("--draw", type=Path, metavar="FILE.png", help=f"where to draw (default: {FIGURES}/NAME.png)")
+    parser.add_argument("--unit", metavar="U", help="of the stamps: s, ms, us or ns (default: the format's own)")
     parser.add_argument("--skip-bad", action="store_true", help="leave out bad rows and count them, rather than stop")
     options = parser.parse_args(arguments)
     if options.chars_per_token is not None and not options.chars_per_token > 0:
@@ -161,7 +164,7 @@ def main(arguments: list[str]) -> int:
             form = known_format(options.format)
         else:
             form = known_format(entry.format) if entry and options.trace == entry.name else told(path)
-        figures, table = describe(path, form, options.skip_bad, options.chars_per_token)
+        figures, table = describe(path, form, options.skip_bad, options.chars_per_token, options.unit)
         picture = options.draw or FIGURES / f"{entry.name if entry else path.name.split('.')[0]}.png"
         title = f"{entry.name}: {entry.what}" if entry else path.name
         from traces.plot import draw

@@ -16,12 +16,12 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
-from traces.schema import TraceError
+from traces.schema import SKIPPING, TraceError, is_whole
 
 FIRST_ROW = 2  # the line of a csv file's first row, after the header
 SHOWN = 60  # characters of a bad line that an error shows
 KINDS = {
-    int: "a whole number of 64 bits",
+    int: "a whole number of 64 bits",  # with a sign or without one
     float: "a finite number of 64 bits",
     str: "text",
     list: "a list",
@@ -29,7 +29,7 @@ KINDS = {
 }
 Row = TypeVar("Row")
 _GZIP = b"\x1f\x8b"
-_MARK = b"\xef\xbb\xbf"
+MARK = b"\xef\xbb\xbf"
 _BLOCK = 1 << 24  # bytes of a csv file that are parsed at once: a line may not be longer
 
 
@@ -43,11 +43,25 @@ class RowError(TraceError):
 
 def read_bytes(path: Path) -> bytes:
     """The whole file, unzipped; TraceError where it breaks off, is not text in UTF-8, or is not as its name says."""
-    content = bytearray()
+    if begins(path, _GZIP) is not (path.suffix == ".gz"):
+        kind = "gzip" if path.suffix == ".gz" else "plain text"
+        raise TraceError(f"{path}: its name says {kind}, its first bytes do not")
+    content = unpacked(path)
+    if content.startswith(MARK):
+        raise TraceError(f"{path}, line 1: it begins with a byte order mark")
+    return content
+
+
+def begins(path: Path, mark: bytes) -> bool:
+    """Whether `mark` is what the file's first bytes are."""
     with path.open("rb") as file:
-        zipped = file.read(len(_GZIP)) == _GZIP
-    if zipped is not (path.suffix == ".gz"):
-        raise TraceError(f"{path}: its name says {'plain text' if zipped else 'gzip'}, its first bytes do not")
+        return file.read(len(mark)) == mark
+
+
+def unpacked(path: Path) -> bytes:
+    """The text in the file, whatever its name; TraceError where it breaks off, or is not text in UTF-8."""
+    content = bytearray()
+    zipped = begins(path, _GZIP)
     try:
         with gzip.open(path) if zipped else path.open("rb") as file:
             while chunk := file.read(1 << 16):
@@ -60,8 +74,6 @@ def read_bytes(path: Path) -> bytes:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TraceError(f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8") from error
-    if content.startswith(_MARK):
-        raise TraceError(f"{path}, line 1: it begins with a byte order mark")
     if (at := content.find(0)) >= 0:
         raise TraceError(f"{path}, line {content.count(10, 0, at) + 1}: byte 0x00 is not text")
     return bytes(content)
@@ -95,7 +107,7 @@ def read_csv(path: Path, *headers: tuple[str, ...], skip_bad: bool = False) -> p
     if wrong and not skip_bad:
         row = wrong[0]
         fields = f"{row.text[:SHOWN]!r} has {row.actual_columns} fields, not {len(header)}"
-        raise RowError(f"{path}, line {row.number}: {fields}", reason)
+        raise RowError(f"{path}, line {row.number}: {fields}; {SKIPPING}", reason)
     table: pd.DataFrame = cells.to_pandas()
     table.attrs["skipped"] = {reason: len(wrong)} if wrong else {}
     return table
@@ -110,7 +122,9 @@ def read_json_lines(
     """
     lines = read_bytes(path).decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
     rows = ((f"{path}, line {number}", line) for number, line in enumerate(lines, start=1))
-    return read_rows(path, rows if lines != [""] else (), lambda place, line: read(place, _line(place, line)), skip_bad)
+    return read_rows(
+        path, rows if lines != [""] else (), lambda place, line: read(place, json_object(place, line)), skip_bad
+    )
 
 
 def read_rows(
@@ -123,7 +137,7 @@ def read_rows(
             found.append(read(place, row))
         except RowError as error:
             if not skip_bad:
-                raise
+                raise RowError(f"{error}; {SKIPPING}", error.reason) from error
             skipped[error.reason] += 1
     if not found:
         raise TraceError(f"{path}: no rows" + (f" but {skipped.total()} bad ones" if skipped else ""))
@@ -132,10 +146,10 @@ def read_rows(
     return table
 
 
-def parse_json(place: str, text: str) -> Any:
+def parse_json(place: str, text: str, parse_float: Callable[[str], Any] = float) -> Any:
     """The value of a json text; RowError says what is wrong, a name that stands twice in an object too."""
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _object(place, pairs))
+        return json.loads(text, parse_float=parse_float, object_pairs_hook=lambda pairs: _object(place, pairs))
     except RowError:
         raise
     except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
@@ -150,24 +164,26 @@ def field(place: str, row: dict[str, Any], name: str, kind: type) -> Any:
     if name not in row:
         raise RowError(f"{place}: {name} is missing in {reprlib.repr(row)}", f"{name} is missing")
     value = row[name]
-    if not isinstance(value, (float, int) if kind is float else kind) or not _is_sound(value):
+    if not isinstance(value, (float, int) if kind is float else kind) or not is_sound(value):
         raise RowError(f"{place}: {name} {reprlib.repr(value)} is not {KINDS[kind]}", f"{name} is not {KINDS[kind]}")
     return value
 
 
-def _line(place: str, line: str) -> dict[str, Any]:
-    found = parse_json(place, line)
+def json_object(place: str, line: Any, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """The object in a line of text; RowError where it is none."""
+    found = parse_json(place, line, parse_float) if isinstance(line, str) else line
     if not isinstance(found, dict):
-        raise RowError(f"{place}: {line[:SHOWN]!r} is not an object", "not an object")
+        raise RowError(f"{place}: {str(line)[:SHOWN]!r} is not an object", "not an object")
     return found
 
 
-def _is_sound(value: Any) -> bool:
+def is_sound(value: Any) -> bool:
+    """Whether a json value can be stored: text without half a character, a finite number, a whole one of 64 bits."""
     if isinstance(value, str):
         return value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value)
     if isinstance(value, float):
         return math.isfinite(value)
-    return not isinstance(value, bool) and (not isinstance(value, int) or abs(value) < 1 << 63)
+    return not isinstance(value, bool) and (not isinstance(value, int) or is_whole(value))
 
 
 def _object(place: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

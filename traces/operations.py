@@ -10,19 +10,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, count
 
 import numpy as np
 import pandas as pd
 
 from traces.schema import LONGEST, MEASURED
 
-COUNTED = ("cut", "ended_early", "malicious", "skipped", "broken_sessions", "refused", "clipped", "dropped")
+COUNTED = (
+    "out_of_order",
+    "cut",
+    "ended_early",
+    "malicious",
+    "skipped",
+    "broken_sessions",
+    "refused",
+    "clipped",
+    "dropped",
+)
 Operation = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
 
 def counted(table: pd.DataFrame) -> str:
     """What the makers of `table` counted, in words: "; refused: 3, clipped: 1", or nothing."""
     found = {name: table.attrs[name] for name in COUNTED if table.attrs.get(name)}
+    reasons = {name: value for name, value in found.items() if isinstance(value, dict)}
+    found |= {name: " and ".join(f"{many} ({why})" for why, many in value.items()) for name, value in reasons.items()}
     return f"; {', '.join(f'{name}: {value}' for name, value in found.items())}" if found else ""
 
 
@@ -157,7 +170,7 @@ class ThinSessions:
 class Upsample:
     """Each client `copies` times: the first as it was, the requests of each other later by one time up to `jitter` s.
 
-    Each has a name ("x (1 of 2)" of x), sessions, request ids and contents (`prompt_ids`) of its own.
+    Each has a name ("x (1 of 2)" of x), sessions, request ids and contents of its own (`prompt_ids`, numbered anew).
     """
 
     copies: int
@@ -227,11 +240,13 @@ class Clip:
 
 
 def apart(table: pd.DataFrame, *, prefix: str = "", suffix: str = "", first_id: int = 0) -> pd.DataFrame:
-    """`table` with other names of clients, sessions and requests, and ids of contents that begin at `first_id`."""
+    """`table` with other names of clients, sessions and requests, and its contents numbered anew from `first_id`: ids
+    may be hashes of 64 bits, to which nothing can be added."""
     names = [name for name in ("client", "session", "request_id") if name in table]
     changed = {name: prefix + table[name] + suffix for name in names}
     if "prompt_ids" in table:
-        changed["prompt_ids"] = pd.Series([[one + first_id for one in ids] for ids in table["prompt_ids"]])
+        number = {one: first_id + at for at, one in enumerate(sorted(set(chain.from_iterable(table["prompt_ids"]))))}
+        changed["prompt_ids"] = pd.Series([[number[one] for one in ids] for ids in table["prompt_ids"]])
     return table.reset_index(drop=True).assign(**changed)
 
 
@@ -243,18 +258,19 @@ def joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def ids_used(table: pd.DataFrame) -> int:
-    """One more than the greatest id of a content."""
-    return 1 + max((max(ids, default=-1) for ids in table["prompt_ids"]), default=-1) if "prompt_ids" in table else 0
+    """How many contents have an id."""
+    return len(set(chain.from_iterable(table["prompt_ids"]))) if "prompt_ids" in table else 0
 
 
 def _clipped_ids(table: pd.DataFrame, shortened: np.ndarray) -> list[list[int]]:
     """The ids of what is left of each prompt; where a prompt ends within an id's tokens, it gets one of its own."""
-    fresh = ids_used(table)
+    used = set(chain.from_iterable(table["prompt_ids"]))
+    fresh = (one for one in count() if one not in used)
     result = []
     rows = zip(table["prompt_ids"], table["prompt_tokens"], table["id_tokens"], shortened, strict=True)
-    for row, (ids, tokens, id_tokens, short) in enumerate(rows):
+    for ids, tokens, id_tokens, short in rows:
         full, rest = divmod(tokens, id_tokens)
-        cut = [*ids[:full], *([fresh + row] if rest else [])]
+        cut = [*ids[:full], *([next(fresh)] if short and rest else [])]
         result.append(cut if short and len(ids) else list(ids))
     return result
 

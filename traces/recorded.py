@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from traces.formats.parquet import read_table, write_table
+from traces.resample import check_resample, resampled, said
 from traces.schema import LONGEST, TraceError, check, check_columns
-from traces.split import check_share, in_training
+from traces.split import check_kept, in_training, none_kept
 from traces.synthetic.arrivals import poisson
 from traces.text import chitchat
 from traces.text.kinds import KINDS
@@ -69,7 +70,8 @@ def _checked(table: pd.DataFrame, source: str, provenance: dict[str, Any]) -> pd
 class Recorded:
     """Recorded answers, arriving as a Poisson process of `rate` requests/s.
 
-    Messages are split by a hash of their id: `training_share` of them train, the others are replayed in random order.
+    Messages are split by a hash of their id: `training_share` of them train (None: 0), the others are replayed in
+    random order. `resample` "blocks" draws blocks of `block` rows of that (see `traces.resample.Blocks`).
     `requests` None replays each once; more than there are, and they are drawn with replacement (a bootstrap).
     `path` None is the recording that ships with the project. `with_text` adds the prompts.
     """
@@ -77,11 +79,14 @@ class Recorded:
     rate: float
     requests: int | None = None
     path: str | None = None
-    training_share: float = 0.5
+    training_share: float | None = 0.5
     with_text: bool = False
+    resample: str | None = None
+    block: int | None = None
 
     def __post_init__(self) -> None:
-        check_share(self.training_share)
+        check_kept(self.training_share)
+        check_resample(self.resample, self.block)
         if not 0 < self.rate < np.inf:
             raise ValueError(f"rate must be a positive number of requests/s, got {self.rate}")
         if self.requests is not None and self.requests < 1:
@@ -93,7 +98,8 @@ class Recorded:
         made = self._recording.attrs["provenance"]
         return (
             f"recorded: {made['model']} ({made['weights']} weights, {made['decoding']}) on chitchat messages, answers "
-            f"cut at {made['max_tokens']} tokens, {made['processor']}, {made['date']}; Poisson arrivals, synthetic"
+            f"cut at {made['max_tokens']} tokens, {made['processor']}, {made['date']}; Poisson arrivals, "
+            f"synthetic{said(self.resample, self.block)}"
         )
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
@@ -105,10 +111,14 @@ class Recorded:
         else:
             chosen = lengths.permutation(len(pool))[:requests]
         rows = pool.iloc[chosen].reset_index(drop=True)
-        return check(rows.assign(arrival=poisson(self.rate, requests, arrivals)), self._file.name)
+        table = check(rows.assign(arrival=poisson(self.rate, requests, arrivals)), self._file.name)
+        table.attrs["read"] = len(self._recording)
+        return resampled(table, self.resample, self.block, arrivals)
 
     def training(self) -> pd.DataFrame:
         """The answers that are never replayed, all at arrival 0, in the order in which they were recorded."""
+        if not self.training_share:
+            raise none_kept(str(self._file))
         return check(self._part(training=True).assign(arrival=0.0), self._file.name)
 
     @property
@@ -121,7 +131,7 @@ class Recorded:
 
     def _part(self, training: bool) -> pd.DataFrame:
         recorded = self._recording
-        chosen = [in_training(key, self.training_share) is training for key in recorded["message_id"]]
+        chosen = [in_training(key, self.training_share or 0) is training for key in recorded["message_id"]]
         part = recorded[chosen].drop(columns=list(MEASURED)).reset_index(drop=True)
         if part.empty:
             name = "training" if training else "replay"

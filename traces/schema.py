@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, pairwise
 from numbers import Real
 from typing import Any
@@ -24,6 +24,7 @@ SECONDS = ("deadline", "think")  # where a row has none: NaN
 COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, "pauses", *KINDS, *MEASURED)
 LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
 SEQUENCES = (list, tuple, np.ndarray)
+SKIPPING = "trace.skip_bad=true (--skip-bad on a command line) drops and counts such rows"
 SHOWN = 3  # bad cells that an error names
 LONGEST_MESSAGE = 1000  # characters
 
@@ -46,18 +47,20 @@ def check(
     source: str,
     *,
     first_line: int | None = None,
+    place: Callable[[int], str] | None = None,
     names: Mapping[str, str] | None = None,
     written: Mapping[str, pd.Series] | None = None,
     faults: Iterable[Fault] = (),
-    skip_bad: bool = False,
+    skip_bad: bool | None = None,
 ) -> pd.DataFrame:
-    """`table` with its columns in order and typed: arrivals in float64 seconds, counts in int64 tokens.
+    """`table` with its columns in order and typed: arrivals in float64 seconds, counts in int64 tokens, ids in ints.
 
     Raises TraceError for columns that are missing, unknown or repeated, for an empty table, and for bad cells, unless
-    `skip_bad` drops their rows and counts them by reason in `attrs["skipped"]`. `first_line` is the line of the first
-    row in a text file (else rows are numbered from 1); `names` is what the file calls a column and `written` the cells
-    that it holds there, where they differ. `faults` are what a loader found itself, in columns of either; what
-    it left out itself it has counted in the table's `attrs["skipped"]`.
+    `skip_bad` drops their rows and counts them by reason in `attrs["skipped"]` (None: rows of no file, of which nobody
+    can have it so). `first_line` is the line of the first row in a text file, or `place` says where each row stands
+    (else rows are numbered from 1); `names` is what the file calls a column and `written` the cells that it holds
+    there, where they differ. `faults` are what a loader found itself, in columns of either; what it left out itself it
+    has counted in the table's `attrs["skipped"]`.
     """
     names = names or {}
     prefix = PREFIX if set(PREFIX) & set(table.columns) else ()
@@ -67,13 +70,18 @@ def check(
     numbers = {name: _numbers(table[name]) for name in table if name not in (*TEXTS, *LISTS)}
     found = _first_faults(chain(faults, _faults(table, numbers)))
     if found and not skip_bad:
-        raise TraceError(_message(table.assign(**(written or {})), source, found, first_line, names))
+        word, first = ("row", 1) if first_line is None else ("line", first_line)
+        place = place or (lambda row: f"{word} {row + first}")
+        message = _message(table.assign(**(written or {})), source, found, place, names)
+        raise TraceError(message if skip_bad is None else f"{message}; {SKIPPING}")
     kept = np.ones(len(table), dtype=bool)
     kept[list(found)] = False
     if not kept.any():
         raise TraceError(f"{source}: all {len(table)} rows are bad, the first: {found[0][0]} {found[0][1]}")
     typed = {name: cells[kept].astype(np.int64 if name in COUNTS else np.float64) for name, cells in numbers.items()}
     checked = table[kept].reset_index(drop=True).assign(**typed)
+    if "prompt_ids" in checked:
+        checked["prompt_ids"] = [list(map(int, ids)) for ids in checked["prompt_ids"]]
     checked.attrs = dict(table.attrs)
     if skip_bad:
         skipped = Counter(f"{names.get(column, column)} {reason}" for column, reason in found.values())
@@ -140,7 +148,7 @@ def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[
 def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[Fault]:
     if "prompt_ids" in table:
         ids = table["prompt_ids"]
-        yield "prompt_ids", "are not whole numbers from 0 to 2**63 - 1", ~ids.map(_whole_numbers).to_numpy(dtype=bool)
+        yield "prompt_ids", "are not whole numbers of 64 bits", ~ids.map(_whole_numbers).to_numpy(dtype=bool)
         wanted = np.ceil(numbers["prompt_tokens"] / np.fmax(numbers["id_tokens"], 1))
         counts = ids.map(lambda cell: len(cell) if isinstance(cell, SEQUENCES) else -1).to_numpy(dtype=float)
         yield "prompt_ids", "are not one for each id_tokens tokens of the prompt", (counts > 0) & (counts != wanted)
@@ -150,10 +158,13 @@ def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iter
         yield "pauses", reason, ~np.array(sound, dtype=bool)
 
 
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number of 64 bits, with a sign or without one."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 64
+
+
 def _whole_numbers(cell: Any) -> bool:
-    return isinstance(cell, SEQUENCES) and all(
-        isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < 1 << 63 for one in cell
-    )
+    return isinstance(cell, SEQUENCES) and all(map(is_whole, cell))
 
 
 def _sound_pauses(cell: Any, output_tokens: float) -> bool:
@@ -185,12 +196,11 @@ def _message(
     table: pd.DataFrame,
     source: str,
     faults: Mapping[int, tuple[str, str]],
-    first_line: int | None,
+    place: Callable[[int], str],
     names: Mapping[str, str],
 ) -> str:
-    place, offset = ("row", 1) if first_line is None else ("line", first_line)
     cells = [
-        f"{place} {row + offset}: {names.get(column, column)} {_shown(table[column].iloc[row])} {reason}"
+        f"{place(row)}: {names.get(column, column)} {_shown(table[column].iloc[row])} {reason}"
         for row, (column, reason) in list(faults.items())[:SHOWN]
     ]
     more = f"; and {len(faults) - SHOWN} more bad rows" if len(faults) > SHOWN else ""

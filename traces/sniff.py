@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,23 +23,33 @@ _KEY = re.compile(r'"([^"\\\n]{1,40})"\s*:')
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: the columns or keys that tell it, its loader ("module:function", None if it holds no trace), and
-    whether it has texts whose tokens the loader must be told to count."""
+    """A format: the columns or keys that tell it, its loader ("module:function", None if it holds no trace), whether it
+    has texts whose tokens the loader must be told to count, and the unit of its stamps, where they are numbers."""
 
     name: str
     what: str
     told_by: tuple[str, ...]
     loader: str | None
     texts: bool = False
+    unit: str | None = None
 
     def load(
-        self, path: Path, *, skip_bad: bool = False, count_tokens: Callable[[str], int] | None = None
+        self,
+        path: Path,
+        *,
+        skip_bad: bool = False,
+        unit: str | None = None,
+        count_tokens: Callable[[str], int] | None = None,
     ) -> pd.DataFrame:
-        """The trace in the file; with `skip_bad` its bad rows are dropped and counted in `attrs["skipped"]`."""
+        """The trace in the file; with `skip_bad` its bad rows are dropped and counted in `attrs["skipped"]`, and `unit`
+        is that of its stamps (None: the format's own)."""
         if self.loader is None:
             raise TraceError(f"{path}: {self.what}: this is no trace")
+        if unit is not None and self.unit is None:
+            raise TraceError(f"{path}: the stamps of {self.name} have no unit that could be set, got {unit!r}")
         module, _, function = self.loader.partition(":")
-        more = {"count_tokens": count_tokens} if self.texts else {}
+        more: dict[str, Any] = {"count_tokens": count_tokens} if self.texts else {}
+        more |= {"unit": unit} if unit is not None else {}
         read = getattr(import_module(f"traces.formats.{module}"), function)
         loaded: pd.DataFrame = read(path, skip_bad=skip_bad, **more)
         return loaded
@@ -47,17 +58,29 @@ class Format:
 FORMATS = (
     Format("parquet", "this project's own traces", ("arrival", "prompt_tokens", "output_tokens"), "parquet:read"),
     Format("azure", "Azure LLM inference, csv", ("TIMESTAMP", "ContextTokens", "GeneratedTokens"), "azure:load"),
-    Format("burstgpt", "BurstGPT, csv", ("Timestamp", "Model", "Request tokens", "Response tokens"), "burstgpt:load"),
-    Format("mooncake", "Mooncake, jsonl", ("timestamp", "input_length", "output_length", "hash_ids"), "mooncake:load"),
+    Format(
+        "burstgpt", "BurstGPT, csv", ("Timestamp", "Model", "Request tokens", "Response tokens"), "burstgpt:load",
+        unit="s",
+    ),
+    Format(
+        "mooncake", "Mooncake, jsonl", ("timestamp", "input_length", "output_length", "hash_ids"), "mooncake:load",
+        unit="ms",
+    ),
     Format(
         "qwen_bailian", "Qwen-Bailian, jsonl",
         ("chat_id", "parent_chat_id", "timestamp", "input_length", "output_length", "hash_ids"), "qwen_bailian:load",
+        unit="s",
     ),
-    Format("vtc", "VTC's arena trace, csv", ("client", "req_time_s", "prompt_len", "output_len"), "vtc:load"),
+    Format("vtc", "VTC's arena trace, csv", ("client", "req_time_s", "prompt_len", "output_len"), "vtc:load", unit="s"),
+    Format("vidur", "Vidur's requests, csv", ("num_prefill_tokens", "num_decode_tokens"), "vidur:load", unit="s"),
+    Format(
+        "splitwise", "splitwise-sim's requests, csv",
+        ("request_id", "arrival_timestamp", "batch_size", "prompt_size", "token_size"), "splitwise:load", unit="s",
+    ),
     Format("infercept", "InferCept's API-augmented requests, json", ("cols", "data", "segs"), "infercept:load"),
     Format(
         "llmservingsim", "a vLLM run as LLMServingSim records it, jsonl",
-        ("arrival_time", "input_toks", "output_toks"), "llmservingsim:load",
+        ("arrival_time", "input_toks", "output_toks"), "llmservingsim:load", unit="s",
     ),
     Format("vllm_dataset", "vLLM's custom prompts, jsonl", ("prompt", "output_tokens"), "vllm_dataset:load", True),
     Format("openai", "SGLang's openai prompts, jsonl", ("messages", "max_tokens"), "sglang_dataset:load", True),
@@ -117,7 +140,7 @@ def _columns(path: Path) -> set[str]:
             raise TraceError(f"{path}: cannot be read as parquet: {error}") from error
     try:
         with gzip.open(path) if start.startswith(b"\x1f\x8b") else path.open("rb") as file:
-            text = file.read(PEEKED).decode("utf-8", errors="replace")
+            text = file.read(PEEKED).decode("utf-8-sig", errors="replace")
     except (EOFError, OSError, zlib.error) as error:
         raise TraceError(f"{path}: the gzip file is broken: {error}") from error
     first = text.lstrip().split("\n", 1)[0].strip()

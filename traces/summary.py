@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pandas as pd
 
@@ -87,10 +89,7 @@ def held_blocks(prompts: pd.Series) -> np.ndarray:
     All prompts are walked a block at a time: two are at the same node as long as their ids agreed so far.
     """
     counts = prompts.map(len).to_numpy()
-    flat = (
-        np.concatenate([np.asarray(ids, dtype=np.int64) for ids in prompts]) if counts.any() else np.zeros(0, np.int64)
-    )
-    flat = np.unique(flat, return_inverse=True)[1]
+    flat = pd.factorize(np.fromiter(chain.from_iterable(prompts), dtype=object))[0]  # as objects: ids may be hashes
     starts = np.cumsum(counts) - counts
     held = np.zeros(len(counts), dtype=np.int64)
     rows = np.flatnonzero(counts > 0)

@@ -6,61 +6,85 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from traces.locate import public_file
 from traces.operations import Rows, to_rate
-from traces.split import check_share
+from traces.resample import check_resample, resampled, said
+from traces.schema import TraceError
+from traces.split import check_kept, none_kept, training_rows
 
 
 @dataclass(frozen=True)
 class Windows:
     """Windows of the trace in the file `path`, which `load` reads and `origin` describes in a few words.
 
-    The file is found by `traces.locate.public_file`. The first `training_share` of its rows train, the rest is
-    replayed: `window` requests in a row from a random start (None: all the rest), re-based to start at 0, and stretched
-    in time to a mean of `rate` requests/s (None: as recorded).
+    The file is found by `traces.locate.public_file`. The first `training_share` of its rows (None: 0) train, the others
+    are replayed: `window` requests in a row from a random start (None: all of them), re-based to start at 0, and
+    stretched in time to a mean of `rate` requests/s (None: as recorded). `resample` "blocks" makes that a moving-block
+    bootstrap of the window, of `block` rows each (see `traces.resample.Blocks`); the stretch comes after it.
+
+    `skip_bad` drops and counts bad rows, `unit` is that of the file's stamps (None: the format's own): both are handed
+    to `load` where they are given. `attrs["read"]` of a replay is the number of rows in the file.
     """
 
     path: str
-    load: Callable[[Path], pd.DataFrame]
+    load: Callable[..., pd.DataFrame]
     origin: str
     rate: float | None = None
     window: int | None = None
-    training_share: float = 0.2
+    training_share: float | None = None
+    skip_bad: bool = False
+    unit: str | None = None
+    resample: str | None = None
+    block: int | None = None
 
     def __post_init__(self) -> None:
-        check_share(self.training_share)
+        check_kept(self.training_share)
+        check_resample(self.resample, self.block)
         if self.rate is not None and not 0 < self.rate < np.inf:
             raise ValueError(f"rate must be a positive number of requests/s, got {self.rate}")
-        if self.window is not None and self.window < 2:
-            raise ValueError(f"window must be at least 2 requests, got {self.window}")
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"window must be at least 1 request, got {self.window}")
 
     @property
     def provenance(self) -> str:
         """One line: where the rows come from, and what was done to them."""
         speed = "at its own rate" if self.rate is None else "time-scaled"
-        return f"{self.origin} ({Path(self.path).name}), {speed}"
+        unit = f", stamps in {self.unit}" if self.unit else ""
+        return f"{self.origin} ({Path(self.path).name}{unit}), {speed}{said(self.resample, self.block)}"
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
         """One window; `lengths` is not drawn from, for lengths are as recorded."""
         rest = self._rows.iloc[self._training_rows :]
         window = len(rest) if self.window is None else self.window
         if window > len(rest):
-            raise ValueError(f"window is {window} requests, {self.path} has {len(rest)} to replay")
-        table = Rows(window)(rest, arrivals)
-        return table if self.rate is None else to_rate(table, self.rate)
+            raise TraceError(
+                f"trace.window={window} is more than the {len(rest)} requests that {self.path} has to replay (of "
+                f"{len(self._rows)}, {self._training_rows} for training): trace.window=null replays them all"
+            )
+        table = resampled(Rows(window)(rest, arrivals), self.resample, self.block, arrivals)
+        if self.rate is not None:
+            table = to_rate(table, self.rate)
+        table.attrs["read"] = len(self._rows) + sum(table.attrs.get("skipped", {}).values())
+        return table
 
     def training(self) -> pd.DataFrame:
-        """The first `training_share` of the rows, as recorded."""
+        """The first `training_share` of the rows, as recorded; TraceError where none are kept."""
+        if not self._training_rows:
+            raise none_kept(self.path)
         return self._rows.iloc[: self._training_rows].reset_index(drop=True)
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
-        return self.load(public_file(self.path))
+        options: dict[str, Any] = {"skip_bad": True} if self.skip_bad else {}
+        if self.unit is not None:
+            options["unit"] = self.unit
+        return self.load(public_file(self.path), **options)
 
     @property
     def _training_rows(self) -> int:
-        return int(len(self._rows) * self.training_share)
+        return training_rows(len(self._rows), self.training_share, self.path)

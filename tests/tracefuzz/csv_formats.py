@@ -15,13 +15,15 @@ from tracefuzz.reading import (
     Verdict,
     count,
     csv_lines,
+    far,
     from_first,
     not_negative,
+    records,
     settle_order,
     written_number,
 )
 from tracefuzz.sheet import Sheet, row_count
-from traces.formats import azure, burstgpt, vtc
+from traces.formats import azure, burstgpt, splitwise, vidur, vtc
 
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _STAMP = re.compile(
@@ -100,7 +102,7 @@ def read_burst(content: bytes, name: str) -> Reading:
     except Unreadable:
         found, may = csv_lines(content, name, LONG_BURST)
         header = LONG_BURST
-    instants = []
+    instants: list[float | None] = []
     for line, cells in found:
         row = dict(zip(header, cells, strict=False))
         instants.append(written_number(line, "Timestamp", row["Timestamp"], whole=False) if cells else None)
@@ -124,7 +126,7 @@ def read_burst(content: bytes, name: str) -> Reading:
     lines = [line for line, _ in found]
     shifted = from_first(lines, instants, 1)
     settle_order(lines)
-    return Reading(lines, may=may, shifted=shifted)
+    return Reading(lines, may=may or far(instants, 1), shifted=shifted)
 
 
 VTC = ("req_id", "client", "req_time_s", "prompt_len", "output_len")
@@ -142,7 +144,9 @@ def make_vtc(rng: Random) -> Sheet:
 
 def read_vtc(content: bytes, name: str) -> Reading:
     found, may = csv_lines(content, name, VTC)
+    instants: list[float | None] = []
     for line, cells in found:
+        instants.append(None)
         if not cells:
             continue
         identity, client, time, prompt, output = cells
@@ -151,16 +155,76 @@ def read_vtc(content: bytes, name: str) -> Reading:
         if not identity.isdecimal() or not client.isprintable():
             line.worse(Verdict.MAY, "an odd id or client")
         line.values = {"request_id": identity, "client": client}
-        line.values["arrival"] = not_negative(line, "time", written_number(line, "time", time, whole=False))
+        line.values["arrival"] = None
+        instants[-1] = not_negative(line, "time", written_number(line, "time", time, whole=False))
         for column, raw in (("prompt_tokens", prompt), ("output_tokens", output)):
             line.values[column] = count(line, column, written_number(line, column, raw, whole=True))
     lines = [line for line, _ in found]
+    shifted = from_first(lines, instants, 1)
     settle_order(lines)
-    return Reading(lines, may=may)
+    return Reading(lines, may=may or far(instants, 1), shifted=shifted)
+
+
+VIDUR = ("arrived_at", "num_prefill_tokens", "num_decode_tokens")
+SPLITWISE = (
+    "request_id", "request_type", "application_id", "arrival_timestamp", "batch_size", "prompt_size", "token_size",
+)  # fmt: skip
+
+
+def make_vidur(rng: Random) -> Sheet:
+    time, rows = rng.choice((0.0, rng.uniform(0, 9), 1_787_000_000.25)), []
+    more = rng.choice(((), ("num_total_tokens", "pd_ratio")))
+    for _ in range(row_count(rng)):
+        prompt, answer = rng.randint(1, 4000), rng.randint(1, 900)
+        cells = (repr(time), str(prompt), str(answer), str(prompt + answer), repr(prompt / answer))
+        rows.append(list(zip(VIDUR + more, cells, strict=False)))
+        time += rng.choice((0, rng.uniform(0, 2)))
+    return Sheet(rows, header=[*VIDUR, *more])
+
+
+def make_splitwise(rng: Random) -> Sheet:
+    time, rows = rng.choice((0.0, rng.uniform(0, 9))), []
+    for number in range(row_count(rng)):
+        lengths = (str(rng.randint(1, 4000)), str(rng.randint(1, 900)))
+        cells = (str(number), "2", str(rng.randrange(3)), repr(time), "1", *lengths)
+        rows.append(list(zip(SPLITWISE, cells, strict=True)))
+        time += rng.choice((0, rng.uniform(0, 2)))
+    return Sheet(rows, header=list(SPLITWISE))
+
+
+def read_vidur(content: bytes, name: str) -> Reading:
+    return _table(records(content, name, VIDUR), *VIDUR)
+
+
+def read_splitwise(content: bytes, name: str) -> Reading:
+    found = records(content, name, SPLITWISE)
+    for line, cells in found:
+        if cells:
+            line.values = dict(zip(("request_id", "task", "client"), list(cells.values())[:3], strict=True))
+            if cells["batch_size"] != "1":
+                line.worse(Verdict.BAD, "batch_size")
+    return _table(found, SPLITWISE[3], *SPLITWISE[5:])
+
+
+def _table(found: list[tuple[Line, dict[str, str]]], arrival: str, prompt: str, output: str) -> Reading:
+    """A reading of mapped columns, whose first arrival may be any number."""
+    instants: list[float | None] = []
+    for line, cells in found:
+        instants.append(written_number(line, arrival, cells[arrival], whole=False) if cells else None)
+        if cells:
+            line.values["arrival"] = None
+            for ours, theirs in (("prompt_tokens", prompt), ("output_tokens", output)):
+                line.values[ours] = count(line, theirs, written_number(line, theirs, cells[theirs], whole=True))
+    lines = [line for line, _ in found]
+    shifted = from_first(lines, instants, 1)
+    settle_order(lines)
+    return Reading(lines, may=far(instants, 1), shifted=shifted)
 
 
 FORMATS = (
     Format("azure", (".csv", ".csv.gz"), make_azure, read_azure, azure.load),
     Format("burstgpt", (".csv", ".csv.gz"), make_burst, read_burst, burstgpt.load),
     Format("vtc", (".csv", ".csv.gz"), make_vtc, read_vtc, vtc.load),
+    Format("vidur", (".csv", ".csv.gz"), make_vidur, read_vidur, vidur.load),
+    Format("splitwise", (".csv", ".csv.gz"), make_splitwise, read_splitwise, splitwise.load),
 )

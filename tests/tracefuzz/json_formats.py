@@ -18,6 +18,8 @@ from tracefuzz.reading import (
     Verdict,
     count,
     document,
+    far,
+    from_first,
     is_text,
     json_lines,
     json_number,
@@ -116,7 +118,7 @@ def text_cell(line: Line, row: dict[str, Any], name: str) -> str:
 def hash_ids(line: Line, row: dict[str, Any], tokens: float | None, each: int) -> list[int]:
     """The row's ids, one for each `each` of its tokens."""
     ids = row.get("hash_ids")
-    if not isinstance(ids, list) or not all(type(one) is int and 0 <= one < 2**63 for one in ids):
+    if not isinstance(ids, list) or not all(type(one) is int and -(2**63) <= one < 2**64 for one in ids):
         line.worse(Verdict.BAD, "hash_ids")
         return []
     if tokens is not None and len(ids) != -(-tokens // each):
@@ -141,16 +143,18 @@ def lengths(line: Line, row: dict[str, Any]) -> None:
 
 def read_mooncake(content: bytes, name: str) -> Reading:
     found, may = json_lines(content, name)
+    instants = []
     for line, row in found:
-        time = not_negative(line, "timestamp", json_number(line, "timestamp", row, whole=False))
-        line.values["arrival"] = None if time is None else time / 1000
+        line.values["arrival"] = None
+        instants.append(not_negative(line, "timestamp", json_number(line, "timestamp", row, whole=False)))
         lengths(line, row)
         line.values["prompt_ids"] = hash_ids(line, row, line.values["prompt_tokens"], 512)
         line.values["id_tokens"] = 512
         may_extra(line, row, {"timestamp", "input_length", "output_length", "hash_ids"})
     lines = [line for line, _ in found]
+    shifted = from_first(lines, instants, 1000)
     settle_order(lines)
-    return Reading(lines, may=may)
+    return Reading(lines, may=may or far(instants, 1000), shifted=shifted)
 
 
 QWEN = ("chat_id", "parent_chat_id", "timestamp", "input_length", "output_length", "type", "turn", "hash_ids")
@@ -171,12 +175,14 @@ def make_qwen(rng: Random) -> Sheet:
 
 def read_qwen(content: bytes, name: str) -> Reading:
     found, may = json_lines(content, name)
+    instants: list[float | None] = []
     for line, row in found:
         chat, parent = (row.get(column) for column in QWEN[:2])
-        if type(chat) is not int or type(parent) is not int or not 0 <= chat < 2**63 or not -1 <= parent < 2**63:
+        if type(chat) is not int or type(parent) is not int or not 0 <= chat < 2**64 or not -1 <= parent < 2**64:
             line.worse(Verdict.BAD, "chat ids")
             chat = None
-        line.values["arrival"] = not_negative(line, "timestamp", json_number(line, "timestamp", row, whole=False))
+        line.values["arrival"] = None
+        instants.append(not_negative(line, "timestamp", json_number(line, "timestamp", row, whole=False)))
         lengths(line, row)
         line.values |= {"task": text_cell(line, row, "type"), "id_tokens": 16}
         line.values["prompt_ids"] = hash_ids(line, row, line.values["prompt_tokens"], 16)
@@ -185,11 +191,12 @@ def read_qwen(content: bytes, name: str) -> Reading:
         line.values["request_id"] = None if chat is None else str(chat)
     lines = [line for line, _ in found]
     _follow_parents(lines, [row.get("parent_chat_id") for _, row in found])
+    shifted = from_first(lines, instants, 1)
     settle_order(lines)
     if any(line.verdict is not Verdict.LEGAL for line in lines):  # a chain of chats may lead over a bad line
         for line in lines:
             line.values["session"] = ANY
-    return Reading(lines, may=may)
+    return Reading(lines, may=may or far(instants, 1), shifted=shifted)
 
 
 def _follow_parents(lines: list[Line], parents: list[Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import re
@@ -90,6 +92,29 @@ def text_lines(text: str) -> list[str]:
     """The lines, which end in LF or CRLF; the last may have no end."""
     lines = text.split("\n")
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def records(content: bytes, name: str, columns: tuple[str, ...]) -> list[tuple[Line, dict[str, str]]]:
+    """(line, its cells of `columns`) for each record of a csv file with quotes, gzipped or not whatever its name, and
+    with a byte order mark or not; one of another width than the header is bad and has no cells."""
+    text, _ = unpacked(content, "made.gz" if content[:2] == b"\x1f\x8b" else "made")
+    if text.lstrip()[:1] in ("{", "["):
+        raise Unreadable("json")
+    try:
+        header, *rows = (record for record in csv.reader(io.StringIO(text, newline=""), strict=True) if record)
+    except (csv.Error, ValueError) as error:
+        raise Unreadable(f"not csv: {error}") from error
+    header = [column.strip() for column in header]
+    if any(header.count(column) != 1 for column in columns) or not rows:
+        raise Unreadable("columns, or no rows")
+    found = []
+    for row in rows:
+        line = Line(blank=not "".join(row).strip())
+        if len(row) != len(header):
+            line.worse(Verdict.BAD, "width")
+        cells = dict(zip(header, row, strict=False)) if len(row) == len(header) else {}
+        found.append((line, {column: cells[column] for column in columns} if cells else {}))
+    return found
 
 
 def csv_lines(content: bytes, name: str, header: tuple[str, ...]) -> tuple[list[tuple[Line, list[str]]], bool]:
@@ -244,6 +269,11 @@ def from_first(lines: list[Line], instants: list[float | None], per_second: int)
         if instant < instants[first]:
             line.worse(Verdict.MAY if doubtful else Verdict.BAD, "before the first")
     return doubtful
+
+
+def far(instants: list[float | None], per_second: int) -> bool:
+    """Whether a clock may be thought to be in another unit: an instant is over three thousand years from 1970."""
+    return any(abs(instant) > 1e11 * per_second for instant in instants if instant is not None)
 
 
 def may_extra(line: Line, row: dict[str, Any], known: set[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from traces.clock import stamps as instants_of
 from traces.files import FIRST_ROW, read_csv
 from traces.schema import check
 
@@ -32,7 +33,5 @@ def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
 
 def _seconds(stamps: pd.Series) -> pd.Series:
     """Seconds from the first readable stamp, NaN where there is none."""
-    well_formed = stamps.str.fullmatch(_STAMP)
-    utc = stamps.where(well_formed).str.removesuffix("+00:00")
-    instants = pd.to_datetime(utc, errors="coerce", format="ISO8601").astype("datetime64[ns]")
+    instants = instants_of(stamps.where(stamps.str.fullmatch(_STAMP)))
     return (instants - instants.dropna().head(1).max()).dt.total_seconds()

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from traces.clock import exact, per_second, since
 from traces.files import field, read_json_lines
 from traces.locate import public_file
+from traces.resample import check_resample, resampled, said
 from traces.schema import MEASURED, check
 
 NAMES = {
@@ -25,10 +27,12 @@ NAMES = {
     **dict(zip(MEASURED, ("scheduled_ts", "first_token_ts", "last_token_ts"), strict=True)),
 }
 QUEUED = "queued_ts"
+UNIT = "s"
 
 
-def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
+def load(path: Path, *, skip_bad: bool = False, unit: str | None = None) -> pd.DataFrame:
     """The requests in a jsonl file, plain or gzipped, with what was measured of them; seconds from the first arrival.
+    All instants stand in `unit` (None: s).
 
     Arrivals are on the client's clock, the rest on the engine's. The request that was queued soonest after its arrival
     is taken to have been queued at once: that sets one clock by the other, too early by what that one took to get
@@ -38,7 +42,9 @@ def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """
     table = read_json_lines(path, _row, skip_bad=skip_bad)
     written = {name: table[name] for name in table}
-    times = table[[QUEUED, "arrival", *MEASURED]].astype(float)
+    each, engine = per_second(unit or UNIT), dict.fromkeys((QUEUED, *MEASURED), exact(table[QUEUED].iloc[0]))
+    firsts = {"arrival": exact(table["arrival"].iloc[0]), **engine}  # each clock's 0: differences keep their digits
+    times = pd.DataFrame({name: since(table[name], first, each) for name, first in firsts.items()})
     between = times[QUEUED] - times["arrival"]
     late = times[QUEUED] > times[MEASURED[0]]
     astray = (between - between.median()).abs() > np.ptp(times.drop(columns="arrival").to_numpy())
@@ -59,26 +65,35 @@ class ServedRun:
     """The run in the file `path` (found by `traces.locate.public_file`), which `origin` describes in a few words.
 
     All its requests are replayed, with what was measured of them. The first `fitted` are the training rows: what a
-    constant may be fitted to, so that an error over the others says something.
+    constant may be fitted to, so that an error over the others says something. `resample` "blocks" draws blocks of
+    `block` rows (see `traces.resample.Blocks`), of which nothing was measured.
     """
 
     path: str
     origin: str
     fitted: int
+    skip_bad: bool = False
+    unit: str | None = None
+    resample: str | None = None
+    block: int | None = None
 
     def __post_init__(self) -> None:
+        check_resample(self.resample, self.block)
         if self.fitted < 1:
             raise ValueError(f"fitted must be at least 1 request, got {self.fitted}")
 
     @property
     def provenance(self) -> str:
         """One line: where the rows come from."""
-        return f"{self.origin} ({Path(self.path).name}), as recorded"
+        return f"{self.origin} ({Path(self.path).name}), as recorded{said(self.resample, self.block)}"
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
-        """All requests; nothing is drawn. `attrs["fitted"]` says how many of the first are training rows too."""
-        table = self._rows.copy(deep=False)
-        table.attrs = {**self._rows.attrs, "fitted": self.fitted}
+        """All requests; nothing is drawn, or with `resample` blocks of them, by `arrivals`.
+
+        `attrs["fitted"]` says how many of the first are training rows too.
+        """
+        table = resampled(self._rows, self.resample, self.block, arrivals).copy(deep=False)
+        table.attrs["fitted"] = self.fitted
         return table
 
     def training(self) -> pd.DataFrame:
@@ -87,7 +102,9 @@ class ServedRun:
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
-        return load(public_file(self.path))
+        table = load(public_file(self.path), skip_bad=self.skip_bad, unit=self.unit)
+        table.attrs["read"] = len(table) + sum(table.attrs.get("skipped", {}).values())
+        return table
 
 
 def _row(place: str, row: dict[str, Any]) -> dict[str, Any]:

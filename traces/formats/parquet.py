@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,9 @@ def write_table(table: pd.DataFrame, path: Path, kind: str, provenance: Mapping[
     """Write a table of `kind` under a temporary name, then rename, so that no half-written file bears `path`."""
     bare = table.copy(deep=False)
     bare.attrs = {}
-    arrow = pa.Table.from_pandas(bare, preserve_index=False)
+    arrow = pa.Table.from_pandas(bare.drop(columns="prompt_ids", errors="ignore"), preserve_index=False)
+    if "prompt_ids" in bare:
+        arrow = arrow.append_column("prompt_ids", _ids(bare["prompt_ids"].tolist()))
     stamps = {_VERSION: VERSION.encode(), _KIND: kind.encode(), _PROVENANCE: json.dumps(dict(provenance)).encode()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -44,6 +48,15 @@ def write_table(table: pd.DataFrame, path: Path, kind: str, provenance: Mapping[
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _ids(prompts: list[list[int]]) -> pa.Array:
+    """The ids in the first type that holds them all: int64, uint64 (hashes), or decimals where both would be needed."""
+    least, most = (pick(chain.from_iterable(prompts), default=0) for pick in (min, max))
+    whole = pa.int64() if most < 1 << 63 else pa.uint64() if least >= 0 else None
+    if whole is not None:
+        return pa.array(prompts, pa.list_(whole))
+    return pa.array([[Decimal(one) for one in ids] for ids in prompts], pa.list_(pa.decimal128(20)))
 
 
 def read_table(path: Path, kind: str) -> pd.DataFrame:
@@ -77,7 +90,13 @@ def read_columns(path: Path, *names: str) -> tuple[pd.DataFrame, dict[bytes, byt
         arrow = arrow.cast(pa.schema(zip(arrow.column_names, plain, strict=True), arrow.schema.metadata))
         table = arrow.replace_schema_metadata().to_pandas()
         for at, cells in enumerate(arrow.columns):
-            if pa.types.is_list(cells.type) and pc.list_flatten(cells).null_count:  # pandas makes them all of floats
+            if not pa.types.is_list(cells.type):
+                continue
+            if pa.types.is_decimal(cells.type.value_type) and cells.type.value_type.scale == 0:
+                table.isetitem(
+                    at, [ids and [None if one is None else int(one) for one in ids] for ids in cells.to_pylist()]
+                )
+            elif pc.list_flatten(cells).null_count:  # pandas makes them all of floats
                 table.isetitem(at, cells.to_pylist())
     except FileNotFoundError:
         raise

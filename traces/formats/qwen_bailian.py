@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from traces.clock import elapsed, negative
 from traces.files import field, read_json_lines
 from traces.schema import check
 
@@ -26,28 +27,31 @@ NAMES = {
 }
 ID_TOKENS = 16
 NO_PARENT = -1
+UNIT = "s"
 
 
-def load(path: Path, *, skip_bad: bool = False) -> pd.DataFrame:
+def load(path: Path, *, skip_bad: bool = False, unit: str | None = None) -> pd.DataFrame:
     """The requests in a jsonl file, plain or gzipped, with a prompt id for each block of 16 tokens; `task` is the type.
 
-    A `session` is called by the chat id of its first request: the last that a chain of parents leads to. A parent that
-    is not in the file came before the trace did, and names the session still. TraceError names the line, field and
-    value of what is wrong, such as a parent that comes later; `skip_bad` drops and counts bad lines instead (but not a
-    broken file).
+    Arrivals are in seconds from the first one, of stamps in `unit` (None: s). A `session` is called by the chat id of
+    its first request: the last that a chain of parents leads to. A parent that is not in the file came before the trace
+    did, and names the session still. TraceError names the line, field and value of what is wrong, such as a parent that
+    comes later; `skip_bad` drops and counts bad lines instead (but not a broken file).
     """
     table = read_json_lines(path, _row, skip_bad=skip_bad)
     chats, parents = table["request_id"], table["session"]
-    table = table.assign(request_id=chats.astype(str), session=_roots(chats, parents))
+    written = {"request_id": chats, "session": parents, "arrival": table["arrival"]}
+    arrival = elapsed(table["arrival"], unit, UNIT, str(path))
+    table = table.assign(request_id=chats.astype(str), session=_roots(chats, parents), arrival=arrival)
     lines = {chat: line for line, chat in reversed(list(enumerate(chats)))}
     late = [lines.get(parent, -1) >= line for line, parent in enumerate(parents)]
     faults = [
+        negative(written["arrival"]),
         ("request_id", "is negative", chats.lt(0).to_numpy(dtype=bool)),
         ("session", f"is below {NO_PARENT}", parents.lt(NO_PARENT).to_numpy(dtype=bool)),
         ("session", "is the chat of no line before", np.array(late)),
         ("prompt_ids", "is empty", table["prompt_ids"].map(len).eq(0).to_numpy()),
     ]
-    written = {"request_id": chats, "session": parents}
     return check(table, str(path), first_line=1, names=NAMES, written=written, faults=faults, skip_bad=skip_bad)
 
 

@@ -169,6 +169,7 @@ class ServeGenSample:
                 columns[name].append(self._windows.lengths(row.client, field, row.t, lengths, len(instants)))
         table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
         table = table.astype({"client": str}).sort_values("arrival", kind="stable")
+        table.attrs["read"] = len(table)
         return check(table, self.provenance)
 
 

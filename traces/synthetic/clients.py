@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from traces.schema import LONGEST, check
+from traces.schema import LONGEST
 from traces.synthetic.arrivals import CV_RANGE
 from traces.synthetic.lengths import Lengths
 from traces.synthetic.parameters import check_not_negative, check_positive
-from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped, check_cap
+from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped, check_cap, drawn
 
 
 @dataclass(frozen=True)
@@ -108,4 +108,4 @@ class ClientMix:
                 "client": [f"client {number}" for number in client],
             }
         )
-        return check(capped(table, self.max_tokens), "synthetic clients")
+        return drawn(capped(table, self.max_tokens), "synthetic clients")

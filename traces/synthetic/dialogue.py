@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from traces.schema import check
 from traces.split import in_training
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.grammar import prompt
+from traces.synthetic.workload import drawn
 from traces.text.kinds import KINDS
 from traces.text.scoring import score_texts
 
@@ -88,12 +88,12 @@ class SyntheticDialogue:
         kinds: list[tuple[str, ...]] = []
         texts: list[str] = []
         while len(texts) < len(instants):
-            drawn = self._kinds(lengths)
-            text = prompt(drawn, lengths)
+            these = self._kinds(lengths)
+            text = prompt(these, lengths)
             if in_training(text, TEXTS_FOR_TRAINING) is training:
-                kinds.append(drawn)
+                kinds.append(these)
                 texts.append(text)
-        medians = self.median_tokens * np.array([math.prod(self.effects[kind] for kind in drawn) for drawn in kinds])
+        medians = self.median_tokens * np.array([math.prod(self.effects[kind] for kind in these) for these in kinds])
         drawn_tokens = np.ceil(medians * lengths.lognormal(0.0, self.sigma, len(texts)))
         words = np.array([len(text.split()) for text in texts])
         scores = score_texts(texts, self.scorer)
@@ -104,12 +104,12 @@ class SyntheticDialogue:
                 "output_tokens": np.minimum(drawn_tokens, self.max_tokens),
                 "max_tokens": self.max_tokens,
                 "prompt_text": texts,
-                "task": ["+".join(drawn) or "plain" for drawn in kinds],
+                "task": ["+".join(these) or "plain" for these in kinds],
                 **{kind: scores[:, column] for column, kind in enumerate(KINDS)},
             }
         )
         table.attrs["cut"] = int((drawn_tokens > self.max_tokens).sum())
-        return check(table, "synthetic dialogue")
+        return drawn(table, "synthetic dialogue")
 
     def _kinds(self, texts: np.random.Generator) -> tuple[str, ...]:
         """The kinds of one prompt: the first of `mix`-weighted exponential races (a draw without replacement)."""

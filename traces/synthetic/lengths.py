@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ from scipy.special import ndtr, ndtri
 
 from traces.locate import public_file
 from traces.schema import LONGEST, TraceError
-from traces.split import check_share
+from traces.split import check_kept, none_kept, training_rows
 from traces.synthetic.parameters import check_not_negative, check_positive
 
 LEAST_MASS = 1e-9  # of a distribution within its bounds
@@ -124,31 +123,36 @@ class Independent:
 class Copied:
     """Pairs of a prompt's and its answer's length, drawn with replacement from the rows of a stored trace.
 
-    `load` reads the file `path`, which `traces.locate.public_file` finds. The first `training_share` of the rows are
-    drawn from for training alone. Pairs of more than `longest` tokens together are not drawn.
+    `load` reads the file `path`, which `traces.locate.public_file` finds; `skip_bad` drops its bad rows. The first
+    `training_share` of the rows (None: 0) are drawn from for training alone. Pairs of more than `longest` tokens
+    together are not drawn.
     """
 
     path: str
-    load: Callable[[Path], pd.DataFrame] = field(repr=False)
+    load: Callable[..., pd.DataFrame] = field(repr=False)
     longest: int = 2 * LONGEST
-    training_share: float = 0.2
+    training_share: float | None = None
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        check_share(self.training_share)
+        check_kept(self.training_share)
         check_positive(self, "longest")
 
     @cached_property
     def _parts(self) -> tuple[np.ndarray, np.ndarray]:
         """The pairs that are replayed, and those for training."""
-        rows = self.load(public_file(self.path))[["prompt_tokens", "output_tokens"]].to_numpy()
-        parts = np.split(rows, [int(len(rows) * self.training_share)])
+        loaded = self.load(public_file(self.path), **({"skip_bad": True} if self.skip_bad else {}))
+        rows = loaded[["prompt_tokens", "output_tokens"]].to_numpy()
+        parts = np.split(rows, [training_rows(len(rows), self.training_share, self.path)])
         training, replayed = (part[part.sum(axis=1) <= self.longest] for part in parts)
-        if not len(training) or not len(replayed):
+        if not len(replayed) or (self.training_share and not len(training)):
             raise TraceError(f"{self.path}: no row of up to {self.longest} tokens to train with, or none to replay")
         return replayed, training
 
     def draw(self, count: int, lengths: np.random.Generator, training: bool) -> tuple[np.ndarray, np.ndarray]:
         """As in `Lengths`."""
+        if training and not self.training_share:
+            raise none_kept(self.path, "trace.lengths.training_share")
         rows = self._parts[training]
         prompt, output = rows[lengths.integers(len(rows), size=count)].T
         return prompt, output

@@ -13,12 +13,11 @@ import pandas as pd
 from scipy.special import log_ndtr, ndtri, ndtri_exp
 from scipy.stats import rankdata, zscore
 
-from traces.schema import check
 from traces.split import in_training
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.parameters import check_not_negative, check_positive, check_weights
 from traces.synthetic.selection import tilted
-from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped
+from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped, drawn
 from traces.text import chitchat
 from traces.text.kinds import KINDS
 
@@ -125,18 +124,18 @@ class PairedChat:
         kind, which, long = lengths.random((3, self.requests))
         malicious = kind < self.malicious_share
         shares = np.cumsum(tilted(pool["index"].to_numpy(), np.full(len(pool), 1 / len(pool)), self.variance))
-        drawn = np.searchsorted(shares / shares[-1], which, side="right")
+        chosen = np.searchsorted(shares / shares[-1], which, side="right")
         if malicious.any():
             uncertain = np.flatnonzero(pool["normal"] > ndtri(self.malicious_quantile))
             if not len(uncertain):
                 raise ValueError(f"no message is above malicious_quantile {self.malicious_quantile} of {len(pool)}")
-            drawn[malicious] = uncertain[(which[malicious] * len(uncertain)).astype(int)]
-        table = self._table(pool.iloc[drawn], instants, long, malicious)
+            chosen[malicious] = uncertain[(which[malicious] * len(uncertain)).astype(int)]
+        table = self._table(pool.iloc[chosen], instants, long, malicious)
         if self.deadlines is not None:
             (points,) = lengths.spawn(1)
             table["deadline"] = instants + points.uniform(*self.deadlines, self.requests)
         table.attrs["malicious"] = int(malicious.sum())
-        return check(table, "paired chat")
+        return drawn(table, "paired chat")
 
     def training(self) -> pd.DataFrame:
         """`training_requests` ordinary rows of the messages that are never replayed, unselected, all at arrival 0."""
@@ -144,7 +143,7 @@ class PairedChat:
         which, long = np.random.default_rng(self.training_seed).random((2, self.training_requests))
         rows = pool.iloc[(which * len(pool)).astype(int)]
         ordinary = np.zeros(len(rows), dtype=bool)
-        return check(self._table(rows, np.zeros(len(rows)), long, ordinary), "paired chat")
+        return drawn(self._table(rows, np.zeros(len(rows)), long, ordinary), "paired chat")
 
     def _table(
         self, messages: pd.DataFrame, instants: np.ndarray, long: np.ndarray, malicious: np.ndarray

@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from traces.schema import LONGEST, check
+from traces.schema import LONGEST
 from traces.synthetic.arrivals import Process
 from traces.synthetic.lengths import Lengths
 from traces.synthetic.parameters import check_not_negative, check_positive
-from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped, check_cap
+from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped, check_cap, drawn
 
 
 class Think(Protocol):
@@ -105,7 +105,7 @@ class ClosedLoop:
                 "think": self.think.draw(requests, arrivals),
             }
         )
-        return check(capped(table, self.max_tokens), "synthetic closed loop")
+        return drawn(capped(table, self.max_tokens), "synthetic closed loop")
 
 
 class Pace(Protocol):
@@ -216,7 +216,7 @@ class MultiTurn:
         early = np.isin(ended, table["session"]).sum()
         table = capped(table.assign(id_tokens=self.id_tokens), self.max_tokens)
         table.attrs["ended_early"] = int(early)
-        return check(table.assign(session=table["session"].map("session {}".format)), "synthetic sessions")
+        return drawn(table.assign(session=table["session"].map("session {}".format)), "synthetic sessions")
 
     def _ids(self, table: pd.DataFrame) -> list[list[int]]:
         """The ids of each prompt: those of all sessions, those of its own, and one of its own if the last is not full.

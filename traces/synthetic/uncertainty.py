@@ -14,11 +14,11 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from traces.schema import LONGEST, check
+from traces.schema import LONGEST
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.dialogue import SyntheticDialogue
 from traces.synthetic.selection import tilted
-from traces.synthetic.workload import capped
+from traces.synthetic.workload import capped, drawn
 from traces.text.kinds import KINDS
 
 ROUNDS = 100  # in which as many dialogues are drawn as malicious ones are wanted
@@ -70,7 +70,7 @@ class UncertaintyMix(SyntheticDialogue):
         rows.index = np.concatenate([np.flatnonzero(~malicious), np.flatnonzero(malicious)])
         table = rows.sort_index().assign(arrival=instants, client=np.where(malicious, "malicious", "ordinary"))
         table.attrs = {"malicious": int(malicious.sum())}
-        return check(capped(table, self.max_tokens), "synthetic uncertainty mix")
+        return drawn(capped(table, self.max_tokens), "synthetic uncertainty mix")
 
     def uncertainty(self, kinds: Iterable[str]) -> float:
         """The log of the product of the effects of `kinds`."""

@@ -52,7 +52,14 @@ class Synthetic:
     def _table(self, instants: np.ndarray, lengths: np.random.Generator, training: bool) -> pd.DataFrame:
         prompts, outputs = self.lengths.draw(len(instants), lengths, training)
         table = pd.DataFrame({"arrival": instants, "prompt_tokens": prompts, "output_tokens": outputs})
-        return check(capped(table, self.max_tokens), "synthetic")
+        return drawn(capped(table, self.max_tokens), "synthetic")
+
+
+def drawn(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """`table` as `traces.schema.check` leaves it; `attrs["read"]` is how many requests were drawn."""
+    checked = check(table, source)
+    checked.attrs["read"] = len(checked)
+    return checked
 
 
 def check_cap(max_tokens: int | None) -> None:
