@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.calibration import calibrate, capacity
+from experiments.digests import digest_of
 from experiments.prediction.trained import checked
 from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
@@ -40,8 +40,8 @@ class Inputs:
 
     def digests(self) -> dict[str, str]:
         """The sha256 of each input's content."""
-        profiles = {device.name: _sha256(repr(asdict(device.profile))) for device in self.cluster.devices}
-        tables = {"replay": _table_digest(self.replay), "training": _table_digest(self.training)}
+        profiles = {device.name: digest_of(device.profile) for device in self.cluster.devices}
+        tables = {"replay": digest_of(self.replay), "training": digest_of(self.training)}
         return {**tables, **profiles, **self.weights}
 
 
@@ -145,14 +145,6 @@ def _fitted(predictor: str, trace: str) -> tuple[Predictor, list[float]]:
     training = _training(trace)
     fitted = build_predictor(OmegaConf.create(predictor), training)
     return fitted, uncertainties(fitted, training)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _table_digest(table: pd.DataFrame) -> str:
-    return _sha256(table.to_csv(index=False))
 
 
 def build_cluster(cfg: DictConfig) -> Cluster:
