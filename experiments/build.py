@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.calibration import calibrate
+from experiments.digests import digest_of
 from experiments.prediction.trained import checked
 from experiments.training import fitted, wanted
 from profiles.kernel_profile import KernelProfile
@@ -40,10 +40,10 @@ class Inputs:
 
     def digests(self) -> dict[str, str]:
         """The sha256 of each input's content."""
-        profiles = {device.name: _sha256(repr(asdict(device.profile))) for device in self.cluster.devices}
-        tables = {"replay": _table_digest(self.replay)}
+        profiles = {device.name: digest_of(device.profile) for device in self.cluster.devices}
+        tables = {"replay": digest_of(self.replay)}
         if self.training is not None:
-            tables["training"] = _table_digest(self.training)
+            tables["training"] = digest_of(self.training)
         return {**tables, **profiles, **self.weights}
 
 
@@ -124,14 +124,6 @@ def _fitted(predictor: str, trace: str, scored: bool) -> tuple[Predictor, list[f
     training = _training(trace)
     part = build_predictor(OmegaConf.create(predictor), training)
     return part, uncertainties(part, training) if scored else []
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _table_digest(table: pd.DataFrame) -> str:
-    return _sha256(table.to_csv(index=False))
 
 
 def build_cluster(cfg: DictConfig) -> Cluster:

@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
+from experiments.identity import IRRELEVANT
+from experiments.mixture import current, one_each, unsaid
 from experiments.results import Folder, write_whole
 from experiments.tables import render, settings_of
 
@@ -23,35 +25,35 @@ NESTED = ("calibration", "provenance", "counts", "load", "errors")  # load: wher
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:
     """The runs in `folders` as rows, sorted by settings.
 
-    Settings are the choice made in each config group, every key that some run overrode, and the keys in `also`.
-    ValueError for a folder whose configuration is not the one that its results were made from, and for two runs of
-    equal settings that were made of different things.
+    Settings are the choice made in each config group, every key that some run overrode or that tells runs apart whose
+    other settings are equal, and the keys in `also`. Runs by other code, or of other inputs, than the `current` ones
+    are left out, and named. ValueError for a folder whose configuration is not the one of its results.
     """
-    loaded = [(folder, folder.made_of()) for folder in {folder.path.name: folder for folder in folders}.values()]
-    overridden = {key for folder, made_of in loaded for key in _scalar_overrides(folder, made_of)}
-    keys = sorted({*overridden, "model", "seed", *also})
-    rows = [_row(folder, made_of, keys) for folder, made_of in loaded]
+    loaded = current(folders)
+    names = sorted({name for _, made_of in loaded for name, option in made_of["choices"].items() if option != "None"})
+    keys = {key for _, made_of in loaded for key in _scalar_overrides(made_of)} | {"model", "seed", *also}
+    keys |= set(unsaid(loaded, keys))
+    rows = [_row(folder, made_of, names, sorted(keys)) for folder, made_of in loaded]
     table = pd.DataFrame(rows)
-    twice = table[table.duplicated(settings_of(table), keep=False)] if rows else table
-    if len(twice):
-        raise ValueError(
-            f"runs {twice['run'].iloc[0]} and {twice['run'].iloc[1]} have equal settings, and were made of different "
-            "things (a profile, a trace or an experiment's yaml was changed in between): delete the folders of one"
-        )
-    return table.sort_values([*settings_of(table), "run"], ignore_index=True) if rows else table
+    if not rows:
+        return table
+    table = one_each(table, settings_of(table)).drop(columns="_at")
+    return table.sort_values([*settings_of(table), "run"], ignore_index=True)
 
 
-def _scalar_overrides(folder: Folder, made_of: dict[str, Any]) -> list[str]:
-    keys = [override.split("=", 1)[0].lstrip("+~") for override in folder.status().get("overrides", [])]
-    return [key for key in keys if key not in made_of["choices"] and key not in ("name", "results", "experiment")]
+def _scalar_overrides(made_of: dict[str, Any]) -> list[str]:
+    keys = [override.split("=", 1)[0].lstrip("+~") for override in made_of["overrides"]]
+    return [key for key in keys if key not in made_of["choices"] and key not in IRRELEVANT]
 
 
-def _row(folder: Folder, made_of: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+def _row(folder: Folder, made_of: dict[str, Any], names: list[str], keys: list[str]) -> dict[str, Any]:
     summary = folder.summary()
     nested = {f"{group}.{key}": value for group in NESTED for key, value in summary.pop(group, {}).items()}
     settings = {key: _setting(made_of["config"], key) for key in keys}
-    choices = {key: value for key, value in made_of["choices"].items() if value != "None"}
-    return {**choices, **settings, "run": folder.path.name, **summary, **nested}
+    options = {name: made_of["choices"].get(name, "None") for name in names}
+    choices = {name: None if option == "None" else option for name, option in options.items()}
+    at = folder.status().get("at", "")
+    return {**choices, **settings, "run": folder.path.name, **summary, **nested, "_at": at}
 
 
 def _setting(config: dict[str, Any], key: str) -> Any:
@@ -64,7 +66,8 @@ def _setting(config: dict[str, Any], key: str) -> Any:
     else:
         if isinstance(found, int | float | None) or (isinstance(found, str) and "${" not in found):
             return found
-    return OmegaConf.select(OmegaConf.create(config), key)
+    found = OmegaConf.select(OmegaConf.create(config), key)
+    return str(found) if OmegaConf.is_config(found) else found
 
 
 def complete_folders(root: Path) -> list[Folder]:
@@ -89,10 +92,13 @@ def main() -> None:
     table.to_parquet(root / "table.parquet", index=False)
     write_whole(root / "table.csv", table.to_csv(index=False))
     print(render(table, reference))
-    others = [folder.state for path in sorted(root.glob("**/status.json")) if (folder := Folder(path.parent))]
+    folders = [Folder(path.parent) for path in sorted(root.glob("**/status.json"))]
+    others = [folder.state for folder in folders]
     left = {state: others.count(state) for state in ("failed", "running") if state in others}
     if left:
         print("left out: " + ", ".join(f"{count} {state}" for state, count in left.items()) + " (or killed)")
+    for folder in (folder for folder, state in zip(folders, others, strict=True) if state == "damaged"):
+        print(f"left out, damaged: {folder.path}: {folder.damage()}")
     print(f"{len(table)} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")
 
 

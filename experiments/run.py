@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from tqdm import tqdm
 
-from experiments.build import Inputs, build, read_inputs, to_requests
+from experiments.build import read_inputs
 from experiments.collect import collect
-from experiments.load import at_load, described
-from experiments.results import Folder, digest, identity
+from experiments.identity import IRRELEVANT, SPOKEN, checked_name, digest, identity, made_by
+from experiments.load import at_load
+from experiments.measure import measure
+from experiments.results import Folder
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
-from experiments.validation.measured import report as report_errors
-from experiments.validation.measured import summarized, with_measured
-from sim import Record, Tables, simulate
-from sim.metrics import summary
-
-LABELS = ("client", "task")  # of a trace's requests, kept where it has them
+from experiments.validation.shown import report as report_errors
 
 
 def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress: bool) -> Outcome:
     """Make the results of `cfg`, unless they are there; a failure is written down beside them, and returned."""
     start = time.perf_counter()
-    label = " ".join(overrides)
+    asked = {
+        "choices": choices,
+        "overrides": sorted(given for given in overrides if given.split("=")[0] not in IRRELEVANT),
+        "spoken": {name: cfg.get(name) for name in SPOKEN},
+    }
+    outcome = Outcome("", "complete", " ".join(overrides), asked=asked)
+    outcome.begin()
     folder: Folder | None = None
     try:
         if choices.get("system", "").endswith("_oracle") and choices["predictor"] != "oracle":
@@ -40,65 +44,31 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
                 f"system={choices['system']} goes with predictor=oracle, got {choices['predictor']}: for another "
                 "predictor give policy= in place of system="
             )
+        at = checked_name(cfg.results, cfg.name)
         cfg = at_load(cfg, overrides)
         inputs = read_inputs(cfg)
         made_of = identity(cfg, choices, inputs.digests())
-        folder = Folder(Path(cfg.results) / cfg.name / digest(made_of))
-        if folder.state == "complete":
-            folder.made_of()
-            return Outcome(str(folder.path), "skipped", label)
-        folder.begin(made_of)
-        metrics, tables = measure(cfg, inputs, progress)
-        folder.complete(tables.requests, tables.steps if cfg.record != "requests" else None, metrics, overrides)
+        folder = Folder(at / digest(made_of), asked)
+        outcome = replace(outcome, folder=str(folder.path))
+        if folder.state == "complete" and folder.is_asked():
+            return replace(outcome, state="skipped")
+        with folder.held():
+            if folder.state == "complete":
+                folder.ask()
+                return replace(outcome, state="skipped")
+            try:
+                folder.begin(made_of)
+                metrics, tables = measure(cfg, inputs, progress)
+                steps = tables.steps if cfg.record != "requests" else None
+                folder.complete(tables.requests, steps, metrics, overrides, made_by(made_of["config"]))
+            except Exception as error:
+                with suppress(OSError):  # of a full disk, say: the outcome tells what happened first
+                    folder.fail(error, overrides)
+                raise
     except Exception as error:  # the sweep goes on, names the runs that failed, and exits 1
-        if folder is not None and folder.state == "running":
-            folder.fail(error, overrides)
-        where = "" if folder is None else str(folder.path)
-        return Outcome(where, "failed", label, time.perf_counter() - start, f"{type(error).__name__}: {error}")
-    return Outcome(str(folder.path), "complete", label, time.perf_counter() - start)
-
-
-def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, object], Tables]:
-    """Simulate, and compute the metrics of the run."""
-    try:
-        record = Record[cfg.record.upper()]
-    except KeyError:
-        raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
-    parts = build(cfg, inputs.cluster, inputs.training)
-    requests = to_requests(inputs.replay)
-    with tqdm(total=len(requests), unit="request", desc="simulate", disable=not progress) as bar:
-        tables = simulate(
-            requests,
-            parts.policy,
-            inputs.cluster,
-            parts.predictor,
-            horizon=cfg.horizon,
-            record=record,
-            leap=cfg.leap,
-            unservable=cfg.unservable,
-            progress=bar.update,
-        )
-    metrics = summary(tables.requests, cfg.warmup)
-    labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
-    measured = with_measured({**tables.requests, **labels}, inputs.replay)
-    more = {"calibration": parts.calibration, "provenance": inputs.provenance, **summarized(measured)}
-    if cfg.load is not None:
-        more["load"] = described(cfg)
-    return {**metrics, "counts": _counts(inputs, tables, metrics), **more}, replace(tables, requests=measured)
-
-
-def _counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[str, int]:
-    """What became of the rows: how many were read, fitted to, replayed, cut as warm-up, measured, and not served."""
-    states = tables.requests["status"]
-    return {
-        "read": inputs.replay.attrs.get("read", len(inputs.replay)),
-        "training": 0 if inputs.training is None else len(inputs.training),
-        "replayed": len(states),
-        "warmup": len(states) - metrics["requests"],
-        "measured": metrics["finished"],
-        "rejected": int((states == "rejected").sum()),
-        "censored": int((states == "censored").sum()),
-    }
+        failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return replace(outcome, state="failed", error=failed, seconds=time.perf_counter() - start)
+    return replace(outcome, seconds=time.perf_counter() - start)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -119,15 +89,26 @@ def _app(cfg: DictConfig) -> None:
 def main() -> None:
     """Run, then say what became of each run and print the table of those that are complete; exit 1 if one failed."""
     log = SweepLog()
+    broken = ""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told below in a line
     try:
         _app()
     except KeyboardInterrupt:
         print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
         raise SystemExit(130) from None
+    except HydraException as error:
+        print("\n".join(str(said) for said in (error, error.__cause__) if said), file=sys.stderr)
+        raise SystemExit(1) from None
+    except TerminatedWorkerError:
+        broken = "a worker of the sweep was killed, or ran out of memory"
+    except OSError as error:
+        broken = " ".join(str(error).split())
     finally:
-        failed = report(log.outcomes())
+        failed = report(log.outcomes(broken))
         log.close()
-    if failed:
+    if broken:
+        print(f"the sweep ended early: {broken}; the same command does the rest", file=sys.stderr)
+    if broken or failed:
         raise SystemExit(1)
 
 
@@ -139,16 +120,16 @@ def report(outcomes: list[Outcome]) -> int:
     for outcome in outcomes:
         if outcome.state == "failed":
             print(f"failed: {outcome.overrides or 'the defaults'}: {outcome.error}", file=sys.stderr)
-            if outcome.folder:
+            if outcome.folder and Path(outcome.folder, "status.json").exists():
                 print(f"        see {outcome.folder}/status.json", file=sys.stderr)
-    done = [Folder(Path(outcome.folder)) for outcome in outcomes if outcome.state != "failed"]
+    done = [Folder(Path(outcome.folder), outcome.asked) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:
             print(render(collect(done)))
         except ValueError as error:
             print(f"no table: {error}", file=sys.stderr)
             return states.count("failed") + 1
-        for folder in done:
+        for folder in {folder.path: folder for folder in done}.values():
             if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
                 print(f"\n{text}")
         print(f"results: {done[0].path.parent}")

@@ -19,7 +19,7 @@ from experiments import run
 from experiments.collect import collect, complete_folders
 from experiments.results import Folder, digest
 from experiments.stats import interval, paired_difference
-from experiments.sweep import LOG_VARIABLE, count_runs
+from experiments.sweep import LOG_VARIABLE, planned
 from experiments.tables import compare, labelled, render, varying
 
 PARTS = ("order", "batching", "routing", "eviction", "overhead")
@@ -50,11 +50,13 @@ def typed(monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
     def run_here(folder: Path, *arguments: str) -> tuple[int, str]:
         monkeypatch.chdir(folder)
         monkeypatch.setenv(LOG_VARIABLE, "")  # the command sets it; it is put back with the rest
-        monkeypatch.setattr(sys, "argv", ["tokenyard", *arguments, f"results={folder}"])
+        typed = sorted([f"results={folder}", *arguments], key=lambda argument: not argument.startswith("-"))
+        monkeypatch.setattr(sys, "argv", ["tokenyard", *typed])
         try:
             run.main()
         except SystemExit as ended:
-            return int(ended.code or 0), capsys.readouterr().err
+            said = capsys.readouterr().err
+            return (1, f"{said}{ended.code}") if isinstance(ended.code, str) else (int(ended.code or 0), said)
         return 0, capsys.readouterr().err
 
     return run_here
@@ -207,9 +209,12 @@ def test_a_configuration_is_read_however_its_yaml_is_laid_out(tmp_path):
 
 def test_runs_of_a_sweep_are_counted():
     sweep = ["policy=fifo,sjf", "model=gpt2", "trace.rate=1,2,4"]
-    assert count_runs([*sweep, "seed=range(5)"], [0, 1]) == 30
-    assert count_runs(sweep, [0, 1]) == 12
-    assert count_runs(sweep, 7) == 6
+    assert len(planned([*sweep, "seed=range(5)"], [0, 1])) == 30
+    assert len(planned(sweep, [0, 1])) == 12
+    assert len(planned(sweep, 7)) == 6
+    assert planned(["policy=fifo", "seed=[1,2]", "policy=up,luf"]) == [
+        "policy=up seed=1", "policy=up seed=2", "policy=luf seed=1", "policy=luf seed=2",
+    ]  # fmt: skip
 
 
 def test_a_list_of_seeds_is_a_run_for_each_as_if_each_had_been_given(tmp_path, typed):
@@ -277,7 +282,10 @@ def test_a_knob_that_is_swept_names_the_policy_and_is_compared_with_the_referenc
     assert varying(labelled(swept_everywhere)) == ["policy.order.alpha"]
 
 
-def test_runs_of_equal_settings_made_of_different_things_are_not_mixed(tmp_path):
+def test_of_runs_of_equal_settings_made_of_different_things_the_newest_counts_and_the_others_are_named(
+    tmp_path, capsys
+):
+    found = []
     for profile in ("one", "another"):
         config = {"seed": 0, "model": "gpt2"}
         made_of = {"config": config, "choices": {"policy": "fifo"}, "inputs": {"gpu": profile}, "tokenyard": "0"}
@@ -285,20 +293,7 @@ def test_runs_of_equal_settings_made_of_different_things_are_not_mixed(tmp_path)
         folder.begin(made_of)
         empty = {"id": np.array([])}
         folder.complete(empty, None, {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}, [])
-    with pytest.raises(ValueError, match="have equal settings, and were made of different things"):
-        collect(complete_folders(tmp_path))
-
-
-def test_a_damaged_run_is_named_and_one_that_lost_a_file_is_made_again(tmp_path, typed):
-    assert typed(tmp_path, *SMALL, "policy=fifo")[0] == 0
-    (folder,) = complete_folders(tmp_path)
-    (folder.path / "requests.parquet").unlink()
-    assert folder.state == "running"
-    code, errors = typed(tmp_path, *SMALL, "policy=fifo")
-    assert code == 0
-    assert "1 made now" in errors
-    (folder.path / "summary.json").write_text("")
-    code, errors = typed(tmp_path, *SMALL, "policy=fifo")
-    assert code == 1
-    assert f"{folder.path / 'summary.json'} is damaged" in errors
-    assert "Traceback" not in errors
+        found.append(folder.path.name)
+        time.sleep(0.002)  # an instant that is later by more than the milliseconds that are kept
+    assert collect(complete_folders(tmp_path))["run"].tolist() == found[1:]
+    assert f"left out, older than others of equal settings: {found[0]}" in capsys.readouterr().err

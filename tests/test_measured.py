@@ -14,8 +14,8 @@ import pytest
 from conftest import ROOT
 
 from experiments.collect import collect, complete_folders
-from experiments.validation.errors import render
 from experiments.validation.measured import error_table, summarized, with_measured
+from experiments.validation.shown import render
 
 RECORDED = "measured/vllm-0.19.0_rtx-pro-6000_llama-3.1-8b.jsonl.gz"
 KERNELS = "measured/rtx-pro-6000_llama-3.1-8b_attention.csv.gz"

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.figures import validation as figure
-from experiments.validation.errors import errors, render, request_errors, statistics
+from experiments.validation.errors import errors, request_errors, statistics
+from experiments.validation.shown import render
 
 
 def made(ttft: list[float], gap: list[float], outputs: list[int]) -> pd.DataFrame:

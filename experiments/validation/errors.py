@@ -76,27 +76,6 @@ def request_errors(real: Runs, simulated: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def render(table: pd.DataFrame, by_request: pd.DataFrame | None = None) -> str:
-    """The tables of `errors` and of `request_errors` as text: seconds, and shares in per cent.
-
-    Columns `fitted` and `rest` hold the errors of those parts of the requests (`experiments.validation.measured`).
-    """
-    shown = table.copy()
-    for column in ("real", "simulated"):
-        shown[column] = [f"{value:.4g}" for value in table[column]]
-    for column in ("error", "fitted", "rest"):
-        if column in table:
-            shown[column] = ["" if np.isnan(value) else f"{100 * value:+.1f} %" for value in table[column]]
-    if "spread" in table:
-        shown["spread"] = [f"{100 * value:.1f} %" for value in table["spread"]]
-    shown["metric"] = table["metric"].where(table["metric"] != table["metric"].shift(), "")
-    lines = [shown.rename(columns={"spread": "between real runs"}).to_string(index=False)]
-    for row in [] if by_request is None else by_request.to_dict("records"):
-        shares = ", ".join(f"{label} {100 * row[label]:.1f} %" for label in QUANTILES)
-        lines.append(f"{row['metric']} of single requests: off by {shares}; median {100 * row['bias']:+.1f} %")
-    return "\n".join(lines)
-
-
 def _runs(real: Runs, simulated: pd.DataFrame) -> list[pd.DataFrame]:
     """The real runs as a list; ValueError unless all are of the requests that `simulated` is of."""
     runs = [real] if isinstance(real, pd.DataFrame) else list(real)

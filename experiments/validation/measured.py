@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from experiments.figures.style import save
-from experiments.figures.validation import draw
-from experiments.results import Folder
-from experiments.validation.errors import errors, render, request_errors
+from experiments.validation.errors import errors
 from sim.record import Table
 from traces.schema import MEASURED
 
@@ -30,10 +25,10 @@ def with_measured(requests: Table, replay: pd.DataFrame) -> Table:
 
 def error_table(table: pd.DataFrame) -> pd.DataFrame:
     """The errors over all requests of a measured run, with columns for the `fitted` ones and for the rest."""
-    found = errors(*_both(table))
+    found = errors(*both(table))
     for name, part in (("fitted", table[table["fitted"]]), ("rest", table[~table["fitted"]])):
         if len(part):
-            found[name] = errors(*_both(part))["error"].where(found["metric"] != "throughput")
+            found[name] = errors(*both(part))["error"].where(found["metric"] != "throughput")
     return found
 
 
@@ -46,24 +41,7 @@ def summarized(requests: Table) -> dict[str, dict[str, float]]:
     return {"errors": dict(zip(names, found["error"].astype(float), strict=True))}
 
 
-def report(folder: Folder, figure: Path) -> str | None:
-    """The errors of a complete run as text, and its distributions drawn to `figure`; None for an unmeasured one."""
-    summary = folder.summary()
-    if "errors" not in summary:
-        return None
-    table = pd.read_parquet(folder.path / "requests.parquet")
-    found = error_table(table)
-    real, simulated = _both(table)
-    stated = summary["provenance"]
-    caption = f"{len(table)} requests. Trace: {stated.pop('trace')}. Profiles: {', '.join(stated.values())}."
-    paths = save(draw(real, simulated, caption), figure)
-    count = int(table["fitted"].sum())
-    heading = f"simulated beside measured, {len(table)} requests; seconds. Errors also of the first {count}, to which"
-    heading += f" constants may have been fitted, and of the {len(table) - count} others"
-    return "\n".join([heading, render(found, request_errors(real, simulated)), *map(str, paths)])
-
-
-def _both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What was measured, and what was simulated, as `experiments.validation.errors` takes them."""
     measured = {name: name.removeprefix(PREFIX) for name in MEASURED}
     simulated = table.drop(columns=list(measured))

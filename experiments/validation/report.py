@@ -12,7 +12,8 @@ from experiments.figures.style import save
 from experiments.figures.validation import draw
 from experiments.results import write_whole
 from experiments.validation import gains
-from experiments.validation.errors import errors, render, request_errors
+from experiments.validation.errors import errors, request_errors
+from experiments.validation.shown import render
 
 if TYPE_CHECKING:
     from experiments.validate import Validation

@@ -1,0 +1,314 @@
+"""A result belongs to what made it: its code, its inputs by content, and its settings by what they mean."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from test_experiments import CONF, SMALL, typed  # noqa: F401 - a fixture
+
+from experiments import build
+from experiments.code_digest import PROJECT, _imports, _within, code_of
+from experiments.collect import collect, complete_folders
+from experiments.digests import digest_of
+from experiments.identity import MAKERS, digest, identity, made_by, resolved
+from experiments.mixture import current, one_each, unsaid
+from experiments.results import Folder
+from profiles.profile import load
+from traces.formats.parquet import write
+
+
+def config(*overrides: str):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def name_of(*overrides: str) -> str:
+    return digest(identity(config(*overrides), {}, {}))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["trace.rate=1"], ["trace.rate=1.0"]),
+        (["trace.rate=1e0"], ["trace.rate=1"]),
+        (["policy=sjf", "predictor=oracle"], ["system=sjf_oracle"]),
+        ([], ["trace.requests=1000", "warmup=0.1"]),
+        (["seed=3", "warmup=0"], ["warmup=0.0", "seed=3.0"]),
+        ([], ["name=x", "results=y"]),
+        (["cluster=llama_8b"], ["cluster=llama_8b", "model=gpt2"]),
+        (["model=gpt2"], ["cluster.devices.gpu.profile.model=gpt2", "cluster.devices.cpu.profile.model=gpt2"]),
+        (["horizon=null"], ["horizon=null"]),
+        (
+            ["experiment=demo"],
+            ["model=gpt2", "cluster.devices.cpu.profile.folder=results/profiles", "trace.requests=400"],
+        ),
+    ],
+)
+def test_settings_that_mean_the_same_are_one_run(one, other):
+    assert name_of(*one) == name_of(*other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["trace.rate=1"], ["trace.rate=1.5"]),
+        (["leap=true"], ["leap=false"]),
+        (["policy=rtlm"], ["policy=rtlm", "policy.routing.threshold=null"]),
+        (["policy=rtlm"], ["policy=rtlm", "calibration.tau=3"]),
+        (["model=gpt2"], ["model=opt-125m"]),
+        (["seed=1"], ["seed=2"]),
+        (["record=steps"], ["record=requests"]),
+    ],
+)
+def test_settings_that_differ_are_two_runs(one, other):
+    assert name_of(*one) != name_of(*other)
+
+
+def test_the_order_of_devices_counts_and_that_of_other_keys_does_not():
+    made_of = identity(config(), {}, {})
+    turned = {**made_of, "config": dict(reversed(made_of["config"].items()))}
+    assert digest(turned) == digest(made_of)
+    cluster = made_of["config"]["cluster"]
+    devices = {**cluster, "devices": dict(reversed(cluster["devices"].items()))}
+    assert digest({**made_of, "config": {**made_of["config"], "cluster": devices}}) != digest(made_of)
+
+
+def test_what_is_not_found_yet_stays_a_reference():
+    found = resolved(config("policy=rtlm", "calibration.phi=0.5"))
+    assert found["policy"]["routing"]["threshold"] == "${calibration.tau}"
+    assert found["policy"]["order"]["service"]["phi"] == 0.5
+    assert found["calibration"]["tau"] is None
+
+
+def test_code_is_what_the_used_configuration_names_and_what_that_imports():
+    policies = [config(f"policy={name}", "trace=poisson", "predictor=oracle") for name in ("fifo", "rtlm")]
+    fifo, rtlm = (set(made_by(resolved(cfg))) for cfg in policies)
+    assert {"sim.replica", "experiments.build", "experiments.measure", "traces.synthetic.arrivals"} <= fifo & rtlm
+    assert {"policies.up", "policies.offload"} <= rtlm - fifo
+    assert not {name for name in fifo | rtlm if name.startswith("experiments.figures")}
+    assert not {"experiments.tables", "experiments.collect", "experiments.run", "experiments.stats"} & (fifo | rtlm)
+    assert "policies.aging" not in rtlm
+
+
+def test_loaders_and_data_driven_imports_are_followed():
+    assert "traces.formats.mooncake" in made_by(resolved(config("trace=mooncake")))
+    assert "policies.predictors.gbm" in made_by(resolved(config("predictor=trained")))
+    assert "policies.predictors.gbm" not in made_by(resolved(config("predictor=oracle")))
+    assert {"traces.formats.azure", "traces.formats.vtc"} <= set(code_of((), ["traces.sniff.told"]))
+
+
+def test_imports_whose_name_only_data_tells_are_known_here():
+    found = {name for top in PROJECT for name in _within(top) if _imports(name)[1]}
+    assert found == {"policies.predictors.weights"}, "another one: does code_of follow what it may import?"
+    assert "policies.predictors.gbm" not in code_of(MAKERS, ())
+
+
+PLUGIN = '''
+"""A plug-in."""
+import json
+from .beside import factor
+def rank(job, now):
+    """Why."""
+    from plug.late import shift  # late
+    return factor * now + shift
+'''
+
+
+@pytest.fixture
+def plug(tmp_path, monkeypatch) -> Path:
+    """A package outside the project, importable."""
+    folder = tmp_path / "plug"
+    folder.mkdir()
+    for name, text in {
+        "__init__": "", "part": PLUGIN, "beside": "factor = 1", "late": "shift = 2", "unused": "x = 1",
+    }.items():  # fmt: skip
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def codes(plug: Path) -> dict[str, str]:
+    """The digests in a process of its own, for one keeps what it saw first."""
+    script = (
+        "import json; from experiments.code_digest import code_of; print(json.dumps(code_of((), ['plug.part.rank'])))"
+    )
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{plug.parent}"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_plug_in_is_its_module_and_what_that_imports_of_its_own(plug):
+    before = codes(plug)
+    assert set(before) == {"plug", "plug.part", "plug.beside", "plug.late"}
+    (plug / "part.py").write_text(
+        PLUGIN.replace("# late", "# later").replace('"""Why."""', "").replace("= factor", "=  factor")
+    )
+    assert codes(plug) == before, "comments, docstrings and layout are no code"
+    (plug / "late.py").write_text("shift = -2")
+    after = codes(plug)
+    assert {name for name in after if after[name] != before[name]} == {"plug.late"}
+
+
+def test_every_value_of_an_input_is_seen():
+    ids = [np.arange(2000), np.arange(3000)]
+    edited = [ids[0].copy(), ids[1]]
+    edited[0][1000] = -1
+    for as_list in (
+        lambda rows: rows,
+        lambda rows: [row.tolist() for row in rows],
+        lambda rows: [tuple(row) for row in rows],
+    ):
+        tables = [pd.DataFrame({"arrival": [0.0, 1.0], "prompt_ids": as_list(rows)}) for rows in (ids, edited, ids)]
+        one, other, again = map(digest_of, tables)
+        assert one != other
+        assert one == again
+    assert digest_of([0.1 + 0.2]) != digest_of([0.3])
+    assert digest_of(["a", "b"]) != digest_of(["ab", ""])
+    assert digest_of({"a": None}) != digest_of({"a": "None"})
+    assert digest_of([2**70] * 20) != digest_of([2**71] * 20)
+    profile = load("gpt2", "l40s")
+    object.__setattr__(edited_profile := load("gpt2", "l40s"), "fixed_seconds", np.nextafter(profile.fixed_seconds, 1))
+    assert digest_of(profile) == digest_of(load("gpt2", "l40s")) != digest_of(edited_profile)
+    with pytest.raises(TypeError, match="does not say what it holds"):
+        digest_of(len)
+
+
+def test_files_that_a_part_names_count_by_content(tmp_path):
+    weights = tmp_path / "weights.bin"
+    cfg = config("policy=fifo", f"+policy.order.weights={weights}", f"+policy.order.folder={tmp_path}")
+    weights.write_text("1")
+    one = digest(identity(cfg, {}, {}))
+    weights.write_text("12")
+    assert digest(identity(cfg, {}, {})) != one
+
+
+def test_the_same_run_asked_for_by_another_name_is_labelled_by_it(tmp_path, typed):  # noqa: F811
+    few = [*SMALL, "hydra.launcher.n_jobs=1"]
+    assert typed(tmp_path, "-m", *few, "policy=fifo,sjf", "predictor=oracle")[0] == 0
+    code, said = typed(tmp_path, "-m", *few, "system=sjf_oracle", "trace.rate=30,30.0")
+    assert code == 0
+    assert "2 runs: 0 made now, 2 complete already" in said
+    (folder,) = [folder for folder in complete_folders(tmp_path) if "system" in str(folder.status()["asked"][-1])
+                 and folder.status()["asked"][-1]["choices"]["system"] == "sjf_oracle"]  # fmt: skip
+    of_sweep = collect([Folder(folder.path, folder.status()["asked"][-1])])
+    assert of_sweep[["system", "policy", "predictor"]].values.tolist() == [["sjf_oracle", "sjf", "oracle"]]
+    table = collect(complete_folders(tmp_path))
+    assert len(table) == 3, "fifo, and the other run by each of its names"
+    assert table["run"].nunique() == 2
+
+
+def stored(root: Path, code: dict[str, str], at: str, **settings: object) -> Folder:
+    """A complete run by `code`."""
+    made_of = {
+        "choices": {"policy": "aging"}, "code": str(sorted(code.items())), "inputs": settings.pop("inputs", {}),
+        "config": {"seed": 0, "warmup": 0.1, **settings},
+    }  # fmt: skip
+    folder = Folder(root / digest(made_of))
+    folder.begin(made_of)
+    folder.complete({"id": np.arange(3)}, None, {"calibration": {}, "provenance": {}, "x": 1.0}, [], code)
+    status = folder.status() | {"at": at}
+    (folder.path / "status.json").write_text(json.dumps(status))
+    return folder
+
+
+def test_runs_by_two_versions_of_a_module_are_not_mixed(tmp_path, capsys):
+    old = [stored(tmp_path, {"gone": "1", "sim": "2"}, f"2026-01-0{seed + 1}", seed=seed) for seed in range(3)]
+    new = stored(tmp_path, {"gone": "3", "sim": "2"}, "2026-02-01", seed=0)
+    other = stored(tmp_path, {"sim": "2"}, "2025-01-01", seed=9)
+    table = collect(complete_folders(tmp_path))
+    assert set(table["run"]) == {new.path.name, other.path.name}
+    said = capsys.readouterr().err
+    assert "left out, made of another module gone: " in said
+    assert all(folder.path.name in said for folder in old)
+    assert "2 runs were made by code that was changed since: gone, sim" in said
+
+
+def test_the_version_that_stands_now_counts_though_it_is_the_older_run(tmp_path):
+    now = code_of((), ["policies.aging.Aging"])
+    kept = stored(tmp_path, now, "2026-01-01")
+    stored(tmp_path, {**now, "policies.aging": "edited, and taken back"}, "2026-02-01", seed=1)
+    assert [folder.path for folder, _ in current(complete_folders(tmp_path))] == [kept.path]
+
+
+def test_runs_of_two_contents_of_an_input_are_not_mixed(tmp_path, capsys):
+    stored(tmp_path, {"sim": "1"}, "2026-01-01", inputs={"training": "old"})
+    new = stored(tmp_path, {"sim": "1"}, "2026-02-01", inputs={"training": "new"}, seed=1)
+    assert [folder.path for folder, _ in current(complete_folders(tmp_path))] == [new.path]
+    assert "left out, made of another input training: " in capsys.readouterr().err
+
+
+def test_a_setting_that_a_yaml_changed_tells_runs_apart(tmp_path):
+    for seed in range(3):
+        stored(tmp_path, {"sim": "1"}, "2026-01-01", seed=seed, part={"seed": seed, "weight": 5})
+    stored(tmp_path, {"sim": "1"}, "2026-02-01", seed=3, part={"seed": 3, "weight": 6})
+    table = collect(complete_folders(tmp_path))
+    assert table.columns[: table.columns.get_loc("run")].tolist() == ["policy", "model", "part.weight", "seed"]
+
+
+def test_one_row_is_kept_of_one_run_by_two_equal_labels():
+    rows = pd.DataFrame({"policy": ["fifo"] * 2, "system": [None, "fifo"], "seed": 0, "run": "a", "_at": ""})
+    assert one_each(rows, ["policy", "system", "seed"])["system"].tolist() == ["fifo"]
+    assert unsaid([], []) == []
+
+
+EDITED = "job.prediction.length + self.weight"
+
+
+def test_an_edited_policy_runs_anew_and_its_old_result_is_left_out(tmp_path):
+    """On a copy of the project's policies, as a user would edit them."""
+    copy = tmp_path / "policies"
+    subprocess.run(["cp", "-r", str(ROOT / "policies"), str(copy)], check=True)
+    aging = copy / "aging.py"
+    assert "job.prediction.length - self.weight" in aging.read_text()
+    line = [
+        sys.executable,
+        "-m",
+        "experiments.run",
+        *SMALL,
+        f"results={tmp_path}/r",
+        "policy=sjf",
+        "policy/order=aging",
+    ]
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+    def typed_again() -> str:
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+        return done.stderr
+
+    assert "1 made now" in typed_again()
+    aging.write_text("# a comment\n" + aging.read_text())
+    assert "1 complete already" in typed_again()
+    aging.write_text(aging.read_text().replace("job.prediction.length - self.weight", EDITED))
+    assert "1 made now" in typed_again()
+    collected = [sys.executable, "-m", "experiments.collect", f"{tmp_path}/r"]
+    done = subprocess.run(collected, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert "left out, made of another module policies.aging: " in done.stderr
+    assert "1 runs; table" in done.stdout
+    means = pd.read_csv(tmp_path / "r" / "table.csv")["response_time_mean"]
+    assert len(means) == 1
+    assert all("policies.aging" in folder.status()["code"] for folder in complete_folders(tmp_path / "r"))
+
+
+def test_a_trace_file_rewritten_in_the_middle_of_its_ids_runs_anew(tmp_path, typed):  # noqa: F811
+    ids = [list(range(2000)), list(range(2000)), list(range(2000))]
+    said = []
+    for middle in (1000, 7777, 1000):
+        ids[2][1000] = middle
+        table = pd.DataFrame({"arrival": [0.0, 1.0, 2.0], "prompt_tokens": 2000, "output_tokens": 5, "prompt_ids": ids})
+        table["id_tokens"] = 1
+        for kept in (build._draw, build._training):  # a command reads anew
+            kept.cache_clear()
+        write(table, tmp_path / "trace.parquet", {})
+        arguments = [
+            "cluster=llama_8b", "trace=parquet", f"trace.path={tmp_path}/trace.parquet", "trace.training_share=0.34",
+            "predictor=oracle", "policy/batching=continuous", "warmup=0",
+        ]  # fmt: skip
+        code, errors = typed(tmp_path, *arguments)
+        said.append((code, "1 made now" in errors, errors))
+    assert [made for code, made, _ in said] == [True, True, False], said
