@@ -1,6 +1,10 @@
 """One tidy table of all complete runs: a row a run, its settings, its metrics.
 
-python -m experiments.collect results/demo            # writes results/demo/table.parquet and table.csv
+    python -m experiments.collect results/demo            # writes results/demo/table.parquet and table.csv
+    python -m experiments.collect results/demo --reference policy/routing=gpu
+
+Differences are taken from the runs of a policy or system (`--reference rtlm`; fifo if none is named), or from those
+with one value of any setting, at equal values of all others (`--reference trace.rate=4`).
 """
 
 from __future__ import annotations
@@ -11,47 +15,82 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.results import Folder, write_whole
-from experiments.tables import render, settings_of
+from experiments.labels import part_name, settings_of
+from experiments.reference import REPLAY, Reference
+from experiments.results import IRRELEVANT, Folder, write_whole
+from experiments.tables import render
 
-NESTED = ("calibration", "provenance", "errors")  # the last only where the trace was measured
+NESTED = ("calibration", "provenance", "counts", "load", "errors")  # the last only where the trace was measured
 
 
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:
-    """The runs in `folders` as rows, sorted by settings.
+    """The runs in `folders` as rows, sorted by settings; a damaged one is named on stderr, and left out.
 
     Settings are the choice made in each config group, every key that some run overrode, and the keys in `also`.
-    ValueError for a folder whose configuration is not the one that its results were made from, and for two runs of
-    equal settings that were made of different things.
+    ValueError for two runs of equal settings that were made of different things.
     """
-    loaded = [(folder, folder.made_of()) for folder in {folder.path.name: folder for folder in folders}.values()]
-    overridden = {key for folder, made_of in loaded for key in _scalar_overrides(folder, made_of)}
+    loaded = []
+    for folder in {folder.path.name: folder for folder in folders}.values():
+        try:
+            loaded.append((folder, folder.made_of(), folder.status(), folder.summary()))
+        except (ValueError, OSError) as error:
+            print(f"left out: {error}", file=sys.stderr)
+    overridden = {key for _, made_of, status, _ in loaded for key in _scalar_overrides(status, made_of)}
     keys = sorted({*overridden, "model", "seed", *also})
-    rows = [_row(folder, made_of, keys) for folder, made_of in loaded]
+    rows = [_row(folder.path.name, made_of, summary, keys) for folder, made_of, _, summary in loaded]
+    if not rows:
+        return pd.DataFrame()
     table = pd.DataFrame(rows)
-    twice = table[table.duplicated(settings_of(table), keep=False)] if rows else table
-    if len(twice):
-        raise ValueError(
-            f"runs {twice['run'].iloc[0]} and {twice['run'].iloc[1]} have equal settings, and were made of different "
-            "things (a profile, a trace or an experiment's yaml was changed in between): delete the folders of one"
-        )
-    return table.sort_values([*settings_of(table), "run"], ignore_index=True) if rows else table
+    settings = settings_of(table)
+    measured = [name for name in table.columns[len(settings) + 1 :] if _numeric(table[name])]
+    table = table.astype(dict.fromkeys(measured, float) | _whole(table, measured))
+    if (twice := table.duplicated(settings, keep=False)).any():
+        raise ValueError(_twice(table[twice].iloc[:2], {folder.path.name: made_of for folder, made_of, _, _ in loaded}))
+    return table.sort_values([*settings, "run"], ignore_index=True)
 
 
-def _scalar_overrides(folder: Folder, made_of: dict[str, Any]) -> list[str]:
-    keys = [override.split("=", 1)[0].lstrip("+~") for override in folder.status().get("overrides", [])]
-    return [key for key in keys if key not in made_of["choices"] and key not in ("name", "results", "experiment")]
+def _numeric(column: pd.Series) -> bool:
+    """Whether a metric is a number wherever it was measured."""
+    return all(value is None or isinstance(value, int | float) for value in column)
 
 
-def _row(folder: Folder, made_of: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    summary = folder.summary()
-    nested = {f"{group}.{key}": value for group in NESTED for key, value in summary.pop(group, {}).items()}
+def _whole(table: pd.DataFrame, measured: Iterable[str]) -> dict[str, type]:
+    """The counts among the metrics: whole in every run."""
+    return {name: int for name in measured if all(isinstance(value, int | np.integer) for value in table[name])}
+
+
+def _twice(runs: pd.DataFrame, made: dict[str, dict[str, Any]]) -> str:
+    one, other = (made[run] for run in runs["run"])
+    differ = [key for key in sorted({*one, *other}) if key != "config" and one.get(key) != other.get(key)]
+    configs = one["config"], other["config"]
+    changed = [key for key in sorted({*configs[0], *configs[1]}) if configs[0].get(key) != configs[1].get(key)]
+    return (
+        f"runs {runs['run'].iloc[0]} and {runs['run'].iloc[1]} have equal settings, and were made of different things "
+        f"({', '.join([*differ, *changed])}: a profile, a trace, code or an experiment's yaml was changed in between): "
+        "delete the folders of one"
+    )
+
+
+def _scalar_overrides(status: dict[str, Any], made_of: dict[str, Any]) -> list[str]:
+    keys = [override.split("=", 1)[0].lstrip("+~") for override in status.get("overrides", [])]
+    groups = made_of["choices"]
+    parts = {f"{group.replace('/', '.')}._target_" for group in groups}  # told by the part's name
+    return [key for key in keys if key not in groups and key not in parts and key not in IRRELEVANT]
+
+
+def _row(run: str, made_of: dict[str, Any], summary: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+    metrics = {key: value for key, value in summary.items() if key not in NESTED}
+    nested = {f"{group}.{key}": value for group in NESTED for key, value in (summary.get(group) or {}).items()}
     settings = {key: _setting(made_of["config"], key) for key in keys}
-    choices = {key: value for key, value in made_of["choices"].items() if value != "None"}
-    return {**choices, **settings, "run": folder.path.name, **summary, **nested}
+    choices = {
+        group: part_name(group, name, made_of["config"]) for group, name in made_of["choices"].items() if name != "None"
+    }
+    replay = (made_of.get("inputs") or {}).get("replay")
+    return {**choices, **settings, "run": run, REPLAY: replay, **metrics, **nested}
 
 
 def _setting(config: dict[str, Any], key: str) -> Any:
@@ -76,12 +115,24 @@ def complete_folders(root: Path) -> list[Folder]:
     return done
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """The collected table at `path`: a parquet or csv file, or a folder of results; FileNotFoundError for another."""
+    if path.is_dir():
+        return collect(complete_folders(path))
+    if path.suffix not in (".parquet", ".csv"):
+        raise FileNotFoundError(f"{path} is no folder of results, and no table (.parquet, .csv)")
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
 def main() -> None:
     """Collect, store and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder of results, of one experiment or of several")
-    parser.add_argument("--reference", default="fifo", help="the policy that differences are taken from")
-    root, reference = (arguments := parser.parse_args()).root, arguments.reference
+    parser.add_argument(
+        "--reference",
+        help="what differences are taken from: a policy, a system, or any setting's KEY=VALUE (default: fifo)",
+    )
+    root, reference = (arguments := parser.parse_args()).root, Reference.of(arguments.reference)
     try:
         table = collect(complete_folders(root))
     except (ValueError, FileNotFoundError) as error:
@@ -89,8 +140,8 @@ def main() -> None:
     table.to_parquet(root / "table.parquet", index=False)
     write_whole(root / "table.csv", table.to_csv(index=False))
     print(render(table, reference))
-    others = [folder.state for path in sorted(root.glob("**/status.json")) if (folder := Folder(path.parent))]
-    left = {state: others.count(state) for state in ("failed", "running") if state in others}
+    states = [Folder(path.parent).state for path in sorted(root.glob("**/status.json"))]
+    left = {state: states.count(state) for state in dict.fromkeys(states) if state != "complete"}
     if left:
         print("left out: " + ", ".join(f"{count} {state}" for state, count in left.items()) + " (or killed)")
     print(f"{len(table)} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")

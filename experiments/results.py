@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sim.record import Table
 
-IRRELEVANT = ("name", "results", "experiment")  # where results lie does not change them
+IRRELEVANT = ("name", "results", "experiment", "reference")  # where results lie, and how they are told
 BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the first or second level begins
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from experiments.build import Inputs, at_load, build, read_inputs
 from experiments.collect import collect
+from experiments.reference import quoted
 from experiments.results import Folder, digest, identity
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
@@ -87,17 +88,19 @@ def _app(cfg: DictConfig) -> None:
     single = settings.mode == RunMode.RUN
     overrides = list(settings.overrides.task)
     if not isinstance(cfg.seed, ListConfig):
-        run(cfg, choices, overrides, progress=single).append()
+        replace(run(cfg, choices, overrides, progress=single), reference=cfg.reference).append()
         return
     others = [override for override in overrides if not override.startswith("seed=")]
     for seed in cfg.seed:
         of_seed = OmegaConf.merge(cfg, {"seed": seed})
-        run(of_seed, choices, [*others, f"seed={seed}"], progress=single).append()
+        outcome = run(of_seed, choices, [*others, f"seed={seed}"], progress=single)
+        replace(outcome, reference=cfg.reference).append()
 
 
 def main() -> None:
     """Run, then say what became of each run and print the table of those that are complete; exit 1 if one failed."""
     log = SweepLog()
+    sys.argv[1:] = quoted(sys.argv[1:])
     try:
         _app()
     except KeyboardInterrupt:
@@ -123,7 +126,7 @@ def report(outcomes: list[Outcome]) -> int:
     done = [Folder(Path(outcome.folder)) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:
-            print(render(collect(done)))
+            print(render(collect(done), outcomes[0].reference))
         except ValueError as error:
             print(f"no table: {error}", file=sys.stderr)
             return states.count("failed") + 1

@@ -29,6 +29,7 @@ class Outcome:
     overrides: str
     seconds: float = 0.0
     error: str = ""
+    reference: str | None = None  # what the table of the sweep takes differences from
 
     def append(self) -> None:
         """Add this outcome to the log of the sweep that the process belongs to."""

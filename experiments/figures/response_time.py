@@ -6,7 +6,7 @@
 Reads table.parquet of the folder, or collects the folder's complete runs where that is missing or older than one of
 them. Sweep `trace.rate` to get lines; one rate gives a point with its interval per policy instead. Every other setting
 that differs between the runs (the trace, the predictor ...) gets a row of panels for each of its values. Bands (bars
-where the policies are many) are 95 % t intervals of the mean over seeds, so sweep `seed` too:
+where the policies are many) are 95 % intervals of the mean over seeds, so sweep `seed` too:
 
     tokenyard -m policy=fifo,sjf,up,rtlm trace.rate=2,4,8 'seed=range(5)' name=mine
 """
@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 
 from experiments.collect import collect, complete_folders
 from experiments.figures.style import RC, legend, look, ordered, plain_log_ticks, provenance, save, sheet
+from experiments.labels import varying
 from experiments.stats import interval
-from experiments.tables import varying
 
 RATE = "trace.rate"
 METRICS = {"response_time_mean": "mean response time (s)", "throughput_requests": "throughput (requests/s)"}
@@ -160,7 +160,7 @@ def caption(table: pd.DataFrame, mark: str, more: str) -> str:
         means = "One seed: no interval. "
     else:
         means = (
-            f"Mean over {count} seeds. {mark}: 95 % t interval of that mean, over traces; all policies replay the "
+            f"Mean over {count} seeds. {mark}: 95 % interval of that mean, over traces; all policies replay the "
             "same traces, so compare two of them by their paired difference (experiments.collect), not by overlap. "
         )
     lost = " and ".join(f"{table[state].sum()} {state}" for state in ("censored", "rejected") if table[state].sum())
