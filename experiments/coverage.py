@@ -6,7 +6,8 @@
 
 Seeds are drawn with replacement, so that each resample is of independent runs from a population whose value is known:
 that over all seeds. A row is a policy and a quantity, a column a method of making the interval; `printed` is the one
-that tables and figures use, and is meant to lie within 93 to 97 %. docs/statistics.md says what came out.
+that tables and figures use, and is meant to lie within 93 to 97 %. Resamples without an interval, because all of their
+seeds are equal, are not among them: `none` is their share. docs/statistics.md says what came out.
 """
 
 from __future__ import annotations
@@ -202,13 +203,16 @@ def study(
                         for method, make in methods.items()
                         if method == "printed" or (every and not (method == "bootstrap-t" and seeds >= MANY))
                     }
-                    rows.append({**setting, "policy": policy, "quantity": quantity, "over all": truth, **found})
+                    none = 100 * float(np.isnan(methods["printed"](*(values[draws] for values in pair))[0]).mean())
+                    row = {"policy": policy, "quantity": quantity, "over all": truth, "none": none}
+                    rows.append({**setting, **row, **found})
     return pd.DataFrame(rows)
 
 
 def _covered(ends: tuple[Floats, Floats], truth: float) -> float:
-    """In how many percent of intervals `truth` lies."""
-    return 100 * float(np.mean((ends[0] <= truth) & (truth <= ends[1])))
+    """In how many percent of intervals `truth` lies, of those that there are."""
+    there = ~np.isnan(ends[0]) & (ends[0] < ends[1])
+    return 100 * float(np.mean(((ends[0] <= truth) & (truth <= ends[1]))[there])) if there.any() else float("nan")
 
 
 def main(arguments: list[str] | None = None) -> int:

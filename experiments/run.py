@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import hydra
+import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -126,11 +127,14 @@ def report(outcomes: list[Outcome]) -> int:
     done = [Folder(Path(outcome.folder)) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:
-            print(render(collect(done), outcomes[0].reference))
+            table = collect(done)
+            print(render(table, outcomes[0].reference))
         except ValueError as error:
             print(f"no table: {error}", file=sys.stderr)
             return states.count("failed") + 1
-        for folder in done:
+        whole = [folder for folder in done if folder.path.name in table.get("run", pd.Series()).tolist()]
+        states += ["failed"] * (len(done) - len(whole))  # damaged since: collect has named them
+        for folder in whole:
             if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
                 print(f"\n{text}")
         print(f"results: {done[0].path.parent}")

@@ -46,12 +46,13 @@ def quantile(count: int) -> float:
 
 
 def jackknife(left_out: ArrayLike) -> Floats:
-    """The half width of the interval of an estimate, from the estimates without each observation (first axis)."""
+    """The half width of the interval of an estimate, from the estimates without each observation (first axis).
+
+    NaN where no observation makes a difference: all are alike to the last bit, and tell nothing of how others would be.
+    """
     values = np.asarray(left_out, dtype=float)
-    count = len(values)
-    if count < 2:
-        return np.full(values.shape[1:], np.nan)
-    return quantile(count) * np.sqrt((count - 1) * values.var(axis=0))
+    half = quantile(len(values)) * np.sqrt((len(values) - 1) * values.var(axis=0))
+    return np.where((values == values[0]).all(axis=0), np.nan, half)
 
 
 def ratios(ours: ArrayLike, theirs: ArrayLike) -> tuple[Floats, Floats]:
@@ -68,8 +69,6 @@ def interval(values: ArrayLike) -> Interval:
     known = known[~np.isnan(known)]
     if not len(known):
         return Interval(float("nan"), float("nan"))
-    if (known == known[0]).all():  # to the last bit: one observation
-        known = known[:1]
     left_out = (known.sum() - known) / max(1, len(known) - 1)
     return Interval(float(known.mean()), float(jackknife(left_out)))
 

@@ -250,7 +250,7 @@ def test_a_knob_that_is_swept_names_the_policy_and_is_compared_with_the_referenc
     table = pd.DataFrame(rows, columns=["policy", "policy.order.alpha", "seed", "response_time_mean"])
     table.insert(3, "run", "x")
     named = labelled(table)
-    assert sorted(set(named["policy"])) == ["fifo", "up order.alpha=-4.0", "up order.alpha=2.0"]
+    assert sorted(set(named["policy"])) == ["fifo", "up order.alpha=-4", "up order.alpha=2"]
     assert varying(named) == []
     swept_everywhere = table.assign(**{"policy.order.alpha": [1, 2, 1, 2, 1, 2]}, seed=[0, 0, 0, 0, 1, 1])
     assert set(labelled(swept_everywhere)["policy"]) == {"fifo", "up"}
