@@ -76,7 +76,7 @@ def labelled(table: pd.DataFrame, policy: str = "fifo", axis: str = "") -> pd.Da
     for column in (name for name in settings_of(table) if name.startswith(("policy.", "policy/", "predictor"))):
         if of_axis(column, axis):
             continue
-        foreign = table[column].map(lambda value, group=column: _foreign(group, value))
+        foreign = _foreign(table, column)
         swept = table[~foreign].groupby("policy")[column].nunique(dropna=False) > 1
         told = foreign | (table["policy"].map(swept).eq(True) & (not swept.get(policy, False)))
         text = " " + column.removeprefix("policy.").removeprefix("policy/") + "=" + table[column].map(shown)
@@ -84,6 +84,17 @@ def labelled(table: pd.DataFrame, policy: str = "fifo", axis: str = "") -> pd.Da
     return table.assign(policy=names)
 
 
-def _foreign(group: str, value: object) -> bool:
-    """Whether `value` of a part of a policy is not one that is shipped."""
-    return group.startswith("policy/") and isinstance(value, str) and stock(group, value) is None
+def with_foreign_parts(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the parts of a policy that are not shipped in its name alone."""
+    names = table["policy"].astype(str)
+    for column in (name for name in settings_of(table) if name.startswith("policy/")):
+        text = " " + column.removeprefix("policy/") + "=" + table[column].map(shown)
+        names = names + text.where(_foreign(table, column), "")
+    return table.assign(policy=names)
+
+
+def _foreign(table: pd.DataFrame, column: str) -> pd.Series:
+    """Where a setting is a part of a policy that is not shipped."""
+    if not column.startswith("policy/"):
+        return pd.Series(False, index=table.index)
+    return table[column].map(lambda value: isinstance(value, str) and stock(column, value) is None)

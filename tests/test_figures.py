@@ -25,7 +25,7 @@ def make_table(rates=(2, 4), seeds=3, traces=("dialogue",), policies=POLICIES, g
     for policy, trace, seed, rate in itertools.product(policies, traces, range(seeds), rates):
         mean = (0.5 if policy == "rtlm" else 1.0) * rate**growth + 0.1 * rng.random()
         rows.append(
-            {"policy": policy, "policy/order": policy, "predictor": "rules", "trace": trace, "seed": seed}
+            {"policy": policy, "policy/order": "fifo", "predictor": "rules", "trace": trace, "seed": seed}
             | {"trace.rate": rate, "run": f"{len(rows):016x}", "censored": 0, "rejected": 0}
             | {"response_time_mean": mean, "throughput_requests": 0.9 * rate}
             | {"provenance.gpu": "gpt2/l40s (imported)", "provenance.trace": f"synthetic: {trace}, made up"}

@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 
 from experiments.collect import collect, complete_folders
 from experiments.figures.style import RC, legend, look, ordered, plain_log_ticks, provenance, save, sheet
-from experiments.labels import varying
-from experiments.stats import interval
+from experiments.labels import varying, with_foreign_parts
+from experiments.stats import distinct, interval
 
 RATE = "trace.rate"
 METRICS = {"response_time_mean": "mean response time (s)", "throughput_requests": "throughput (requests/s)"}
@@ -78,13 +78,14 @@ def means(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Rate, mean over seeds, lower and upper end of its 95 % interval (NaN with one seed), for one policy's `runs`."""
     rows = []
     for rate, group in runs.groupby(RATE):
-        found = interval(group[metric])
+        found = interval(distinct(group)[metric])
         rows.append((rate, found.mean, found.mean - found.half_width, found.mean + found.half_width))
     return pd.DataFrame(rows, columns=["rate", "mean", "low", "high"])
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """The figure of a collected table."""
+    table = with_foreign_parts(table)
     rows = panels(table)
     with mpl.rc_context(RC):
         return _points(table, rows) if table[RATE].nunique() == 1 else _lines(table, rows)
