@@ -1,6 +1,10 @@
 """One tidy table of all complete runs: a row a run, its settings, its metrics.
 
-python -m experiments.collect results/demo            # writes results/demo/table.parquet and table.csv
+    python -m experiments.collect results/demo            # writes results/demo/table.parquet and table.csv
+    python -m experiments.collect results/demo --reference policy/routing=gpu
+
+Differences are taken from the runs of a policy or system (`--reference rtlm`; fifo if none is named), or from those
+with one value of any setting, at equal values of all others (`--reference trace.rate=4`).
 """
 
 from __future__ import annotations
@@ -11,19 +15,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
 from experiments.identity import IRRELEVANT
+from experiments.labels import part_name, settings_of
 from experiments.mixture import current, one_each, unsaid
+from experiments.reference import REPLAY, Reference
 from experiments.results import Folder, write_whole
-from experiments.tables import render, settings_of
+from experiments.tables import render
 
 NESTED = ("calibration", "provenance", "counts", "load", "errors")  # load: where it was given; errors: where measured
 
 
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:
-    """The runs in `folders` as rows, sorted by settings.
+    """The runs in `folders` as rows, sorted by settings; a damaged one is named on stderr, and left out.
 
     Settings are the choice made in each config group, every key that some run overrode or that tells runs apart whose
     other settings are equal, and the keys in `also`. Runs by other code, or of other inputs, than the `current` ones
@@ -34,26 +41,46 @@ def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame
     keys = {key for _, made_of in loaded for key in _scalar_overrides(made_of)} | {"model", "seed", *also}
     keys |= set(unsaid(loaded, keys))
     rows = [_row(folder, made_of, names, sorted(keys)) for folder, made_of in loaded]
-    table = pd.DataFrame(rows)
     if not rows:
-        return table
-    table = one_each(table, settings_of(table)).drop(columns="_at")
-    return table.sort_values([*settings_of(table), "run"], ignore_index=True)
+        return pd.DataFrame()
+    table = pd.DataFrame(rows)
+    settings = settings_of(table)
+    measured = [name for name in table.columns[len(settings) + 1 :] if _numeric(table[name])]
+    table = table.astype(dict.fromkeys(measured, float) | _whole(table, measured))
+    table = one_each(table, settings).drop(columns="_at")
+    return table.sort_values([*settings, "run"], ignore_index=True)
+
+
+def _numeric(column: pd.Series) -> bool:
+    """Whether a metric is a number wherever it was measured."""
+    return all(value is None or isinstance(value, int | float) for value in column)
+
+
+def _whole(table: pd.DataFrame, measured: Iterable[str]) -> dict[str, type]:
+    """The counts among the metrics: whole in every run."""
+    return {name: int for name in measured if all(isinstance(value, int | np.integer) for value in table[name])}
 
 
 def _scalar_overrides(made_of: dict[str, Any]) -> list[str]:
     keys = [override.split("=", 1)[0].lstrip("+~") for override in made_of["overrides"]]
-    return [key for key in keys if key not in made_of["choices"] and key not in IRRELEVANT]
+    groups = made_of["choices"]
+    parts = {f"{group.replace('/', '.')}._target_" for group in groups}  # told by the part's name
+    return [key for key in keys if key not in groups and key not in parts and key not in IRRELEVANT]
 
 
 def _row(folder: Folder, made_of: dict[str, Any], names: list[str], keys: list[str]) -> dict[str, Any]:
     summary = folder.summary()
-    nested = {f"{group}.{key}": value for group in NESTED for key, value in summary.pop(group, {}).items()}
+    metrics = {key: value for key, value in summary.items() if key not in NESTED}
+    nested = {f"{group}.{key}": value for group in NESTED for key, value in (summary.get(group) or {}).items()}
     settings = {key: _setting(made_of["config"], key) for key in keys}
     options = {name: made_of["choices"].get(name, "None") for name in names}
-    choices = {name: None if option == "None" else option for name, option in options.items()}
+    choices = {
+        name: None if option == "None" else part_name(name, option, made_of["config"])
+        for name, option in options.items()
+    }
+    replay = (made_of.get("inputs") or {}).get("replay")
     at = folder.status().get("at", "")
-    return {**choices, **settings, "run": folder.path.name, **summary, **nested, "_at": at}
+    return {**choices, **settings, "run": folder.path.name, REPLAY: replay, **metrics, **nested, "_at": at}
 
 
 def _setting(config: dict[str, Any], key: str) -> Any:
@@ -79,12 +106,24 @@ def complete_folders(root: Path) -> list[Folder]:
     return done
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """The collected table at `path`: a parquet or csv file, or a folder of results; FileNotFoundError for another."""
+    if path.is_dir():
+        return collect(complete_folders(path))
+    if path.suffix not in (".parquet", ".csv"):
+        raise FileNotFoundError(f"{path} is no folder of results, and no table (.parquet, .csv)")
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
 def main() -> None:
     """Collect, store and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder of results, of one experiment or of several")
-    parser.add_argument("--reference", default="fifo", help="the policy that differences are taken from")
-    root, reference = (arguments := parser.parse_args()).root, arguments.reference
+    parser.add_argument(
+        "--reference",
+        help="what differences are taken from: a policy, a system, or any setting's KEY=VALUE (default: fifo)",
+    )
+    root, reference = (arguments := parser.parse_args()).root, Reference.of(arguments.reference)
     try:
         table = collect(complete_folders(root))
     except (ValueError, FileNotFoundError) as error:

@@ -21,6 +21,7 @@ from experiments.collect import collect
 from experiments.identity import IRRELEVANT, SPOKEN, checked_name, digest, identity, made_by
 from experiments.load import at_load
 from experiments.measure import measure
+from experiments.reference import quoted
 from experiments.results import Folder
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
@@ -78,12 +79,13 @@ def _app(cfg: DictConfig) -> None:
     single = settings.mode == RunMode.RUN
     overrides = list(settings.overrides.task)
     if not isinstance(cfg.seed, ListConfig):
-        run(cfg, choices, overrides, progress=single).append()
+        replace(run(cfg, choices, overrides, progress=single), reference=cfg.reference).append()
         return
     others = [override for override in overrides if not override.startswith("seed=")]
     for seed in cfg.seed:
         of_seed = OmegaConf.merge(cfg, {"seed": seed})
-        run(of_seed, choices, [*others, f"seed={seed}"], progress=single).append()
+        outcome = run(of_seed, choices, [*others, f"seed={seed}"], progress=single)
+        replace(outcome, reference=cfg.reference).append()
 
 
 def main() -> None:
@@ -91,6 +93,7 @@ def main() -> None:
     log = SweepLog()
     broken = ""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told below in a line
+    sys.argv[1:] = quoted(sys.argv[1:])
     try:
         _app()
     except KeyboardInterrupt:
@@ -125,7 +128,8 @@ def report(outcomes: list[Outcome]) -> int:
     done = [Folder(Path(outcome.folder), outcome.asked) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:
-            print(render(collect(done)))
+            table = collect(done)
+            print(render(table, outcomes[0].reference))
         except ValueError as error:
             print(f"no table: {error}", file=sys.stderr)
             return states.count("failed") + 1

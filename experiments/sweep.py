@@ -40,6 +40,7 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     asked: dict[str, Any] | None = None
+    reference: str | None = None  # what the table of the sweep takes differences from
 
     def begin(self) -> None:
         """Say in the log of the sweep that the run is under way; SystemExit where the log cannot be written."""

@@ -1,11 +1,15 @@
-"""The printed comparison: a row per policy, for each combination of the other settings."""
+"""The printed comparison: a row per policy, for each combination of the other settings. docs/statistics.md reads it."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import pandas as pd
 
-from experiments.stats import Interval, interval, paired_difference
+from experiments.footers import footers
+from experiments.labels import settings_of, shown
+from experiments.reference import Reference, same_requests
+from experiments.stats import Interval, change, distinct, interval
 
 COLUMNS = {
     "response_time_p50": "P50",
@@ -13,104 +17,153 @@ COLUMNS = {
     "response_time_p99": "P99",
     "response_time_max": "max",
 }
+FEW = 3  # texts that are told in full
+HEADING = (
+    "response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: the ratio of the means over the "
+    "same seeds, less 1; -: not measured (docs/statistics.md)"
+)
 
 
-def settings_of(table: pd.DataFrame) -> list[str]:
-    """The columns of a collected table that say what a run was: those before `run`."""
-    return list(table.columns[: table.columns.get_loc("run")])
+def compare(table: pd.DataFrame, reference: Reference | str | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """A row per policy of one group of a labelled table, and what a reader must know of them, a line each.
 
-
-def varying(table: pd.DataFrame) -> list[str]:
-    """The settings, but policy (and the system that chose it) and seed, in which the runs of `table` differ.
-
-    A part of a policy (`policy/order` ...) or a predictor counts only where one policy was run with several.
+    Means over seeds with their intervals, and of the paired runs the difference in mean response time from the
+    reference, in seconds and in percent.
     """
-    found = []
-    for name in settings_of(table):
-        if name in ("policy", "system", "seed"):
-            continue
-        own = name.startswith(("policy", "predictor"))
-        within = table.groupby(table["policy"] if own else np.zeros(len(table)))[name]
-        if (within.nunique(dropna=False) > 1).any():
-            found.append(name)
-    return found
-
-
-def labelled(table: pd.DataFrame, reference: str = "fifo") -> pd.DataFrame:
-    """`table` with what one policy's runs differ in put into the policy's name (`up order.alpha=-4`).
-
-    That is a policy's knobs and the predictor; a system that chose the policy gives its name. What the reference was
-    swept over too stays a setting, so that differences are taken at its equal values.
-    """
-    if "system" in table:
-        table = table.assign(policy=table["system"].fillna(table["policy"]))
-    names = table["policy"].astype(str)
-    for column in (name for name in settings_of(table) if name.startswith(("policy.", "policy/", "predictor"))):
-        swept = table.groupby("policy")[column].nunique(dropna=False) > 1
-        if swept.get(reference, False):
-            continue
-        shown = " " + column.removeprefix("policy.").removeprefix("policy/") + "=" + table[column].astype(str)
-        names = names + shown.where(table["policy"].map(swept), "")
-    return table.assign(policy=names)
-
-
-def compare(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """A row per policy of one group: means over seeds with 95 % intervals, and the paired difference in mean response
-    time from `reference`, in seconds and as a share of the reference's."""
-    base = table[table["policy"] == reference]
-    rows = []
-    for policy, runs in table.groupby("policy", sort=False):
-        row: dict[str, object] = {"policy": policy, "seeds": len(runs)}
-        row["mean"] = f"{interval(runs['response_time_mean']):.3f}"
-        for column, name in COLUMNS.items():
-            row[name] = f"{runs[column].mean():.3f}"
-        row["requests/s"] = f"{interval(runs['throughput_requests']):.3f}"
-        row["overhead %"] = f"{100 * (runs['predicting_share'] + runs['scheduling_share']).mean():.2f}"
-        row["to CPU %"] = f"{100 * runs['offloaded_share'].mean():.1f}"
-        row |= _difference(runs, base, reference)
+    reference = reference if isinstance(reference, Reference) else Reference.of(reference)
+    absent = reference.absent(table)
+    partners = pd.Series(math.nan, index=table.index) if absent else reference.partners(table, [])
+    held = pd.Series(False, index=table.index) if absent else reference.holds(table)
+    by = ["policy", *([reference.axis] if reference.axis in table else [])]
+    windowless = _shows_nothing(table)
+    rows, notes = [], [absent] if absent and (reference.axis or table["policy"].nunique() > 1) else []
+    for key, runs in table.groupby(by, sort=False, dropna=False):
+        name = shown(key[0]) + (f" {reference.axis}={shown(key[1])}" if key[1:] else "")
+        seen = distinct(runs)
+        row = {column: shown(value) for column, value in zip(by, key, strict=True)}
+        row["seeds"] = str(len(runs)) if len(seen) == len(runs) else f"{len(seen)} of {len(runs)}"
+        row["mean"] = f"{interval(seen['response_time_mean']):.3f}"
+        row |= {title: f"{_mean(seen, column):.3f}" for column, title in COLUMNS.items()}
+        row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
+        if windowless:
+            row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"
+        row["overhead %"] = f"{_mean(seen, 'predicting_share', 'scheduling_share'):.2f}"
+        if _has_cpu(table):
+            row["to CPU %"] = f"{_mean(seen, 'offloaded_share'):.1f}"
+        if not absent:
+            row |= {f"mean - {reference}": "", "%": ""}
+            if not held[runs.index].any():
+                differences, said = _difference(table, runs, partners, reference, name)
+                row |= dict(zip([f"mean - {reference}", "%"], differences, strict=True))
+                notes += said
         rows.append(row)
-    return pd.DataFrame(rows)
+        notes += _repeats(name, runs, seen)
+    return pd.DataFrame(rows), list(dict.fromkeys(notes))
 
 
-def _difference(runs: pd.DataFrame, base: pd.DataFrame, reference: str) -> dict[str, str]:
-    if not len(base):
-        return {}
-    seconds = interval(paired_difference(runs, base, "response_time_mean"))
-    scale = 100 / float(base["response_time_mean"].mean())
-    share = Interval(seconds.mean * scale, seconds.half_width * scale)
-    itself = runs["policy"].iloc[0] == reference
-    return {f"mean - {reference}": "" if itself else f"{seconds:+.3f}", "%": "" if itself else f"{share:+.1f}"}
+def _mean(runs: pd.DataFrame, *columns: str) -> Interval:
+    """The mean, without an interval, of the sum of columns; of shares in percent."""
+    scale = 100 if columns[0].endswith("share") else 1
+    return Interval(scale * sum(interval(runs[column]).mean for column in columns), math.nan)
 
 
-def render(table: pd.DataFrame, reference: str = "fifo") -> str:
+def _difference(
+    table: pd.DataFrame, runs: pd.DataFrame, partners: pd.Series, reference: Reference, name: str
+) -> tuple[tuple[str, str], list[str]]:
+    """The paired difference of one row in seconds and in percent, and what must be said of it."""
+    own = partners[runs.index].dropna()
+    if not len(own):
+        return ("-", "-"), [f"{name}: no run of {reference} has its seeds and its other settings"]
+    some = f"{name}: compared over the {len(own)} of its {len(runs)} runs that have one of {reference} beside them"
+    notes = [some] if len(own) < len(runs) else []
+    alike = same_requests(table, partners)[own.index]
+    if reference.of_trace and not alike.all():
+        notes.append(f"paired by seed alone: {reference.axis} changes what is replayed")
+    elif not alike.all():
+        return ("not paired", "not paired"), [_other_requests(table, own[~alike], reference, name)]
+    ours, theirs = (table.loc[index, "response_time_mean"] for index in (own.index, own))
+    both = pd.DataFrame({"ours": ours.to_numpy(), "theirs": theirs.to_numpy()}).drop_duplicates()
+    if (both["ours"] == both["theirs"]).all():
+        return ("equal", "equal"), notes
+    seconds, percent = interval(both["ours"] - both["theirs"]), change(both["ours"], both["theirs"])
+    return (f"{seconds:+.3f}", f"{percent:+.1f}"), notes
+
+
+def _other_requests(table: pd.DataFrame, partners: pd.Series, reference: Reference, name: str) -> str:
+    """Why no difference is taken: the first of the pairs that replayed other requests."""
+    ours, theirs = table.loc[partners.index[0]], table.loc[partners.iloc[0]]
+    said = f"{name}: not paired: other requests than {reference}"
+    if "counts.training" in table and ours["counts.training"] != theirs["counts.training"]:
+        return (
+            f"{said} ({ours['counts.training']:,.0f} rows kept for training, {theirs['counts.training']:,.0f} there): "
+            "give trace.training_share=... to keep as many in every run"
+        )
+    differ = [column for column in settings_of(table) if shown(ours[column]) != shown(theirs[column])]
+    differ = [column for column in differ if column.startswith(("trace", "load", "model", "cluster", "predictor"))]
+    return (
+        f"{said} (the runs differ in {', '.join(differ) or 'their trace'}): where rows are kept for training give "
+        "trace.training_share=... , where load sets the rate give trace.rate=..."
+    )
+
+
+def _repeats(name: str, runs: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
+    """What is said of seeds that add no observation."""
+    if len(seen) == len(runs):
+        return []
+    if len(seen) == 1:
+        return [
+            f"{name}: no interval: {len(runs)} seeds gave one and the same run, an observation made {len(runs)} times; "
+            "resample=blocks draws a recorded trace anew for each seed"
+        ]
+    return [f"{name}: {len(runs) - len(seen)} of {len(runs)} seeds repeat another's run, and count once"]
+
+
+def _shows_nothing(table: pd.DataFrame) -> bool:
+    """Whether a run finished nothing in its measured window, so that its throughput is to be told otherwise."""
+    overall = "throughput_requests_overall" in table
+    return overall and bool((table["throughput_requests"].isna() | (table["throughput_requests"] == 0)).any())
+
+
+def _has_cpu(table: pd.DataFrame) -> bool:
+    """Whether a CPU is among the devices, or served something."""
+    return any(name.startswith("provenance.cpu") for name in table) or bool((table["offloaded_share"] > 0).any())
+
+
+def render(table: pd.DataFrame, reference: Reference | str | None = None) -> str:
     """The comparison as text; times in seconds."""
     if not len(table):
         return "no complete run"
-    table = labelled(table, reference)
-    columns = varying(table)
-    constant = [name for name in settings_of(table) if name not in (*columns, "policy", "system", "seed")]
-    constant = [name for name in constant if not name.startswith("policy") and not _unused(table, name)]
-    provenance = [name for name in table.columns if name.startswith("provenance.")]
-    lines = ["response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: of the reference's mean"]
-    lines.append("all runs: " + ", ".join(f"{name}={_values(table, name)}" for name in constant))
-    for name in provenance:
-        values = sorted(set(table[name].dropna()))
-        lines.append(f"{name.removeprefix('provenance.')}: {'; '.join(values)}")
+    reference = reference if isinstance(reference, Reference) else Reference.of(reference)
+    table = reference.labelled(table)
+    columns = reference.groups(table)
+    constant = (f"{name}={_values(table, name)}" for name in _constant(table, columns, reference))
+    lines = [HEADING, "all runs: " + ", ".join(constant)]
+    for name in (name for name in table.columns if name.startswith("provenance.")):
+        lines.append(f"{name.removeprefix('provenance.')}: {_few(table[name])}")
     groups = table.groupby(columns, sort=True, dropna=False) if columns else [((), table)]
     for key, group in groups:
-        heading = ", ".join(f"{name}={value}" for name, value in zip(columns, key, strict=True))
-        lines += ["", heading] if heading else [""]
-        lines.append(compare(_in_order(group, reference), reference).fillna("").to_string(index=False))
-        censored, rejected = int(group["censored"].sum()), int(group["rejected"].sum())
-        if censored or rejected:
-            lines.append(f"not finished: {censored} censored, {rejected} rejected")
+        heading = ", ".join(f"{name}={shown(value)}" for name, value in zip(columns, key, strict=True))
+        rows, notes = compare(_in_order(group, reference), reference)
+        lines += ["", *([heading] if heading else []), rows.to_string(index=False), *footers(group), *notes]
     return "\n".join(lines)
+
+
+def _constant(table: pd.DataFrame, columns: list[str], reference: Reference) -> list[str]:
+    """The settings that all runs share, or that go with their policies."""
+    left = [name for name in settings_of(table) if name not in (*columns, "policy", "system", "seed", reference.axis)]
+    return [name for name in left if not name.startswith("policy") and not _unused(table, name)]
 
 
 def _values(table: pd.DataFrame, name: str) -> str:
     """The value of a setting that does not vary, or, of the predictor, those that the policies differ in."""
-    found = list(dict.fromkeys(table[name].astype(str)))
+    found = list(dict.fromkeys(table[name].map(shown)))
     return found[0] if len(found) == 1 else f"{' or '.join(found)} (by policy)"
+
+
+def _few(texts: pd.Series) -> str:
+    """The different texts, or the first of more than three."""
+    found = sorted(set(texts.dropna()))
+    return "; ".join(found) if len(found) <= FEW else f"{found[0]}; and {len(found) - 1} more of its kind"
 
 
 def _unused(table: pd.DataFrame, name: str) -> bool:
@@ -120,7 +173,8 @@ def _unused(table: pd.DataFrame, name: str) -> bool:
     return name == "model" and len(devices.columns) > 0 and not of_model.any(axis=None)
 
 
-def _in_order(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+def _in_order(table: pd.DataFrame, reference: Reference) -> pd.DataFrame:
     """The reference's rows first, then by policy, then by seed."""
-    others = (table["policy"] != reference).to_numpy()
-    return table.assign(_others=others).sort_values(["_others", "policy", "seed"]).drop(columns="_others")
+    held = reference.holds(table) if not reference.absent(table) else pd.Series(False, index=table.index)
+    by = ["policy", "_others", reference.axis, "seed"] if reference.axis in table else ["_others", "policy", "seed"]
+    return table.assign(_others=~held).sort_values(by).drop(columns="_others")

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from experiments.figures import response_time, style
+from experiments.stats import quantile
 
 POLICIES = ("fifo", "hpf", "rtlm")
 
@@ -24,7 +25,7 @@ def make_table(rates=(2, 4), seeds=3, traces=("dialogue",), policies=POLICIES, g
     for policy, trace, seed, rate in itertools.product(policies, traces, range(seeds), rates):
         mean = (0.5 if policy == "rtlm" else 1.0) * rate**growth + 0.1 * rng.random()
         rows.append(
-            {"policy": policy, "policy/order": policy, "predictor": "rules", "trace": trace, "seed": seed}
+            {"policy": policy, "policy/order": "fifo", "predictor": "rules", "trace": trace, "seed": seed}
             | {"trace.rate": rate, "run": f"{len(rows):016x}", "censored": 0, "rejected": 0}
             | {"response_time_mean": mean, "throughput_requests": 0.9 * rate}
             | {"provenance.gpu": "gpt2/l40s (imported)", "provenance.trace": f"synthetic: {trace}, made up"}
@@ -70,7 +71,7 @@ def test_lines_are_means_with_their_bands():
     expected = table[table["policy"] == "rtlm"].groupby("trace.rate")["response_time_mean"]
     assert lines[style.look("rtlm").color].get_ydata() == pytest.approx(expected.mean().to_numpy())
     assert len(place.collections) == len(POLICIES)
-    half = 4.302653 * expected.std() / np.sqrt(3)  # t of 2 degrees of freedom
+    half = quantile(3) * expected.std() / np.sqrt(3)
     band = place.collections[-1].get_paths()[0].vertices[:, 1]
     assert band.max() == pytest.approx((expected.mean() + half).max(), rel=1e-6)
 
@@ -83,7 +84,7 @@ def test_equal_policies_lie_beside_one_another():
 
 def test_the_caption_tells_provenance_seeds_and_what_the_interval_is():
     told = texts(response_time.draw(make_table()))
-    for part in ("dialogue (synthetic)", "gpu gpt2/l40s (imported)", "Mean over 3 seeds", "Bands: 95 % t interval"):
+    for part in ("dialogue (synthetic)", "gpu gpt2/l40s (imported)", "Mean over 3 seeds", "Bands: 95 % interval"):
         assert part in told
     assert "One seed: no interval" in texts(response_time.draw(make_table(seeds=1)))
     assert "(s)" in told
@@ -118,7 +119,7 @@ def test_response_time_is_logarithmic_beyond_a_decade(growth, scale):
 def test_many_policies_get_bars_and_a_legend_entry_each():
     figure = response_time.draw(make_table(policies=(*style.LOOKS, "mine")))
     told = texts(figure)
-    assert "Bars: 95 % t interval" in told
+    assert "Bars: 95 % interval" in told
     assert {*style.LOOKS, "mine"} <= set(told.splitlines())
 
 

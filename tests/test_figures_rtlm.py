@@ -27,9 +27,7 @@ from experiments.figures.rtlm import (
 from experiments.figures.rtlm import main as main_result
 from experiments.figures.rtlm.stored import METRICS, Stored, against, of, over_seeds
 from experiments.results import Folder, digest
-from experiments.stats import Interval
-
-T2 = 4.302652729911275  # Student's t, 97.5 %, two degrees of freedom
+from experiments.stats import Interval, quantile
 
 
 def made(**sweep: object) -> pd.DataFrame:
@@ -58,23 +56,24 @@ def full() -> pd.DataFrame:
     for seed in range(3):
         set_at(table, 2.0 + seed, seed=seed)
         set_at(table, (2.0 + seed) * (0.9 - 0.1 * seed), seed=seed, system="rtlm", trace__workload="a")
-    set_at(table, 1.0, system="luf", trace__workload="a")
+        set_at(table, 1.5 + 0.1 * seed, "throughput_requests", system="rtlm", seed=seed)
+    set_at(table, 0.5, system="luf", trace__workload="a")
     set_at(table, 9.0, system="luf", trace__workload="b")
-    set_at(table, 1.5, "throughput_requests", system="rtlm")
     return table
 
 
 def test_changes_are_against_the_run_of_the_same_requests_and_averaged_within_a_seed() -> None:
     table = full()
-    changes = against(table, of(table, system="fifo"))
-    assert of(changes, system="fifo")[list(METRICS)].to_numpy() == pytest.approx(0)
-    assert of(changes, system="rtlm", trace__workload="a")["response_time_mean"].tolist() == pytest.approx(
-        [-10, -20, -30]
-    )
-    [row] = over_seeds(of(changes, system="rtlm"), ["model", "load"]).to_dict("records")
-    assert (row["seeds"], row["throughput_requests"].mean) == (3, pytest.approx(50))
-    assert row["response_time_mean"].mean == pytest.approx((-5 - 10 - 15) / 3)
-    assert row["response_time_mean"].half_width == pytest.approx(T2 * 5 / np.sqrt(3))
+    pairs = against(table, of(table, system="fifo"))
+    nothing = over_seeds(of(pairs, system="fifo"), ["model", "trace.workload"], averaged=())
+    assert [found.mean for name in METRICS for found in nothing[name]] == pytest.approx([0] * 2 * len(METRICS))
+    [row] = over_seeds(of(pairs, system="rtlm"), ["model", "load"]).to_dict("records")
+    assert (row["seeds"], row["throughput_requests"].mean) == (3, pytest.approx(60))
+    fifo, rtlm = np.array([2.0, 3.0, 4.0]), np.array([1.8, 2.4, 2.8])
+    assert row["response_time_mean"].mean == pytest.approx(100 * (7 / 9 - 1) / 2), "the other workload: no change"
+    left_out = [50 * (np.delete(rtlm, seed).sum() / np.delete(fifo, seed).sum() - 1) for seed in range(3)]
+    half = quantile(3) * np.sqrt(2 / 3 * np.square(np.array(left_out) - np.mean(left_out)).sum())
+    assert row["response_time_mean"].half_width == pytest.approx(half)
 
 
 def test_a_seed_without_one_of_the_workloads_is_left_out_and_a_double_run_refused() -> None:
@@ -83,7 +82,7 @@ def test_a_seed_without_one_of_the_workloads_is_left_out_and_a_double_run_refuse
     own = of(changes, system="rtlm")
     less = own[~((own["trace.workload"] == "b") & (own["seed"] == 2))]
     [row] = over_seeds(less, ["model"]).to_dict("records")
-    assert (row["seeds"], row["response_time_mean"].mean) == (2, pytest.approx(-7.5))
+    assert (row["seeds"], row["response_time_mean"].mean) == (2, pytest.approx(100 * (4.2 / 5 - 1) / 2))
     with pytest.raises(ValueError, match="two runs at model=t5-small, seed=0"):
         over_seeds(pd.concat([own, own]), ["model"])
     with pytest.raises(ValueError, match="two runs to compare with, at model=t5-small"):
@@ -95,10 +94,10 @@ def test_the_best_baseline_is_chosen_by_cell() -> None:
     changes = against(table, of(table, system="fifo"))
     fine = main_result.against_best(table, changes, main_result.CELLS)
     assert fine.groupby("trace.workload")["best"].unique().map(list).to_dict() == {"a": ["luf"], "b": ["fifo"]}
-    rtlm = of(fine, system="rtlm", trace__workload="a")["response_time_mean"].tolist()
-    assert rtlm == pytest.approx([80, 140, 180])  # 1.8, 2.4 and 2.8 s against 1
+    [rtlm] = over_seeds(of(fine, system="rtlm", trace__workload="a"), ["best"])["response_time_mean"]
+    assert rtlm.mean == pytest.approx(100 * (7 / 1.5 - 1))  # 1.8, 2.4 and 2.8 s against 0.5
     coarse = main_result.against_best(table, changes, main_result.AVERAGED)
-    assert set(coarse["best"]) == {"fifo"}  # luf: -50, -67 and -75 % on a, +350, +200 and +125 % on b
+    assert set(coarse["best"]) == {"fifo"}  # luf: -83 % on a, +200 % on b
 
 
 @pytest.mark.parametrize(
@@ -120,19 +119,19 @@ def test_main_writes_its_figures_and_tables(tmp_path: Path) -> None:
     files = main_result.make(Stored(Path(), {"rtlm_main": full()}), tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(files)
     gains = pd.read_csv(tmp_path / "main_gains.csv").iloc[0]
-    assert gains["mean response time - fifo (%)"] == pytest.approx(-10)
-    assert gains["mean response time - fifo (%) ±"] == pytest.approx(T2 * 5 / np.sqrt(3))
+    assert gains["mean response time - fifo (%)"] == pytest.approx(100 * (7 / 9 - 1) / 2)
+    assert gains["mean response time - fifo (%) ±"] == pytest.approx(14.816, abs=1e-3)  # as worked out above
     assert gains["best"] == "fifo"
     cells = table_of(tmp_path / "main_cells.csv", "load", "system", "against", "metric")
     of_rtlm = cells.loc[("all", "rtlm", "fifo", "mean response time")]
-    # workload a: -20 ± 4.30 * 10 / sqrt(3) = ± 24.8: undecided; b: 0
+    # workload a: -22.2 ± 29.6: undecided; b: 0
     assert of_rtlm[["cells", "better", "worse", "undecided"]].tolist() == [2, 0, 0, 2]
-    assert of_rtlm["mean (%)"] == pytest.approx(-10)
+    assert of_rtlm["mean (%)"] == pytest.approx(100 * (7 / 9 - 1) / 2)
     assert cells.loc[("0.9", "rtlm", "fifo", "throughput"), ["better", "worse"]].tolist() == [2, 0]
     losses = pd.read_csv(tmp_path / "main_losses.csv")
     assert losses[["trace.workload", "against", "metric"]].to_numpy().tolist() == [["a", "best", "mean response time"]]
-    assert losses["change (%)"].item() == pytest.approx((80 + 140 + 180) / 3)
-    assert "| t5-small | rtlm_server | 0.9 | 3 | -10.0 ± 12.4 |" in (tmp_path / "main_gains.md").read_text()
+    assert losses["change (%)"].item() == pytest.approx(100 * (7 / 1.5 - 1))
+    assert "| t5-small | rtlm_server | 0.9 | 3 | -11.1 ± 14.8 |" in (tmp_path / "main_gains.md").read_text()
 
 
 def test_a_main_effect_is_the_mean_with_the_mechanism_less_that_without() -> None:
@@ -218,7 +217,7 @@ def test_a_knob_is_compared_with_fifo_elsewhere_or_with_its_own_and_else_told_in
     assert all(path.exists() for path in files)
     found = table_of(tmp_path / "figures" / "sensitivity.csv", "knob", "load", "value")
     assert found.loc[("xi (s)", 1.2, 2.0), MEAN] == pytest.approx(100)  # +50 and +150 %
-    assert found.loc[("xi (s)", 1.2, 2.0), f"{MEAN} ±"] == pytest.approx(12.7062 * np.sqrt(5000) / np.sqrt(2), rel=1e-4)
+    assert found.loc[("xi (s)", 1.2, 2.0), f"{MEAN} ±"] == pytest.approx(quantile(2) * 50, rel=1e-4)
     assert np.isnan(found.loc[("xi (s)", 0.3, 2.0), MEAN])
     assert found.loc[("xi (s)", 0.3, 2.0), "mean response time (s)"] == pytest.approx(4)
     assert found.loc[("C_f", 1.2, 4.0), MEAN] == pytest.approx(-90)

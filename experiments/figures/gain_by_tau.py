@@ -5,9 +5,9 @@
     python -m experiments.figures.gain_by_tau results/predictors          # into results/predictors/figures/
 
 The gain of a run is what its policy takes off the mean response time of FIFO on the same trace, its predictor's own
-time included; the share kept is that gain over the oracle's, seed by seed. Kendall's tau-b is between the predicted and
-the true output tokens of the run's own requests, which the predictor never saw. Prints the table too. All runs must
-have the same load: only policy, predictor and seed may differ.
+time included; the share kept is the mean gain over the oracle's mean gain on the same seeds. Kendall's tau-b is between
+the predicted and the true output tokens of the run's own requests, which the predictor never saw. Prints the table too.
+All runs must have the same load: only policy, predictor and seed may differ.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from scipy.stats import kendalltau
 
 from experiments.collect import collect, complete_folders
 from experiments.figures.style import OTHER_COLORS, RC, provenance, save, sheet
+from experiments.labels import settings_of
 from experiments.results import Folder
-from experiments.stats import interval
-from experiments.tables import settings_of
+from experiments.stats import Interval, change, interval
 
 BASELINE, ORACLE = "fifo", "oracle"
 MARKERS = ("o", "s", "^", "D", "v")  # of policies
@@ -59,17 +59,23 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
         if ORACLE not in means or base.empty:
             raise ValueError(f"{policy} needs runs with predictor=oracle, and {BASELINE} runs, to compare with")
         gains = (-means).add(base, axis=0)
-        kept = gains.div(gains[ORACLE], axis=0)
         for name, own in runs.groupby("name"):
-            if kept[name].isna().any():
+            if gains[[name, ORACLE]].isna().any(axis=None):
                 raise ValueError(f"{policy} with {name}: not every seed has an oracle and a {BASELINE} run")
+            kept = _share(gains[name], gains[ORACLE])
             rows.append(
                 {"policy": policy, "predictor": name, "seeds": len(own)}
-                | {"tau": interval(own["tau"]), "gain": interval(gains[name]), "kept": interval(kept[name])}
+                | {"tau": interval(own["tau"]), "gain": interval(gains[name]), "kept": kept}
             )
     if not rows:
         raise ValueError(f"every run is {BASELINE}: there is no gain to show")
     return pd.DataFrame(rows).sort_values("kept", key=lambda column: [-found.mean for found in column], kind="stable")
+
+
+def _share(gains: pd.Series, oracle: pd.Series) -> Interval:
+    """The ratio of two mean gains over the same seeds."""
+    found = change(gains, oracle)
+    return Interval(1 + found.mean / 100, found.half_width / 100)
 
 
 def _names(table: pd.DataFrame) -> pd.Series:
@@ -150,7 +156,7 @@ def main() -> None:
     print("interval; tau: Kendall's tau-b between predicted and true output tokens")
     print(shown.rename(columns={"kept": "share kept"}).to_string(index=False))
     caption = (
-        f"{provenance(table)} Mean over {found['seeds'].max()} seeds; bars: 95 % t intervals over traces. Gains are "
+        f"{provenance(table)} Mean over {found['seeds'].max()} seeds; bars: 95 % intervals over traces. Gains are "
         "after the predictor's own time. A predictor that says the same of all has no tau, and is in the table alone."
     )
     for path in save(draw(found, caption), (arguments.output or arguments.results / "figures") / "gain_by_tau"):

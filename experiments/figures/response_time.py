@@ -6,7 +6,7 @@
 Reads table.parquet of the folder, or collects the folder's complete runs where that is missing or older than one of
 them. Sweep `trace.rate` to get lines; one rate gives a point with its interval per policy instead. Every other setting
 that differs between the runs (the trace, the predictor ...) gets a row of panels for each of its values. Bands (bars
-where the policies are many) are 95 % t intervals of the mean over seeds, so sweep `seed` too:
+where the policies are many) are 95 % intervals of the mean over seeds, so sweep `seed` too:
 
     tokenyard -m policy=fifo,sjf,up,rtlm trace.rate=2,4,8 'seed=range(5)' name=mine
 """
@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 
 from experiments.collect import collect, complete_folders
 from experiments.figures.style import RC, legend, look, ordered, plain_log_ticks, provenance, save, sheet
-from experiments.stats import interval
-from experiments.tables import varying
+from experiments.labels import varying, with_foreign_parts
+from experiments.stats import distinct, interval
 
 RATE = "trace.rate"
 METRICS = {"response_time_mean": "mean response time (s)", "throughput_requests": "throughput (requests/s)"}
@@ -78,13 +78,14 @@ def means(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Rate, mean over seeds, lower and upper end of its 95 % interval (NaN with one seed), for one policy's `runs`."""
     rows = []
     for rate, group in runs.groupby(RATE):
-        found = interval(group[metric])
+        found = interval(distinct(group)[metric])
         rows.append((rate, found.mean, found.mean - found.half_width, found.mean + found.half_width))
     return pd.DataFrame(rows, columns=["rate", "mean", "low", "high"])
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """The figure of a collected table."""
+    table = with_foreign_parts(table)
     rows = panels(table)
     with mpl.rc_context(RC):
         return _points(table, rows) if table[RATE].nunique() == 1 else _lines(table, rows)
@@ -160,7 +161,7 @@ def caption(table: pd.DataFrame, mark: str, more: str) -> str:
         means = "One seed: no interval. "
     else:
         means = (
-            f"Mean over {count} seeds. {mark}: 95 % t interval of that mean, over traces; all policies replay the "
+            f"Mean over {count} seeds. {mark}: 95 % interval of that mean, over traces; all policies replay the "
             "same traces, so compare two of them by their paired difference (experiments.collect), not by overlap. "
         )
     lost = " and ".join(f"{table[state].sum()} {state}" for state in ("censored", "rejected") if table[state].sum())

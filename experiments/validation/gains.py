@@ -7,56 +7,52 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.stats import Interval, interval
+from experiments.stats import Interval, change
 from sim.metrics import response_time, ttft
 
 MEANS = {"TTFT": ttft, "E2E": response_time}
 Tables = Mapping[str, Mapping[int, Sequence[pd.DataFrame]]]  # policy -> seed of the trace -> its runs
 
 
-def change(table: pd.DataFrame, reference: pd.DataFrame, metric: str) -> float:
-    """The mean of `metric` in `table` over that in `reference`, less 1: negative where the policy is faster."""
-    ours, theirs = (float(np.mean(MEANS[metric](part))) for part in (table, reference))
-    return ours / theirs - 1
-
-
 def gains(real: Tables, simulated: Tables) -> pd.DataFrame:
     """A row for each policy but the first, the reference, and each metric's mean: the change from the reference.
 
-    `real` (a share) is the mean over pairs of real runs of equal trace and repeat, with the half width of its 95 %
-    Student's t interval; `simulated` the mean over traces. `inside` says whether the simulated change lies in the real
-    one's interval (None with fewer than two pairs), and `same_sign` whether both say faster, or both slower.
+    `real` (a share) is the ratio of the means over pairs of real runs of equal trace and repeat, less 1, with the half
+    width of its 95 % interval; `simulated` the same over traces. Negative is faster. `inside` says whether the
+    simulated change lies in the real one's interval (None without one), and `same_sign` whether both say
+    faster, or both slower.
     """
     reference, *others = real
     rows = []
     for policy in others:
         for metric in MEANS:
-            found = _changes(real, policy, reference, metric)
-            foretold = float(np.mean(_changes(simulated, policy, reference, metric)))
-            measured = interval(pd.Series(found))
+            measured, pairs = _change(real, policy, reference, metric)
+            foretold = _change(simulated, policy, reference, metric)[0].mean
             rows.append(
                 {
                     "policy": policy,
                     "reference": reference,
                     "metric": metric,
-                    "pairs": len(found),
+                    "pairs": pairs,
                     "real": measured.mean,
                     "half_width": measured.half_width,
                     "simulated": foretold,
-                    "inside": abs(foretold - measured.mean) <= measured.half_width if len(found) > 1 else None,
+                    "inside": abs(foretold - measured.mean) <= half if (half := measured.half_width) >= 0 else None,
                     "same_sign": foretold * measured.mean > 0,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _changes(tables: Tables, policy: str, reference: str, metric: str) -> list[float]:
-    """The change of each pair of runs."""
-    return [
-        change(one, other, metric)
+def _change(tables: Tables, policy: str, reference: str, metric: str) -> tuple[Interval, int]:
+    """The change of a mean, a share, over pairs of runs, and how many there are."""
+    pairs = [
+        [float(np.mean(MEANS[metric](part))) for part in pair]
         for seed, runs in tables[policy].items()
-        for one, other in zip(runs, tables[reference][seed], strict=True)
+        for pair in zip(runs, tables[reference][seed], strict=True)
     ]
+    found = change(*zip(*pairs, strict=True))
+    return Interval(found.mean / 100, found.half_width / 100), len(pairs)
 
 
 def render(table: pd.DataFrame) -> str:

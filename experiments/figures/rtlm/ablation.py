@@ -23,7 +23,7 @@ PARTS = {  # system -> its mechanisms
 }
 MECHANISMS = PARTS["rtlm"]
 CELL = ["model", "cluster", "trace.correlation"]
-NOTE = "Changes against fifo in %, paired by seed, with 95 % t intervals."
+NOTE = "Changes against fifo in %, with 95 % intervals (docs/statistics.md)."
 
 
 def make(stored: Stored, output: Path) -> list[Path]:
@@ -66,7 +66,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
 
 
 def main_effects(changes: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """A row for each value of `by` and mechanism: the mean of the metrics with it less that without it, by seed.
+    """A row for each value of `by` and mechanism: the mean of the changes with it less that without it.
 
     Only cells in which a seed has all eight combinations count.
     """
@@ -75,6 +75,6 @@ def main_effects(changes: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     rows = []
     for mechanism in MECHANISMS:
         sign = known["system"].map({system: 1.0 if mechanism in parts else -1.0 for system, parts in PARTS.items()})
-        signed = known.assign(**{metric: 2 * sign * known[metric] for metric in METRICS}, mechanism=mechanism)
+        signed = known.assign(weight=2 * sign, mechanism=mechanism)
         rows.append(over_seeds(signed, [*by, "mechanism"], averaged=[*CELL, "system"]))
     return pd.concat(rows, ignore_index=True)

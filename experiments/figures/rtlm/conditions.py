@@ -49,7 +49,7 @@ def make(condition: Condition, stored: Stored, output: Path) -> list[Path]:
         *written(
             found[found["system"] != "fifo"].rename(columns=labels), output / condition.name,
             f"Change against FIFO by {condition.xlabel}",
-            f"{condition.about} Changes in %, paired by seed, with 95 % t intervals.",
+            f"{condition.about} Changes in %, with 95 % intervals (docs/statistics.md).",
             dict.fromkeys(labels.values(), "+.1f"),
         ),
     ]  # fmt: skip

@@ -31,7 +31,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
     changes = over_seeds(pd.concat([against(table, of(table, system="fifo")) for table in kinds]), KEYS)
     provenance = provenance_of(pd.concat(kinds))
     parts = {
-        "continuous_seconds": (seconds, "mean response time (s)", "", f"{ABOUT} Bars: 95 % t intervals over seeds."),
+        "continuous_seconds": (seconds, "mean response time (s)", "", f"{ABOUT} Bars: 95 % intervals over seeds."),
         "continuous": (changes, "change of mean response time (%)", "fifo", f"{ABOUT} {PAIRED}"),
     }
     files = []
@@ -46,7 +46,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
     both = both.sort_values(KEYS, key=ordering(("static", "continuous", *SYSTEMS)))
     return files + written(
         both.rename(columns=labels), output / "continuous", "Static and continuous batching: change against FIFO",
-        f"{ABOUT} seconds: mean response time. Changes in % against fifo under the same batching, paired by seed, with "
-        "95 % t intervals.",
+        f"{ABOUT} seconds: mean response time. Changes in % against fifo under the same batching, with 95 % "
+        "intervals (docs/statistics.md).",
         {"seconds": ".3f"} | dict.fromkeys(labels.values(), "+.1f"),
     )  # fmt: skip

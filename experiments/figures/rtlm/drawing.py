@@ -18,8 +18,8 @@ from experiments.figures.rtlm.stored import MODELS, SYSTEMS, in_order
 from experiments.figures.style import RC, Look, look, plain_log_ticks, provenance, sheet
 
 PAIRED = (
-    "Changes are paired: a seed's run against the reference's run of the same requests. Bars: 95 % t intervals of the "
-    "mean over seeds."
+    "Changes are ratios of means over seeds, less 1: each seed's run against the reference's run of the same requests. "
+    "Bars: 95 % intervals over seeds (docs/statistics.md)."
 )
 MOST_SPREAD = 0.5  # between a point's outermost lines, share of the gap between points
 LINEAR, MOST_LINEAR, LINSCALE = 100.0, 400.0, 1.5  # %; of an axis that is logarithmic further out

@@ -17,7 +17,7 @@ MEANS = {"tokens": "mean output tokens", "seconds": "mean latency (s)"}
 FEW = 100  # requests over all seeds, below which a kind says how many it has
 ABOUT = (
     "Requests of all workloads together, by the kind of uncertainty that is strongest in the message (plain: none); at "
-    "load 0.05, so that latency is the predictor's time, the wait for a batch under way, and service. Bars: 95 % t "
+    "load 0.05, so that latency is the predictor's time, the wait for a batch under way, and service. Bars: 95 % "
     "intervals over seeds."
 )
 

@@ -23,7 +23,7 @@ WORKLOADS = {
     "personachat": Look("#e69f00", "D"),
 }
 ABOUT = (
-    "Of predicted and true output tokens of a run's requests; means over seeds, bars: 95 % t intervals. The lengths "
+    "Of predicted and true output tokens of a run's requests; means over seeds, bars: 95 % intervals. The lengths "
     "are paired with the messages at a rank correlation of {correlation} with an index of all kinds and the words."
 )
 

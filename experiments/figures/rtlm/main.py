@@ -11,7 +11,7 @@ from experiments.figures.rtlm.drawing import PAIRED, Panels, draw, provenance_of
 from experiments.figures.rtlm.stored import METRICS, MODELS, SYSTEMS, Stored, against, of, ordering, over_seeds
 from experiments.figures.rtlm.write import written
 from experiments.figures.style import save
-from experiments.stats import Interval, interval
+from experiments.stats import Interval
 
 BASELINES = ("fifo", "hpf", "luf", "muf")
 OURS = ("up", "up_consolidation", "rtlm", "sjf_oracle")
@@ -36,10 +36,12 @@ def make(stored: Stored, output: Path) -> list[Path]:
 
 
 def against_best(table: pd.DataFrame, changes: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
-    """The changes of `table` against the best baseline of its `cell`, whose name is in column `best`."""
+    """`table` against the best baseline of its `cell`, whose name is in column `best`."""
     keys = [*cell, "system"]
-    means = of(changes, system=BASELINES).groupby(keys, as_index=False)["response_time_mean"].mean()
-    best = means.loc[means.groupby(list(cell))["response_time_mean"].idxmin(), keys]
+    averaged = [name for name in CELLS if name not in cell]
+    means = over_seeds(of(changes, system=BASELINES), keys, ["response_time_mean"], averaged)
+    means["change"] = [found.mean for found in means["response_time_mean"]]
+    best = means.loc[means.groupby(list(cell))["change"].idxmin(), keys]
     found = against(table, table.merge(best, on=keys))
     return found.merge(best.rename(columns={"system": "best"}), on=list(cell))
 
@@ -67,7 +69,7 @@ def _figures(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[P
             log=True,
         )
         caption = (
-            f"Workload {workload}. Means over seeds; bars: 95 % t intervals of the mean, over traces: compare "
+            f"Workload {workload}. Means over seeds; bars: 95 % intervals of the mean, over traces: compare "
             f"systems by their paired differences, not by overlap. {provenance_of(runs)}"
         )
         files += save(draw(absolute, panels, caption), output / f"main_{workload}")
@@ -83,7 +85,7 @@ def _gains(table: pd.DataFrame, changes: pd.DataFrame, stem: Path) -> list[Path]
     names = {f"{metric} - {to}": f"{label} - {to} (%)" for to in ("fifo", "best") for metric, label in METRICS.items()}
     return written(
         both.rename(columns=names), stem, "RT-LM against FIFO and against the best baseline",
-        "Changes in %, averaged over workloads, paired by seed, with 95 % t intervals. " + FAVOURED,
+        "Changes in %, averaged over workloads, with 95 % intervals (docs/statistics.md). " + FAVOURED,
         dict.fromkeys(names.values(), "+.1f"),
     )  # fmt: skip
 
@@ -97,7 +99,7 @@ def _systems(changes: pd.DataFrame, stem: Path) -> list[Path]:
     return written(
         wide.sort_values(AVERAGED, key=ordering((*MODELS, "rtlm_server"))), stem,
         "All systems against FIFO: mean response time",
-        "Changes in % of the mean response time, averaged over workloads, paired by seed, with 95 % t intervals.",
+        "Changes in % of the mean response time, averaged over workloads, with 95 % intervals (docs/statistics.md).",
         dict.fromkeys(systems, "+.1f"),
     )  # fmt: skip
 
@@ -113,24 +115,26 @@ def _cells(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[Pat
     """How many cells of model, platform, workload and load each system wins, and where RT-LM loses."""
     counts, losses = [], []
     for to, changed in {"fifo": changes, "best": against_best(table, changes, CELLS)}.items():
-        found = over_seeds(of(changed, system=OURS), [*CELLS, "system"], averaged=())
+        ours = of(changed, system=OURS).assign(all="all")
+        found = over_seeds(ours, [*CELLS, "system"], averaged=())
+        means = over_seeds(ours, ["all", "system"], averaged=CELLS).rename(columns={"all": "load"})
+        means = pd.concat([means, over_seeds(ours, ["load", "system"], averaged=[*AVERAGED[:2], "trace.workload"])])
         for metric, label in METRICS.items():
             judged = found.assign(against=to, metric=label, change=found[metric])
             judged["verdict"] = [verdict(change, metric) for change in judged["change"]]
             lost = of(judged, system="rtlm").query("verdict == 'worse'")
             losses.append(lost.sort_values("change", key=lambda column: [-abs(change.mean) for change in column]))
             for system, own in judged.groupby("system"):
-                by_seed = changed[changed["system"] == system].groupby(["load", "seed"])[metric].mean()
-                loads = [("all", own, by_seed.groupby("seed").mean())]
-                loads += [(load, cells, by_seed[load]) for load, cells in own.groupby("load")]
+                mean = means[means["system"] == system].set_index("load")[metric]
+                loads = [("all", own), *own.groupby("load")]
                 counts += [
                     {"load": load, "system": system, "against": to, "metric": label, "cells": len(cells)}
                     | {name: int((cells["verdict"] == name).sum()) for name in ("better", "worse", "undecided")}
-                    | {"mean (%)": interval(means)}
-                    for load, cells, means in loads
+                    | {"mean (%)": mean[load]}
+                    for load, cells in loads
                 ]
     note = (
-        "A cell is a model, platform, workload and load; better and worse: its 95 % t interval, paired by seed, "
+        "A cell is a model, platform, workload and load; better and worse: its 95 % interval, over paired seeds, "
         "excludes 0 (of 100 cells without any change some 5 would, too). mean: over the cells, interval over seeds. "
         + FAVOURED
     )

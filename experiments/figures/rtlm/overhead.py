@@ -42,12 +42,12 @@ def make(stored: Stored, output: Path) -> list[Path]:
         zero="",
         ylabel="share of mean response time (%)",
     )
-    caption = f"{ABOUT} Bars: 95 % t intervals over seeds. {provenance_of(table)}"
+    caption = f"{ABOUT} Bars: 95 % intervals over seeds. {provenance_of(table)}"
     return [
         *save(draw(drawn, panels, caption, LOOKS), output / "overhead"),
         *written(
             found, output / "overhead", "Overhead of prediction and scheduling, a request",
-            f"{ABOUT} Shares of the mean response time, with 95 % t intervals over seeds.",
+            f"{ABOUT} Shares of the mean response time, with 95 % intervals over seeds.",
             dict.fromkeys(MILLISECONDS.values(), ".3f") | dict.fromkeys(SHARES.values(), ".2f"),
         ),
     ]  # fmt: skip

@@ -31,7 +31,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
         *save(draw(drawn, panels, caption), output / "real"),
         *written(
             found[found["system"] != "fifo"].rename(columns=labels), output / "real", "Real pairs: change against FIFO",
-            f"{ABOUT} Changes in %, paired by seed, with 95 % t intervals.", dict.fromkeys(labels.values(), "+.1f"),
+            f"{ABOUT} Changes in %, with 95 % intervals (docs/statistics.md).", dict.fromkeys(labels.values(), "+.1f"),
         ),
     ]  # fmt: skip
 

@@ -57,7 +57,7 @@ def make(stored: Stored, output: Path) -> list[Path]:
     missing = f" Without FIFO runs of as many requests, so in seconds alone: {_named(lost)}." if len(lost) else ""
     files = written(
         found.rename(columns=labels), output / "sensitivity", "Sensitivity to the knobs",
-        f"{ABOUT} Changes in %, paired by seed, with 95 % t intervals.{missing}",
+        f"{ABOUT} Changes in %, with 95 % intervals (docs/statistics.md).{missing}",
         {SECONDS: ".3f"} | dict.fromkeys(labels.values(), "+.1f"),
     )  # fmt: skip
     drawn = found[found["response_time_mean"].notna()]

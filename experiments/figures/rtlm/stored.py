@@ -1,4 +1,4 @@
-"""What RT-LM's figures share: the stored sweeps, and changes against a reference, paired by seed."""
+"""What RT-LM's figures share: the stored sweeps, and changes against a reference over paired seeds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pandas as pd
 
 from experiments.collect import collect, complete_folders
 from experiments.results import Folder
-from experiments.stats import interval
+from experiments.stats import Interval, change, interval
 
 METRICS = {
     "response_time_mean": "mean response time",
     "response_time_max": "maximum response time",
     "throughput_requests": "throughput",
 }
+OF_REFERENCE = " of reference"  # what is appended to the name of a metric
 SETTINGS = ("load", "trace.workload", "trace.correlation", "trace.requests")
 CELL = ("model", "cluster", *SETTINGS)  # with the seed, what the requests of a trace depend on in most sweeps
 MODELS = ("dialogpt-small", "godel-base", "blenderbot-400m", "bart-base", "t5-small")
@@ -89,7 +90,7 @@ def of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
 def against(
     table: pd.DataFrame, reference: pd.DataFrame, at: Sequence[str] = CELL, metrics: Iterable[str] = METRICS
 ) -> pd.DataFrame:
-    """`table` with each metric as its change, %, against the run of `reference` with equal `at` and seed.
+    """`table` with each metric of the run of `reference` with equal `at` and seed beside it: the pairs of `over_seeds`.
 
     Runs without such a one are left out. ValueError for a reference with two runs there.
     """
@@ -97,9 +98,9 @@ def against(
     twice = reference[reference.duplicated(keys)]
     if len(twice):
         raise ValueError(f"two runs to compare with, at {_said(keys, twice.iloc[0][keys])}: remove the older ones")
-    merged = table.merge(reference[[*keys, *metrics]], on=keys, suffixes=("", " of reference"))
-    changes = {name: 100 * (merged[name] / merged[f"{name} of reference"] - 1) for name in metrics}
-    return merged.assign(**changes)[list(table.columns)]
+    names = {name: name + OF_REFERENCE for name in metrics}
+    theirs = reference[[*keys, *metrics]].rename(columns=names)
+    return table.drop(columns=names.values(), errors="ignore").merge(theirs, on=keys)
 
 
 def over_seeds(
@@ -108,23 +109,35 @@ def over_seeds(
     metrics: Iterable[str] = METRICS,
     averaged: Sequence[str] = ("trace.workload",),
 ) -> pd.DataFrame:
-    """A row for each value of `by`: `seeds`, and each metric's mean over seeds with its 95 % interval.
+    """A row for each value of `by`: `seeds`, and each metric with its 95 % interval.
 
-    A seed's value is its mean over the columns `averaged`; seeds that lack one of the others' values are left out.
-    ValueError for two runs that only something else tells apart.
+    That is its mean over seeds, or, of runs with a reference's beside them (`against`), its change: the ratio of the
+    means over seeds, less 1, in %. Both are averaged over the columns `averaged`, changes with a column `weight` as
+    factors; seeds that lack one of the others' values are left out. ValueError for two runs that only something else
+    tells apart.
     """
     metrics, by = list(metrics), list(by)
     twice = table[table.duplicated([*by, *averaged, "seed"])]
     if len(twice):
         raise ValueError(f"two runs at {_said([*by, 'seed'], twice.iloc[0][[*by, 'seed']])}: remove the older ones")
-    seeds = table.groupby([*by, "seed"], dropna=False, sort=False)[metrics]
-    means = seeds.mean().assign(count=seeds.size()).reset_index()
-    whole = means[means["count"] == means.groupby(by, dropna=False)["count"].transform("max")]
-    rows = [
-        [*key, len(own), *(interval(own[name].dropna()) for name in metrics)]
-        for key, own in whole.groupby(by, dropna=False, sort=False)
-    ]
+    rows = []
+    for key, own in table.groupby(by, dropna=False, sort=False):
+        counts = own.groupby("seed")["seed"].transform("size")
+        cells = len(own[list(averaged)].drop_duplicates()) if averaged else 1
+        whole = own[counts == cells].sort_values(["seed", *averaged])
+        rows.append([*key, whole["seed"].nunique(), *(_over_seeds(whole, name, cells) for name in metrics)])
     return pd.DataFrame(rows, columns=[*by, "seeds", *metrics])
+
+
+def _over_seeds(whole: pd.DataFrame, metric: str, cells: int) -> Interval:
+    """The mean or the change of one metric, of runs in the order of seeds and, within a seed, of cells."""
+    ours, theirs, weights = (
+        whole[name].to_numpy(dtype=float).reshape(-1, cells) if name in whole else None
+        for name in (metric, metric + OF_REFERENCE, "weight")
+    )
+    if theirs is None:
+        return interval(pd.DataFrame(ours).mean(axis=1))
+    return change(ours, theirs, weights[0] / cells if weights is not None and len(weights) else None)
 
 
 def _said(names: Sequence[str], values: Iterable[object]) -> str:

@@ -1,0 +1,91 @@
+"""What stands under a printed table: the rows behind its numbers, the load, and what makes a number doubtful."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+COUNTS = {  # column -> what is said of it; the first four always, the others above 0
+    "counts.read": "read",
+    "counts.training": "for training",
+    "counts.warmup": "warm-up",
+    "counts.measured": "measured",
+    "counts.rejected": "rejected",
+    "counts.censored": "censored",
+}
+ALWAYS = 4
+FEW = 500  # requests, below which a P99 is nearly the maximum
+SHORT = 1.0  # seconds
+FAST = 1000.0  # requests/s
+
+
+def footers(runs: pd.DataFrame) -> list[str]:
+    """The lines under the table of `runs`, which are labelled."""
+    return [*_counts(runs), *_load(runs), *_doubts(runs)]
+
+
+def _counts(runs: pd.DataFrame) -> list[str]:
+    """What was read, trained on, warmed up, measured, rejected and censored: of each policy, where they differ."""
+    found = {str(policy): _counted(own) for policy, own in runs.groupby("policy", sort=False)}
+    if len(set(found.values())) == 1:
+        return [f"each run: {next(iter(found.values()))}"]
+    return [f"each run of {policy}: {text}" for policy, text in found.items()]
+
+
+def _counted(runs: pd.DataFrame) -> str:
+    # a table that was collected before there were counts has the measured ones alone
+    told = {name: name.removeprefix("counts.").replace("measured", "requests") for name in COUNTS}
+    columns = {name: name if name in runs else told[name] for name in COUNTS}
+    parts = [
+        f"{_range(runs[columns[name]], ',.0f')} {said}"
+        for number, (name, said) in enumerate(COUNTS.items())
+        if columns[name] in runs and (number < ALWAYS or runs[columns[name]].max() > 0)
+    ]
+    return ", ".join(parts)
+
+
+def _load(runs: pd.DataFrame) -> list[str]:
+    """The rate that a load stands for."""
+    if "load.rate" not in runs:
+        return []
+    known = runs[runs["load.rate"].notna()]
+    lines = []
+    for load, own in known.groupby("load" if "load" in known else known["load.of"]):
+        of = " or ".join(dict.fromkeys(own["load.of"].astype(str)))
+        name = f"load {load:g}" if "load" in known else "load"
+        rate, capacity = (_range(own[f"load.{part}"], ".3g") for part in ("rate", "capacity"))
+        lines.append(f"{name} = {rate} requests/s of a capacity of {capacity} requests/s, {of} on this cluster")
+    return lines
+
+
+def _doubts(runs: pd.DataFrame) -> list[str]:
+    """What makes a number of the table worth less than it looks."""
+    lines = []
+    measured = runs["counts.measured"] if "counts.measured" in runs else runs.get("requests", pd.Series(dtype=float))
+    if measured.min() < FEW:
+        lines.append(
+            f"P99 is of {_range(measured, ',.0f')} requests, fewer than {FEW}: little better than their maximum"
+        )
+    seconds = runs.get("window_seconds", pd.Series(dtype=float))
+    if seconds.min() < SHORT:
+        lines.append(
+            f"the measured span is {_range(seconds, '.3g')} s, under {SHORT:g} s: are the trace's arrivals in seconds? "
+            "What is finished in so short a window says little of throughput"
+        )
+    rates = [runs[name] for name in ("throughput_requests", "throughput_requests_overall") if name in runs]
+    if len(measured) and len(seconds):
+        rates.append((measured / seconds)[seconds > 0])
+    fastest = max((rate.max() for rate in rates if rate.notna().any()), default=0.0)
+    if fastest > FAST:
+        lines.append(f"{fastest:,.0f} requests/s, over {FAST:,.0f}: are the trace's arrivals in seconds?")
+    return lines
+
+
+def _range(values: Sequence[float] | pd.Series, form: str) -> str:
+    """A number, or the smallest and the largest; `-` for none."""
+    known = pd.Series(values, dtype=float).dropna()
+    if not len(known):
+        return "-"
+    low, high = format(known.min(), form), format(known.max(), form)
+    return low if low == high else f"{low} to {high}"
