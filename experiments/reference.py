@@ -13,7 +13,7 @@ from experiments.labels import labelled, of_axis, settings_of, shown, varying
 DEFAULT = "fifo"
 REPLAY = "inputs.replay"  # the digest of the requests that a run replayed
 OF_TRACE = ("trace", "load")  # along these the requests differ by what is asked
-UNQUOTED = re.compile(r"^(\+{0,2}reference=)([^'\"]+=[^'\"]*)$")
+UNQUOTED = re.compile(r"^(\+{0,2}(?:reference|load_of)=)([^'\"]+=[^'\"]*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +93,5 @@ def same_requests(table: pd.DataFrame, partners: pd.Series) -> pd.Series:
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
-    """A command line on which `reference=policy/routing=gpu` has the quotes that Hydra wants around an `=`."""
+    """A command line on which `reference=a=b` and `load_of=a=b` have the quotes that Hydra wants around an `=`."""
     return [UNQUOTED.sub(r"\1'\2'", argument) for argument in arguments]
