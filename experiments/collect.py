@@ -52,8 +52,7 @@ def _row(folder: Folder, made_of: dict[str, Any], names: list[str], keys: list[s
     settings = {key: _setting(made_of["config"], key) for key in keys}
     options = {name: made_of["choices"].get(name, "None") for name in names}
     choices = {name: None if option == "None" else option for name, option in options.items()}
-    at = folder.status().get("at", "")
-    return {**choices, **settings, "run": folder.path.name, **summary, **nested, "_at": at}
+    return {**choices, **settings, "run": folder.path.name, **summary, **nested, "_at": made_of["at"]}
 
 
 def _setting(config: dict[str, Any], key: str) -> Any:
