@@ -18,7 +18,7 @@ PROJECT = ("sim", "traces", "policies", "profiles", "experiments")
 BUILDERS = ("hydra", "omegaconf")  # they only call what a configuration names
 LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.?")
-STARTED = time.time()  # of this process, nearly: what it loaded is no younger
+STARTED, LOADED = time.time(), frozenset(sys.modules)  # what this process had loaded by then is no younger
 
 
 def code_of(always: Iterable[str], targets: Iterable[str]) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _tree(module: str) -> ast.Module:
 def _check_loaded(module: str) -> None:
     """ValueError where a module was edited after this process loaded it."""
     path = source(module)
-    if module in sys.modules and path is not None and path.is_file() and path.stat().st_mtime > STARTED:
+    if module in LOADED and path is not None and path.is_file() and path.stat().st_mtime > STARTED:
         raise ValueError(f"{path} was edited after this process had loaded it: run the command again")
 
 

@@ -79,8 +79,7 @@ def _row(folder: Folder, made_of: dict[str, Any], names: list[str], keys: list[s
         for name, option in options.items()
     }
     replay = (made_of.get("inputs") or {}).get("replay")
-    at = folder.status().get("at", "")
-    return {**choices, **settings, "run": folder.path.name, REPLAY: replay, **metrics, **nested, "_at": at}
+    return {**choices, **settings, "run": folder.path.name, REPLAY: replay, **metrics, **nested, "_at": made_of["at"]}
 
 
 def _setting(config: dict[str, Any], key: str) -> Any:

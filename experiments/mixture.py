@@ -23,9 +23,10 @@ def current(folders: Iterable[Folder]) -> list[Loaded]:
     Where runs differ in the code of a module, those of the module as it is now count, or else the newest; so with an
     input that equal settings name. Runs by code that is not known count only where no other is.
     """
-    kept = {folder.path: folder for folder in folders}
-    made = {path: _facts(folder) for path, folder in kept.items()}
-    ages = {path: str(folder.status().get("at", "")) for path, folder in kept.items()}
+    folders = list(folders)
+    read = {folder.path: (folder.made_of(), folder.status()) for folder in folders}
+    made = {path: _facts(*content) for path, content in read.items()}
+    ages = {path: str(status.get("at", "")) for path, (_, status) in read.items()}
     unknown = [path for path in made if "code" not in made[path]]
     if len(unknown) < len(made):
         _leave_out(made, unknown, "by code that is not known")
@@ -41,7 +42,8 @@ def current(folders: Iterable[Folder]) -> list[Loaded]:
             others = [path for path in having if made[path][fact] != wanted]
             _leave_out(made, others, f"of another {fact.split(' of ')[0]}")
     _tell_the_age(made)
-    return [(folder, asking) for folder in folders if folder.path in made for asking in folder.askings()]
+    kept = (folder for folder in folders if folder.path in made)
+    return [(folder, asking) for folder in kept for asking in folder.askings(*read[folder.path])]
 
 
 def one_each(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
@@ -88,10 +90,9 @@ def _leaves(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
         yield above, value
 
 
-def _facts(folder: Folder) -> dict[str, str]:
+def _facts(made_of: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, str]:
     """What a run was made by and of: "module NAME" -> digest, "input NAME of its settings" -> digest."""
-    made_of = folder.made_of()
-    code = folder.status().get("code")
+    code = status.get("code")
     if not code:
         return {}
     facts = {"code": made_of["code"], **{f"module {name}": digest for name, digest in code.items()}}

@@ -200,15 +200,18 @@ class Folder:
             status["asked"] = [*status.get("asked", []), dict(self.asked)]
             write_whole(self.path / "status.json", json.dumps(status, indent=1))
 
-    def askings(self) -> list[dict[str, Any]]:
-        """What the results were made of, once for each name by which they were asked for, with its `overrides`."""
-        made_of, status = self.made_of(), self.status()
+    def askings(self, made_of: Mapping[str, Any], status: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What the results were made of and `at` which instant, for each name by which they were asked for.
+
+        `overrides` are those that were typed then.
+        """
         names = [self.asked] if self.asked is not None else status.get("asked")
         if not names:
-            return [{**made_of, "overrides": status.get("overrides", [])}]
+            return [{**made_of, "overrides": status.get("overrides", []), "at": status.get("at", "")}]
         return [
             {
                 **made_of,
+                "at": status.get("at", ""),
                 "choices": name["choices"],
                 "overrides": name["overrides"],
                 "config": {**made_of["config"], **name["spoken"]},

@@ -91,12 +91,13 @@ def _app(cfg: DictConfig) -> None:
 def main() -> None:
     """Run, then say what became of each run and print the table of those that are complete; exit 1 if one failed."""
     log = SweepLog()
-    broken = ""
+    broken: str | None = ""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told below in a line
     sys.argv[1:] = quoted(sys.argv[1:])
     try:
         _app()
     except KeyboardInterrupt:
+        broken = None
         print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
         raise SystemExit(130) from None
     except HydraException as error:
@@ -105,7 +106,7 @@ def main() -> None:
     except TerminatedWorkerError:
         broken = "a worker of the sweep was killed, or ran out of memory"
     except OSError as error:
-        broken = " ".join(str(error).split())
+        broken = f"a file cannot be written: {' '.join(str(error).split())}"
     finally:
         failed = report(log.outcomes(broken))
         log.close()

@@ -82,16 +82,18 @@ class SweepLog:
             if not _is_running(int(pid) if (pid := left.name.split(".")[-2]).isdigit() else 0):
                 left.unlink(missing_ok=True)  # of a command that was killed
 
-    def outcomes(self, broken: str = "") -> list[Outcome]:
-        """All outcomes so far, in the order in which the runs ended; then the runs of which no word came.
+    def outcomes(self, broken: str | None = None) -> list[Outcome]:
+        """All outcomes so far, in the order in which the runs ended; then, as failed, the runs of which no word came.
 
-        Those are told once a run has begun; or all that were planned, where the sweep is `broken` (why).
+        Those are told once a run has begun, or where the sweep is `broken` (why); of one interrupted, by None, none is.
         """
         lines = self._lines()
         found = [Outcome(**line) for line in lines if "state" in line]
         begun = Counter(line["begun"] for line in lines if "begun" in line)
         expected = Counter(run for line in lines for run in line.get("expected", ()))
         told = Counter(outcome.overrides for outcome in found)
+        if broken is None:
+            return found
         silent = [*(begun - told).elements()]
         if begun or broken:
             silent += ((expected - begun) - told).elements()
@@ -173,12 +175,13 @@ class SweepProgress(Callback):
             self._stop.set()
 
     def _watch(self, log: Path, total: int, stop: threading.Event) -> None:
-        with tqdm(total=total, unit="run", desc="sweep") as bar:
+        failed = 0
+        with log.open(encoding="utf-8", errors="replace") as lines, tqdm(total=total, unit="run", desc="sweep") as bar:
             while True:
                 stopped = stop.wait(0.2)
-                lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-                bar.update(sum('"state": ' in line for line in lines) - bar.n)
-                failed = sum('"state": "failed"' in line for line in lines)
+                more = lines.read()
+                bar.update(more.count('"state": '))
+                failed += more.count('"state": "failed"')
                 if failed:
                     bar.set_postfix(failed=failed)
                 if stopped or bar.n >= total:

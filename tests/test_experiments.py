@@ -1,7 +1,5 @@
 """Runs and sweeps: results are complete or absent, a sweep resumes, and what is wrong is named."""
 
-import json
-import signal
 import subprocess
 import sys
 import time
@@ -97,33 +95,6 @@ def test_a_run_writes_its_results_and_is_skipped_the_next_time(tmp_path):
     assert "1 complete already" in second.stderr
     assert (folder.path / "requests.parquet").stat().st_mtime_ns == before
     assert {path.name for path in tmp_path.iterdir()} == {"adhoc"}, "nothing else is left in the working directory"
-
-
-def complete(results: Path) -> int:
-    """How many runs are complete."""
-    return sum(json.loads(path.read_text())["state"] == "complete" for path in results.glob("adhoc/*/status.json"))
-
-
-def test_a_killed_sweep_resumes_to_the_same_table(tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    killed.mkdir()
-    whole.mkdir()
-    sweep = ["-m", "policy=fifo,sjf,rtlm", "seed=range(3)", "trace.requests=150", "hydra.launcher.n_jobs=1"]
-    line = command(*sweep, results=killed)
-    process = subprocess.Popen(line, cwd=killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while complete(killed) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    made = complete(killed)
-    assert 2 <= made < 9
-    resumed = tokenyard(*sweep, results=killed)
-    assert f"{9 - made} made now, {made} complete already, 0 failed" in resumed.stderr
-    tokenyard(*sweep, results=whole)
-    tables = [collect(complete_folders(root)) for root in (killed, whole)]
-    assert len(tables[0]) == 9
-    pd.testing.assert_frame_equal(*tables)
 
 
 def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):

@@ -370,9 +370,9 @@ def test_sweeps_are_read_with_their_settings_overridden_or_not(
     assert found["trace.none.such"].isna().all()
     sweeps = Stored(tmp_path)
     assert sweeps.requests("rtlm_made", sweeps.table("rtlm_made")["run"][1], ["output_tokens"]).to_numpy().item() == 1
-    assert capsys.readouterr().err == ""
+    assert "left out" not in capsys.readouterr().err
     Folder(tmp_path / "rtlm_made" / "ffff").begin({})
     run(2, 20)
     with pytest.raises(ValueError, match="has runs of 10 and 20 requests: remove those of one kind"):
         Stored(tmp_path).table("rtlm_made")
-    assert capsys.readouterr().err == "rtlm_made: 1 runs are not complete, and left out\n"
+    assert "rtlm_made: 1 runs are not complete, and left out\n" in capsys.readouterr().err

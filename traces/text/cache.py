@@ -55,7 +55,7 @@ def key(text: str) -> str:
 def _rules_version() -> str:
     """A hash of all that scores depend on here: the source files of the rules and their word lists."""
     digest = blake2b(digest_size=6)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted([*Path(__file__).parent.glob("*.py"), *(Path(__file__).parent / "data").iterdir()]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
