@@ -90,8 +90,9 @@ def test_the_unit_of_a_format_can_be_set(tmp_path: Path) -> None:
     source = Windows(path, mooncake.load, "made", unit="s")
     assert replay(source)["arrival"].tolist() == [0, 1, 2, 3, 4]
     assert "made.jsonl, stamps in s" in source.provenance
-    with pytest.raises(TraceError, match=r"trace.unit must be one of s, ms, us, ns, got 'h'"):
-        replay(Windows(path, mooncake.load, "made", unit="h"))
+    for unit in ("h", "", "MS"):
+        with pytest.raises(TraceError, match=rf"trace.unit must be one of s, ms, us, ns, got '{unit}'"):
+            replay(Windows(path, mooncake.load, "made", unit=unit))
 
 
 SERVED = ("arrival_time", "queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
@@ -161,6 +162,11 @@ def test_a_window_larger_than_the_file_names_the_setting(tmp_path: Path) -> None
     with pytest.raises(TraceError, match=r"trace.window=5 is more than the 4 requests that .*made has to replay"):
         replay(windows(tmp_path, 4, window=5))
     assert replay(windows(tmp_path, 4, window=1))["arrival"].tolist() == [0.0]
+    for window in (0, 2.5, "all"):
+        with pytest.raises(ValueError, match="window must be a whole number of requests from 1, got"):
+            windows(tmp_path, 4, window=window)
+    with pytest.raises(ValueError, match="skip_bad must be true or false, got 'maybe'"):
+        windows(tmp_path, 4, skip_bad="maybe")
     for share in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match="training_share must be from 0 to below 1"):
             windows(tmp_path, 4, training_share=share)

@@ -47,8 +47,10 @@ class Windows:
         check_resample(self.resample, self.block)
         if self.rate is not None and not 0 < self.rate < np.inf:
             raise ValueError(f"rate must be a positive number of requests/s, got {self.rate}")
-        if self.window is not None and self.window < 1:
-            raise ValueError(f"window must be at least 1 request, got {self.window}")
+        if self.window is not None and not (isinstance(self.window, int) and self.window >= 1):
+            raise ValueError(f"window must be a whole number of requests from 1, got {self.window!r}")
+        if not isinstance(self.skip_bad, bool):
+            raise ValueError(f"skip_bad must be true or false, got {self.skip_bad!r}")
 
     @property
     def provenance(self) -> str:
