@@ -14,8 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from experiments.build import to_requests
+from traces.combined import Mixed, Paired, Transformed
 from traces.formats import burstgpt, llmservingsim, mooncake, parquet, qwen_bailian, vtc
-from traces.operations import Clip, Upsample, counted
+from traces.operations import Clip, Rows, Upsample, counted
 from traces.recorded import Recorded
 from traces.resample import Blocks
 from traces.schema import TraceError, check
@@ -82,6 +83,18 @@ def test_a_failed_row_is_an_error_or_is_dropped_and_counted(tmp_path: Path) -> N
     assert table["arrival"].tolist() == [0.0, 40.0, 135.0, 136.0, 145.0]
     assert table.attrs["read"] == 6
     assert counted(table) == "; skipped: 1 (Response tokens is 0: a request that failed)"
+
+
+def test_a_trace_made_of_traces_counts_their_bad_rows(tmp_path: Path) -> None:
+    source = Windows(made(tmp_path, FAILED, "made.csv"), burstgpt.load, "made", skip_bad=True)
+    mixed = replay(Mixed({"one": source, "other": source}, {"one": 1.0, "other": 1.0}))
+    assert (len(mixed), mixed.attrs["read"]) == (10, 12)
+    assert counted(mixed) == "; skipped: 2 (Response tokens is 0: a request that failed)"
+    paired = replay(Paired(source, source))
+    assert (len(paired), paired.attrs["read"]) == (5, 6)
+    assert counted(paired) == "; skipped: 2 (Response tokens is 0: a request that failed)"
+    transformed = replay(Transformed(source, [Rows(2)]))
+    assert (len(transformed), transformed.attrs["read"]) == (2, 6)
 
 
 def test_the_unit_of_a_format_can_be_set(tmp_path: Path) -> None:
