@@ -171,6 +171,14 @@ def test_the_shortest_files_are_replayed_or_refused_by_name(tmp_path: Path, rows
     assert replay(windows(tmp_path, rows, resample="blocks"))["arrival"].iloc[0] == 0
 
 
+def test_another_file_is_not_called_the_published_one(tmp_path: Path) -> None:
+    origin = "recorded: Mooncake conversation trace"
+    paths = ("mine.jsonl", "x/mooncake_conversation.jsonl.gz")
+    own, published = (Windows(path, mooncake.load, origin) for path in paths)
+    assert own.provenance.startswith("recorded: a file read as Mooncake conversation trace (mine.jsonl)")
+    assert published.provenance.startswith("recorded: Mooncake conversation trace (mooncake_conversation.jsonl.gz)")
+
+
 def test_a_window_larger_than_the_file_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"trace.window=5 is more than the 4 requests that .*made has to replay"):
         replay(windows(tmp_path, 4, window=5))

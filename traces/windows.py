@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from traces.catalogue import CATALOGUE
 from traces.locate import public_file
 from traces.operations import Rows, to_rate
 from traces.resample import check_resample, resampled, said
@@ -57,7 +58,9 @@ class Windows:
         """One line: where the rows come from, and what was done to them."""
         speed = "at its own rate" if self.rate is None else "time-scaled"
         unit = f", stamps in {self.unit}" if self.unit else ""
-        return f"{self.origin} ({Path(self.path).name}{unit}), {speed}{said(self.resample, self.block)}"
+        published = any(Path(entry.file).name == Path(self.path).name for entry in CATALOGUE)
+        origin = self.origin if published else self.origin.replace("recorded: ", "recorded: a file read as ", 1)
+        return f"{origin} ({Path(self.path).name}{unit}), {speed}{said(self.resample, self.block)}"
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
         """One window; `lengths` is not drawn from, for lengths are as recorded."""
