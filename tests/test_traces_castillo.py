@@ -47,6 +47,18 @@ def test_answers_are_samples_of_the_prompt_cut_and_counted(source: Castillo) -> 
     assert table["output_tokens"].max() <= 500
     assert "30 of the model's samples were longer" in source.provenance
     assert table["max_tokens"].eq(500).all()
+    whole = replace(source, training_share=None)
+    assert draw(whole, 0).attrs["read"] == table.attrs["read"] == len(source.training()) + len(source._part(False))
+    with pytest.raises(ValueError, match="no rows are kept for training"):
+        whole.training()
+
+
+def test_its_replay_can_be_resampled_by_blocks(source: Castillo) -> None:
+    drawn = draw(replace(source, resample="blocks", block=4), 0)
+    pairs = [set(zip(one["prompt_text"], one["output_tokens"], strict=True)) for one in (drawn, draw(source, 0))]
+    assert len(drawn) == 200
+    assert pairs[0] < pairs[1], "some of the rows that are drawn without it, and not all"
+    assert "resampled by moving blocks of 4 rows" in replace(source, resample="blocks", block=4).provenance
 
 
 def test_equal_seeds_give_equal_traces_and_others_do_not(source: Castillo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from sim.metrics import tpot, ttft
 from traces.formats.llmservingsim import ServedRun, load
 from traces.locate import public_file
-from traces.schema import TraceError
+from traces.schema import MEASURED, TraceError
 
 AHEAD = 1_777_000_000.0  # by how much the client's clock is before the engine's, s
 WAITED = (0.0625, 0.0, 0.25)  # between a request's arrival and the engine's queue, s
@@ -95,7 +96,10 @@ def test_an_empty_or_broken_file_is_named(tmp_path: Path) -> None:
 def test_all_is_replayed_and_the_first_requests_train(tmp_path: Path) -> None:
     run = ServedRun(str(made(tmp_path, [row(number) for number in range(9)])), "made up", fitted=4)
     rng = np.random.default_rng(0)
-    assert len(run.replay(rng, rng)) == 9
+    assert len(run.replay(rng, rng)) == run.replay(rng, rng).attrs["read"] == 9
+    drawn = replace(run, resample="blocks").replay(rng, rng)
+    assert len(drawn) == 9
+    assert not set(MEASURED) & set(drawn), "nothing was measured of a bootstrap"
     assert run.training()["prompt_tokens"].tolist() == [10, 11, 12, 13]
     assert run.provenance == "made up (run.jsonl), as recorded"
     with pytest.raises(ValueError, match="fitted must be at least 1 request, got 0"):

@@ -123,6 +123,7 @@ def test_a_rate_scales_all_clients_alike(tmp_path: Path) -> None:
     windows = [window(client, at * WINDOW, rate=10.0 * client, p1=1.0) for client in (1, 3) for at in range(6)]
     source = sample(tmp_path, windows, quantiles(1, 0.0) + quantiles(3, 0.0), rate=8.0)
     table = drawn(source)
+    assert table.attrs["read"] == len(table)
     assert len(table) / HOUR == pytest.approx(8.0, rel=0.03)
     assert (table["client"] == "3").mean() == pytest.approx(0.75, abs=0.02)
     assert "scaled to 8 requests/s" in source.provenance

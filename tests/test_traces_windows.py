@@ -14,8 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from experiments.build import to_requests
+from traces.combined import Mixed, Paired, Transformed
 from traces.formats import burstgpt, llmservingsim, mooncake, parquet, qwen_bailian, vtc
-from traces.operations import Clip, Upsample, counted
+from traces.operations import Clip, Rows, Upsample, counted
 from traces.recorded import Recorded
 from traces.resample import Blocks
 from traces.schema import TraceError, check
@@ -84,14 +85,27 @@ def test_a_failed_row_is_an_error_or_is_dropped_and_counted(tmp_path: Path) -> N
     assert counted(table) == "; skipped: 1 (Response tokens is 0: a request that failed)"
 
 
+def test_a_trace_made_of_traces_counts_their_bad_rows(tmp_path: Path) -> None:
+    source = Windows(made(tmp_path, FAILED, "made.csv"), burstgpt.load, "made", skip_bad=True)
+    mixed = replay(Mixed({"one": source, "other": source}, {"one": 1.0, "other": 1.0}))
+    assert (len(mixed), mixed.attrs["read"]) == (10, 12)
+    assert counted(mixed) == "; skipped: 2 (Response tokens is 0: a request that failed)"
+    paired = replay(Paired(source, source))
+    assert (len(paired), paired.attrs["read"]) == (5, 6)
+    assert counted(paired) == "; skipped: 2 (Response tokens is 0: a request that failed)"
+    transformed = replay(Transformed(source, [Rows(2)]))
+    assert (len(transformed), transformed.attrs["read"]) == (2, 6)
+
+
 def test_the_unit_of_a_format_can_be_set(tmp_path: Path) -> None:
     path = made(tmp_path, SECONDS)
     assert replay(Windows(path, mooncake.load, "made"))["arrival"].tolist() == [0, 0.001, 0.002, 0.003, 0.004]
     source = Windows(path, mooncake.load, "made", unit="s")
     assert replay(source)["arrival"].tolist() == [0, 1, 2, 3, 4]
     assert "made.jsonl, stamps in s" in source.provenance
-    with pytest.raises(TraceError, match=r"trace.unit must be one of s, ms, us, ns, got 'h'"):
-        replay(Windows(path, mooncake.load, "made", unit="h"))
+    for unit in ("h", "", "MS"):
+        with pytest.raises(TraceError, match=rf"trace.unit must be one of s, ms, us, ns, got '{unit}'"):
+            replay(Windows(path, mooncake.load, "made", unit=unit))
 
 
 SERVED = ("arrival_time", "queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
@@ -157,10 +171,23 @@ def test_the_shortest_files_are_replayed_or_refused_by_name(tmp_path: Path, rows
     assert replay(windows(tmp_path, rows, resample="blocks"))["arrival"].iloc[0] == 0
 
 
+def test_another_file_is_not_called_the_published_one(tmp_path: Path) -> None:
+    origin = "recorded: Mooncake conversation trace"
+    paths = ("mine.jsonl", "x/mooncake_conversation.jsonl.gz")
+    own, published = (Windows(path, mooncake.load, origin) for path in paths)
+    assert own.provenance.startswith("recorded: a file read as Mooncake conversation trace (mine.jsonl)")
+    assert published.provenance.startswith("recorded: Mooncake conversation trace (mooncake_conversation.jsonl.gz)")
+
+
 def test_a_window_larger_than_the_file_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"trace.window=5 is more than the 4 requests that .*made has to replay"):
         replay(windows(tmp_path, 4, window=5))
     assert replay(windows(tmp_path, 4, window=1))["arrival"].tolist() == [0.0]
+    for window in (0, 2.5, "all"):
+        with pytest.raises(ValueError, match="window must be a whole number of requests from 1, got"):
+            windows(tmp_path, 4, window=window)
+    with pytest.raises(ValueError, match="skip_bad must be true or false, got 'maybe'"):
+        windows(tmp_path, 4, skip_bad="maybe")
     for share in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match="training_share must be from 0 to below 1"):
             windows(tmp_path, 4, training_share=share)

@@ -17,11 +17,12 @@ STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(Z|UTC|[+-]
 _NANOSECONDS = "datetime64[ns, UTC]"
 
 
-def per_second(unit: str) -> int:
-    """How many of `unit` are in a second; TraceError for one that is not known."""
-    if unit not in UNITS:
+def per_second(unit: str | None, own: str) -> int:
+    """How many of `unit` (None: `own`) are in a second; TraceError for one that is not known."""
+    name = own if unit is None else unit
+    if name not in UNITS:
         raise TraceError(f"trace.unit must be one of {', '.join(UNITS)}, got {unit!r}")
-    return UNITS[unit]
+    return UNITS[name]
 
 
 def elapsed(cells: pd.Series, unit: str | None, own: str, source: str) -> np.ndarray:
@@ -29,7 +30,7 @@ def elapsed(cells: pd.Series, unit: str | None, own: str, source: str) -> np.nda
 
     NaN where there is no number. TraceError if in its `own` unit the first were thousands of years from 1970.
     """
-    each, near = per_second(unit or own), rough(cells)
+    each, near = per_second(unit, own), rough(cells)
     finite = np.flatnonzero(np.isfinite(near))
     if not len(finite):
         return near
@@ -51,8 +52,8 @@ def since(cells: pd.Series, first: int | Decimal, each: int) -> np.ndarray:
         whole = pd.to_numeric(cells)
         if whole.dtype.kind == "i" and np.ptp(differences) < 2.0**62:
             return np.asarray((whole.to_numpy() - int(first)) / each)
-    for at in np.flatnonzero(finite):
-        differences[at] = float((exact(cells.iloc[at]) - first) / Decimal(each))
+    numbers = (exact(cell) for cell in cells[finite].tolist())
+    differences[finite] = [float((number - first) / Decimal(each)) for number in numbers]
     return differences
 
 
@@ -68,7 +69,7 @@ def exact(cell: Any) -> int | Decimal:
 
 def rough(cells: pd.Series) -> np.ndarray:
     """The cells as float64, NaN where one is no number."""
-    plain = cells.map(_float) if cells.dtype == object else cells
+    plain = cells if pd.api.types.infer_dtype(cells, skipna=False) == "string" else cells.map(_float)
     found: np.ndarray = pd.to_numeric(plain, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -47,7 +48,7 @@ class Transformed:
         """As in `Source`; the operations draw from a stream of their own."""
         (rng,) = arrivals.spawn(1)
         table = self.source.replay(arrivals, lengths)
-        read = table.attrs["read"]
+        read = table.attrs.get("read", len(table))
         for operation in self.operations:
             table = operation(table, rng)
         table.attrs["read"] = read
@@ -111,7 +112,8 @@ class Paired:
         texts = self.texts.replay(*lengths.spawn(2))
         instants = self.arrivals.replay(arrivals, lengths)
         table = pair_text(texts, instants, rng, self.with_replacement)
-        table.attrs["read"] = instants.attrs["read"]
+        table.attrs["read"] = instants.attrs.get("read", len(instants))
+        table.attrs["skipped"] = _skipped([texts.attrs, instants.attrs])
         return table
 
     def training(self) -> pd.DataFrame:
@@ -176,6 +178,12 @@ def _empty(name: str, count: int) -> dict[str, Any]:
 
 
 def _added(attrs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The sums of what was counted in numbers."""
+    """The sums of what was counted."""
     found = [(name, one[name]) for one in attrs for name in (*COUNTED, "read") if isinstance(one.get(name), int)]
-    return {name: sum(value for other, value in found if other == name) for name, _ in found}
+    sums = {name: sum(value for other, value in found if other == name) for name, _ in found}
+    return {**sums, "skipped": _skipped(attrs)}
+
+
+def _skipped(attrs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """By reason, the bad rows that were left out."""
+    return dict(sum((Counter(one.get("skipped", {})) for one in attrs), Counter[str]()))

@@ -73,6 +73,8 @@ def check_resample(resample: str | None, block: int | None) -> None:
         raise ValueError(f"resample must be null or {', '.join(WAYS)}, got {resample!r}")
     if resample is None and block is not None:
         raise ValueError(f"trace.block={block} is the length of the blocks of resample=blocks, and resample is null")
+    if block is not None and not isinstance(block, int):
+        raise ValueError(f"block must be a whole number of rows, got {block!r}")
     Blocks(block)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from traces.catalogue import CATALOGUE
 from traces.locate import public_file
 from traces.operations import Rows, to_rate
 from traces.resample import check_resample, resampled, said
@@ -47,15 +48,19 @@ class Windows:
         check_resample(self.resample, self.block)
         if self.rate is not None and not 0 < self.rate < np.inf:
             raise ValueError(f"rate must be a positive number of requests/s, got {self.rate}")
-        if self.window is not None and self.window < 1:
-            raise ValueError(f"window must be at least 1 request, got {self.window}")
+        if self.window is not None and not (isinstance(self.window, int) and self.window >= 1):
+            raise ValueError(f"window must be a whole number of requests from 1, got {self.window!r}")
+        if not isinstance(self.skip_bad, bool):
+            raise ValueError(f"skip_bad must be true or false, got {self.skip_bad!r}")
 
     @property
     def provenance(self) -> str:
         """One line: where the rows come from, and what was done to them."""
         speed = "at its own rate" if self.rate is None else "time-scaled"
         unit = f", stamps in {self.unit}" if self.unit else ""
-        return f"{self.origin} ({Path(self.path).name}{unit}), {speed}{said(self.resample, self.block)}"
+        published = any(Path(entry.file).name == Path(self.path).name for entry in CATALOGUE)
+        origin = self.origin if published else self.origin.replace("recorded: ", "recorded: a file read as ", 1)
+        return f"{origin} ({Path(self.path).name}{unit}), {speed}{said(self.resample, self.block)}"
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
         """One window; `lengths` is not drawn from, for lengths are as recorded."""

@@ -42,7 +42,7 @@ def load(path: Path, *, skip_bad: bool = False, unit: str | None = None) -> pd.D
     """
     table = read_json_lines(path, _row, skip_bad=skip_bad)
     written = {name: table[name] for name in table}
-    each, engine = per_second(unit or UNIT), dict.fromkeys((QUEUED, *MEASURED), exact(table[QUEUED].iloc[0]))
+    each, engine = per_second(unit, UNIT), dict.fromkeys((QUEUED, *MEASURED), exact(table[QUEUED].iloc[0]))
     firsts = {"arrival": exact(table["arrival"].iloc[0]), **engine}  # each clock's 0: differences keep their digits
     times = pd.DataFrame({name: since(table[name], first, each) for name, first in firsts.items()})
     between = times[QUEUED] - times["arrival"]

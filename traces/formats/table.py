@@ -67,7 +67,7 @@ def load(
             table[name], found = _instants(rows[name], rows["arrival"], name, unit)
             faults.append(found)
         elif name == "think":
-            table[name] = rough(rows[name]) / per_second(unit or OWN_UNIT)
+            table[name] = rough(rows[name]) / per_second(unit, OWN_UNIT)
             faults.append((name, "is not a number", np.isnan(table[name].to_numpy()) & ~_empty(rows[name])))
         elif name == "session":
             own = pd.Series([f"line {line}" for line in lines])
@@ -154,7 +154,7 @@ def _instants(cells: pd.Series, arrivals: pd.Series, name: str, unit: str | None
     else:
         finite = np.flatnonzero(np.isfinite(rough(arrivals)))
         first = exact(arrivals.iloc[finite[0]]) if len(finite) else 0
-        found = since(cells, first, per_second(unit or OWN_UNIT))
+        found = since(cells, first, per_second(unit, OWN_UNIT))
     return found, (name, "is not a time on the arrivals' clock", np.isnan(found) & ~_empty(cells))
 
 
