@@ -16,6 +16,9 @@ from tqdm import tqdm
 from experiments.build import Inputs, at_load, build, read_inputs
 from experiments.collect import collect
 from experiments.results import Folder, digest, identity
+from experiments.settings import command, helps
+from experiments.settings.check import problems
+from experiments.settings.wording import SettingError, one_line
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
 from experiments.validation.measured import report as report_errors
@@ -32,11 +35,6 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
     label = " ".join(overrides)
     folder: Folder | None = None
     try:
-        if choices.get("system", "").endswith("_oracle") and choices["predictor"] != "oracle":
-            raise ValueError(
-                f"system={choices['system']} goes with predictor=oracle, got {choices['predictor']}: for another "
-                "predictor give policy= in place of system="
-            )
         cfg = at_load(cfg)
         inputs = read_inputs(cfg)
         made_of = identity(cfg, choices, inputs.digests())
@@ -97,6 +95,12 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run, then say what became of each run and print the table of those that are complete; exit 1 if one failed."""
+    try:
+        if not _ready(sys.argv[1:]):
+            return
+    except SettingError as error:
+        print(*error.lines, sep="\n", file=sys.stderr)
+        raise SystemExit(1) from None
     log = SweepLog()
     try:
         _app()
@@ -110,6 +114,18 @@ def main() -> None:
         raise SystemExit(1)
 
 
+def _ready(arguments: list[str]) -> bool:
+    """Whether Hydra is to go on with the command line: help is given here; SettingError for what is wrong with it."""
+    given = command.read(arguments)
+    if given.flags.help:
+        print(helps.text(given))
+        return False
+    sys.argv[1:] = given.in_order(arguments)
+    if given.runs and (lines := problems(given)):
+        raise SettingError(*lines)
+    return True
+
+
 def report(outcomes: list[Outcome]) -> int:
     """Print the outcomes and the table of the complete runs; the number of failures."""
     if not outcomes:
@@ -117,9 +133,9 @@ def report(outcomes: list[Outcome]) -> int:
     states = [outcome.state for outcome in outcomes]
     for outcome in outcomes:
         if outcome.state == "failed":
-            print(f"failed: {outcome.overrides or 'the defaults'}: {outcome.error}", file=sys.stderr)
-            if outcome.folder:
-                print(f"        see {outcome.folder}/status.json", file=sys.stderr)
+            see = f" (see {outcome.folder}/status.json)" if outcome.folder else ""
+            said = one_line(outcome.error.removeprefix("ValueError: "))
+            print(f"failed: {outcome.overrides or 'the defaults'}: {said}{see}", file=sys.stderr)
     done = [Folder(Path(outcome.folder)) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:
