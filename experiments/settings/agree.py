@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from experiments.settings import parts
 from experiments.settings.command import CONF
 from experiments.settings.composer import Job, leaves
-from experiments.settings.reached import FROM_TRAINING, Reads
+from experiments.settings.reached import Reads
 from experiments.settings.wording import one_line, shown
 from sim import Policy
 from traces.text.kinds import KINDS
@@ -21,20 +21,9 @@ Named = Callable[[str], str]
 TEXT = ("tfidf.", "minilm.", "gbm.", "kernel_ridge.", "ssjf_classifier.", "ssjf_ordinal.", "ltr.", "alise.")
 
 
-def has_effect(key: str, reads: Reads) -> bool:
-    """Whether what is read at `key` also changes anything."""
-    if key not in reads:
-        return False
-    last = key.rsplit(".", 1)[-1]
-    return reads.trains or not (key.startswith("trace.") and last in FROM_TRAINING)
-
-
 def why_unread(key: str, job: Job, reads: Reads) -> str:
     """Why nothing reads `key`, where a reason is known."""
-    last = key.rsplit(".", 1)[-1]
-    policy, predictor = job.choices.get("policy"), job.choices.get("predictor")
-    if key.startswith("trace.") and last in FROM_TRAINING:
-        return f"policy={policy} with predictor={predictor} trains nothing"
+    policy = job.choices.get("policy")
     if key == "calibration.malicious_quantile":
         tau = reads.raw.get("calibration.tau")
         if tau is not None:

@@ -38,7 +38,7 @@ def problems(command: Command) -> list[str]:
                     found.update(dict.fromkeys(error.lines))
                     continue
                 checked = JobCheck(job)
-                lines = list(map(one_line, checked.lines()))
+                lines = [one_line(_naming(line, job)) for line in checked.lines()]
                 found.update(dict.fromkeys(lines))
                 idle = {text: line for text, line in checked.unread().items() if not _mentioned(text, lines)}
                 unread.update(idle)
@@ -47,6 +47,15 @@ def problems(command: Command) -> list[str]:
         found.update(dict.fromkeys(error.lines))
     found.update(dict.fromkeys(one_line(line) for text, line in unread.items() if text not in read))
     return list(found)
+
+
+def _naming(line: str, job: Job) -> str:
+    """`line`, with what was given where it names none of that."""
+    if any(one.key in line for one in job.given):
+        return line
+    key = line.split("=")[0].split(" ")[0]
+    near = [one.text for one in job.given if within(key, one.key.rpartition(".")[0] or one.key)]
+    return f"{line} (given {short(' '.join(near or [one.text for one in job.given])) or 'nothing'})"
 
 
 def _mentioned(text: str, lines: list[str]) -> bool:
@@ -76,7 +85,7 @@ class JobCheck:
             if given.group or given.deleted or (given.key == "model" and agree.has_models(self.job)):
                 continue
             names = [key for key in self.reads.raw if within(key, given.key)]
-            if names and not any(agree.has_effect(name, self.reads) for name in names):
+            if names and not any(name in self.reads for name in names):
                 idle[given.text] = self._unread_line(given)
         return idle
 

@@ -15,8 +15,6 @@ from experiments.settings.wording import plain_key
 REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")
 PARTS = ("policy", "predictor", "trace", "cluster.link")
 DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching")
-FOUND = ("phi", "eta", "tau", "batch_size")  # of calibration: found from the training rows where null
-FROM_TRAINING = ("training_requests", "training_seed", "training_hour")  # of a trace: for training rows alone
 
 
 class Reads:
@@ -39,12 +37,6 @@ class Reads:
     def found(self, name: str) -> bool:
         """Whether `calibration.<name>` is read, and has to be found from the training rows."""
         return f"calibration.{name}" in self and self.raw[f"calibration.{name}"] is None
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything is found from training rows."""
-        fitted = self.raw.get("predictor._partial_") is True
-        return fitted or any(map(self.found, FOUND)) or self.raw.get("load") is not None
 
     def source(self, key: str) -> str:
         """The setting from which `key` takes its value: itself, unless it refers to another."""
