@@ -23,6 +23,9 @@ from experiments.load import at_load
 from experiments.measure import measure
 from experiments.reference import quoted
 from experiments.results import Folder
+from experiments.settings import command, helps
+from experiments.settings.check import problems
+from experiments.settings.wording import SettingError, one_line
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
 from experiments.validation.shown import report as report_errors
@@ -40,11 +43,6 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
     outcome.begin()
     folder: Folder | None = None
     try:
-        if choices.get("system", "").endswith("_oracle") and choices["predictor"] != "oracle":
-            raise ValueError(
-                f"system={choices['system']} goes with predictor=oracle, got {choices['predictor']}: for another "
-                "predictor give policy= in place of system="
-            )
         at = checked_name(cfg.results, cfg.name)
         cfg = at_load(cfg, overrides)
         inputs = read_inputs(cfg)
@@ -90,10 +88,16 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Run, then say what became of each run and print the table of those that are complete; exit 1 if one failed."""
+    sys.argv[1:] = quoted(sys.argv[1:])
+    try:
+        if not _ready(sys.argv[1:]):
+            return
+    except SettingError as error:
+        print(*error.lines, sep="\n", file=sys.stderr)
+        raise SystemExit(1) from None
     log = SweepLog()
     broken: str | None = ""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told below in a line
-    sys.argv[1:] = quoted(sys.argv[1:])
     try:
         _app()
     except KeyboardInterrupt:
@@ -116,6 +120,18 @@ def main() -> None:
         raise SystemExit(1)
 
 
+def _ready(arguments: list[str]) -> bool:
+    """Whether Hydra is to go on with the command line: help is given here; SettingError for what is wrong with it."""
+    given = command.read(arguments)
+    if given.flags.help:
+        print(helps.text(given))
+        return False
+    sys.argv[1:] = given.in_order(arguments)
+    if given.runs and (lines := problems(given)):
+        raise SettingError(*lines)
+    return True
+
+
 def report(outcomes: list[Outcome]) -> int:
     """Print the outcomes and the table of the complete runs; the number of failures."""
     if not outcomes:
@@ -123,9 +139,11 @@ def report(outcomes: list[Outcome]) -> int:
     states = [outcome.state for outcome in outcomes]
     for outcome in outcomes:
         if outcome.state == "failed":
-            print(f"failed: {outcome.overrides or 'the defaults'}: {outcome.error}", file=sys.stderr)
+            see = ""
             if outcome.folder and Path(outcome.folder, "status.json").exists():
-                print(f"        see {outcome.folder}/status.json", file=sys.stderr)
+                see = f" (see {outcome.folder}/status.json)"
+            said = one_line(outcome.error.removeprefix("ValueError: "))
+            print(f"failed: {outcome.overrides or 'the defaults'}: {said}{see}", file=sys.stderr)
     done = [Folder(Path(outcome.folder), outcome.asked) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:

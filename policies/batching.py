@@ -62,6 +62,8 @@ class Continuous:
     execution: Execution = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.phases not in (known := [phases.value for phases in Phases]):
+            raise ValueError(f"phases must be {', '.join(known)}, got {self.phases!r}")
         execution = Execution(
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,

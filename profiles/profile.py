@@ -103,8 +103,10 @@ def load(model: str, device: str, folder: str | Path | None = None) -> DevicePro
     data = DATA if folder is None else Path(folder)
     path = data / model / f"{device}.json"
     if not path.is_file():
-        known = ", ".join(f"{m} on {d}" for m, d in available(data)) or "none"
-        raise ValueError(f"no profile of {model} on {device} in {data}, which holds: {known}")
+        known = available(data)
+        near = [f"{m} on {d}" for m, d in known if m == model] or [f"{m} on {d}" for m, d in known if d == device]
+        models = ", ".join(near or dict.fromkeys(m for m, _ in known)) or "none"
+        raise ValueError(f"no profile of {model} on {device} in {data}, which holds: {models}")
     return load_path(path)
 
 

@@ -1,0 +1,135 @@
+"""The command line, read as Hydra reads it: flags, the settings given, and those that are swept."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.errors import HydraException
+from hydra.types import RunMode
+
+from experiments.settings.composer import Composer
+from experiments.settings.wording import SettingError, plain_key
+
+CONF = Path(__file__).parent.parent / "conf"
+NUMERIC = re.compile(r"^(name|results)=([0-9][\w.+-]*)$")  # a folder's name that is no number
+MOST_RUNS = 100_000  # of one sweep
+
+
+@dataclass(slots=True)
+class Command:
+    """A command line: Hydra's flags, and the settings as they were typed."""
+
+    flags: argparse.Namespace
+    texts: list[str] = field(default_factory=list)
+
+    def in_order(self, arguments: list[str]) -> list[str]:
+        """`arguments` with the flags first: Hydra takes none after a setting."""
+        left = list(self.flags.overrides)
+        flags = [one for one in arguments if one not in left or left.remove(one)]
+        return [*flags, *self.texts]
+
+    @property
+    def runs(self) -> bool:
+        """Whether it asks for runs, and not for something to be shown."""
+        asked = self.flags
+        return not (asked.help or asked.hydra_help or asked.shell_completion or asked.cfg or asked.info)
+
+    @contextmanager
+    def composer(self) -> Iterator[Composer]:
+        """What composes this command's configurations."""
+        flags = self.flags
+        path = create_config_search_path(str(Path(flags.config_path).resolve() if flags.config_path else CONF))
+        if flags.config_dir is not None:
+            folder = Path(flags.config_dir).absolute()
+            if not folder.is_dir():
+                raise SettingError(f"--config-dir {folder} is no folder")
+            path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+        GlobalHydra.instance().clear()
+        try:
+            loader = Hydra.create_main_hydra2("run", path).config_loader
+            loader.ensure_main_config_source_available()
+            yield Composer(loader, flags.config_name or "config")
+        except HydraException as error:
+            raise SettingError(str(error)) from error
+        finally:
+            GlobalHydra.instance().clear()
+
+    def axes(self, composer: Composer) -> list[tuple[str, list[str]]]:
+        """Each setting's key, and the texts that give its values in turn: one, unless it is swept."""
+        parsed = composer.parsed(self.texts)
+        _refuse_two_values(parsed)
+        sweeps = [one for one in parsed if one.is_sweep_override()]
+        master = composer.base([one for one in parsed if one not in sweeps and _chooses(composer, one)]).hydra
+        multirun = self.flags.multirun or master.mode == RunMode.MULTIRUN
+        if not multirun:
+            if sweeps:
+                lines = [f"{one.input_line} is several values: for a run of each give -m" for one in sweeps]
+                raise SettingError(*lines)
+            return [(str(number), [text]) for number, text in enumerate(self.texts)]
+        params = composer.parsed([f"{key}={value}" for key, value in (master.sweeper.get("params") or {}).items()])
+        keys: dict[str, list[str]] = {}
+        for override in [*params, *parsed]:
+            key = override.get_key_element()
+            if not override.is_sweep_override():
+                keys[key] = [str(override.input_line)]
+            elif not override.is_discrete_sweep():
+                raise SettingError(f"{override.input_line}: tokenyard sweeps over lists and range(), not intervals")
+            elif _count(override) > MOST_RUNS:
+                raise SettingError(f"{override.input_line} is more than {MOST_RUNS:,} runs")
+            else:
+                keys[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if (runs := math.prod(map(len, keys.values()))) > MOST_RUNS:
+            widest = max(keys.values(), key=len)
+            raise SettingError(f"{widest[0]} and so on: the sweep is {runs:,} runs, more than {MOST_RUNS:,}")
+        return list(keys.items())
+
+
+def _refuse_two_values(parsed: list[Override]) -> None:
+    """Of two values for one setting Hydra takes the last, and says nothing."""
+    first: dict[tuple[str, str | None], str] = {}
+    lines = []
+    for one in parsed:
+        text = str(one.input_line)
+        before = first.setdefault((plain_key(one.key_or_group), one.package), text)
+        if before.lstrip("+") != text.lstrip("+"):
+            lines.append(f"{before} and {text} are two values for one setting: give one")
+    if lines:
+        raise SettingError(*lines)
+
+
+def _chooses(composer: Composer, override: Override) -> bool:
+    return override.is_hydra_override() or composer.is_group(override)
+
+
+def _count(override: Override) -> float:
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        if not value.step or value.stop is None or value.start is None:
+            return math.inf
+        return (value.stop - value.start) / value.step
+    return len(value.list) if hasattr(value, "list") else 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"{message}; tokenyard --help tells what can be given")
+
+
+def read(arguments: list[str]) -> Command:
+    """The command line `arguments`; SettingError for a flag that there is not."""
+    parser = get_args_parser()
+    parser.__class__ = _Parser
+    flags = parser.parse_intermixed_args(arguments)
+    return Command(flags, [NUMERIC.sub(r"\1='\2'", text) for text in flags.overrides])

@@ -1,0 +1,97 @@
+"""Which leaves of a configuration are read by what builds and runs it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from omegaconf import DictConfig
+
+from experiments.settings.composer import leaves
+from experiments.settings.toplevel import TOP_LEVEL
+from experiments.settings.wording import plain_key
+
+REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")
+PARTS = ("policy", "predictor", "trace", "cluster.link")
+DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching")
+
+
+class Reads:
+    """What is read of `cfg`: a part's every leaf, the settings of a run, and all that these refer to."""
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.raw = leaves(cfg)
+        self._read: set[str] = set()
+        self._follow(key for key in self.raw if self._is_root(key))
+        if self.found("tau"):
+            self._follow(["calibration.malicious_quantile"])
+        if self.raw.get("load") is not None:
+            self._follow(key for key in ("load_of", "calibration.batch_size") if key in self.raw)
+        elif "load_of" in self._read:
+            self._read.remove("load_of")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._read
+
+    def found(self, name: str) -> bool:
+        """Whether `calibration.<name>` is read, and has to be found from the training rows."""
+        return f"calibration.{name}" in self and self.raw[f"calibration.{name}"] is None
+
+    def source(self, key: str) -> str:
+        """The setting from which `key` takes its value: itself, unless it refers to another."""
+        seen = {key}
+        while (value := self.raw.get(key)) is not None and (match := REFERENCE.fullmatch(str(value))):
+            key = _absolute(key, match)
+            if key in seen or key not in self.raw:
+                break
+            seen.add(key)
+        return key
+
+    def behind(self, path: str) -> set[str]:
+        """Every setting that says what stands at `path` and below it."""
+        found: set[str] = set()
+        left = self._below(path)
+        while left:
+            key = left.pop()
+            if key not in found:
+                found.add(key)
+                left += [name for target in references(key, self.raw[key]) for name in self._below(target)]
+        return found
+
+    def _below(self, target: str) -> list[str]:
+        return [name for name in self.raw if within(name, target)]
+
+    def _is_root(self, key: str) -> bool:
+        parts = key.split(".")
+        if parts[:2] == ["cluster", "devices"]:
+            return len(parts) < 4 or parts[3] in DEVICE
+        return key in TOP_LEVEL or parts[0] in TOP_LEVEL or any(within(key, part) for part in PARTS)
+
+    def _follow(self, keys: Iterable[str]) -> None:
+        left = list(keys)
+        while left:
+            key = left.pop()
+            if key in self._read:
+                continue
+            self._read.add(key)
+            for target in references(key, self.raw.get(key)):
+                left += self._below(target)
+
+
+def within(key: str, place: str) -> bool:
+    """Whether the setting `key` is `place`, or lies below it."""
+    return key == place or key.startswith(f"{place}.")
+
+
+def references(key: str, value: Any) -> Iterator[str]:
+    """The settings that the `value` of `key` refers to."""
+    for match in REFERENCE.finditer(value) if isinstance(value, str) else ():
+        yield _absolute(key, match)
+
+
+def _absolute(key: str, match: re.Match[str]) -> str:
+    dots, name = match[1], plain_key(match[2])
+    if not dots:
+        return name
+    return ".".join([*key.split(".")[: -len(dots)], name])
