@@ -23,7 +23,7 @@ from experiments.identity import IRRELEVANT
 from experiments.labels import part_name, settings_of
 from experiments.mixture import current, one_each, unsaid
 from experiments.reference import REPLAY, Reference
-from experiments.results import Folder, write_whole
+from experiments.results import Folder, write_table, write_whole
 from experiments.tables import render
 
 NESTED = ("calibration", "provenance", "counts", "load", "errors")  # load: where it was given; errors: where measured
@@ -125,10 +125,10 @@ def main() -> None:
     root, reference = (arguments := parser.parse_args()).root, Reference.of(arguments.reference)
     try:
         table = collect(complete_folders(root))
-    except (ValueError, FileNotFoundError) as error:
+        write_table(root / "table.parquet", table)
+        write_whole(root / "table.csv", table.to_csv(index=False))
+    except (ValueError, OSError) as error:
         sys.exit(f"experiments.collect: {error}")
-    table.to_parquet(root / "table.parquet", index=False)
-    write_whole(root / "table.csv", table.to_csv(index=False))
     print(render(table, reference))
     folders = [Folder(path.parent) for path in sorted(root.glob("**/status.json"))]
     others = [folder.state for folder in folders]

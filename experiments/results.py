@@ -62,6 +62,11 @@ def write_whole(path: Path, text: str) -> None:
     _write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` as parquet, whole or not at all."""
+    _write(path, lambda temporary: table.to_parquet(temporary, index=False))
+
+
 def _write(path: Path, writer: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -176,8 +181,7 @@ class Folder:
         """Write the results; the status comes last, with the checksums of all files and the `code` that made them."""
         tables = {"requests.parquet": requests} | ({} if steps is None else {"steps.parquet": steps})
         for name, table in tables.items():
-            frame = pd.DataFrame(table)
-            _write(self.path / name, lambda path, frame=frame: frame.to_parquet(path, index=False))
+            write_table(self.path / name, pd.DataFrame(table))
         text = json.dumps(_finite(dict(summary)), indent=1, sort_keys=True, allow_nan=False)
         write_whole(self.path / "summary.json", text)
         files = {name: _sum(self.path / name) for name in ("config.yaml", *tables, "summary.json")}

@@ -147,14 +147,13 @@ def report(outcomes: list[Outcome]) -> int:
     done = [Folder(Path(outcome.folder), outcome.asked) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:
-            table = collect(done)
-            print(render(table, outcomes[0].reference))
-        except ValueError as error:
-            print(f"no table: {error}", file=sys.stderr)
+            print(render(collect(done), outcomes[0].reference))
+            for folder in {folder.path: folder for folder in done}.values():
+                if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
+                    print(f"\n{text}")
+        except (ValueError, OSError) as error:
+            print(f"no table, or no figure: {error}", file=sys.stderr)
             return states.count("failed") + 1
-        for folder in {folder.path: folder for folder in done}.values():
-            if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
-                print(f"\n{text}")
         print(f"results: {done[0].path.parent}")
     print(
         f"{len(outcomes)} runs: {states.count('complete')} made now, {states.count('skipped')} complete already, "
