@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ from experiments.build import Inputs, at_load, build, read_inputs
 from experiments.collect import collect
 from experiments.results import Folder, digest, identity
 from experiments.settings import command, helps
-from experiments.settings.check import problems
+from experiments.settings.check import composes, problems
 from experiments.settings.wording import SettingError, one_line
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
@@ -84,6 +85,7 @@ def _app(cfg: DictConfig) -> None:
     choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
     single = settings.mode == RunMode.RUN
     overrides = list(settings.overrides.task)
+    cfg.name, cfg.results = str(cfg.name), str(cfg.results)
     if not isinstance(cfg.seed, ListConfig):
         run(cfg, choices, overrides, progress=single).append()
         return
@@ -102,8 +104,12 @@ def main() -> None:
         print(*error.lines, sep="\n", file=sys.stderr)
         raise SystemExit(1) from None
     log = SweepLog()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here, not to Hydra
     try:
         _app()
+    except OSError as error:  # of what lies around the runs: each run tells its own
+        print(f"stopped: {one_line(error)}: the same command does the rest", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
         raise SystemExit(130) from None
@@ -123,6 +129,9 @@ def _ready(arguments: list[str]) -> bool:
     sys.argv[1:] = given.in_order(arguments)
     if given.runs and (lines := problems(given)):
         raise SettingError(*lines)
+    if given.flags.cfg or given.flags.info:
+        composes(given)
+    print(*given.notes, sep="\n", end="\n" * bool(given.notes), file=sys.stderr)
     return True
 
 

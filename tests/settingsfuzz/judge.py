@@ -61,7 +61,7 @@ class _Late(BaseException):
 
 
 def judge(case: Case, folder: Path, effects: int = 1) -> Verdict:
-    """Run the case in `folder`; where it ends well, also see (of one case in `effects`) whether a setting has an effect."""
+    """Run the case in `folder`; where it ends well, see in one case of `effects` whether a setting has one."""
     results = folder / "results"
     shutil.rmtree(results, ignore_errors=True)
     for one in (signal.SIGALRM, signal.SIGPROF):
