@@ -24,7 +24,7 @@ from experiments.measure import measure
 from experiments.reference import quoted
 from experiments.results import Folder
 from experiments.settings import command, helps
-from experiments.settings.check import problems
+from experiments.settings.check import composes, problems
 from experiments.settings.wording import SettingError, one_line
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
@@ -76,6 +76,7 @@ def _app(cfg: DictConfig) -> None:
     choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
     single = settings.mode == RunMode.RUN
     overrides = list(settings.overrides.task)
+    cfg.name, cfg.results = str(cfg.name), str(cfg.results)
     if not isinstance(cfg.seed, ListConfig):
         replace(run(cfg, choices, overrides, progress=single), reference=cfg.reference).append()
         return
@@ -129,6 +130,9 @@ def _ready(arguments: list[str]) -> bool:
     sys.argv[1:] = given.in_order(arguments)
     if given.runs and (lines := problems(given)):
         raise SettingError(*lines)
+    if given.flags.cfg or given.flags.info:
+        composes(given)
+    print(*given.notes, sep="\n", end="\n" * bool(given.notes), file=sys.stderr)
     return True
 
 

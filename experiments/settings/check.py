@@ -16,7 +16,7 @@ from experiments.settings.composer import Given, Job, leaves
 from experiments.settings.covering import jobs
 from experiments.settings.reached import Reads, within
 from experiments.settings.signatures import node_problems
-from experiments.settings.toplevel import SEED, calibration_problems, top_level_problems
+from experiments.settings.toplevel import SEED, calibration_problems, check_writable, top_level_problems
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
 
 MOST_JOBS = 200  # of a sweep that are all looked at; of more, so many that every two values meet
@@ -29,6 +29,7 @@ def problems(command: Command) -> list[str]:
     found: dict[str, None] = {}
     unread: dict[str, str] = {}
     read: set[str] = set()
+    folders: set[tuple[Any, Any]] = set()
     try:
         with command.composer() as composer:
             for texts in jobs(command.axes(composer), MOST_JOBS):
@@ -40,12 +41,18 @@ def problems(command: Command) -> list[str]:
                 checked = JobCheck(job)
                 lines = [one_line(_naming(line, job)) for line in checked.lines()]
                 found.update(dict.fromkeys(lines))
+                folders.add((job.cfg.get("results"), job.cfg.get("name")))
                 idle = {text: line for text, line in checked.unread().items() if not _mentioned(text, lines)}
                 unread.update(idle)
                 read.update(one.text for one in job.given if one.text not in idle)
     except SettingError as error:
         found.update(dict.fromkeys(error.lines))
     found.update(dict.fromkeys(one_line(line) for text, line in unread.items() if text not in read))
+    for folder in folders if not found else ():
+        try:
+            check_writable(*folder)
+        except SettingError as error:
+            found.update(dict.fromkeys(error.lines))
     return list(found)
 
 
@@ -62,12 +69,19 @@ def _mentioned(text: str, lines: list[str]) -> bool:
     return any(line.startswith(text.lstrip("+")) for line in lines)
 
 
+def composes(command: Command) -> None:
+    """SettingError where the first job of `command` cannot be composed."""
+    with command.composer() as composer:
+        composer.job(composer.parsed([texts[0] for _, texts in command.axes(composer)]))
+
+
 class JobCheck:
     """What is wrong with the configuration of one job."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.reads = Reads(job.cfg)
+        self._before = leaves(job.before)
         self._given = {one.key: one for one in job.given if not one.group}
 
     def lines(self) -> Iterator[str]:
@@ -85,7 +99,9 @@ class JobCheck:
             if given.group or given.deleted or (given.key == "model" and agree.has_models(self.job)):
                 continue
             names = [key for key in self.reads.raw if within(key, given.key)]
-            if names and not any(name in self.reads for name in names):
+            if all(key in self._before and self._before[key] == self.reads.raw[key] for key in names):
+                continue  # a default that is said again
+            if not any(name in self.reads for name in names):
                 idle[given.text] = self._unread_line(given)
         return idle
 
@@ -121,7 +137,7 @@ class JobCheck:
             if not OmegaConf.is_dict(cfg.get(unit)):
                 yield f"{unit}={shown(cfg.get(unit))}: a run needs a {unit}"
         for key in sorted(self.reads.raw):
-            if key not in self.reads:
+            if key not in self.reads and key.split(".")[0] not in UNITS:
                 continue
             if self.reads.raw[key] == "???":
                 yield f"{key} is missing: give {key}=VALUE"

@@ -23,16 +23,17 @@ from experiments.settings.composer import Composer
 from experiments.settings.wording import SettingError, plain_key
 
 CONF = Path(__file__).parent.parent / "conf"
-NUMERIC = re.compile(r"^(name|results)=([0-9][\w.+-]*)$")  # a folder's name that is no number
+NUMERIC = re.compile(r"^(name|results)=([+-]?\.?\d[\w.+-]*|[+-]?(?:nan|inf))$", re.IGNORECASE)  # a folder's name
 MOST_RUNS = 100_000  # of one sweep
 
 
 @dataclass(slots=True)
 class Command:
-    """A command line: Hydra's flags, and the settings as they were typed."""
+    """A command line: Hydra's flags, the settings as they were typed, and what to say before they are run."""
 
     flags: argparse.Namespace
     texts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def in_order(self, arguments: list[str]) -> list[str]:
         """`arguments` with the flags first: Hydra takes none after a setting."""
@@ -72,13 +73,16 @@ class Command:
         _refuse_two_values(parsed)
         sweeps = [one for one in parsed if one.is_sweep_override()]
         master = composer.base([one for one in parsed if one not in sweeps and _chooses(composer, one)]).hydra
+        swept = master.sweeper.get("params") or {}
         multirun = self.flags.multirun or master.mode == RunMode.MULTIRUN
         if not multirun:
             if sweeps:
                 lines = [f"{one.input_line} is several values: for a run of each give -m" for one in sweeps]
                 raise SettingError(*lines)
+            if swept:
+                self.notes.append(f"this is one run: for all that the experiment sweeps ({', '.join(swept)}) give -m")
             return [(str(number), [text]) for number, text in enumerate(self.texts)]
-        params = composer.parsed([f"{key}={value}" for key, value in (master.sweeper.get("params") or {}).items()])
+        params = composer.parsed([f"{key}={value}" for key, value in swept.items()])
         keys: dict[str, list[str]] = {}
         for override in [*params, *parsed]:
             key = override.get_key_element()

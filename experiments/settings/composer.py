@@ -103,7 +103,7 @@ class Composer:
         lines = []
         for override in chosen:
             group, value = override.key_or_group, override.value()
-            if override.is_delete() or not self.is_group(override) or value is None:
+            if override.is_delete() or not self.is_group(override):
                 continue
             if override.is_force_add():
                 lines.append(f"{override.input_line}: an option is chosen as {group}={shown(value)}, without ++")

@@ -8,12 +8,18 @@ from collections.abc import Iterator
 
 
 def jobs(axes: list[tuple[str, list[str]]], most: int) -> Iterator[tuple[str, ...]]:
-    """The texts of each job; where they are more than `most`, so many that each pair of values comes together."""
-    values = [texts for _, texts in axes]
-    if math.prod(map(len, values)) <= most:
-        yield from itertools.product(*values)
-    else:
+    """The texts of each job, but of several seeds each once; beyond `most`, so many that each two values come together.
+
+    What is wrong with one seed does not hang on the other settings.
+    """
+    values = [texts[:1] if key == "seed" else texts for key, texts in axes]
+    if math.prod(map(len, values)) > most:
         yield from _pairs(axes)
+        return
+    yield from itertools.product(*values)
+    for at, (key, texts) in enumerate(axes):
+        for text in texts[1:] if key == "seed" else ():
+            yield tuple(text if number == at else one[0] for number, one in enumerate(values))
 
 
 def _pairs(axes: list[tuple[str, list[str]]]) -> Iterator[tuple[str, ...]]:

@@ -13,6 +13,7 @@ from experiments.settings.toplevel import TOP_LEVEL
 from experiments.settings.wording import plain_key
 
 REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")
+OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read where something refers to them
 PARTS = ("policy", "predictor", "trace", "cluster.link")
 DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching")
 
@@ -28,8 +29,6 @@ class Reads:
             self._follow(["calibration.malicious_quantile"])
         if self.raw.get("load") is not None:
             self._follow(key for key in ("load_of", "calibration.batch_size") if key in self.raw)
-        elif "load_of" in self._read:
-            self._read.remove("load_of")
 
     def __contains__(self, key: str) -> bool:
         return key in self._read
@@ -66,7 +65,7 @@ class Reads:
         parts = key.split(".")
         if parts[:2] == ["cluster", "devices"]:
             return len(parts) < 4 or parts[3] in DEVICE
-        return key in TOP_LEVEL or parts[0] in TOP_LEVEL or any(within(key, part) for part in PARTS)
+        return parts[0] in OF_THE_RUN or any(within(key, part) for part in PARTS)
 
     def _follow(self, keys: Iterable[str]) -> None:
         left = list(keys)

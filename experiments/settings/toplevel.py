@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,17 @@ def calibration_problems(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}={shown(values[key])} {problem}"
 
 
+def check_writable(results: Any, name: Any) -> None:
+    """Make the folder of the runs called `name`; SettingError where nothing can be written there."""
+    folder = checked_folder(results, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingError(f"results={shown(results)}: {folder} cannot be written: {error.strerror}") from error
+
+
 def checked_folder(results: Any, name: Any) -> Path:
     """The folder of the runs called `name`; SettingError where it would not lie within `results`."""
     for key, value in (("results", results), ("name", name)):
@@ -116,7 +128,7 @@ def checked_folder(results: Any, name: Any) -> Path:
         for part in Path(str(value)).parts:
             if (size := len(part.encode())) > LONGEST_NAME:
                 raise SettingError(f"{key}={shown(value)} must be at most {LONGEST_NAME} bytes long, not {size}")
-    root = Path(str(results)).expanduser()
+    root = Path(str(results))
     folder = root / str(name)
     try:
         if not folder.resolve().is_relative_to(root.resolve()):

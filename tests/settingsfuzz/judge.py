@@ -23,7 +23,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import run
-from experiments.build import at_load, build, read_inputs
+from experiments.build import build, read_inputs
+from experiments.digests import digest_of
+from experiments.load import at_load
 from settingsfuzz.draw import CONF, Case
 
 COMPLETE, REFUSED = "complete", "refused"
@@ -61,7 +63,7 @@ class _Late(BaseException):
 
 
 def judge(case: Case, folder: Path, effects: int = 1) -> Verdict:
-    """Run the case in `folder`; where it ends well, see (of one case in `effects`) whether a setting has an effect."""
+    """Run the case in `folder`; where it ends well, see in one case of `effects` whether a setting has one."""
     results = folder / "results"
     shutil.rmtree(results, ignore_errors=True)
     for one in (signal.SIGALRM, signal.SIGPROF):
@@ -195,9 +197,9 @@ def _would_run(cfg: DictConfig) -> tuple[str, ...]:
         one = OmegaConf.merge(cfg, {"seed": seed})
         one = at_load(one)
         inputs = read_inputs(one)
-        parts = build(one, inputs)
+        parts = build(one, inputs.cluster, inputs.training)
         found.append(_printed(instantiate(one.trace, _convert_="all")))
-        found += [_printed(parts.policy), _printed(parts.predictor), _printed(parts.cluster), _printed(parts.requests)]
+        found += [_printed(parts.policy), _printed(parts.predictor), _printed(inputs.cluster), digest_of(inputs.replay)]
     return tuple(found)
 
 
