@@ -143,7 +143,8 @@ def main() -> None:
     states = [Folder(path.parent).state for path in sorted(root.glob("**/status.json"))]
     left = {state: states.count(state) for state in dict.fromkeys(states) if state != "complete"}
     if left:
-        print("left out: " + ", ".join(f"{count} {state}" for state, count in left.items()) + " (or killed)")
+        words = {"running": "running or killed"}
+        print("left out: " + ", ".join(f"{count} {words.get(state, state)}" for state, count in left.items()))
     print(f"{len(table)} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")
 
 

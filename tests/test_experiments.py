@@ -282,3 +282,14 @@ def test_a_damaged_run_is_named_and_one_that_lost_a_file_is_made_again(tmp_path,
     assert code == 1
     assert f"{folder.path / 'summary.json'} is damaged" in errors
     assert "Traceback" not in errors
+
+
+def test_the_reference_of_a_table_needs_no_quotes_and_changes_no_run(tmp_path, typed, monkeypatch):
+    tables = []
+    monkeypatch.setattr(run, "render", lambda *arguments: tables.append(render(*arguments)) or tables[-1])
+    sweep = ["-m", *SMALL, "policy/routing=gpu,offload", "seed=[0,1]", "hydra.launcher.n_jobs=1"]
+    assert typed(tmp_path, *sweep)[0] == 0
+    _, said = typed(tmp_path, *sweep, "reference=policy/routing=offload")
+    assert "0 made now, 4 complete already" in said
+    assert "mean - policy/routing=offload" not in tables[0]
+    assert "mean - policy/routing=offload" in tables[1]
