@@ -134,7 +134,8 @@ def main() -> None:
     others = [folder.state for folder in folders]
     left = {state: others.count(state) for state in ("failed", "running") if state in others}
     if left:
-        print("left out: " + ", ".join(f"{count} {state}" for state, count in left.items()) + " (or killed)")
+        words = {"running": "running or killed"}
+        print("left out: " + ", ".join(f"{count} {words.get(state, state)}" for state, count in left.items()))
     for folder in (folder for folder, state in zip(folders, others, strict=True) if state == "damaged"):
         print(f"left out, damaged: {folder.path}: {folder.damage()}")
     print(f"{len(table)} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")

@@ -206,6 +206,8 @@ def study(
                     none = 100 * float(np.isnan(methods["printed"](*(values[draws] for values in pair))[0]).mean())
                     row = {"policy": policy, "quantity": quantity, "over all": truth, "none": none}
                     rows.append({**setting, **row, **found})
+    if not rows:
+        raise ValueError(f"no run has one of {reference} beside it")
     return pd.DataFrame(rows)
 
 

@@ -85,11 +85,11 @@ class Reference:
 
 
 def same_requests(table: pd.DataFrame, partners: pd.Series) -> pd.Series:
-    """Which runs replayed the requests of their partner (all, where the table has no digests)."""
+    """Which runs replayed the requests of their partner in `table` (all, where it has no digests)."""
     if REPLAY not in table:
-        return pd.Series(True, index=table.index)
-    theirs = table[REPLAY].reindex(partners).set_axis(table.index)
-    return (table[REPLAY] == theirs) | table[REPLAY].isna() | theirs.isna()
+        return pd.Series(True, index=partners.index)
+    ours, theirs = table.loc[partners.index, REPLAY], table.loc[partners, REPLAY].set_axis(partners.index)
+    return (ours == theirs) | ours.isna() | theirs.isna()
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:

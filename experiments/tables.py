@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.footers import footers
 from experiments.labels import settings_of, shown
-from experiments.reference import Reference, same_requests
+from experiments.reference import DEFAULT, REPLAY, Reference, same_requests
 from experiments.stats import Interval, change, distinct, interval
 
 COLUMNS = {
@@ -35,30 +35,38 @@ def compare(table: pd.DataFrame, reference: Reference | str | None = None) -> tu
     partners = pd.Series(math.nan, index=table.index) if absent else reference.partners(table, [])
     held = pd.Series(False, index=table.index) if absent else reference.holds(table)
     by = ["policy", *([reference.axis] if reference.axis in table else [])]
-    windowless = _shows_nothing(table)
-    rows, notes = [], [absent] if absent and (reference.axis or table["policy"].nunique() > 1) else []
+    rows: list[dict[str, str]] = []
+    notes: dict[str, list[str]] = {}  # what is said -> of which rows
     for key, runs in table.groupby(by, sort=False, dropna=False):
-        name = shown(key[0]) + (f" {reference.axis}={shown(key[1])}" if key[1:] else "")
-        seen = distinct(runs)
         row = {column: shown(value) for column, value in zip(by, key, strict=True)}
-        row["seeds"] = str(len(runs)) if len(seen) == len(runs) else f"{len(seen)} of {len(runs)}"
-        row["mean"] = f"{interval(seen['response_time_mean']):.3f}"
-        row |= {title: f"{_mean(seen, column):.3f}" for column, title in COLUMNS.items()}
-        row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
-        if windowless:
-            row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"
-        row["overhead %"] = f"{_mean(seen, 'predicting_share', 'scheduling_share'):.2f}"
-        if _has_cpu(table):
-            row["to CPU %"] = f"{_mean(seen, 'offloaded_share'):.1f}"
-        if not absent:
+        seen = distinct(runs)
+        said = _repeats(runs, seen)
+        row |= _means(table, runs, seen)
+        if not absent and not held.all():
             row |= {f"mean - {reference}": "", "%": ""}
             if not held[runs.index].any():
-                differences, said = _difference(table, runs, partners, reference, name)
+                differences, doubts = _difference(table, partners[runs.index], reference)
                 row |= dict(zip([f"mean - {reference}", "%"], differences, strict=True))
-                notes += said
+                said += doubts
         rows.append(row)
-        notes += _repeats(name, runs, seen)
-    return pd.DataFrame(rows), list(dict.fromkeys(notes))
+        for text in said:
+            notes.setdefault(text, []).append(shown(key[0]) + "".join(f" {by[1]}={shown(value)}" for value in key[1:]))
+    lines = [f"{', '.join(names)}: {text}" for text, names in notes.items()]
+    return pd.DataFrame(rows), lines
+
+
+def _means(table: pd.DataFrame, runs: pd.DataFrame, seen: pd.DataFrame) -> dict[str, str]:
+    """The cells of one row that are means over its runs, of which those `seen` are observations."""
+    row = {"seeds": str(len(runs)) if len(seen) == len(runs) else f"{len(seen)} of {len(runs)}"}
+    row["mean"] = f"{interval(seen['response_time_mean']):.3f}"
+    row |= {title: f"{_mean(seen, column):.3f}" for column, title in COLUMNS.items()}
+    row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
+    if _shows_nothing(table):
+        row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"
+    row["overhead %"] = f"{_mean(seen, 'predicting_share', 'scheduling_share'):.2f}"
+    if _has_cpu(table):
+        row["to CPU %"] = f"{_mean(seen, 'offloaded_share'):.1f}"
+    return row
 
 
 def _mean(runs: pd.DataFrame, *columns: str) -> Interval:
@@ -67,20 +75,18 @@ def _mean(runs: pd.DataFrame, *columns: str) -> Interval:
     return Interval(scale * sum(interval(runs[column]).mean for column in columns), math.nan)
 
 
-def _difference(
-    table: pd.DataFrame, runs: pd.DataFrame, partners: pd.Series, reference: Reference, name: str
-) -> tuple[tuple[str, str], list[str]]:
-    """The paired difference of one row in seconds and in percent, and what must be said of it."""
-    own = partners[runs.index].dropna()
+def _difference(table: pd.DataFrame, partners: pd.Series, reference: Reference) -> tuple[tuple[str, str], list[str]]:
+    """The paired difference of one row's runs in seconds and in percent, and what must be said of it."""
+    own = partners.dropna()
     if not len(own):
-        return ("-", "-"), [f"{name}: no run of {reference} has its seeds and its other settings"]
-    some = f"{name}: compared over the {len(own)} of its {len(runs)} runs that have one of {reference} beside them"
-    notes = [some] if len(own) < len(runs) else []
-    alike = same_requests(table, partners)[own.index]
+        return ("-", "-"), [f"no run of {reference} has the same seed and other settings"]
+    some = f"compared over {len(own)} of {len(partners)} runs, those that have one of {reference} beside them"
+    notes = [some] if len(own) < len(partners) else []
+    alike = same_requests(table, own)
     if reference.of_trace and not alike.all():
-        notes.append(f"paired by seed alone: {reference.axis} changes what is replayed")
+        notes.append(f"paired by seed alone, as {reference.axis} changes what is replayed")
     elif not alike.all():
-        return ("not paired", "not paired"), [_other_requests(table, own[~alike], reference, name)]
+        return ("not paired", "not paired"), [_other_requests(table, own[~alike], reference)]
     ours, theirs = (table.loc[index, "response_time_mean"] for index in (own.index, own))
     both = pd.DataFrame({"ours": ours.to_numpy(), "theirs": theirs.to_numpy()}).drop_duplicates()
     if (both["ours"] == both["theirs"]).all():
@@ -89,33 +95,34 @@ def _difference(
     return (f"{seconds:+.3f}", f"{percent:+.1f}"), notes
 
 
-def _other_requests(table: pd.DataFrame, partners: pd.Series, reference: Reference, name: str) -> str:
-    """Why no difference is taken: the first of the pairs that replayed other requests."""
+def _other_requests(table: pd.DataFrame, partners: pd.Series, reference: Reference) -> str:
+    """Why no difference is taken: the first of the pairs that replayed other requests, and what makes them equal."""
     ours, theirs = table.loc[partners.index[0]], table.loc[partners.iloc[0]]
-    said = f"{name}: not paired: other requests than {reference}"
+    said = f"not paired: other requests than {reference}"
     if "counts.training" in table and ours["counts.training"] != theirs["counts.training"]:
-        return (
-            f"{said} ({ours['counts.training']:,.0f} rows kept for training, {theirs['counts.training']:,.0f} there): "
-            "give trace.training_share=... to keep as many in every run"
-        )
+        rows = f"{ours['counts.training']:,.0f} rows kept for training, {theirs['counts.training']:,.0f} there"
+        return f"{said} ({rows}): give trace.training_share=... to keep as many in every run"
     differ = [column for column in settings_of(table) if shown(ours[column]) != shown(theirs[column])]
     differ = [column for column in differ if column.startswith(("trace", "load", "model", "cluster", "predictor"))]
     return (
         f"{said} (the runs differ in {', '.join(differ) or 'their trace'}): where rows are kept for training give "
-        "trace.training_share=... , where load sets the rate give trace.rate=..."
+        "trace.training_share=..., where load sets the rate give trace.rate=..."
     )
 
 
-def _repeats(name: str, runs: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
-    """What is said of seeds that add no observation."""
-    if len(seen) == len(runs):
-        return []
-    if len(seen) == 1:
+def _repeats(runs: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
+    """What is said of seeds that add no observation, or no trace."""
+    if len(runs) > 1 and len(seen) == 1:
         return [
-            f"{name}: no interval: {len(runs)} seeds gave one and the same run, an observation made {len(runs)} times; "
+            f"no interval: {len(runs)} seeds gave one and the same run, an observation made {len(runs)} times; "
             "resample=blocks draws a recorded trace anew for each seed"
         ]
-    return [f"{name}: {len(runs) - len(seen)} of {len(runs)} seeds repeat another's run, and count once"]
+    if len(seen) < len(runs):
+        return [f"{len(runs) - len(seen)} of {len(runs)} seeds repeat another's run, and count once"]
+    traces = runs[REPLAY].nunique() if REPLAY in runs else 0
+    if 0 < traces < len(runs):
+        return [f"only {traces} different traces in {len(runs)} seeds: intervals are of what else a seed draws"]
+    return []
 
 
 def _shows_nothing(table: pd.DataFrame) -> bool:
@@ -140,12 +147,22 @@ def render(table: pd.DataFrame, reference: Reference | str | None = None) -> str
     lines = [HEADING, "all runs: " + ", ".join(constant)]
     for name in (name for name in table.columns if name.startswith("provenance.")):
         lines.append(f"{name.removeprefix('provenance.')}: {_few(table[name])}")
+    absent = _absent(table, reference)
+    lines += [absent] if absent else []
     groups = table.groupby(columns, sort=True, dropna=False) if columns else [((), table)]
     for key, group in groups:
         heading = ", ".join(f"{name}={shown(value)}" for name, value in zip(columns, key, strict=True))
         rows, notes = compare(_in_order(group, reference), reference)
+        if not absent and (here := _absent(group, reference)):
+            notes.insert(0, here)
         lines += ["", *([heading] if heading else []), rows.to_string(index=False), *footers(group), *notes]
     return "\n".join(lines)
+
+
+def _absent(table: pd.DataFrame, reference: Reference) -> str:
+    """Why there is no difference, where one was asked for or is to be expected."""
+    expected = str(reference) != DEFAULT or table["policy"].nunique() > 1
+    return reference.absent(table) if expected else ""
 
 
 def _constant(table: pd.DataFrame, columns: list[str], reference: Reference) -> list[str]:

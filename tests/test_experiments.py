@@ -269,3 +269,14 @@ def test_of_runs_of_equal_settings_made_of_different_things_the_newest_counts_an
         time.sleep(0.002)  # an instant that is later by more than the milliseconds that are kept
     assert collect(complete_folders(tmp_path))["run"].tolist() == found[1:]
     assert f"left out, older than others of equal settings: {found[0]}" in capsys.readouterr().err
+
+
+def test_the_reference_of_a_table_needs_no_quotes_and_changes_no_run(tmp_path, typed, monkeypatch):
+    tables = []
+    monkeypatch.setattr(run, "render", lambda *arguments: tables.append(render(*arguments)) or tables[-1])
+    sweep = ["-m", *SMALL, "policy/routing=gpu,offload", "seed=[0,1]", "hydra.launcher.n_jobs=1"]
+    assert typed(tmp_path, *sweep)[0] == 0
+    _, said = typed(tmp_path, *sweep, "reference=policy/routing=offload")
+    assert "0 made now, 4 complete already" in said
+    assert "mean - policy/routing=offload" not in tables[0]
+    assert "mean - policy/routing=offload" in tables[1]

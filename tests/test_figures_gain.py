@@ -69,3 +69,14 @@ def test_every_predictor_with_a_tau_is_named_in_the_drawing() -> None:
     figure = draw(points(made(half=(0.5, 0.4), flat=(0.1, float("nan")))), "a caption")
     names = {text.get_text() for text in figure.axes[0].texts}
     assert names == {"oracle", "half"}
+
+
+def test_a_seed_whose_runs_replayed_different_requests_is_refused() -> None:
+    table = made(half=(0.5, 0.4))
+    alike = table.assign(**{"inputs.replay": table["seed"].astype(str)})
+    assert len(points(alike)) == 2
+    alike.loc[alike["predictor"] == "half", "inputs.replay"] = "less the rows for training"
+    with pytest.raises(
+        ValueError, match=r"not paired: the runs of a seed replayed different requests; .*training_share"
+    ):
+        points(alike)

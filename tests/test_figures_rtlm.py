@@ -89,6 +89,16 @@ def test_a_seed_without_one_of_the_workloads_is_left_out_and_a_double_run_refuse
         against(table, pd.concat([of(table, system="fifo")] * 2))
 
 
+def test_runs_of_other_requests_are_no_pair_unless_a_setting_of_the_trace_asks_for_them() -> None:
+    table = full().assign(**{"inputs.replay": "the same"})
+    assert len(against(table, of(table, system="fifo"))) == len(table)
+    table.loc[of(table, system="rtlm", seed=1).index, "inputs.replay"] = "less the rows for training"
+    with pytest.raises(ValueError, match=r"not paired: 2 of 48 runs replayed other requests .*seed=1.*training_share"):
+        against(table, of(table, system="fifo"))
+    asked = table.assign(**{"trace.deadlines": "1 to 2 s"})
+    assert len(against(asked, of(table, system="fifo"))) == len(table)
+
+
 def test_the_best_baseline_is_chosen_by_cell() -> None:
     table = full()
     changes = against(table, of(table, system="fifo"))

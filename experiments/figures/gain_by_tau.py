@@ -24,6 +24,7 @@ from scipy.stats import kendalltau
 from experiments.collect import collect, complete_folders
 from experiments.figures.style import OTHER_COLORS, RC, provenance, save, sheet
 from experiments.labels import settings_of
+from experiments.reference import REPLAY
 from experiments.results import Folder
 from experiments.stats import Interval, change, interval
 
@@ -49,10 +50,15 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
     """A row per policy and predictor, best first: `tau`, `gain` (s) and `kept`, means over seeds with 95 % intervals.
 
     ValueError without FIFO or oracle runs of the same seeds, or if something else than policy, predictor and seed
-    differs between the runs.
+    differs between the runs, such as the requests that a seed replayed.
     """
     named = table.assign(name=_names(table))
     base = named[named["policy"] == BASELINE].drop_duplicates("seed").set_index("seed")["response_time_mean"]
+    if REPLAY in table and (table.groupby("seed")[REPLAY].nunique() > 1).any():
+        raise ValueError(
+            "not paired: the runs of a seed replayed different requests; where predictors keep different rows for "
+            "training give trace.training_share=..., the same in all of them"
+        )
     rows = []
     for policy, runs in named[named["policy"] != BASELINE].groupby("policy"):
         means = runs.pivot_table(index="seed", columns="name", values="response_time_mean")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.collect import collect, complete_folders
+from experiments.reference import REPLAY
 from experiments.results import Folder
 from experiments.stats import Interval, change, interval
 
@@ -92,15 +93,34 @@ def against(
 ) -> pd.DataFrame:
     """`table` with each metric of the run of `reference` with equal `at` and seed beside it: the pairs of `over_seeds`.
 
-    Runs without such a one are left out. ValueError for a reference with two runs there.
+    Runs without such a one are left out. ValueError for a reference with two runs there, and for pairs that replayed
+    different requests though no setting of the trace asks for that.
     """
     keys, metrics = [*at, "seed"], list(metrics)
     twice = reference[reference.duplicated(keys)]
     if len(twice):
         raise ValueError(f"two runs to compare with, at {_said(keys, twice.iloc[0][keys])}: remove the older ones")
-    names = {name: name + OF_REFERENCE for name in metrics}
-    theirs = reference[[*keys, *metrics]].rename(columns=names)
-    return table.drop(columns=names.values(), errors="ignore").merge(theirs, on=keys)
+    digests = [REPLAY] if REPLAY in table and REPLAY in reference else []
+    names = {name: name + OF_REFERENCE for name in [*metrics, *digests]}
+    theirs = reference[[*keys, *names]].rename(columns=names)
+    merged = table.drop(columns=names.values(), errors="ignore").merge(theirs, on=keys)
+    for digest in digests:
+        _same_requests(merged, merged[digest] != merged[digest + OF_REFERENCE], reference, keys)
+    return merged
+
+
+def _same_requests(merged: pd.DataFrame, differ: pd.Series, reference: pd.DataFrame, keys: Sequence[str]) -> None:
+    """ValueError if runs replayed other requests than their reference, and their trace's settings are the same."""
+    asked = [name for name in merged if name.startswith("trace.") and name not in keys]
+    asked = [
+        name for name in asked if name not in reference or set(merged[name].map(str)) != set(reference[name].map(str))
+    ]
+    if differ.any() and not asked:
+        raise ValueError(
+            f"not paired: {differ.sum()} of {len(merged)} runs replayed other requests than those to compare with (the "
+            f"first at {_said(keys, merged[differ].iloc[0][list(keys)])}); where rows are kept for training give "
+            "trace.training_share=..., the same in all of them"
+        )
 
 
 def over_seeds(
