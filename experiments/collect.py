@@ -138,7 +138,7 @@ def main() -> None:
         print("left out: " + ", ".join(f"{count} {words.get(state, state)}" for state, count in left.items()))
     for folder in (folder for folder, state in zip(folders, others, strict=True) if state == "damaged"):
         print(f"left out, damaged: {folder.path}: {folder.damage()}")
-    print(f"{len(table)} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")
+    print(f"{table['run'].nunique()} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from experiments.digests import digest_of_file
 
 IRRELEVANT = ("name", "results", "experiment", "reference", "hydra")  # they do not change a run
 SPOKEN = ("model",)  # read by what refers to them alone: they count where they are referred to
+OF_LOAD = ("load_of",)  # read where there is a `load` alone
 MAKERS = ("sim", "sim.metrics", "experiments.build", "experiments.measure")  # always a part of what makes the numbers
 ENCODER = "policies.predictors.encoder"
 LONGEST_PART = 255  # bytes of a folder's name that a file system takes
@@ -139,7 +140,8 @@ def _meant(config: Mapping[str, Any]) -> Any:
 
     The order of devices counts, and that of the keys of a mapping that is given to a part as it is.
     """
-    read = {str(key): value for key, value in config.items() if key not in (*IRRELEVANT, *SPOKEN)}
+    unread = (*IRRELEVANT, *SPOKEN, *(() if config.get("load") is not None else OF_LOAD))
+    read = {str(key): value for key, value in config.items() if key not in unread}
     said = {key: _spelled(value, ordered=key in ("trace", "policy", "predictor")) for key, value in read.items()}
     devices = config.get("cluster", {}).get("devices", {}) if isinstance(config.get("cluster"), Mapping) else {}
     return {**said, "devices": list(devices or {})}

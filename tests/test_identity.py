@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from test_experiments import CONF, SMALL, typed  # noqa: F401 - a fixture
 
 from experiments import build
-from experiments.code_digest import PROJECT, _imports, _within, code_of
+from experiments.code_digest import PROJECT, _imports, _within, code_of, source
 from experiments.collect import collect, complete_folders
 from experiments.digests import digest_of
 from experiments.identity import MAKERS, digest, identity, made_by, resolved
@@ -78,6 +78,17 @@ def test_the_order_of_devices_counts_and_that_of_other_keys_does_not():
     cluster = made_of["config"]["cluster"]
     devices = {**cluster, "devices": dict(reversed(cluster["devices"].items()))}
     assert digest({**made_of, "config": {**made_of["config"], "cluster": devices}}) != digest(made_of)
+
+
+def test_what_counts_only_where_it_is_referred_to_is_read_by_no_code():
+    for name in code_of(MAKERS, ()):
+        assert "cfg.model" not in source(name).read_text(), f"{name} reads what identity leaves out"
+
+
+def test_whose_capacity_a_load_is_of_counts_only_with_a_load():
+    said = {"code": "", "inputs": {}}
+    configs = [{"load": load, "load_of": of} for load in (None, 0.9) for of in ("a", "b")]
+    assert len({digest({**said, "config": settings}) for settings in configs}) == 3
 
 
 def test_what_is_not_found_yet_stays_a_reference():
