@@ -28,6 +28,7 @@ from experiments.settings.check import composes, problems
 from experiments.settings.wording import SettingError, one_line
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
+from experiments.training import KEEP
 from experiments.validation.shown import report as report_errors
 
 
@@ -113,6 +114,7 @@ def main() -> None:
     except OSError as error:
         broken = f"a file cannot be written: {' '.join(str(error).split())}"
     finally:
+        os.environ.pop(KEEP, None)
         failed = report(log.outcomes(broken))
         log.close()
     if broken:
@@ -132,6 +134,7 @@ def _ready(arguments: list[str]) -> bool:
         raise SettingError(*lines)
     if given.flags.cfg or given.flags.info:
         composes(given)
+    os.environ[KEEP] = "1" if given.fits else ""  # where one run fits something, all replay the same rows
     print(*given.notes, sep="\n", end="\n" * bool(given.notes), file=sys.stderr)
     return True
 

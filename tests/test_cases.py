@@ -137,6 +137,16 @@ def test_a_request_that_can_never_be_served_is_rejected_and_the_others_are_serve
     assert "max_model_len=4096" in failed.err
 
 
+def test_a_sweep_replays_the_same_rows_whether_or_not_a_run_of_it_learns(replay) -> None:
+    """FIFO asks for nothing, SJF's constants and the regression are fitted: paired differences need equal requests."""
+    count = 50
+    table = rows(np.arange(count).tolist(), [*range(10, 10 + count)], [*range(2, 2 + count)])
+    found = replay(table, *CONTINUOUS, "-m", "policy=fifo,sjf", "hydra.launcher.n_jobs=1")
+    assert "50 read, 0 to 10 for training" in found.out
+    assert "not paired" not in found.out
+    assert "other requests" not in found.out
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_a_trace_of_few_rows_runs_whole_where_nothing_is_trained(replay, count) -> None:
     found = replay(rows([0.25 * n for n in range(count)], [600] * count, [5] * count), *CONTINUOUS)

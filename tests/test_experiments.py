@@ -142,8 +142,8 @@ def test_requests_that_can_never_fit_are_counted_and_the_others_served(tmp_path,
         (["cluster.devices.gpu.profile.device=abacus"], ["no profile of gpt2 on abacus", "gpt2 on l40s"]),
         (["trace=azure_2023_conv", "trace.path=nowhere.csv"], ["nowhere.csv", "TOKENYARD_DATA"]),
         (["trace.requests=5", "warmup=2"], ["warmup=2 must be at least 0 and below 1"]),
-        (["unservable=drop"], ["unservable must be reject or fail, got 'drop'"]),
-        (["cluster.devices.gpu.kv_tokens=10"], ["kv_tokens must hold at least one block of block_size=16", "10"]),
+        (["unservable=drop"], ["unservable=drop must be reject or fail"]),
+        (["cluster.devices.gpu.kv_tokens=10"], ["kv_tokens=10 is less than one block of block_size=16 tokens"]),
     ],
 )
 def test_bad_input_gets_one_clear_error(tmp_path, typed, monkeypatch, arguments, words):

@@ -18,6 +18,7 @@ from experiments.settings.reached import Reads, within
 from experiments.settings.signatures import node_problems
 from experiments.settings.toplevel import SEED, calibration_problems, check_writable, top_level_problems
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
+from experiments.training import fitted
 
 MOST_JOBS = 200  # of a sweep that are all looked at; of more, so many that every two values meet
 PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8, "kappa": 8.0}  # for what a run finds
@@ -41,6 +42,7 @@ def problems(command: Command) -> list[str]:
                 checked = JobCheck(job)
                 lines = [one_line(_naming(line, job)) for line in checked.lines()]
                 found.update(dict.fromkeys(lines))
+                command.fits = command.fits or (not lines and bool(fitted(job.cfg)))
                 folders.add((job.cfg.get("results"), job.cfg.get("name")))
                 idle = {text: line for text, line in checked.unread().items() if not _mentioned(text, lines)}
                 unread.update(idle)

@@ -34,6 +34,7 @@ class Command:
     flags: argparse.Namespace
     texts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    fits: bool = False  # whether some run of it fits something to rows of its trace, as `check.problems` found
 
     def in_order(self, arguments: list[str]) -> list[str]:
         """`arguments` with the flags first: Hydra takes none after a setting."""
