@@ -171,6 +171,7 @@ def test_rows_out_of_order_are_refused_or_sorted_and_counted(tmp_path: Path) -> 
         ("ts,in,out\n1787000000000,5,6\n", {}, "the first instant is 1787000000000 s.*trace.unit=ms"),
         ("ts,in,out\n1787000000000000000,5,6\n", {}, r"trace.unit=ns"),
         ("ts,in,out,due\n1,5,6,x\n", {"deadline": "due"}, r"line 2: due 'x' is not a time on the arrivals' clock"),
+        ("ts,in,out,due\n2023-02-29 18:15:46,5,6,\n", {"deadline": "due"}, r"line 2: ts '2023-02-29 18:15:46'"),
         ("ts,in,out,due\n1,5,6,0\n", {"deadline": "due"}, r"line 2: due '0' is before the request's arrival"),
         ("ts,in,out\n1,5,6\n", {"separator": "tabs"}, r"trace.separator must be comma, .* got 'tabs'"),
         ("PAR1", {}, r"own.csv: it is parquet"),

@@ -149,7 +149,7 @@ def _arrivals(
 def _instants(cells: pd.Series, arrivals: pd.Series, name: str, unit: str | None) -> tuple[np.ndarray, Fault]:
     """Instants on the arrivals' clock, NaN where the file has none; and which of them cannot be read."""
     if _are_stamps(arrivals):
-        found = (stamps(cells) - stamps(arrivals).dropna().iloc[0]).dt.total_seconds().to_numpy()
+        found = (stamps(cells) - stamps(arrivals).dropna().head(1).max()).dt.total_seconds().to_numpy()
         found = np.where(zoned(cells) == zoned(arrivals), found, np.nan)
     else:
         finite = np.flatnonzero(np.isfinite(rough(arrivals)))
