@@ -76,8 +76,7 @@ class Device:
         The leg is over when the request has emitted `emits` tokens (None: its whole answer). Of these the last is
         never computed, and needs no KV.
         """
-        answer = request.truth.output_tokens
-        total = request.prompt_tokens + (answer if emits is None else min(emits, answer))
+        total = request.prompt_tokens + (request.truth.output_tokens if emits is None else emits)
         if total > self.max_model_len:
             raise Unservable(
                 f"request {request.id} needs {total} tokens, {self.name} allows max_model_len={self.max_model_len}"

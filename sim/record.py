@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
@@ -121,10 +121,8 @@ _counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 def _columns(jobs: list[Job], unfinished: str) -> Table:
     """The request table of `jobs`; those that are not finished have the status `unfinished`."""
     counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
-    values: Iterable[float | None] = chain.from_iterable(map(_numbers, jobs))
-    if any(job.finished is None or job.first_token is None for job in jobs):
-        values = (np.nan if value is None else value for value in values)
-    numbers = np.fromiter(values, np.float64).reshape(-1, len(_NUMBERS))
+    numbers = np.fromiter(chain.from_iterable(map(_numbers, jobs)), np.float64)  # None, what never came, is NaN
+    numbers = numbers.reshape(-1, len(_NUMBERS))
     arrival, predicted, uncertainty, predictor, overhead, queued, scheduled, first, finished = numbers.T
     devices = [job.device for job in jobs]
     return {

@@ -10,7 +10,7 @@ from conftest import LinearProfile, make_device, make_policy, make_requests
 from policies.batching import Continuous, Static
 from policies.disaggregation import Disaggregation
 from policies.predictors.oracle import OraclePredictor
-from sim import Cluster, Link, Record, Request, Step, Truth, simulate
+from sim import Cluster, Execution, Link, Record, Request, Step, Truth, simulate
 from sim.metrics import summary
 
 CONST = LinearProfile(fixed=0.01, per_token=0.0)  # every step takes 10 ms
@@ -50,9 +50,10 @@ def test_a_static_batch_shows_neither_a_first_token_nor_a_time_per_token():
 
 
 def test_nobody_is_put_in_a_batch_in_which_the_model_would_cut_an_answer_short():
-    requests = [Request(0, 0.0, 12, Truth(4)), Request(1, 0.0, 2, Truth(8))]
-    assert first_batch(requests, max_model_len=20) == 2
-    assert first_batch(requests, max_model_len=19) == 1
+    for rows in ([(12, 4), (2, 8)], [(2, 8), (12, 4)]):
+        requests = make_requests([0, 0], *zip(*rows, strict=True))
+        assert first_batch(requests, max_model_len=20) == 2
+        assert first_batch(requests, max_model_len=19) == 1
 
 
 def test_what_a_client_allows_is_bounded_by_what_the_model_leaves_the_padded_row():
@@ -89,6 +90,22 @@ def test_rows_of_a_static_batch_share_no_prefix():
     assert serve(requests, shared, batching=Continuous(max_num_seqs=1)).steps["prefill_tokens"].sum() < 96
 
 
+@dataclass(frozen=True)
+class Generous(Static):
+    """Selects whoever waits, more than there are places for."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "execution", Execution(self.batch_size, window=8, static=True))
+
+    def select(self, waiting, running, now):
+        return waiting
+
+
+def test_rows_are_not_padded_to_one_for_which_there_is_no_place():
+    tables = serve(make_requests([0] * 3, [4, 6, 90], [1] * 3), batching=Generous(2))
+    assert tables.steps["prefill_tokens"].tolist() == [12, 90]
+
+
 PAIR = (device("p", "prefill", kv_bytes_per_token=10), device("d", "decode", kv_bytes_per_token=10))
 
 
@@ -117,3 +134,15 @@ def test_a_batch_has_no_more_rows_than_the_profile_knows_a_prefill_of():
     assert serve(requests, known).steps["prefill_tokens"].tolist() == [24, 0, 18, 0]
     with pytest.raises(ValueError, match="asked for 31 tokens, measured up to 30"):
         serve(make_requests([0, 0], [31, 2], [1, 1]), known)
+
+
+def test_rows_of_a_leg_need_what_is_still_to_come_in_it():
+    """To prefill 9 tokens each; then two more of at most four that the client allows, behind 9 and one that came."""
+    requests = make_requests([0, 0], [9, 9], [3, 3], max_tokens=5)
+    pair = (
+        device("p", "prefill", kv_tokens=18),
+        device("d", "decode", kv_tokens=26, profile=Measured(0.01, 0.0, most=9)),
+    )
+    table = serve(requests, *pair, link=Link(0.0, math.inf), routing=Disaggregation()).requests
+    assert table["first_token"].tolist() == pytest.approx([0.01, 0.01])
+    assert table["finished"].tolist() == pytest.approx([0.03, 0.03])
