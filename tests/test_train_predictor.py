@@ -137,11 +137,11 @@ def test_a_run_takes_the_weights_for_its_input_and_refuses_what_they_were_traine
 ) -> None:
     monkeypatch.setattr("traces.castillo.cached_scores", lambda texts: np.zeros((len(texts), 6)))
 
-    def tokenyard(*arguments: str) -> int:
+    def tokenyard(*arguments: str, requests: int = 20) -> int:
         monkeypatch.setenv(LOG_VARIABLE, "")  # the command sets it; it is put back with the rest
         trace = [f"trace.{name}={path}" for name, path in files.items()]
         given = ["policy=sjf", "predictor=trained", "predictor.weights=some.npz", "trace=castillo", "model=gpt2"]
-        more = ["trace.model=made", "trace.requests=20", "cluster.devices.cpu.profile.device=l40s"]
+        more = ["trace.model=made", f"trace.requests={requests}", "cluster.devices.cpu.profile.device=l40s"]
         monkeypatch.setattr(sys, "argv", ["tokenyard", *given, *more, *trace, *arguments])
         try:
             run.main()
@@ -158,5 +158,5 @@ def test_a_run_takes_the_weights_for_its_input_and_refuses_what_they_were_traine
         foretold = pd.read_parquet(folder.path / "requests.parquet")["predicted_tokens"]
         assert foretold.min() < 20 < 250 < foretold.max()
     capsys.readouterr()
-    assert tokenyard("trace.training_share=0.1", "trace.requests=200") == 1
+    assert tokenyard("trace.training_share=0.1", requests=200) == 1
     assert "some.npz was trained on" in capsys.readouterr().err
