@@ -41,10 +41,14 @@ def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame
             print(f"left out: {error}", file=sys.stderr)
     overridden = {key for _, made_of, status, _ in loaded for key in _scalar_overrides(status, made_of)}
     keys = sorted({*overridden, "model", "seed", *also})
-    rows = [_row(folder.path.name, made_of, summary, keys) for folder, made_of, _, summary in loaded]
-    if not rows:
+    if not loaded:
         return pd.DataFrame()
-    table = pd.DataFrame(rows)
+    groups = {
+        group: None for _, made_of, _, _ in loaded for group, name in made_of["choices"].items() if name != "None"
+    }
+    table = pd.DataFrame(
+        [groups | _row(folder.path.name, made_of, summary, keys) for folder, made_of, _, summary in loaded]
+    )
     settings = settings_of(table)
     measured = [name for name in table.columns[len(settings) + 1 :] if _numeric(table[name])]
     table = table.astype(dict.fromkeys(measured, float) | _whole(table, measured))
@@ -108,11 +112,26 @@ def _setting(config: dict[str, Any], key: str) -> Any:
 
 def complete_folders(root: Path) -> list[Folder]:
     """The complete runs below `root`; FileNotFoundError if there is none."""
-    folders = [Folder(path.parent) for path in sorted(root.glob("**/status.json"))]
-    done = [folder for folder in folders if folder.state == "complete"]
+    return _complete(root, _states(root))
+
+
+def _complete(root: Path, states: dict[Folder, str]) -> list[Folder]:
+    done = [folder for folder, state in states.items() if state == "complete"]
     if not done:
-        raise FileNotFoundError(f"no complete run below {root} ({len(folders)} runs in all)")
+        raise FileNotFoundError(f"no complete run below {root} ({len(states)} runs in all)")
     return done
+
+
+def _states(root: Path) -> dict[Folder, str]:
+    """Each run below `root` and its state, `damaged` if it does not even say that."""
+    found = {}
+    for folder in (Folder(path.parent) for path in sorted(root.glob("**/status.json"))):
+        try:
+            found[folder] = folder.state
+        except ValueError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            found[folder] = "damaged"
+    return found
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -134,17 +153,18 @@ def main() -> None:
     )
     root, reference = (arguments := parser.parse_args()).root, Reference.of(arguments.reference)
     try:
-        table = collect(complete_folders(root))
+        states = _states(root)
+        table = collect(_complete(root, states))
+        shown = render(table, reference)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"experiments.collect: {error}")
     table.to_parquet(root / "table.parquet", index=False)
     write_whole(root / "table.csv", table.to_csv(index=False))
-    print(render(table, reference))
-    states = [Folder(path.parent).state for path in sorted(root.glob("**/status.json"))]
-    left = {state: states.count(state) for state in dict.fromkeys(states) if state != "complete"}
-    if left:
+    print(shown)
+    if left := [state for state in states.values() if state != "complete"]:
         words = {"running": "running or killed"}
-        print("left out: " + ", ".join(f"{count} {words.get(state, state)}" for state, count in left.items()))
+        counts = (f"{left.count(state)} {words.get(state, state)}" for state in dict.fromkeys(left))
+        print("left out: " + ", ".join(counts))
     print(f"{len(table)} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")
 
 

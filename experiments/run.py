@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import hydra
-import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -132,7 +131,8 @@ def report(outcomes: list[Outcome]) -> int:
         except ValueError as error:
             print(f"no table: {error}", file=sys.stderr)
             return states.count("failed") + 1
-        whole = [folder for folder in done if folder.path.name in table.get("run", pd.Series()).tolist()]
+        collected = set(table["run"]) if len(table) else set()
+        whole = [folder for folder in done if folder.path.name in collected]
         states += ["failed"] * (len(done) - len(whole))  # damaged since: collect has named them
         for folder in whole:
             if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
