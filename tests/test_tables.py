@@ -264,3 +264,10 @@ def test_runs_of_a_system_and_of_a_policy_lie_in_one_table_with_a_damaged_one_be
     table = collect(complete_folders(tmp_path))
     assert list(table.columns).index("system") < list(table.columns).index("run")
     assert sorted(table["response_time_mean"]) == [1.0, 2.0]
+
+
+def test_parts_that_all_policies_were_given_are_told_and_those_they_have_anyway_are_not() -> None:
+    parts = {"policy/order": ["fifo"], "policy/batching": ["continuous"], "policy.batching.max_num_seqs": [8.0]}
+    first, said = render(made(policy=["fifo"], **parts)).splitlines()[:2]
+    assert first.startswith("response time (E2E) in seconds")
+    assert said == "all runs: policy/batching=continuous, policy.batching.max_num_seqs=8"
