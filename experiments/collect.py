@@ -125,11 +125,12 @@ def main() -> None:
     root, reference = (arguments := parser.parse_args()).root, Reference.of(arguments.reference)
     try:
         table = collect(complete_folders(root))
+        shown = render(table, reference)
         write_table(root / "table.parquet", table)
         write_whole(root / "table.csv", table.to_csv(index=False))
     except (ValueError, OSError) as error:
         sys.exit(f"experiments.collect: {error}")
-    print(render(table, reference))
+    print(shown)
     folders = [Folder(path.parent) for path in sorted(root.glob("**/status.json"))]
     others = [folder.state for folder in folders]
     left = {state: others.count(state) for state in ("failed", "running") if state in others}

@@ -30,6 +30,12 @@ def part_name(group: str, choice: str, config: dict[str, Any]) -> str:
     return choice if None in targets or targets[0] == targets[1] else str(targets[0]).rsplit(".", 1)[-1]
 
 
+def is_usual(policy: str, column: str, value: object) -> bool:
+    """Whether a setting of a policy is a part (`policy/order`) that the shipped policy has anyway."""
+    defaults = (stock("policy", policy) or {}).get("defaults", [])
+    return {column.removeprefix("policy/"): value} in defaults
+
+
 def shown(value: object) -> str:
     """A setting's value in few characters: 1.0 is 1."""
     if value is None or value != value:

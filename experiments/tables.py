@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from experiments.footers import footers
-from experiments.labels import settings_of, shown
+from experiments.labels import is_usual, settings_of, shown
 from experiments.reference import DEFAULT, REPLAY, Reference, same_requests
 from experiments.stats import Interval, change, distinct, interval
 
@@ -141,7 +141,7 @@ def render(table: pd.DataFrame, reference: Reference | str | None = None) -> str
     if not len(table):
         return "no complete run"
     reference = reference if isinstance(reference, Reference) else Reference.of(reference)
-    table = reference.labelled(table)
+    table = reference.labelled(table.assign(_policy=table["policy"]))
     columns = reference.groups(table)
     constant = (f"{name}={_values(table, name)}" for name in _constant(table, columns, reference))
     lines = [HEADING, "all runs: " + ", ".join(constant)]
@@ -168,7 +168,15 @@ def _absent(table: pd.DataFrame, reference: Reference) -> str:
 def _constant(table: pd.DataFrame, columns: list[str], reference: Reference) -> list[str]:
     """The settings that all runs share, or that go with their policies."""
     left = [name for name in settings_of(table) if name not in (*columns, "policy", "system", "seed", reference.axis)]
-    return [name for name in left if not name.startswith("policy") and not _unused(table, name)]
+    of_policies = [name for name in left if name.startswith("policy")]
+    hidden = [name for name in of_policies if table[name].nunique(dropna=False) > 1 or _is_usual(table, name)]
+    return [name for name in left if name not in hidden and not _unused(table, name)]
+
+
+def _is_usual(table: pd.DataFrame, name: str) -> bool:
+    """Whether a part of a policy need not be told, for it is not set, or each run's policy has it anyway."""
+    value = table[name].iloc[0]
+    return value is None or value != value or all(is_usual(policy, name, value) for policy in set(table["_policy"]))
 
 
 def _values(table: pd.DataFrame, name: str) -> str:

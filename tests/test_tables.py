@@ -250,3 +250,24 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path: Path, capsys: pytest.Capt
     table = collect([good, bad])
     assert table["run"].tolist() == [good.path.name]
     assert f"left out: {bad.path / 'summary.json'} is damaged" in capsys.readouterr().err
+
+
+def test_runs_of_a_system_and_of_a_policy_lie_in_one_table_with_a_damaged_one_beside(tmp_path: Path) -> None:
+    stored(tmp_path, {}, {"response_time_mean": 1.0}, [], seed=0)
+    choices = {"policy": "fifo", "system": "fifo"}
+    made_of = {"config": {"seed": 0}, "choices": choices, "inputs": {}, "tokenyard": "0"}
+    folder = Folder(tmp_path / digest(made_of))
+    folder.begin(made_of)
+    folder.complete({"id": np.array([])}, None, {"response_time_mean": 2.0}, [])
+    damaged = stored(tmp_path, {}, {"response_time_mean": 3.0}, [], seed=1)
+    (damaged.path / "status.json").write_text("{")
+    table = collect(complete_folders(tmp_path))
+    assert list(table.columns).index("system") < list(table.columns).index("run")
+    assert sorted(table["response_time_mean"]) == [1.0, 2.0]
+
+
+def test_parts_that_all_policies_were_given_are_told_and_those_they_have_anyway_are_not() -> None:
+    parts = {"policy/order": ["fifo"], "policy/batching": ["continuous"], "policy.batching.max_num_seqs": [8.0]}
+    first, said = render(made(policy=["fifo"], **parts)).splitlines()[:2]
+    assert first.startswith("response time (E2E) in seconds")
+    assert said == "all runs: policy/batching=continuous, policy.batching.max_num_seqs=8"
