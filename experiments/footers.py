@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-COUNTS = {  # column -> what is said of it; the first four always, the others above 0
+COUNTS = {  # column -> what is said of it; those of ALWAYS always, the others above 0
     "counts.read": "read",
     "counts.training": "for training",
+    "counts.replayed": "replayed",
     "counts.warmup": "warm-up",
     "counts.measured": "measured",
     "counts.rejected": "rejected",
     "counts.censored": "censored",
 }
-ALWAYS = 4
+ALWAYS = ("counts.read", "counts.training", "counts.warmup", "counts.measured")
 FEW = 500  # requests, below which a P99 is nearly the maximum
 SHORT = 1.0  # seconds
 FAST = 1000.0  # requests/s
@@ -37,12 +38,10 @@ def _counted(runs: pd.DataFrame) -> str:
     # a table that was collected before there were counts has the measured ones alone
     told = {name: name.removeprefix("counts.").replace("measured", "requests") for name in COUNTS}
     columns = {name: name if name in runs else told[name] for name in COUNTS}
-    parts = [
-        f"{_range(runs[columns[name]], ',.0f')} {said}"
-        for number, (name, said) in enumerate(COUNTS.items())
-        if columns[name] in runs and (number < ALWAYS or runs[columns[name]].max() > 0)
-    ]
-    return ", ".join(parts)
+    shown = [name for name in COUNTS if columns[name] in runs and (name in ALWAYS or runs[columns[name]].max() > 0)]
+    if "counts.read" in runs and (runs["counts.read"] == runs["counts.training"] + runs["counts.replayed"]).all():
+        shown.remove("counts.replayed")  # the rest of what was read
+    return ", ".join(f"{_range(runs[columns[name]], ',.0f')} {COUNTS[name]}" for name in shown)
 
 
 def _load(runs: pd.DataFrame) -> list[str]:
