@@ -122,7 +122,8 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
     The rules: a rank is pure, is a number and, if the order says so, holds while the job waits; the tuples handed to a
     batching are not kept, nor the jobs changed; only waiting jobs that were shown are selected, each once; a hold ends
     after now; an answer stands until a job comes or leaves, so that leaping and stepping give equal tables; the truth
-    is read by nobody but the engine and the oracle; every request ends once.
+    is read by nobody but the engine and the oracle; every request ends once. `Unservable` names one that could
+    never fit, for then less would be checked.
     """
     checked = dataclasses.replace(
         policy,
@@ -133,11 +134,11 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
         dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens, request.truth.output_ids))
         for request in requests
     ]
-    tables = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS)
+    tables = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS, unservable="fail")
     ended = tables.requests["id"].tolist()
     if sorted(ended) != sorted(request.id for request in requests):
         raise ContractError(f"{len(requests)} requests came, {len(ended)} ended")
-    stepped = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS, leap=False)
+    stepped = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS, leap=False, unservable="fail")
     for one, (leaped, other) in enumerate(zip(tables.decisions, stepped.decisions, strict=False)):
         if leaped != other:
             raise ContractError(f"leaping and stepping differ in step {one}: {leaped} and {other}")
