@@ -78,14 +78,15 @@ def _app(cfg: DictConfig) -> None:
     single = settings.mode == RunMode.RUN
     overrides = list(settings.overrides.task)
     cfg.name, cfg.results = str(cfg.name), str(cfg.results)
+    reference = None if cfg.reference is None else str(cfg.reference)
     if not isinstance(cfg.seed, ListConfig):
-        replace(run(cfg, choices, overrides, progress=single), reference=cfg.reference).append()
+        replace(run(cfg, choices, overrides, progress=single), reference=reference).append()
         return
     others = [override for override in overrides if not override.startswith("seed=")]
     for seed in cfg.seed:
         of_seed = OmegaConf.merge(cfg, {"seed": seed})
         outcome = run(of_seed, choices, [*others, f"seed={seed}"], progress=single)
-        replace(outcome, reference=cfg.reference).append()
+        replace(outcome, reference=reference).append()
 
 
 def main() -> None:
