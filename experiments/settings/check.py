@@ -145,7 +145,7 @@ class JobCheck:
             try:
                 OmegaConf.select(cfg, key)
             except OmegaConfBaseException as error:
-                said = str(error).splitlines()[0]
+                said = str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
                 yield f"{key}={shown(self.reads.raw[key])} cannot be resolved: {said}"
         for given in self.job.given:
             yield from self._overruled(given)
