@@ -235,8 +235,7 @@ class JobCheck:
             yield f"{path}={shown(node.get('_target_'))} is no {last}: it has no method {methods[last]}"
 
     def _disagreements(self) -> Iterator[str]:
-        plain = self.plain
-        yield from agree.disagreements(self.job, self.reads, plain, self.named)
+        yield from agree.disagreements(self.job, self.reads, self.plain)
 
 
 def _plain(value: Any) -> Any:
