@@ -37,6 +37,7 @@ def said(monkeypatch, tmp_path):
 REFUSED = [  # settings, and how the line begins and goes on
     ("seed=-1", "seed=-1 must be at least 0"),
     ("horizon=0", "horizon=0 must be above 0", " s"),
+    ("horizon=0.001", "horizon=0.001 leaves nothing to measure: warmup=0.1 of the arrivals' span ends at"),
     ("cluster.devices.gpu.kv_tokens=10", "cluster.devices.gpu.kv_tokens=10 is less than one block"),
     ("cluster.devices.gpu.kv_tokens=0", "cluster.devices.gpu.kv_tokens=0 must be a whole number, from 1"),
     ("trace.rate=abc", "trace.rate=abc must be a finite number"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
 
+from experiments.build import read_trace
 from experiments.settings import parts
 from experiments.settings.command import CONF
 from experiments.settings.composer import Job, leaves
@@ -17,7 +18,6 @@ from experiments.settings.wording import one_line, shown
 from sim import Policy
 from traces.text.kinds import KINDS
 
-Named = Callable[[str], str]
 TEXT = ("tfidf.", "minilm.", "gbm.", "kernel_ridge.", "ssjf_classifier.", "ssjf_ordinal.", "ltr.", "alise.")
 
 
@@ -50,7 +50,7 @@ def named_model(job: Job) -> str:
     return f"cluster={job.choices.get('cluster')} names its own model, {models}"
 
 
-def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any], named: Named) -> Iterator[str]:
+def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[str]:
     """A line for each two settings that do not go together."""
     yield from _system(job)
     yield from _load(job, plain)
@@ -59,7 +59,8 @@ def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any], named: Named
     routed = list(_routing(job, plain))
     yield from routed
     if not routed:
-        yield from _trace(job, plain, named)
+        yield from _trace(job, plain)
+        yield from _horizon(job, plain)
 
 
 def _system(job: Job) -> Iterator[str]:
@@ -167,7 +168,7 @@ def _built(path: str, node: Any) -> Any:
     return parts.built(path, json.dumps(node))
 
 
-def _trace(job: Job, plain: Mapping[str, Any], named: Named) -> Iterator[str]:
+def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
     """What the policy, the cluster or the predictor needs of the trace's rows."""
     columns = parts.columns(json.dumps(plain["trace"]))
     trace = f"trace={job.choices.get('trace')}"
@@ -187,6 +188,23 @@ def _trace(job: Job, plain: Mapping[str, Any], named: Named) -> Iterator[str]:
     if order == "policies.priority.Priority" and "priority" not in columns.names:
         yield f"policy/order={job.choices.get('policy/order')} needs a trace with priorities; {trace} has none"
     yield from _predictor(job, plain["predictor"], columns.names, trace)
+
+
+def _horizon(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
+    """A horizon before the measured window begins: the trace is drawn to see when that is."""
+    if (horizon := job.cfg.horizon) is None or plain.get("load") is not None:
+        return
+    seed = job.cfg.seed[0] if OmegaConf.is_list(job.cfg.seed) else job.cfg.seed
+    try:
+        arrivals = read_trace(OmegaConf.create(plain["trace"]), seed)[0]["arrival"]
+    except ValueError:  # the run says why there is no trace
+        return
+    begins = max(arrivals.iloc[0], job.cfg.warmup * arrivals.iloc[-1])
+    if horizon <= begins:
+        yield (
+            f"horizon={shown(horizon)} leaves nothing to measure: warmup={shown(job.cfg.warmup)} of the arrivals' span "
+            f"ends at {begins:.6g} s"
+        )
 
 
 def _predictor(job: Job, node: Mapping[str, Any], names: frozenset[str], trace: str) -> Iterator[str]:

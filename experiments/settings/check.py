@@ -147,7 +147,7 @@ class JobCheck:
             try:
                 OmegaConf.select(cfg, key)
             except OmegaConfBaseException as error:
-                said = str(error).splitlines()[0]
+                said = str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
                 yield f"{key}={shown(self.reads.raw[key])} cannot be resolved: {said}"
         for given in self.job.given:
             yield from self._overruled(given)
@@ -237,8 +237,7 @@ class JobCheck:
             yield f"{path}={shown(node.get('_target_'))} is no {last}: it has no method {methods[last]}"
 
     def _disagreements(self) -> Iterator[str]:
-        plain = self.plain
-        yield from agree.disagreements(self.job, self.reads, plain, self.named)
+        yield from agree.disagreements(self.job, self.reads, self.plain)
 
 
 def _plain(value: Any) -> Any:
