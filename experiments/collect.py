@@ -40,7 +40,12 @@ def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame
     names = sorted({name for _, made_of in loaded for name, option in made_of["choices"].items() if option != "None"})
     keys = {key for _, made_of in loaded for key in _scalar_overrides(made_of)} | {"model", "seed", *also}
     keys |= set(unsaid(loaded, keys))
-    rows = [_row(folder, made_of, names, sorted(keys)) for folder, made_of in loaded]
+    rows = []
+    for folder, made_of in loaded:
+        try:
+            rows.append(_row(folder, made_of, names, sorted(keys)))
+        except (ValueError, OSError) as error:
+            print(f"left out: {error}", file=sys.stderr)
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows)

@@ -39,7 +39,7 @@ def _counted(runs: pd.DataFrame) -> str:
     told = {name: name.removeprefix("counts.").replace("measured", "requests") for name in COUNTS}
     columns = {name: name if name in runs else told[name] for name in COUNTS}
     shown = [name for name in COUNTS if columns[name] in runs and (name in ALWAYS or runs[columns[name]].max() > 0)]
-    if "counts.read" in runs and (runs["counts.read"] == runs["counts.training"] + runs["counts.replayed"]).all():
+    if "counts.replayed" in runs and (runs["counts.read"] == runs["counts.training"] + runs["counts.replayed"]).all():
         shown.remove("counts.replayed")  # the rest of what was read
     return ", ".join(f"{_range(runs[columns[name]], ',.0f')} {COUNTS[name]}" for name in shown)
 
