@@ -24,6 +24,7 @@ from experiments.settings.wording import SettingError, plain_key
 
 CONF = Path(__file__).parent.parent / "conf"
 NUMERIC = re.compile(r"^(name|results)=([+-]?\.?\d[\w.+-]*|[+-]?(?:nan|inf))$", re.IGNORECASE)  # a folder's name
+OPEN = ("hydra.sweeper.params", "hydra.searchpath", "hydra.job.env", "hydra/")  # to which Hydra takes additions
 MOST_RUNS = 100_000  # of one sweep
 
 
@@ -72,6 +73,9 @@ class Command:
         """Each setting's key, and the texts that give its values in turn: one, unless it is swept."""
         parsed = composer.parsed(self.texts)
         _refuse_two_values(parsed)
+        added = [one for one in parsed if one.is_hydra_override() and (one.is_add() or one.is_force_add())]
+        if wrong := [one for one in added if not one.key_or_group.startswith(OPEN)]:
+            raise SettingError(*(f"{one.input_line} is read by nothing: Hydra has no such setting" for one in wrong))
         sweeps = [one for one in parsed if one.is_sweep_override()]
         master = composer.base([one for one in parsed if one not in sweeps and _chooses(composer, one)]).hydra
         swept = master.sweeper.get("params") or {}

@@ -93,9 +93,12 @@ class Composer:
             self._refuse_unknown_options(chosen)
             try:
                 self._bases[key] = self._loader.load_configuration(self.name, list(key), RunMode.RUN)
-            except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-                cause = f": {error.__cause__}" if error.__cause__ and str(error.__cause__) not in str(error) else ""
-                said = str(error).replace("\nTo append to your default list use", "; to add it, give")
+            except Exception as error:  # whatever Hydra makes of it, assertions of its own included
+                reason = str(error.__cause__ or "").partition("\n")[0]
+                cause = f": {reason}" if reason not in str(error) else ""
+                own = isinstance(error, HydraException | OmegaConfBaseException | ValueError)
+                said = str(error).partition("\n    full_key")[0] if own else "Hydra cannot take this"
+                said = said.replace("\nTo append to your default list use", "; to add it, give")
                 raise SettingError(f"{' '.join(key) or 'the defaults'}: {said}{cause}") from error
         return self._bases[key]
 
@@ -125,8 +128,8 @@ class Composer:
         for override in values:
             try:
                 ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
-            except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
-                lines.append(self._unknown(override, cfg, error))
+            except Exception as error:
+                lines.append(self._unknown(override, before, error))
         if lines:
             raise SettingError(*lines)
         known = base.hydra.runtime.choices
@@ -176,7 +179,7 @@ class Composer:
             if node is not None:
                 return f"{said}: {parent} is the value {shown(node)}, and holds no settings"
         if key in cfg:
-            return f"{said}: {str(error).splitlines()[0]}: {error.__cause__}"
+            return f"{said}: {str(error.__cause__ or error).splitlines()[0]}"
         return f"{said}: no such setting{did_you_mean(key, [*known, *self._groups()])}"
 
     def _groups(self) -> list[str]:
