@@ -20,7 +20,6 @@ SPOKEN = ("model",)  # read by what refers to them alone: they count where they 
 OF_LOAD = ("load_of",)  # read where there is a `load` alone
 MAKERS = ("sim", "sim.metrics", "experiments.build", "experiments.measure")  # always a part of what makes the numbers
 ENCODER = "policies.predictors.encoder"
-LONGEST_PART = 255  # bytes of a folder's name that a file system takes
 
 
 def identity(cfg: DictConfig, choices: Mapping[str, str], inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -156,17 +155,3 @@ def _spelled(value: Any, ordered: bool) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def checked_name(results: object, name: object) -> Path:
-    """The folder <results>/<name>; ValueError where the name cannot be one below results, or none at all."""
-    text = "" if name is None or isinstance(name, bool) else str(name)
-    folder = os.path.normpath(os.path.join(".", text))
-    if not text.strip() or "\0" in text or folder == "." or isinstance(name, (list, dict)):
-        raise ValueError(f"name={name!r} is no name of a folder: give one, as name=adhoc")
-    if os.path.isabs(text) or folder.split(os.sep)[0] == "..":
-        raise ValueError(f"name={text} leads out of results={results}: give a folder below it, as name=adhoc")
-    for part in folder.split(os.sep):
-        if (length := len(os.fsencode(part))) > LONGEST_PART:
-            raise ValueError(f"name={part[:40]}... has {length} bytes: a folder's name has at most {LONGEST_PART}")
-    return Path(str(results)) / folder

@@ -18,13 +18,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from experiments.build import read_inputs
 from experiments.collect import collect
-from experiments.identity import IRRELEVANT, SPOKEN, checked_name, digest, identity, made_by
+from experiments.identity import IRRELEVANT, SPOKEN, digest, identity, made_by
 from experiments.load import at_load
 from experiments.measure import measure
 from experiments.reference import quoted
 from experiments.results import Folder
 from experiments.settings import command, helps
 from experiments.settings.check import composes, problems
+from experiments.settings.toplevel import checked_folder
 from experiments.settings.wording import SettingError, one_line
 from experiments.sweep import Outcome, SweepLog
 from experiments.tables import render
@@ -44,7 +45,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
     outcome.begin()
     folder: Folder | None = None
     try:
-        at = checked_name(cfg.results, cfg.name)
+        at = checked_folder(cfg.results, cfg.name)
         cfg = at_load(cfg, overrides)
         inputs = read_inputs(cfg)
         made_of = identity(cfg, choices, inputs.digests())

@@ -20,7 +20,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from experiments.identity import checked_name
+from experiments.settings.toplevel import check_writable
+from experiments.settings.wording import SettingError
 
 PREFIX = "tokenyard-"
 KILLED = "its process ended without a word: it was killed, or ran out of memory"
@@ -161,9 +162,9 @@ class SweepProgress(Callback):
         swept = [f"{key}={value}" for key, value in params.items()]
         runs = planned([*swept, *config.hydra.overrides.task], config.seed)
         try:
-            checked_name(config.results, config.name).mkdir(parents=True, exist_ok=True)
-        except (ValueError, OSError) as error:
-            raise SystemExit(f"no run was begun: {' '.join(str(error).split())}") from None
+            check_writable(config.results, config.name)
+        except SettingError as error:
+            raise SystemExit(f"no run was begun: {error}") from None
         _write({"expected": runs})
         self._stop = threading.Event()
         watched = (Path(os.environ[LOG_VARIABLE]), len(runs), self._stop)

@@ -24,7 +24,7 @@ from sim.metrics import summary
 from traces.recorded import SHIPPED, read_recording
 
 pytestmark = pytest.mark.claim
-SEEDS = range(6)
+SEEDS = range(10)
 SETTING = (
     "experiment=rtlm_ablation", "model=bart-base", "trace.requests=800", "trace.training_requests=1000",
 )  # fmt: skip

@@ -117,8 +117,9 @@ def test_loaders_and_data_driven_imports_are_followed():
 
 def test_imports_whose_name_only_data_tells_are_known_here():
     found = {name for top in PROJECT for name in _within(top) if _imports(name)[1]}
-    assert found == {"policies.predictors.weights"}, "another one: does code_of follow what it may import?"
-    assert "policies.predictors.gbm" not in code_of(MAKERS, ())
+    checks = {name for name in found if name.startswith("experiments.settings.")}  # which make no result
+    assert found - checks == {"policies.predictors.weights"}, "another one: does code_of follow what it may import?"
+    assert not {"policies.predictors.gbm", *checks} & set(code_of(MAKERS, ()))
 
 
 PLUGIN = '''

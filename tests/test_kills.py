@@ -17,12 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
-from test_experiments import SMALL
+from test_experiments import small
 
 from experiments.collect import collect, complete_folders
 from experiments.results import Folder
 
-SWEEP = ["-m", *SMALL, "trace.requests=120", "system=fifo,sjf_oracle,rtlm", "seed=[0,1]"]
+SWEEP = ["-m", *small("trace.requests=120"), "system=fifo,sjf_oracle,rtlm", "seed=[0,1]"]
 RUNS = 6
 DAMAGES = {"requests.parquet": b"PAR1", "summary.json": b'{"requests": 1', "status.json": b""}
 

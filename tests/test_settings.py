@@ -149,7 +149,10 @@ def test_a_name_stays_within_the_results(tmp_path):
     (tmp_path / "results" / "out").symlink_to(tmp_path)
     (tmp_path / "results" / "file").write_text("")
     assert checked_folder(str(tmp_path / "results"), "a/b") == tmp_path / "results" / "a" / "b"
-    for name in ("out", "file", "file/x", "..", "a/../../b", "/x", "", " ", "a\nb", None, True):
+    for name in (20261128, "a..b", "é" * 127):
+        assert checked_folder("r", name) == Path("r") / str(name)
+    wrong = ["..", ".", "a/../../b", "/x", "", " ", "a\nb", "a\0b", None, True, [1], "x" * 300, "é" * 128]
+    for name in ("out", "file", "file/x", *wrong):
         with pytest.raises(SettingError, match=r"^name="):
             checked_folder(str(tmp_path / "results"), name)
     with pytest.raises(SettingError, match=r"^results=.*is a file"):
