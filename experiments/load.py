@@ -7,20 +7,25 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.build import build, build_cluster, read_trace, to_requests
 from experiments.training import fitted, keeping_rows
 from sim import Record, simulate
+from sim.record import Table
 from traces.operations import apart, ids_used, joined
 
-SATURATING = 1000  # requests, at least, that are there when the measured ones come, and so many that are measured
+SATURATING = 2000  # requests, at least, that are there at the start
+ROUNDS = 10  # how often, at least, they could fill every seat of every replica
+CHOOSES = ("policy", "system", "predictor")
 SHARED = ("experiment", "policy/batching", "policy/eviction", "policy/overhead")  # what systems compared have in common
 ELSEWHERE = ("load", "load_of", "name", "results", "warmup", "horizon", "record", "leap")  # what no capacity depends on
 
@@ -40,6 +45,7 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         raise ValueError(f"load must be a positive multiple of the capacity, got {cfg.load}")
     if "rate" not in cfg.trace:
         raise ValueError(f"load={cfg.load} needs a trace with a rate to set; this one has {', '.join(cfg.trace)}")
+    check_load_of(str(cfg.load_of), overrides)
     system = _system(str(cfg.load_of), _kept(overrides))
     of = cfg.copy()
     of.policy, of.predictor = system.policy, system.predictor
@@ -50,8 +56,23 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         if override.key_or_group.startswith("trace."):
             OmegaConf.update(of, override.key_or_group, override.value())
     read = OmegaConf.masked_copy(of, [str(name) for name in of if name not in ELSEWHERE])
-    cfg.trace.rate = float(f"{cfg.load * _capacity(OmegaConf.to_yaml(read)):.6g}")
+    try:
+        cfg.trace.rate = float(f"{cfg.load * _capacity(OmegaConf.to_yaml(read)):.6g}")
+    except ValueError as error:
+        raise ValueError(f"load={cfg.load}, of load_of={cfg.load_of}: {error}") from error
     return cfg
+
+
+def check_load_of(load_of: str, overrides: Sequence[str] = ()) -> None:
+    """ValueError, in a line, where `load_of` says more than a system and what its trace is without, or names none."""
+    for override in _said(load_of):
+        key = override.key_or_group
+        if key not in CHOOSES and not key.startswith(("policy.", "policy/", "predictor.", "trace.")):
+            raise ValueError(
+                f"load_of={load_of!r}: {override.input_line} is no choice of a system (system=, policy=, predictor=, "
+                "policy/batching= ...), nor a setting of those or of the trace; the cluster and the rest are the run's"
+            )
+    _system(load_of, _kept(overrides))
 
 
 def described(cfg: DictConfig) -> dict[str, Any]:
@@ -65,29 +86,39 @@ def _capacity(text: str) -> float:
 
 
 def capacity(cfg: DictConfig) -> float:
-    """Requests/s that the system of `cfg` serves of its trace when it never waits for one.
+    """Requests/s of its trace that the system of `cfg` serves when it never waits for one.
 
-    Copies of the trace (none shares a prefix with another) are all there at the start, `SATURATING` requests or more;
-    as many again are added, and what they add to the time until the last has ended is what counts: neither the filling
-    of the first batches nor the emptying of the last is in it.
+    Copies of the trace (none shares a prefix with another) are all there at the start, so many that each replica could
+    be filled `ROUNDS` times. What ends at a replica counts from when it has ended two fillings until its last job was
+    admitted: neither the first batches, which begin alike, nor the emptying of the last are in it. Requests that can
+    never be served come along with the others, and take no time.
     """
     replay, training, _ = read_trace(cfg.trace, cfg.seed, bool(fitted(cfg)))
-    copies = -(-SATURATING // len(replay))
     cluster = build_cluster(cfg.cluster)
-    ended, count = [], []
-    for many in (copies, 2 * copies):
-        parts = build(cfg, cluster, training)
-        requests = to_requests(_at_once(replay, many))
-        tables = simulate(requests, parts.policy, cluster, parts.predictor, record=Record.REQUESTS)
-        ends = tables.requests["finished"][tables.requests["status"] == "finished"]
-        ended.append(float(ends.max()) if len(ends) else 0.0)
-        count.append(len(ends))
-    if not ended[1] > ended[0]:
+    parts = build(cfg, cluster, training)
+    seats = {
+        device.name: (device.batching or parts.policy.batching).execution.max_num_seqs for device in cluster.devices
+    }
+    wanted = max(SATURATING, ROUNDS * len(seats) * max(seats.values()))
+    requests = to_requests(_at_once(replay, -(-wanted // len(replay))))
+    table = simulate(requests, parts.policy, cluster, parts.predictor, record=Record.REQUESTS).requests
+    served = table["status"] == "finished"
+    rates = [_steady(table, served & (table["replica"] == name), many) for name, many in seats.items()]
+    if not served.any() or not sum(rates) > 0:
         raise ValueError(
-            f"load has no capacity to be a multiple of: of {len(replay)} requests {count[0] // copies} can be served, "
-            "and more of them take no longer"
+            f"there is no capacity to be a multiple of: {int(served.sum()):,} of {len(served):,} requests could be "
+            "served, all that are there at the start at once"
         )
-    return (count[1] - count[0]) / (ended[1] - ended[0])
+    return sum(rates) / float(served.mean())
+
+
+def _steady(table: Table, mask: NDArray[np.bool_], seats: int) -> float:
+    """Requests/s that end at one replica, whose requests `mask` tells, while others wait for one of its `seats`."""
+    ends = np.sort(table["finished"][mask])
+    if len(ends) <= 2 * seats:
+        return 0.0
+    start, until = ends[2 * seats - 1], table["first_scheduled"][mask].max()
+    return float(((ends > start) & (ends <= until)).sum() / (until - start)) if until > start else 0.0
 
 
 def _at_once(table: pd.DataFrame, copies: int) -> pd.DataFrame:
@@ -102,6 +133,13 @@ def _kept(overrides: Sequence[str]) -> tuple[str, ...]:
     values = tuple(f"{name.replace('/', '.')}." for name in SHARED if "/" in name)
     kept = (one for one in _parsed(overrides) if one.key_or_group in SHARED or one.key_or_group.startswith(values))
     return tuple(one.input_line or "" for one in kept)
+
+
+def _said(load_of: str) -> list[Override]:
+    try:
+        return _parsed(load_of.split())
+    except HydraException as error:
+        raise ValueError(f"load_of={load_of!r} is no choice of a system, as system=fifo is") from error
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
@@ -125,8 +163,8 @@ def _system(load_of: str, shared: tuple[str, ...]) -> DictConfig:
         values = [one for one in shared if one not in groups and _has(cfg, one.split("=", 1)[0])]
         return _compose([*groups, *chosen, *values]) if values else cfg
     except HydraException as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"load_of={load_of!r} names no system (system=fifo does): {said}") from error
+        said = str(error).split(" Available options")[0].splitlines()
+        raise ValueError(f"load_of={load_of!r} names no system (system=fifo does): {' '.join(said[:2])}") from error
 
 
 def _has(cfg: DictConfig, key: str) -> bool:

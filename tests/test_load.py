@@ -46,13 +46,24 @@ def test_the_capacity_is_that_of_full_batches(steady: list[str]) -> None:
     each = STEP * ANSWER  # s of a batch
     assert rate(*steady, "load=1") == pytest.approx(32 / each, rel=1e-5)
     assert rate(*steady, "load=0.5", "policy.batching.batch_size=8") == pytest.approx(0.5 * 8 / each, rel=1e-5)
-    two = "cluster.devices.gpu.count=2"
-    assert rate(*steady, "load=1", two) == pytest.approx(2 * 32 / each, rel=0.05)
+    assert rate(*steady, "load=1", "cluster.devices.gpu.count=3") == pytest.approx(3 * 32 / each, rel=1e-5)
+    assert rate(*steady, "load=1", "policy.batching.batch_size=700") == pytest.approx(700 / each, rel=1e-5)
 
 
 def test_continuous_batching_has_the_capacity_of_its_seats(steady: list[str]) -> None:
     seats = ("policy/batching=continuous", "policy.batching.max_num_seqs=16")
-    assert rate(*steady, "load=1", *seats) == pytest.approx(16 / (STEP * ANSWER), rel=0.05)
+    assert rate(*steady, "load=1", *seats) == pytest.approx(16 / (STEP * ANSWER), rel=1e-5)
+    many = ("policy/batching=continuous", "policy.batching.max_num_seqs=256", "cluster.devices.gpu.count=8")
+    unbounded = ("policy.batching.max_num_batched_tokens=null", "cluster.devices.gpu.kv_tokens=10000000")
+    assert rate(*steady, "load=1", *many, *unbounded) == pytest.approx(8 * 256 / (STEP * ANSWER), rel=1e-5)
+
+
+def test_requests_that_can_never_be_served_come_along_and_take_no_time(steady: list[str], tmp_path: Path) -> None:
+    prompts = np.where(np.arange(64) % 2, 9000, 100)
+    table = {"arrival": np.arange(64.0), "prompt_tokens": prompts, "output_tokens": ANSWER, "max_tokens": ANSWER}
+    write(pd.DataFrame(table), tmp_path / "half.parquet", {"source": "made"})
+    half = [*steady[:1], f"trace.path={tmp_path / 'half.parquet'}", *steady[2:]]
+    assert rate(*half, "load=1") == pytest.approx(2 * rate(*steady, "load=1"), rel=1e-5)
 
 
 def test_every_policy_meets_the_same_rate_unless_its_batching_was_chosen(steady: list[str]) -> None:
@@ -95,7 +106,9 @@ def test_load_sets_the_rate_and_the_rate_changes_nothing_of_the_training_rows() 
         (["load=0"], "load must be a positive multiple of the capacity, got 0"),
         (["load=much"], "load must be a positive multiple of the capacity, got much"),
         (["trace=paired", "load=1"], "load=1 needs a trace with a rate"),
-        (["load=1", "load_of=fifo"], "load_of='fifo' names no system"),
+        (["load=1", "load_of=fifo"], "load_of='fifo' is no choice of a system"),
+        (["load=1", "load_of='system=fifo seed=3'"], "seed=3 is no choice of a system"),
+        (["load=1", "load_of='system=fifo cluster.devices.gpu.count=8'"], "count=8 is no choice of a system"),
         (["load=1", "load_of='system=none'"], "load_of='system=none' names no system"),
     ],
 )
