@@ -14,16 +14,20 @@ COUNTS = {  # column -> what is said of it; those of ALWAYS always, the others a
     "counts.measured": "measured",
     "counts.rejected": "rejected",
     "counts.censored": "censored",
+    "counts.never_came": "would have come after the horizon",
 }
 ALWAYS = ("counts.read", "counts.training", "counts.warmup", "counts.measured")
 FEW = 500  # requests, below which a P99 is nearly the maximum
 SHORT = 1.0  # seconds
 FAST = 1000.0  # requests/s
+IDLE = 0.05  # requests in the system, on average
+SHARED = 0.1  # of the rows of the seeds' windows
+UNIT = "are the trace's times in another unit (trace.unit=s, ms, us or ns)?"
 
 
 def footers(runs: pd.DataFrame) -> list[str]:
     """The lines under the table of `runs`, which are labelled."""
-    return [*_counts(runs), *_load(runs), *_doubts(runs)]
+    return [*_counts(runs), *_rejection(runs), *_load(runs), *_doubts(runs), *_overlap(runs)]
 
 
 def _counts(runs: pd.DataFrame) -> list[str]:
@@ -39,9 +43,23 @@ def _counted(runs: pd.DataFrame) -> str:
     told = {name: name.removeprefix("counts.").replace("measured", "requests") for name in COUNTS}
     columns = {name: name if name in runs else told[name] for name in COUNTS}
     shown = [name for name in COUNTS if columns[name] in runs and (name in ALWAYS or runs[columns[name]].max() > 0)]
-    if "counts.replayed" in runs and (runs["counts.read"] == runs["counts.training"] + runs["counts.replayed"]).all():
-        shown.remove("counts.replayed")  # the rest of what was read
-    return ", ".join(f"{_range(runs[columns[name]], ',.0f')} {COUNTS[name]}" for name in shown)
+    said = {name: f"{_range(runs[columns[name]], ',.0f')} {COUNTS[name]}" for name in shown}
+    if "counts.replayed" in runs:
+        read, training, replayed = (runs[f"counts.{name}"] for name in ("read", "training", "replayed"))
+        apart = (training > 0) & (replayed >= read)
+        if (apart | (read == training + replayed)).all():
+            del said["counts.replayed"]  # the rest of what was read
+        if apart.any():
+            said["counts.training"] = f"{_range(training, ',.0f')} drawn apart for training"
+    if "fitted" in runs and (names := sorted(set(runs["fitted"].dropna()) - {""})):
+        said["counts.training"] += f" ({'; '.join(names)})"
+    return ", ".join(said.values())
+
+
+def _rejection(runs: pd.DataFrame) -> list[str]:
+    """Why the first request that was rejected can never be served."""
+    reasons = sorted(set(runs["rejection"].dropna()) - {""}) if "rejection" in runs else []
+    return [f"rejected, for one: {reasons[0]}"] if reasons else []
 
 
 def _load(runs: pd.DataFrame) -> list[str]:
@@ -69,7 +87,7 @@ def _doubts(runs: pd.DataFrame) -> list[str]:
     seconds = runs.get("window_seconds", pd.Series(dtype=float))
     if seconds.min() < SHORT:
         lines.append(
-            f"the measured span is {_range(seconds, '.3g')} s, under {SHORT:g} s: are the trace's arrivals in seconds? "
+            f"the measured span is {_range(seconds, '.3g')} s, under {SHORT:g} s: {UNIT} "
             "What is finished in so short a window says little of throughput"
         )
     rates = [runs[name] for name in ("throughput_requests", "throughput_requests_overall") if name in runs]
@@ -77,8 +95,28 @@ def _doubts(runs: pd.DataFrame) -> list[str]:
         rates.append((measured / seconds)[seconds > 0])
     fastest = max((rate.max() for rate in rates if rate.notna().any()), default=0.0)
     if fastest > FAST:
-        lines.append(f"{fastest:,.0f} requests/s, over {FAST:,.0f}: are the trace's arrivals in seconds?")
+        lines.append(f"{fastest:,.0f} requests/s, over {FAST:,.0f}: {UNIT}")
+    if "throughput_requests_overall" in runs:
+        inside = (runs["throughput_requests_overall"] * runs["response_time_mean"]).min()  # Little's law
+        if inside < IDLE:
+            lines.append(f"{inside:.2g} requests are in the system on average, it is nearly always idle: {UNIT}")
     return lines
+
+
+def _overlap(runs: pd.DataFrame) -> list[str]:
+    """Whether the windows of a stored trace that the seeds replay share rows: they are no independent seeds then."""
+    if "counts.first" not in runs or runs["counts.first"].isna().any():
+        return []
+    windows = runs[["counts.first", "counts.replayed"]].drop_duplicates().to_numpy(dtype=int)
+    resampled = "resample" in runs and runs["resample"].notna().any()
+    rows = len(set().union(*(range(first, first + count) for first, count in windows)))
+    shared = 1 - rows / windows[:, 1].sum()
+    if len(windows) < 2 or shared <= SHARED or resampled:
+        return []
+    return [
+        f"the windows of the seeds have {100 * shared:.0f} % of their rows in common: intervals are too narrow; "
+        "resample=blocks draws the trace anew for each seed"
+    ]
 
 
 def _range(values: Sequence[float] | pd.Series, form: str) -> str:

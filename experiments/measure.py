@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from experiments.build import Inputs, build, to_requests
 from experiments.load import described
+from experiments.training import fitted
 from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
 from sim.metrics import summary
@@ -44,18 +45,22 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     more = {"calibration": parts.calibration, "provenance": inputs.provenance, **summarized(measured)}
     if cfg.load is not None:
         more["load"] = described(cfg)
-    return {**metrics, "counts": counts(inputs, tables, metrics), **more}, replace(tables, requests=measured)
+    said = {"rejection": tables.rejection, "fitted": ", ".join(fitted(cfg)), "counts": counts(inputs, tables, metrics)}
+    return {**metrics, **said, **more}, replace(tables, requests=measured)
 
 
-def counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[str, int]:
-    """What became of the rows: how many were read, fitted to, replayed, cut as warm-up, measured, and not served."""
-    states = tables.requests["status"]
+def counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[str, int | None]:
+    """What became of the rows: each that was replayed is warm-up, measured, rejected, censored or never came."""
+    states, replay = tables.requests["status"], inputs.replay
+    ended = {state: int((states == state).sum()) for state in ("finished", "rejected", "censored")}
     return {
-        "read": inputs.replay.attrs.get("read", len(inputs.replay)),
-        "training": 0 if inputs.training is None else len(inputs.training),
-        "replayed": len(states),
-        "warmup": metrics["warmup_requests"],
+        "read": replay.attrs.get("read", len(replay)),
+        "training": replay.attrs.get("kept") or (0 if inputs.training is None else len(inputs.training)),
+        "replayed": len(replay),
+        "warmup": ended["finished"] - metrics["finished"],
         "measured": metrics["finished"],
-        "rejected": int((states == "rejected").sum()),
-        "censored": int((states == "censored").sum()),
+        "rejected": ended["rejected"],
+        "censored": ended["censored"],
+        "never_came": len(replay) - len(states),
+        "first": replay.attrs.get("start"),
     }

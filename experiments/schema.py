@@ -101,14 +101,20 @@ SUMMARY = {
     "scheduling_share": Column("share", "of the summed response times: `overhead_seconds`"),
     "offloaded_share": Column("share", "of the finished requests: served by a device of the kind `cpu`"),
 }
+SAID = {
+    "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
+    "rejection": Column("-", "why the first request that was rejected can never be served"),
+}
 NESTED = {
     "counts.read": Column("count", "rows of the file or recording, or requests that a generator drew"),
-    "counts.training": Column("count", "rows that a predictor or the policy's constants were fitted to"),
-    "counts.replayed": Column("count", "requests of this run"),
-    "counts.warmup": Column("count", "of these, before the measured window"),
+    "counts.training": Column("count", "rows kept for training, or drawn apart for it (`fitted` says what for)"),
+    "counts.replayed": Column("count", "requests of this run: the sum of the five that follow"),
+    "counts.warmup": Column("count", "that arrived before the measured window, and finished"),
     "counts.measured": Column("count", "that arrived in it and finished: every time above is of these"),
-    "counts.rejected": Column("count", "of the whole run"),
-    "counts.censored": Column("count", "of the whole run"),
+    "counts.rejected": Column("count", "that could never be served (`rejection` says why, of the first)"),
+    "counts.censored": Column("count", "that were unfinished at the `horizon`"),
+    "counts.never_came": Column("count", "that would have arrived after the `horizon`"),
+    "counts.first": Column("-", "where the window of a stored trace begins, among the rows that may be replayed"),
     "load.rate": Column("requests/s", "the mean rate of the arrivals, where `load` was given"),
     "load.capacity": Column("requests/s", "that the system `load_of` serves of this trace when it never waits for one"),
     "load.of": Column("-", "whose capacity: `load_of`"),
@@ -138,6 +144,7 @@ def document() -> str:
         *_section("steps.parquet", "A row for each forward pass of each replica, with `record=steps`.", STEPS),
         *_section("summary.json", "One object a run. Times are of the requests that arrived in the measured window and "
                   "finished.", SUMMARY),
+        *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),
         *_section("table.parquet, table.csv", "A row for each run, by `python -m experiments.collect`: settings, then "

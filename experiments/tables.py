@@ -61,7 +61,7 @@ def _means(table: pd.DataFrame, runs: pd.DataFrame, seen: pd.DataFrame) -> dict[
     row["mean"] = f"{interval(seen['response_time_mean']):.3f}"
     row |= {title: f"{_mean(seen, column):.3f}" for column, title in COLUMNS.items()}
     row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
-    if _shows_nothing(table):
+    if "throughput_requests_overall" in table:
         row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"
     row["overhead %"] = f"{_mean(seen, 'predicting_share', 'scheduling_share'):.2f}"
     if _has_cpu(table):
@@ -87,6 +87,11 @@ def _difference(table: pd.DataFrame, partners: pd.Series, reference: Reference) 
         notes.append(f"paired by seed alone, as {reference.axis} changes what is replayed")
     elif not alike.all():
         return ("not paired", "not paired"), [_other_requests(table, own[~alike], reference)]
+    if "counts.measured" in table:
+        counts = [table.loc[index, "counts.measured"].sum() for index in (own.index, own)]
+        if counts[0] != counts[1]:
+            said = f"{counts[0]:,} were measured, {counts[1]:,} of {reference}"
+            notes.append(f"compared over other requests, as not all were served in both: {said}")
     ours, theirs = (table.loc[index, "response_time_mean"] for index in (own.index, own))
     both = pd.DataFrame({"ours": ours.to_numpy(), "theirs": theirs.to_numpy()}).drop_duplicates()
     if (both["ours"] == both["theirs"]).all():
@@ -123,12 +128,6 @@ def _repeats(runs: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
     if 0 < traces < len(runs):
         return [f"only {traces} different traces in {len(runs)} seeds: intervals are of what else a seed draws"]
     return []
-
-
-def _shows_nothing(table: pd.DataFrame) -> bool:
-    """Whether a run finished nothing in its measured window, so that its throughput is to be told otherwise."""
-    overall = "throughput_requests_overall" in table
-    return overall and bool((table["throughput_requests"].isna() | (table["throughput_requests"] == 0)).any())
 
 
 def _has_cpu(table: pd.DataFrame) -> bool:

@@ -143,10 +143,11 @@ class _Run:
         try:
             for number, (replica, prefill_only) in enumerate(legs[: request.truth.output_tokens], 1):
                 self.replicas[replica].check_servable(request, number if prefill_only else None)
-        except Unservable:
-            if self.rejects:
-                return False
-            raise
+        except Unservable as error:
+            if not self.rejects:
+                raise
+            self.recorder.rejection = self.recorder.rejection or str(error)
+            return False
         return True
 
     def leave(self, job: Job) -> None:

@@ -41,13 +41,15 @@ class Tables:
     """Columns of equal length; instants and durations in seconds, lengths in tokens, NaN for what never came.
 
     `decisions` are (replica, start, ((id, tokens), ...) in the order scheduled, (preempted id, ...)) of each step;
-    `iterations` are the steps of all replicas, recorded or not.
+    `iterations` are the steps of all replicas, recorded or not. `rejection` says why the first request that could never
+    be served was rejected.
     """
 
     requests: Table
     steps: Table
     decisions: tuple[Decision, ...]
     iterations: int
+    rejection: str = ""
 
 
 class Recorder:
@@ -62,6 +64,7 @@ class Recorder:
         self._steps: list[tuple[Any, ...]] = []
         self._decisions: list[Decision] = []
         self._inside: dict[Job, None] = {}
+        self.rejection = ""  # why the first that was rejected can never be served
 
     @property
     def unfinished(self) -> tuple[Job, ...]:
@@ -107,6 +110,7 @@ class Recorder:
             {name: np.array(column) for name, column in zip(STEP_COLUMNS, steps, strict=True)},
             tuple(self._decisions[row] for row in in_time) if self._decisions else (),
             iterations,
+            self.rejection,
         )
 
 

@@ -131,6 +131,7 @@ def test_a_request_that_can_never_be_served_is_rejected_and_the_others_are_serve
     assert found.requests["status"].tolist() == ["finished", "rejected", "finished"]
     assert (found.summary["counts"]["rejected"], found.summary["finished"]) == (1, 2)
     assert "1 rejected" in found.out
+    assert "rejected, for one: request 1 needs 4097 tokens, gpu allows max_model_len=4096" in found.out
     failed = replay(rows([0.0, 0.1], [100, 4096], [5, 1]), *CONTINUOUS, "unservable=fail", name="fail")
     assert failed.code == 1
     assert "4097 tokens" in failed.err
@@ -142,9 +143,41 @@ def test_a_sweep_replays_the_same_rows_whether_or_not_a_run_of_it_learns(replay)
     count = 50
     table = rows(np.arange(count).tolist(), [*range(10, 10 + count)], [*range(2, 2 + count)])
     found = replay(table, *CONTINUOUS, "-m", "policy=fifo,sjf", "hydra.launcher.n_jobs=1")
-    assert "each run of fifo: 50 read, 0 for training, 40 replayed" in found.out
-    assert "each run of sjf: 50 read, 10 for training, 4 warm-up, 36 measured" in found.out
+    assert "each run of fifo: 50 read, 10 for training, 4 warm-up, 36 measured" in found.out
+    assert "each run of sjf: 50 read, 10 for training (calibration.eta, calibration.phi), 4 warm-up, 36" in found.out
     assert "not paired" not in found.out
+
+
+def test_every_request_is_counted_once(replay) -> None:
+    """20 rows at 1/s, every second too long; and a horizon before half of 20 others have come."""
+    table = rows([float(n) for n in range(20)], [9000 if n % 2 else 10 for n in range(20)], [5] * 20)
+    assert "20 read, 0 for training, 1 warm-up, 9 measured, 10 rejected" in replay(table, *CONTINUOUS).out
+    table = rows([float(n) for n in range(20)], [10] * 20, [5] * 20)
+    cut = replay(table, *CONTINUOUS, "horizon=9.025", "warmup=0", name="cut")
+    assert "20 read, 0 for training, 0 warm-up, 9 measured, 1 censored, 10 would have come after the horizon" in cut.out
+
+
+def test_times_in_another_unit_are_doubted_aloud(replay) -> None:
+    slow = rows([50.0 * n for n in range(20)], [10] * 20, [5] * 20)
+    assert "it is nearly always idle: are the trace's times in another unit" in replay(slow, *CONTINUOUS).out
+    fast = rows([0.001 * n for n in range(5)], [10] * 5, [5] * 5)
+    assert "under 1 s: are the trace's times in another unit" in replay(fast, *CONTINUOUS, name="fast").out
+
+
+def test_means_of_different_requests_are_told(replay) -> None:
+    table = rows([0.0] * 40, [10] * 40, [*range(1, 41)])
+    sweep = ["-m", "policy=fifo,sjf", "policy.batching.max_num_seqs=4", "horizon=1.0", "warmup=0"]
+    fixed = ["calibration.phi=0", "calibration.eta=0.01", "hydra.launcher.n_jobs=1"]
+    found = replay(table, *CONTINUOUS, *sweep, *fixed)
+    assert "compared over other requests, as not all were served in both" in found.out
+
+
+def test_windows_that_share_rows_are_no_independent_seeds(replay) -> None:
+    table = rows([0.1 * n for n in range(60)], [10] * 60, [*range(1, 61)])
+    found = replay(table, *CONTINUOUS, "trace.window=50", "seed=[0,1,2,3,4]")
+    assert "of their rows in common: intervals are too narrow; resample=blocks" in found.out
+    drawn = replay(table, *CONTINUOUS, "trace.window=50", "seed=[0,1,2,3,4]", "resample=blocks", name="drawn")
+    assert "in common" not in drawn.out
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
