@@ -21,6 +21,7 @@ from profiles.profile import DeviceProfile
 from sim import Cluster, Device, Policy, Request, Truth
 from sim.policy import Predictor
 from traces.operations import counted
+from traces.schema import TraceError
 from traces.text.kinds import KINDS
 
 OPTIONAL_COLUMNS = (
@@ -59,7 +60,11 @@ class Run:
 def read_inputs(cfg: DictConfig) -> Inputs:
     """Read the files that `cfg` names, and draw the trace of its seed."""
     cluster = build_cluster(cfg.cluster)
-    replay, training, provenance = read_trace(cfg.trace, cfg.seed, bool(fitted(cfg)))
+    fits = fitted(cfg)
+    try:
+        replay, training, provenance = read_trace(cfg.trace, cfg.seed, bool(fits))
+    except TraceError as error:
+        raise TraceError(f"{error} (fitted here: {', '.join(fits)})" if fits else str(error)) from error
     file = cfg.predictor.get("weights")
     weights = {"weights": checked(file, replay)} if file else {}
     return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)}, weights)

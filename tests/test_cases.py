@@ -165,7 +165,7 @@ def test_times_in_another_unit_are_doubted_aloud(replay) -> None:
 
 
 def test_means_of_different_requests_are_told(replay) -> None:
-    table = rows([0.0] * 40, [10] * 40, [*range(1, 41)])
+    table = rows([0.0] * 40, [10] * 40, [*range(40, 0, -1)])
     sweep = ["-m", "policy=fifo,sjf", "policy.batching.max_num_seqs=4", "horizon=1.0", "warmup=0"]
     fixed = ["calibration.phi=0", "calibration.eta=0.01", "hydra.launcher.n_jobs=1"]
     found = replay(table, *CONTINUOUS, *sweep, *fixed)
