@@ -19,11 +19,11 @@ MADE_OF = {"config": {"seed": 0, "model": "gpt2"}, "choices": {"policy": "fifo"}
 SUMMARY = {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}
 
 
-def finished(root: Path, **changes: object) -> Folder:
+def finished(root: Path, code: dict[str, str] | None = None, **changes: object) -> Folder:
     made_of = {**MADE_OF, **changes}
     folder = Folder(root / digest(made_of))
     folder.begin(made_of)
-    folder.complete({"id": np.arange(50)}, {"end": np.arange(9.0)}, SUMMARY, [])
+    folder.complete({"id": np.arange(50)}, {"end": np.arange(9.0)}, SUMMARY, [], code)
     return folder
 
 
@@ -63,6 +63,31 @@ def test_a_damaged_status_is_found(tmp_path, damage):
     assert folder.state in ("damaged", "absent")
     (folder.path / "status.json").write_text('{"state": 5, "files": 3}')
     assert folder.state == "damaged"
+
+
+def test_any_change_of_what_a_status_says_is_found(tmp_path):
+    folder = finished(tmp_path, code={"sim": "0123456789abcdef"})
+    path = folder.path / "status.json"
+    text = path.read_text()
+    for place in [index for index, letter in enumerate(text) if letter.isalnum()]:
+        path.write_text(text[:place] + ("0" if text[place] != "0" else "1") + text[place + 1 :])
+        assert folder.state == "damaged", text[place - 20 : place + 20]
+        assert folder.damage()
+    path.write_text(text)
+    assert folder.state == "complete"
+    folder.ask()
+    Folder(folder.path, {"choices": {}, "overrides": ["seed=0"], "spoken": {1: math.nan}}).ask()
+    assert len(folder.status()["asked"]) == 1
+    assert folder.state == "complete"
+
+
+def test_a_status_without_its_checksum_is_whole_only_where_it_knows_no_code(tmp_path):
+    for code, state in (({}, "complete"), ({"sim": "0"}, "damaged")):
+        folder = finished(tmp_path, code=code)
+        status = folder.status()
+        del status["sha256"]
+        (folder.path / "status.json").write_text(json.dumps(status))
+        assert folder.state == state
 
 
 def test_collect_names_damaged_runs_and_leaves_them_out(tmp_path, capsys, monkeypatch):
