@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from apart import done
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
-from test_experiments import CONF, SMALL, typed  # noqa: F401 - a fixture
+from test_experiments import CONF, SMALL, small, typed  # noqa: F401 - a fixture
 
 from experiments import beside, build
 from experiments.code_digest import PROJECT, _imports, _within, code_of, source
@@ -160,7 +162,7 @@ def codes(place: Path, target: str = "plug.part.rank") -> dict[str, str]:
     """The digests in a process of its own, for one keeps what it saw first; or the error."""
     env = {**os.environ, "PYTHONPATH": f"{place}:{ROOT}"}
     line = [sys.executable, "-c", CODES, target]
-    return json.loads(subprocess.run(line, capture_output=True, text=True, env=env, check=True).stdout)
+    return json.loads(subprocess.run(line, capture_output=True, text=True, env=env, cwd=place, check=True).stdout)
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -317,9 +319,9 @@ def test_files_that_a_part_names_count_by_content(tmp_path):
 def test_the_same_run_asked_for_by_another_name_is_labelled_by_it(tmp_path, typed):  # noqa: F811
     few = [*SMALL, "hydra.launcher.n_jobs=1"]
     assert typed(tmp_path, "-m", *few, "policy=fifo,sjf", "predictor=oracle")[0] == 0
-    code, said = typed(tmp_path, "-m", *few, "system=sjf_oracle", "trace.rate=30,30.0")
+    code, said = typed(tmp_path, *few, "system=sjf_oracle", "trace.rate=30.0")
     assert code == 0
-    assert "2 runs: 0 made now, 2 complete already" in said
+    assert "1 runs: 0 made now, 1 complete already" in said
     (folder,) = [folder for folder in complete_folders(tmp_path) if "system" in str(folder.status()["asked"][-1])
                  and folder.status()["asked"][-1]["choices"]["system"] == "sjf_oracle"]  # fmt: skip
     of_sweep = collect([Folder(folder.path, folder.status()["asked"][-1])])
@@ -382,40 +384,33 @@ def test_one_row_is_kept_of_one_run_by_two_equal_labels():
     assert unsaid([], []) == []
 
 
-EDITED = "job.prediction.length + self.weight"
-
-
-def test_an_edited_policy_runs_anew_and_its_old_result_is_left_out(tmp_path):
+def test_an_edited_policy_is_another_and_that_edit_alone(tmp_path):
     """On a copy of the project's policies, as a user would edit them."""
-    copy = tmp_path / "policies"
-    subprocess.run(["cp", "-r", str(ROOT / "policies"), str(copy)], check=True)
-    aging = copy / "aging.py"
-    assert "job.prediction.length - self.weight" in aging.read_text()
-    line = [
-        sys.executable,
-        "-m",
-        "experiments.run",
-        *SMALL,
-        f"results={tmp_path}/r",
-        "policy=sjf",
-        "policy/order=aging",
-    ]
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    before = codes(tmp_path, "policies.aging.Aging")
+    aging = tmp_path / "policies" / "aging.py"
+    text = aging.read_text()
+    aging.write_text(text.replace("job.prediction.length - self.weight", "job.prediction.length + self.weight"))
+    assert aging.read_text() != text
+    assert changed(before, codes(tmp_path, "policies.aging.Aging")) == {"policies.aging"}
 
-    def typed_again() -> str:
-        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-        return done.stderr
 
-    assert "1 made now" in typed_again()
-    aging.write_text(aging.read_text().replace("job.prediction.length - self.weight", EDITED))
-    assert "1 made now" in typed_again()
-    collected = [sys.executable, "-m", "experiments.collect", f"{tmp_path}/r"]
-    done = subprocess.run(collected, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    assert "left out, made of another module policies.aging: " in done.stderr
-    assert "1 runs; table" in done.stdout
-    means = pd.read_csv(tmp_path / "r" / "table.csv")["response_time_mean"]
-    assert len(means) == 1
-    assert all("policies.aging" in folder.status()["code"] for folder in complete_folders(tmp_path / "r"))
+def test_an_edited_plug_in_runs_anew_and_its_old_result_is_left_out(tmp_path, order):
+    order_of_it = "policy.order._target_=mineorder.Mine"
+    line = small("policy=fifo", "predictor=oracle", order_of_it, "trace.rate=1000", "warmup=0", f"results={tmp_path}/r")
+    table = order / "minetable.json"
+    for edit, made in ((None, "1 made now"), (None, "1 complete already"), ('{"sign": -1}', "1 made now")):
+        if edit:
+            table.write_text(edit)
+        code, said = done(tmp_path / "said", tmp_path, line, PYTHONPATH=str(order))
+        assert code == 0, said
+        assert made in said
+    one, other = complete_folders(tmp_path / "r")
+    assert changed(one.status()["code"], other.status()["code"]) == {"minetable.json beside mineorder"}
+    assert [len(collect([folder])) for folder in (one, other)] == [1, 1]
+    means = {folder.summary()["response_time_mean"] for folder in (one, other)}
+    assert len(means) == 2
+    assert len(collect([one, other])) == 1
 
 
 def test_a_trace_file_rewritten_in_the_middle_of_its_ids_runs_anew(tmp_path, typed):  # noqa: F811
