@@ -1,4 +1,7 @@
-"""Which code makes a run: modules with all that they import, each by its content without comments and docstrings."""
+"""Which code makes a run: modules with all that they import, each by its content without comments and docstrings.
+
+With a plug-in, all files of its folder or its package.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,15 @@ import re
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
+
+from experiments import beside
+from experiments.digests import digest_of_file
+from experiments.syntax import called, nodes, parsed, plain, texts_in
 
 PROJECT = ("sim", "traces", "policies", "profiles", "experiments")
 BUILDERS = ("hydra", "omegaconf")  # they only call what a configuration names
@@ -39,9 +46,32 @@ def code_of(always: Iterable[str], targets: Iterable[str]) -> dict[str, str]:
     return {name: _digest(name) for name in sorted(found)}
 
 
-def present(module: str) -> str | None:
-    """The digest of a module as it is now; None where it is no more."""
-    return _digest(module) if source(module) else None
+def files_beside(modules: Iterable[str], targets: Iterable[str]) -> dict[str, str]:
+    """Name -> digest, of the files of the plug-ins among `modules` that are no modules themselves.
+
+    What lies in one folder is named after the modules of `targets` there, or else after all of them.
+    """
+    modules, named = list(modules), {target.split(".")[0] for target in targets}
+    taken = {source(module) for module in modules}
+    tops = sorted({module.split(".")[0] for module in modules})
+    places = {top: place for top in tops if (place := _plug_in(top))}
+    found = {}
+    for folder in sorted({beside.folder_of(place) for place in places.values()}):
+        here = [top for top, place in places.items() if beside.folder_of(place) == folder]
+        texts = {text for name in modules if name.split(".")[0] in here for text in _texts(name)}
+        for top in [top for top in here if top in named] or here:
+            own = [file for file in beside.files(places[top], texts) if file not in taken]
+            beside.check_unchanged(own)
+            found |= {beside.name_of(file, places[top]): _digest_of_file(file) for file in own}
+    return found
+
+
+def present(name: str) -> str | None:
+    """The digest of a module, or of a plug-in's file, as it is now; None where it is no more."""
+    if " " not in name:
+        return _digest(name) if source(name) else None
+    file = beside.found_again(name, _place)
+    return _digest_of_file(file) if file else None
 
 
 def is_code(name: str) -> bool:
@@ -58,6 +88,40 @@ def is_of_library(top: str) -> bool:
     return top in sys.stdlib_module_names or place is None or any(place.is_relative_to(path) for path in LIBRARIES)
 
 
+@cache
+def _plug_in(top: str) -> Path | None:
+    """Where a top-level module lies that is neither the project's nor a library's; None for those."""
+    return None if top in PROJECT or is_of_library(top) else _place(top)
+
+
+def _of_plug_in(module: str) -> set[str]:
+    """The modules in a plug-in's folder or package, and those in which the dotted names lie that `module` spells."""
+    top = module.split(".")[0]
+    if _plug_in(top) is None:
+        return set()
+    return {*_modules_of(top), *(name for text in _texts(module) if is_code(text) and (name := _module_of(text)))}
+
+
+@cache
+def _modules_of(top: str) -> set[str]:
+    """The modules in the folder of a plug-in's module, or in its package; none that is no Python."""
+    place = _plug_in(top)
+    assert place is not None
+    folder, above = beside.folder_of(place), [top] if place.is_dir() else []
+    found = set()
+    for file in beside.files(place, ()):
+        name = ".".join([*above, *file.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__")
+        if file.suffix == ".py" and DOTTED.fullmatch(name) and source(name) == file and parsed(file):
+            found.add(name)
+    return found
+
+
+@cache
+def _texts(module: str) -> frozenset[str]:
+    """The texts in a module."""
+    return frozenset(texts_in(_tree(module)))
+
+
 def _follow(found: set[str], modules: Iterable[str], own: str | None, from_data: bool) -> None:
     """Add `modules`, their packages, and what they import, to `found`; of libraries, only of the package `own`."""
     seen: set[str] = set()
@@ -69,6 +133,7 @@ def _follow(found: set[str], modules: Iterable[str], own: str | None, from_data:
         seen.add(module)
         direct, data = _imports(module)
         waiting += [*direct, *(data if from_data else ()), *([parent] if (parent := module.rpartition(".")[0]) else [])]
+        waiting += _of_plug_in(module)
     found |= seen
 
 
@@ -137,27 +202,14 @@ def _digest(module: str) -> str:
     path = source(module)
     assert path is not None
     if path.suffix == ".py":
-        text = repr(_plain(_tree(module))).encode()
-    else:
-        text = path.read_bytes() if path.is_file() else b""
-    return hashlib.sha256(text).hexdigest()[:16]
+        return hashlib.sha256(repr(plain(_tree(module))).encode()).hexdigest()[:16]
+    return hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()[:16]
 
 
-def _plain(node: object) -> object:
-    """A syntax tree without docstrings and places, in tuples that are the same under every version of Python."""
-    if isinstance(node, ast.Constant):
-        return "Constant", type(node.value).__name__, repr(node.value)
-    if isinstance(node, list):
-        return tuple(_plain(item) for item in node)
-    if not isinstance(node, ast.AST):
-        return node
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-        node, clean=False
-    ):
-        fields["body"] = node.body[1:]
-    said = ((name, _plain(value)) for name, value in fields.items() if value not in (None, []))
-    return type(node).__name__, *said
+def _digest_of_file(path: Path) -> str:
+    """16 hexadecimal digits for a file of a plug-in: of Python, for what it does."""
+    tree = parsed(path) if path.suffix == ".py" else None
+    return (hashlib.sha256(repr(plain(tree)).encode()).hexdigest() if tree else digest_of_file(path))[:16]
 
 
 @cache
@@ -168,7 +220,7 @@ def _imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
     package = module if path is not None and path.stem == "__init__" else module.rpartition(".")[0]
     direct: set[str] = set()
     data: set[str] = set()
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             direct |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -179,29 +231,12 @@ def _imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
             direct |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
             if any(alias.name == "*" for alias in node.names):
                 direct |= _within(base)
-        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__") and node.args:
+        elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__") and node.args:
             named = _named(node.args[0], package)
             direct |= named
             if not named:
                 data |= _spoken_of(tree) | _within(package)
     return frozenset(direct), frozenset(data)
-
-
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker meets."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            for other in node.orelse:
-                yield other
-                yield from _nodes(other)
-        else:
-            yield node
-            yield from _nodes(node)
-
-
-def _called(call: ast.Call) -> str:
-    """The last name of what is called."""
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _named(argument: ast.expr, package: str) -> set[str]:
@@ -220,8 +255,7 @@ def _named(argument: ast.expr, package: str) -> set[str]:
 
 def _spoken_of(tree: ast.AST) -> set[str]:
     """The modules in the packages that texts of a module name."""
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    packages = {text.rstrip(".") for text in texts if "." in text and DOTTED.fullmatch(text)}
+    packages = {text.rstrip(".") for text in texts_in(tree) if "." in text and DOTTED.fullmatch(text)}
     return set().union(*(_within(package) for package in packages if not is_of_library(package.split(".")[0])))
 
 

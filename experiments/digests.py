@@ -27,7 +27,7 @@ def digest_of_file(path: Path) -> str:
     return _digest_of_bytes(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)  # a plug-in may have 2,000
 def _digest_of_bytes(path: str, *state: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.code_digest import code_of, is_code, source
+from experiments.code_digest import code_of, files_beside, is_code, source
 from experiments.digests import digest_of_file
 
 IRRELEVANT = ("name", "results", "experiment", "reference", "hydra")  # they do not change a run
@@ -27,7 +27,7 @@ def identity(cfg: DictConfig, choices: Mapping[str, str], inputs: Mapping[str, s
 
     `choices` (the groups' options) are kept for tables: they are names of what the configuration says.
     """
-    config = resolved(cfg)
+    config = _with_plain_paths(resolved(cfg))
     code = made_by(config)
     return {
         "choices": dict(sorted(choices.items())),
@@ -67,14 +67,16 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 
 def made_by(config: Mapping[str, Any]) -> dict[str, str]:
-    """Module -> digest, of the code that makes the results of a resolved configuration."""
+    """Module, or file of a plug-in -> digest, of the code that makes the results of a resolved configuration."""
     used = {key: value for key, value in config.items() if key != "calibration"}
-    return dict(_code(frozenset(text for text in _texts(used) if text.startswith("!") or is_code(text))))
+    named = frozenset(text.removeprefix("!") for text in _texts(used) if text.startswith("!") or is_code(text))
+    code = dict(_code(named))
+    return code | files_beside(code, named)  # files may change while a process lasts; what it has loaded does not
 
 
 @lru_cache(maxsize=256)
 def _code(named: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    return tuple(code_of(MAKERS, sorted(name.removeprefix("!") for name in named)).items())
+    return tuple(code_of(MAKERS, sorted(named)).items())
 
 
 def files_of(config: Mapping[str, Any]) -> dict[str, str]:
@@ -124,6 +126,21 @@ def _without_profiles(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_profiles(item) for key, item in value.items() if key != "profile"}
     return value
+
+
+def _with_plain_paths(value: Any) -> Any:
+    """`value` with each path of a file or a folder that is there spelled in one way: /a/./b as /a/b."""
+    if isinstance(value, Mapping):
+        return {key: _with_plain_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_plain_paths(item) for item in value]
+    if not isinstance(value, str) or "/" not in value or "\0" in value:
+        return value
+    plain = os.path.normpath(value)
+    try:
+        return plain if plain != value and os.path.samefile(value, plain) else value
+    except OSError:  # a text that names nothing
+        return value
 
 
 def _replaced(value: Any, texts: Mapping[str, str]) -> Any:

@@ -14,6 +14,7 @@ from experiments.identity import IRRELEVANT
 from experiments.results import Folder
 
 SHOWN = 12  # runs, or modules, that a line names
+CODE = ("module ", "file ")  # what a fact of code begins with
 Loaded = tuple[Folder, dict[str, Any]]
 
 
@@ -36,11 +37,11 @@ def current(folders: Iterable[Folder]) -> list[Loaded]:
         having = [path for path in made if fact in made[path]]
         versions = {made[path][fact] for path in having}
         if len(versions) > 1:
-            wanted = present(fact.removeprefix("module ")) if fact.startswith("module ") else None
+            wanted = present(_named(fact)) if fact.startswith(CODE) else None
             if wanted not in versions:
                 wanted = made[max(having, key=lambda path: ages[path])][fact]
             others = [path for path in having if made[path][fact] != wanted]
-            _leave_out(made, others, f"of another {fact.split(' of ')[0]}")
+            _leave_out(made, others, f"of another {fact if fact.startswith(CODE) else fact.split(' of ')[0]}")
     _tell_the_age(made)
     kept = (folder for folder in folders if folder.path in made)
     return [(folder, asking) for folder in kept for asking in folder.askings(*read[folder.path])]
@@ -91,11 +92,11 @@ def _leaves(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _facts(made_of: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, str]:
-    """What a run was made by and of: "module NAME" -> digest, "input NAME of its settings" -> digest."""
+    """What a run was made by and of: "module NAME", "file NAME", or "input NAME of its settings" -> digest."""
     code = status.get("code")
     if not code:
         return {}
-    facts = {"code": made_of["code"], **{f"module {name}": digest for name, digest in code.items()}}
+    facts = {"code": made_of["code"], **{f"{_kind(name)} {name}": digest for name, digest in code.items()}}
     config = made_of["config"]
     for name, digest in made_of["inputs"].items():
         settings: Any = {}
@@ -117,12 +118,21 @@ def _leave_out(made: dict[Any, dict[str, str]], paths: list[Any], why: str) -> N
 
 def _tell_the_age(made: Mapping[Any, Mapping[str, str]]) -> None:
     """Say where runs were made by code that has been changed since."""
-    modules = {fact: digest for facts in made.values() for fact, digest in facts.items() if fact.startswith("module ")}
-    changed = [name for fact in sorted(modules) if present(name := fact.removeprefix("module ")) != modules[fact]]
+    code = {fact: digest for facts in made.values() for fact, digest in facts.items() if fact.startswith(CODE)}
+    changed = sorted((fact for fact in code if present(_named(fact)) != code[fact]), key=_named)
     if changed:
-        facts = {f"module {name}" for name in changed}
-        count = sum(not facts.isdisjoint(made[path]) for path in made)
-        print(f"{count} runs were made by code that was changed since: {_listed(changed)}", file=sys.stderr)
+        count = sum(not made[path].keys().isdisjoint(changed) for path in made)
+        names = _listed(_named(fact) for fact in changed)
+        print(f"{count} runs were made by code that was changed since: {names}", file=sys.stderr)
+
+
+def _kind(name: str) -> str:
+    """Whether a name among the code of a run is that of a file that lies beside a plug-in, or of a module."""
+    return "file" if " " in name else "module"
+
+
+def _named(fact: str) -> str:
+    return fact.partition(" ")[2]
 
 
 def _listed(names: Iterable[str]) -> str:

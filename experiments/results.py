@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -94,17 +95,21 @@ class Folder:
         if not (self.path / "status.json").exists():
             return "absent"
         try:
-            state = self.status().get("state")
+            status = self.status()
         except ValueError:
             return "damaged"
-        if state not in ("running", "failed", "complete"):
+        state = status.get("state")
+        if state not in ("running", "failed", "complete") or not _is_sealed(status):
             return "damaged"
         return "damaged" if state == "complete" and self.damage() else state
 
     def damage(self) -> str:
         """What is wrong with the files of a run that was complete; nothing if they are as they were written."""
         try:
-            files = self.status().get("files")
+            status = self.status()
+            if not _is_sealed(status):
+                return "status.json is not as it was written"
+            files = status.get("files")
             if files is None:  # of an older version, which kept no checksums
                 missing = [name for name in ("config.yaml", *RESULTS) if not (self.path / name).is_file()]
                 if missing:
@@ -202,7 +207,7 @@ class Folder:
         if self.asked is not None and not self.is_asked():
             status = self.status()
             status["asked"] = [*status.get("asked", []), dict(self.asked)]
-            write_whole(self.path / "status.json", json.dumps(status, indent=1))
+            self.write_status(status)
 
     def askings(self, made_of: Mapping[str, Any], status: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What the results were made of and `at` which instant, for each name by which they were asked for.
@@ -242,7 +247,22 @@ class Folder:
 
     def _status(self, state: str, **more: Any) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        write_whole(self.path / "status.json", json.dumps({"state": state, "at": at, **more}, indent=1))
+        self.write_status({"state": state, "at": at, **more})
+
+    def write_status(self, status: Mapping[str, Any]) -> None:
+        """Write the status, with the checksum of what it says."""
+        write_whole(self.path / "status.json", json.dumps({**status, "sha256": _seal(status)}, indent=1))
+
+
+def _seal(status: Mapping[str, Any]) -> str:
+    """The sha256 of all that a status says but this."""
+    said = json.loads(json.dumps({key: value for key, value in status.items() if key != "sha256"}))
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _is_sealed(status: Mapping[str, Any]) -> bool:
+    """Whether a status is as it was written, as far as it tells: those that knew no code had no checksum."""
+    return status["sha256"] == _seal(status) if "sha256" in status else not status.get("code")
 
 
 def _is_named(path: Path, made_of: Any) -> bool:

@@ -49,6 +49,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
         cfg = at_load(cfg, overrides)
         inputs = read_inputs(cfg)
         made_of = identity(cfg, choices, inputs.digests())
+        code = made_by(made_of["config"])
         folder = Folder(at / digest(made_of), asked)
         outcome = replace(outcome, folder=str(folder.path))
         if folder.state == "complete" and folder.is_asked():
@@ -61,7 +62,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
                 folder.begin(made_of)
                 metrics, tables = measure(cfg, inputs, progress)
                 steps = tables.steps if cfg.record != "requests" else None
-                folder.complete(tables.requests, steps, metrics, overrides, made_by(made_of["config"]))
+                folder.complete(tables.requests, steps, metrics, overrides, code)
             except Exception as error:
                 with suppress(OSError):  # of a full disk, say: the outcome tells what happened first
                     folder.fail(error, overrides)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from apart import done
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
-from test_experiments import CONF, SMALL, typed  # noqa: F401 - a fixture
+from test_experiments import CONF, SMALL, small, typed  # noqa: F401 - a fixture
 
-from experiments import build
+from experiments import beside, build
 from experiments.code_digest import PROJECT, _imports, _within, code_of, source
 from experiments.collect import collect, complete_folders
 from experiments.digests import digest_of
@@ -145,26 +147,140 @@ def plug(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def codes(plug: Path) -> dict[str, str]:
-    """The digests in a process of its own, for one keeps what it saw first."""
-    script = (
-        "import json; from experiments.code_digest import code_of; print(json.dumps(code_of((), ['plug.part.rank'])))"
-    )
-    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{plug.parent}"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, check=True)
-    return json.loads(done.stdout)
+CODES = """
+import json, sys
+from experiments.code_digest import code_of, files_beside
+try:
+    code = code_of((), sys.argv[1:])
+    print(json.dumps(code | files_beside(code, sys.argv[1:])))
+except ValueError as error:
+    print(json.dumps(str(error)))
+"""
 
 
-def test_a_plug_in_is_its_module_and_what_that_imports_of_its_own(plug):
-    before = codes(plug)
-    assert set(before) == {"plug", "plug.part", "plug.beside", "plug.late"}
+def codes(place: Path, target: str = "plug.part.rank") -> dict[str, str]:
+    """The digests in a process of its own, for one keeps what it saw first; or the error."""
+    env = {**os.environ, "PYTHONPATH": f"{place}:{ROOT}"}
+    line = [sys.executable, "-c", CODES, target]
+    return json.loads(subprocess.run(line, capture_output=True, text=True, env=env, cwd=place, check=True).stdout)
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before | after if before.get(name) != after.get(name)}
+
+
+def test_a_plug_in_is_all_modules_and_files_of_its_package(plug):
+    (plug / "data").mkdir()
+    (plug / "data" / "table.json").write_text("1")
+    run = plug / "results" / "adhoc" / "0"
+    run.mkdir(parents=True)
+    for name in (plug / ".hidden", run / "status.json", plug.parent / "aside.json"):
+        name.write_text("1")
+    before = codes(plug.parent)
+    modules = {"plug", "plug.part", "plug.beside", "plug.late", "plug.unused"}
+    assert set(before) == {*modules, "data/table.json in plug"}
     (plug / "part.py").write_text(
         PLUGIN.replace("# late", "# later").replace('"""Why."""', "").replace("= factor", "=  factor")
     )
-    assert codes(plug) == before, "comments, docstrings and layout are no code"
+    assert codes(plug.parent) == before, "comments, docstrings and layout are no code"
     (plug / "late.py").write_text("shift = -2")
-    after = codes(plug)
-    assert {name for name in after if after[name] != before[name]} == {"plug.late"}
+    assert changed(before, after := codes(plug.parent)) == {"plug.late"}
+    (plug / "data" / "table.json").write_text("2")
+    assert changed(after, codes(plug.parent)) == {"data/table.json in plug"}
+
+
+ORDER = """
+import json
+from importlib import import_module
+from pathlib import Path
+from hydra.utils import get_method
+class Mine:
+    def __init__(self, sign=None):
+        self.table = json.loads(Path(__file__).with_name("minetable.json").read_text())
+        self.helper = get_method("minepack.sign.turned")
+        self.tool = import_module(sign) if sign else None
+        self.more = Path(__file__).parent / "tables"
+    def rank(self, job, now):
+        return self.table["sign"] * job.prediction.length
+"""
+
+
+@pytest.fixture
+def order(tmp_path) -> Path:
+    """The folder of a module that reads a file, and calls helpers by name."""
+    folder = tmp_path / "flat"
+    for name, text in {
+        "mineorder.py": ORDER, "minetable.json": '{"sign": 1}', "minehelp.py": "from minedeep.far import x",
+        "broken.py": "print 1", "minepack/sign.py": "def turned(): ...", "minedeep/far.py": "x = 1",
+        "tables/one.csv": "1", "other/two.csv": "1", ".hidden": "1", "__pycache__/x.pyc": "1",
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_the_files_beside_a_plug_in_count_and_what_it_names_of_the_folders_there(order):
+    before = codes(order, "mineorder.Mine")
+    files = {f"{name} beside mineorder" for name in ("minetable.json", "broken.py", "tables/one.csv")}
+    helpers = {"minehelp", "minepack", "minepack.sign", "minedeep", "minedeep.far"}
+    assert set(before) == {"mineorder", *helpers, *files}
+    for name, text, named in (
+        ("minetable.json", '{"sign": -1}', "minetable.json beside mineorder"),
+        ("tables/one.csv", "2", "tables/one.csv beside mineorder"),
+        ("broken.py", "print 2", "broken.py beside mineorder"),
+        ("minedeep/far.py", "x = 2", "minedeep.far"),
+    ):
+        (order / name).write_text(text)
+        after = codes(order, "mineorder.Mine")
+        assert changed(before, after) == {named}
+        before = after
+    (order / "other" / "two.csv").write_text("2")
+    (order / "tokenyard-x.1.jsonl").touch()  # the log of a sweep, as where TMPDIR is the folder
+    assert codes(order, "mineorder.Mine") == before
+
+
+def test_too_much_beside_a_plug_in_is_refused_in_a_line(order, monkeypatch):
+    (order / "huge.bin").touch()
+    os.truncate(order / "huge.bin", 2**28 + 1)  # sparse
+    assert codes(order, "mineorder.Mine").startswith(f"{order}/huge.bin has over 256 MB, and all there counts as ")
+    monkeypatch.setattr(beside, "MOST_FILES", 3)
+    (order / "huge.bin").unlink()
+    with pytest.raises(ValueError, match=r"flat holds over 3 files, .*: put the plug-in in a folder of its own"):
+        list(beside.files(order / "mineorder.py", ()))
+
+
+def test_a_plug_ins_file_that_changes_while_a_process_may_keep_it_is_told(tmp_path):
+    file = tmp_path / "table.json"
+    file.write_text("1")
+    beside.check_unchanged([file])
+    beside.check_unchanged([file])
+    file.write_text("12")
+    with pytest.raises(ValueError, match=r"table.json was changed after this process may have read it"):
+        beside.check_unchanged([file])
+
+
+def test_runs_of_two_contents_of_a_plug_ins_file_are_not_mixed(tmp_path, order, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(order))
+    now = codes(order, "mineorder.Mine")
+    kept = stored(tmp_path / "r", now, "2026-01-01")
+    stored(tmp_path / "r", {**now, "minetable.json beside mineorder": "edited"}, "2026-02-01", seed=1)
+    assert [folder.path for folder, _ in current(complete_folders(tmp_path / "r"))] == [kept.path]
+    said = capsys.readouterr().err
+    assert "left out, made of another file minetable.json beside mineorder: " in said
+    assert "changed since" not in said
+    (order / "minetable.json").unlink()
+    current([kept])
+    assert "1 runs were made by code that was changed since: minetable.json beside mineorder" in capsys.readouterr().err
+
+
+def test_one_file_spelled_in_two_ways_is_one_run(tmp_path):
+    path = tmp_path / "x.parquet"
+    one, other = (["trace=parquet", f"trace.path={spelled}"] for spelled in (path, f"{tmp_path}//./x.parquet"))
+    assert name_of(*one) != name_of(*other), "neither names a file"
+    path.touch()
+    assert name_of(*one) == name_of(*other)
+    (tmp_path / "link").symlink_to("/usr/lib")
+    assert name_of("trace=parquet", f"trace.path={tmp_path}/link/../x.parquet") != name_of(*one), "another file"
 
 
 def test_every_value_of_an_input_is_seen():
@@ -203,9 +319,9 @@ def test_files_that_a_part_names_count_by_content(tmp_path):
 def test_the_same_run_asked_for_by_another_name_is_labelled_by_it(tmp_path, typed):  # noqa: F811
     few = [*SMALL, "hydra.launcher.n_jobs=1"]
     assert typed(tmp_path, "-m", *few, "policy=fifo,sjf", "predictor=oracle")[0] == 0
-    code, said = typed(tmp_path, "-m", *few, "system=sjf_oracle", "trace.rate=30,30.0")
+    code, said = typed(tmp_path, *few, "system=sjf_oracle", "trace.rate=30.0")
     assert code == 0
-    assert "2 runs: 0 made now, 2 complete already" in said
+    assert "1 runs: 0 made now, 1 complete already" in said
     (folder,) = [folder for folder in complete_folders(tmp_path) if "system" in str(folder.status()["asked"][-1])
                  and folder.status()["asked"][-1]["choices"]["system"] == "sjf_oracle"]  # fmt: skip
     of_sweep = collect([Folder(folder.path, folder.status()["asked"][-1])])
@@ -224,8 +340,7 @@ def stored(root: Path, code: dict[str, str], at: str, **settings: object) -> Fol
     folder = Folder(root / digest(made_of))
     folder.begin(made_of)
     folder.complete({"id": np.arange(3)}, None, {"calibration": {}, "provenance": {}, "x": 1.0}, [], code)
-    status = folder.status() | {"at": at}
-    (folder.path / "status.json").write_text(json.dumps(status))
+    folder.write_status(folder.status() | {"at": at})
     return folder
 
 
@@ -269,40 +384,33 @@ def test_one_row_is_kept_of_one_run_by_two_equal_labels():
     assert unsaid([], []) == []
 
 
-EDITED = "job.prediction.length + self.weight"
-
-
-def test_an_edited_policy_runs_anew_and_its_old_result_is_left_out(tmp_path):
+def test_an_edited_policy_is_another_and_that_edit_alone(tmp_path):
     """On a copy of the project's policies, as a user would edit them."""
-    copy = tmp_path / "policies"
-    subprocess.run(["cp", "-r", str(ROOT / "policies"), str(copy)], check=True)
-    aging = copy / "aging.py"
-    assert "job.prediction.length - self.weight" in aging.read_text()
-    line = [
-        sys.executable,
-        "-m",
-        "experiments.run",
-        *SMALL,
-        f"results={tmp_path}/r",
-        "policy=sjf",
-        "policy/order=aging",
-    ]
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    before = codes(tmp_path, "policies.aging.Aging")
+    aging = tmp_path / "policies" / "aging.py"
+    text = aging.read_text()
+    aging.write_text(text.replace("job.prediction.length - self.weight", "job.prediction.length + self.weight"))
+    assert aging.read_text() != text
+    assert changed(before, codes(tmp_path, "policies.aging.Aging")) == {"policies.aging"}
 
-    def typed_again() -> str:
-        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-        return done.stderr
 
-    assert "1 made now" in typed_again()
-    aging.write_text(aging.read_text().replace("job.prediction.length - self.weight", EDITED))
-    assert "1 made now" in typed_again()
-    collected = [sys.executable, "-m", "experiments.collect", f"{tmp_path}/r"]
-    done = subprocess.run(collected, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    assert "left out, made of another module policies.aging: " in done.stderr
-    assert "1 runs; table" in done.stdout
-    means = pd.read_csv(tmp_path / "r" / "table.csv")["response_time_mean"]
-    assert len(means) == 1
-    assert all("policies.aging" in folder.status()["code"] for folder in complete_folders(tmp_path / "r"))
+def test_an_edited_plug_in_runs_anew_and_its_old_result_is_left_out(tmp_path, order):
+    order_of_it = "policy.order._target_=mineorder.Mine"
+    line = small("policy=fifo", "predictor=oracle", order_of_it, "trace.rate=1000", "warmup=0", f"results={tmp_path}/r")
+    table = order / "minetable.json"
+    for edit, made in ((None, "1 made now"), (None, "1 complete already"), ('{"sign": -1}', "1 made now")):
+        if edit:
+            table.write_text(edit)
+        code, said = done(tmp_path / "said", tmp_path, line, PYTHONPATH=str(order))
+        assert code == 0, said
+        assert made in said
+    one, other = complete_folders(tmp_path / "r")
+    assert changed(one.status()["code"], other.status()["code"]) == {"minetable.json beside mineorder"}
+    assert [len(collect([folder])) for folder in (one, other)] == [1, 1]
+    means = {folder.summary()["response_time_mean"] for folder in (one, other)}
+    assert len(means) == 2
+    assert len(collect([one, other])) == 1
 
 
 def test_a_trace_file_rewritten_in_the_middle_of_its_ids_runs_anew(tmp_path, typed):  # noqa: F811

@@ -6,45 +6,35 @@ The long form: python tests/test_kills.py --kills 10 --seed N
 import argparse
 import os
 import random
-import resource
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+from apart import begun
 from test_experiments import small
 
 from experiments.collect import collect, complete_folders
 from experiments.results import Folder
 
-SWEEP = ["-m", *small("trace.requests=120"), "system=fifo,sjf_oracle,rtlm", "seed=[0,1]"]
-RUNS = 6
+SWEEP = ["-m", *small("trace.requests=120"), "system=sjf_oracle,rtlm", "seed=[0,1]"]
+RUNS = 4
 DAMAGES = {"requests.parquet": b"PAR1", "summary.json": b'{"requests": 1', "status.json": b""}
 
 
-def started(folder: Path, jobs: int, bytes_a_file: int | None = None) -> subprocess.Popen:
-    """The sweep with its results in `folder`; no file of it may grow beyond so many bytes, as if the disk were full."""
-
-    def limit() -> None:
-        if bytes_a_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, bytes_a_file))
-
-    line = [sys.executable, "-m", "experiments.run", *SWEEP, f"results={folder}", f"hydra.launcher.n_jobs={jobs}"]
-    env = {**os.environ, "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    with (folder.parent / "said").open("w") as said:
-        return subprocess.Popen(
-            line, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True, preexec_fn=limit
-        )
+def started(folder: Path, jobs: int, **more):
+    """The sweep with its results in `folder`."""
+    line = [*SWEEP, f"results={folder}", f"hydra.launcher.n_jobs={jobs}"]
+    line.sort(key=lambda argument: not argument.startswith("-"))
+    return begun(folder.parent / "said", folder, line, TMPDIR=str(folder), PYTHONDONTWRITEBYTECODE="1", **more)
 
 
-def ended(sweep: subprocess.Popen, folder: Path) -> str:
-    """What a sweep wrote as errors, once it is through."""
-    sweep.wait(timeout=100)
+def ended(sweep, folder: Path) -> str:
+    """What a sweep wrote, once it is through."""
+    sweep.join(timeout=100)
     said = (folder.parent / "said").read_text()
     assert "Traceback" not in said, said
     return said
@@ -55,7 +45,7 @@ def killed(folder: Path, jobs: int, seconds: float, group: bool) -> int:
     sweep = started(folder, jobs)
     time.sleep(seconds)
     (os.killpg if group else os.kill)(sweep.pid, signal.SIGKILL)
-    sweep.wait()
+    sweep.join()
     return sweep.pid
 
 
@@ -88,7 +78,7 @@ def disturbed(root: Path, kills: int, jobs: int, rng: random.Random) -> None:
     for path in sorted(folder.glob("adhoc/*/summary.json"))[-2:]:
         path.unlink()  # so that the full disk meets something to do
     said = ended(full := started(folder, jobs, bytes_a_file=rng.randrange(3000, 9000)), folder)
-    assert full.returncode == 1, said
+    assert full.exitcode == 1, said
     assert said.count("failed: ") >= 1 or "the sweep" in said, said
     for run, (name, content) in zip(complete_folders(whole), DAMAGES.items(), strict=False):
         spoilt = folder / "adhoc" / run.path.name

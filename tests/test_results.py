@@ -3,10 +3,12 @@
 import json
 import math
 import os
-import subprocess
 import sys
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import apart
 import numpy as np
 import pytest
 from test_experiments import SMALL, typed  # noqa: F401 - a fixture
@@ -19,11 +21,11 @@ MADE_OF = {"config": {"seed": 0, "model": "gpt2"}, "choices": {"policy": "fifo"}
 SUMMARY = {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}
 
 
-def finished(root: Path, **changes: object) -> Folder:
+def finished(root: Path, code: dict[str, str] | None = None, **changes: object) -> Folder:
     made_of = {**MADE_OF, **changes}
     folder = Folder(root / digest(made_of))
     folder.begin(made_of)
-    folder.complete({"id": np.arange(50)}, {"end": np.arange(9.0)}, SUMMARY, [])
+    folder.complete({"id": np.arange(50)}, {"end": np.arange(9.0)}, SUMMARY, [], code)
     return folder
 
 
@@ -65,6 +67,31 @@ def test_a_damaged_status_is_found(tmp_path, damage):
     assert folder.state == "damaged"
 
 
+def test_any_change_of_what_a_status_says_is_found(tmp_path):
+    folder = finished(tmp_path, code={"sim": "0123456789abcdef"})
+    path = folder.path / "status.json"
+    text = path.read_text()
+    for place in [index for index, letter in enumerate(text) if letter.isalnum()][::2]:
+        path.write_text(text[:place] + ("0" if text[place] != "0" else "1") + text[place + 1 :])
+        assert folder.state == "damaged", text[place - 20 : place + 20]
+        assert folder.damage()
+    path.write_text(text)
+    assert folder.state == "complete"
+    folder.ask()
+    Folder(folder.path, {"choices": {}, "overrides": ["seed=0"], "spoken": {1: math.nan}}).ask()
+    assert len(folder.status()["asked"]) == 1
+    assert folder.state == "complete"
+
+
+def test_a_status_without_its_checksum_is_whole_only_where_it_knows_no_code(tmp_path):
+    for code, state in (({}, "complete"), ({"sim": "0"}, "damaged")):
+        folder = finished(tmp_path, code=code)
+        status = folder.status()
+        del status["sha256"]
+        (folder.path / "status.json").write_text(json.dumps(status))
+        assert folder.state == state
+
+
 def test_collect_names_damaged_runs_and_leaves_them_out(tmp_path, capsys, monkeypatch):
     damaged, empty, _ = (finished(tmp_path, inputs={"n": number}, config={"seed": number}) for number in range(3))
     cut(damaged.path / "requests.parquet")
@@ -78,20 +105,20 @@ def test_collect_names_damaged_runs_and_leaves_them_out(tmp_path, capsys, monkey
     assert f"left out, damaged: {empty.path}" in said
 
 
-@pytest.mark.parametrize("name", ["requests.parquet", "summary.json", "config.yaml", "status.json"])
-def test_a_damaged_run_is_made_again_as_it_was(tmp_path, typed, name):  # noqa: F811
+def test_a_damaged_run_is_made_again_as_it_was(tmp_path, typed):  # noqa: F811
     assert typed(tmp_path, *SMALL)[0] == 0
     (folder,) = complete_folders(tmp_path)
     before = collect([folder])
-    cut(folder.path / name)
-    (folder.path / ".requests.parquet.1").write_text("of a process that was killed")
-    (folder.path / ".lock").touch()
-    code, said = typed(tmp_path, *SMALL)
-    assert code == 0, said
-    assert "1 made now" in said
-    assert collect([folder]).equals(before)
     kept = {"config.yaml", "requests.parquet", "summary.json", "status.json"}
-    assert {path.name for path in folder.path.iterdir()} == kept, "nothing temporary is left"
+    for name in sorted(kept):
+        cut(folder.path / name)
+        (folder.path / ".requests.parquet.1").write_text("of a process that was killed")
+        (folder.path / ".lock").touch()
+        code, said = typed(tmp_path, *SMALL)
+        assert code == 0, said
+        assert "1 made now" in said
+        assert collect([folder]).equals(before)
+        assert {path.name for path in folder.path.iterdir()} == kept, "nothing temporary is left"
 
 
 def test_results_of_an_older_version_are_read_and_named(tmp_path, capsys):
@@ -121,26 +148,31 @@ def test_a_file_that_cannot_be_written_is_named_and_no_temporary_is_left(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from experiments.results import Folder
-with Folder(Path(sys.argv[1])).held():
-    print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
-    Path(sys.argv[1], "first").touch()
-"""
+def hold(folder: Path, seconds: float, told: Connection) -> None:
+    with Folder(folder).held():
+        told.send("held")
+        time.sleep(seconds)
+        (folder / "first").touch()
+
+
+def holding(folder: Path, seconds: float):
+    """A process that holds the folder of a run."""
+    told, tell = apart.CONTEXT.Pipe(duplex=False)
+    process = apart.CONTEXT.Process(target=hold, args=(folder, seconds, tell))
+    process.start()
+    assert told.poll(60)
+    return process
 
 
 def test_a_run_is_of_one_process_at_a_time_and_a_killed_one_holds_nothing(tmp_path):
     folder = Folder(tmp_path / "run")
-    with subprocess.Popen([sys.executable, "-c", HOLD, folder.path, "0.3"], stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"held\n"
-        with folder.held():
-            assert (folder.path / "first").exists(), "the other process was through before"
-    with subprocess.Popen([sys.executable, "-c", HOLD, folder.path, "60"], stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"held\n"
-        other.kill()
+    other = holding(folder.path, 0.3)
+    with folder.held():
+        assert (folder.path / "first").exists(), "the other process was through before"
+    other.join()
+    other = holding(folder.path, 60)
+    other.kill()
+    other.join()
     with folder.held():
         assert os.path.exists(folder.path / ".lock")
     assert not (folder.path / ".lock").exists()

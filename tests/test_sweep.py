@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from test_experiments import SMALL, typed  # noqa: F401 - a fixture
+from apart import begun
+from test_experiments import SMALL, small, typed  # noqa: F401 - a fixture
 
 from experiments.sweep import KILLED, LOG_VARIABLE, Outcome, SweepLog, _write
 
@@ -70,8 +71,13 @@ def test_a_worker_that_is_killed_is_told_in_a_line_and_its_runs_are_named(tmp_pa
     assert "Traceback" not in said
 
 
-def test_two_workers_that_are_asked_for_one_run_make_it_once(tmp_path, typed):  # noqa: F811
-    sweep = ["-m", *SMALL, "trace.rate=30,30.0", "trace.requests=2000", "hydra.launcher.n_jobs=2"]
-    code, said = typed(tmp_path, *sweep)
-    assert code == 0, said
-    assert "2 runs: 1 made now, 1 complete already, 0 failed" in said
+def test_two_processes_that_are_asked_for_one_run_make_it_once(tmp_path):
+    processes = []
+    for number, rate in enumerate(("30", "30.0")):
+        line = small(f"trace.rate={rate}", "trace.requests=2000", f"results={tmp_path}")
+        processes.append(begun(tmp_path / f"said.{number}", tmp_path, line))
+    for process in processes:
+        process.join(timeout=100)
+    said = [(tmp_path / f"said.{number}").read_text() for number in range(2)]
+    assert sorted("1 runs: 1 made now" in text for text in said) == [False, True], said
+    assert sorted("1 runs: 0 made now, 1 complete already, 0 failed" in text for text in said) == [False, True], said
