@@ -19,7 +19,7 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
     ),
     "rt_lm": (
         ["experiment=rtlm_ablation", "model=bart-base", "cluster=rtlm_server", "trace.correlation=0.8", "seed=[0,1]",
-         "trace.requests=100", "trace.training_requests=200"],
+         "trace.requests=60", "trace.training_requests=40"],
         "",
     ),
 }  # fmt: skip
