@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -132,7 +133,9 @@ def planned(overrides: list[str], seed: int | Sequence[int] = 0) -> list[str]:
 
     Of two overrides of a key the later counts, in the place of the first.
     """
-    [jobs] = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(overrides), None)
+    hydra = GlobalHydra.instance()
+    parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)  # for glob()
+    [jobs] = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)
     runs = []
     for job in jobs:
         typed = [override for override in job if not override.startswith("hydra")]

@@ -17,6 +17,10 @@ from experiments.settings.signatures import mismatch
 from experiments.settings.toplevel import TOP_LEVEL, checked_folder
 from experiments.settings.wording import SettingError
 
+FOUR_ROWS = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
+    f"2023-11-16 18:20:{second:02}.0,9,5\n" for second in (10, 11, 11, 14)
+)
+
 
 @pytest.fixture
 def said(monkeypatch, tmp_path):
@@ -24,6 +28,8 @@ def said(monkeypatch, tmp_path):
 
     def refused(*arguments: str) -> list[str]:
         monkeypatch.setattr(sys, "argv", ["tokenyard"])
+        (tmp_path / "azure.csv").write_text(FOUR_ROWS)
+        arguments = tuple(one.replace("FILE", str(tmp_path / "azure.csv")) for one in arguments)
         where = [] if any(one.startswith("results=") for one in arguments) else [f"results={tmp_path}"]
         try:
             _ready([*arguments, *where])
@@ -34,6 +40,10 @@ def said(monkeypatch, tmp_path):
     return refused
 
 
+TEN = "trace.source.path=x"
+STORED = "trace=azure_2023_conv trace.path=FILE"
+AZURE = f"{STORED} predictor=oracle"
+CACHED = "trace=multi_turn predictor=oracle cluster.devices.gpu.prefix_caching=true"
 REFUSED = [  # settings, and how the line begins and goes on
     ("seed=-1", "seed=-1 must be at least 0"),
     ("horizon=0", "horizon=0 must be above 0", " s"),
@@ -84,6 +94,50 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("--fast", "unrecognized arguments: --fast"),
     ("policy=up policy.order.alpha=1e999", "policy.order.alpha=1e999 must be a finite number"),
     ("predictor=rules predictor.rules=[0,9]", "predictor.rules=[0,9] must be from 0 to 5"),
+    ("trace=parquet trace.path=x trace.unit=ms", "trace.unit=ms: this format has no unit to set"),
+    (f"{AZURE} +trace.unit=ms", "trace.unit=ms: this format has no unit to set"),
+    (f"trace=transformed trace@trace.source=parquet {TEN} trace.source.unit=ms", "trace.source.unit=ms: this format"),
+    ("warmup=0.5 horizon=0.9", "horizon=0.9 leaves nothing to measure: warmup=0.5"),
+    (f"{AZURE} horizon=1e-9", "horizon=1e-09 leaves nothing to measure"),
+    (f"{AZURE} warmup=0.5 horizon=2", "horizon=2 leaves nothing to measure", "ends at 2 s", "comes at 4 s"),
+    (
+        f"{STORED} predictor=prompt_length warmup=0.5 horizon=2",
+        "horizon=2 leaves nothing",
+        "ends at 1.5 s",
+        "comes at 3 s",
+    ),
+    (f"{AZURE} trace.window=5", "trace.window=5 is more than the 4 requests", "(0 more are kept for training)"),
+    (
+        f"{STORED} predictor=prompt_length trace.window=4",
+        "trace.window=4 is more than the 3 requests",
+        "(1 more are kept",
+    ),
+    (f"{CACHED} policy=fifo", "cluster.devices.gpu.prefix_caching=true changes nothing: the batching of gpu is static"),
+    ("policy/eviction=swap", "policy/eviction=swap changes nothing: nobody is preempted", "policy/batching=static"),
+    ("policy/eviction=swap policy/batching=orca", "policy/eviction=swap changes nothing", "policy/batching=orca"),
+    ("-m policy/eviction=recompute,swap policy/batching=static,orca", "policy/eviction=swap changes nothing"),
+    ("cluster.devices.gpu.max_model_len=9999999", "cluster.devices.gpu.max_model_len=9999999 must be at most 8192"),
+    ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are consolidation, fifo"),
+    ("-m seed=glob(*)", "seed=glob(*) matches no option of seed"),
+    (
+        "-m policy=fifo,rtlm reference=rtlmm",
+        "reference=rtlmm is no run of this command: there is fifo, rtlm; did you mean",
+    ),
+    (
+        "-m policy=fifo,rtlm reference='foo.bar=1'",
+        "reference=foo.bar=1 is no run of this command: they differ in policy",
+    ),
+    ("-m policy=fifo,rtlm reference='policy/routing=gpus'", "reference=policy/routing=gpus is no", "did you mean gpu?"),
+    ("-m policy=fifo trace.rate=4,8 reference='trace.rate=5'", "reference=trace.rate=5 is no", "trace.rate is 4, 8"),
+    ("policy=sjf reference=fifo", "reference=fifo is no run of this command: there is sjf"),
+    ("load=0.9 load_of=foo", "load_of="),
+    ("load=0.9 load_of='system=fifoo'", "load_of="),
+    ("gpu.count=1.5", "gpu.count=1.5: no such setting; did you mean cluster.devices.gpu.count?"),
+    ("kv_tokens=10", "kv_tokens=10: no such setting; did you mean cluster.devices.gpu.kv_tokens or"),
+    ("predictor=oracle predictor.seed=3", "predictor.seed=3: no such setting", "predictor has no settings"),
+    ("model=gtp2", "model=gtp2: no such model; did you mean gpt2?; there are bart-base"),
+    ('seed="1"', "seed='1' must be a whole number"),
+    ("=3", "=3 is no setting as key=value: it names no setting"),
 ]
 
 
@@ -108,10 +162,29 @@ def test_what_is_wrong_is_refused_in_one_line(said, settings, words):
         "cluster=prefill_decode policy/routing=disaggregation policy/batching=continuous",
         "trace=multi_turn predictor=prompt_length policy/batching=continuous cluster.devices.gpu.prefix_caching=true",
         "system=sjf_oracle policy=sjf predictor=oracle",
+        f"{AZURE} policy/batching=continuous",  # its window of 2,000 is up to so many
+        f"{AZURE} trace.window=4 warmup=0.5 horizon=4.5",
+        "policy/eviction=swap policy/batching=continuous cluster.devices.gpu.max_model_len=8192",
+        "-m policy/eviction=recompute,swap policy/batching=static,vllm_v0",
+        "-m policy=glob(*) predictor=oracle",
+        "-m policy=fifo,up trace.rate=4,8 reference='trace.rate=4.0'",
+        "-m policy=up policy.order.alpha=-1,1 reference=up",
+        "-m system=fifo,rtlm_recalled reference=rtlm_recalled",
+        "load=0.9 load_of='system=sjf_oracle'",
     ],
 )
 def test_what_is_right_is_not_refused(said, settings):
     assert said(*settings.split(" ")) == []
+
+
+def test_a_system_whose_capacity_is_asked_for_is_one(said):
+    [line] = said("load=0.9", "load_of='system=fifo cluster.devices.gpu.count=8'")
+    assert "load_of=" in line
+
+
+def test_all_options_of_a_group_are_swept_by_glob(tmp_path, typed):  # noqa: F811
+    code, errors = typed(tmp_path, "-m", *small("policy=glob(*uf)", "predictor=oracle"), "hydra.launcher.n_jobs=1")
+    assert (code, "2 runs: 2 made now" in errors) == (0, True), errors
 
 
 def test_every_problem_of_a_sweep_is_told_once(said):

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from experiments.build import to_requests
 from traces.combined import Mixed, Paired, Transformed
-from traces.formats import burstgpt, llmservingsim, mooncake, parquet, qwen_bailian, vtc
+from traces.formats import azure, burstgpt, llmservingsim, mooncake, parquet, qwen_bailian, vtc
 from traces.operations import Clip, Rows, Upsample, counted
 from traces.recorded import Recorded
 from traces.resample import Blocks
@@ -108,6 +108,27 @@ def test_the_unit_of_a_format_can_be_set(tmp_path: Path) -> None:
             replay(Windows(path, mooncake.load, "made", unit=unit))
 
 
+def test_a_format_without_a_unit_takes_none(tmp_path: Path) -> None:
+    for load in (azure.load, parquet.read):
+        with pytest.raises(ValueError, match="this format has no unit to set, got 'ms'"):
+            Windows("made", load, "made", unit="ms")
+    with pytest.raises(ValueError, match="this format has no skip_bad to set"):
+        windows(tmp_path, 3, skip_bad=True)
+
+
+@pytest.mark.parametrize("resample", [None, "blocks"])
+def test_a_replay_says_where_its_window_begins_and_how_many_rows_were_kept(
+    tmp_path: Path, resample: str | None
+) -> None:
+    source = windows(tmp_path, 100, window=20, training_share=0.2, rate=3.0)
+    starts = {replay(source, seed).attrs["start"]: replay(source, seed)["prompt_tokens"].iloc[0] for seed in range(9)}
+    assert len(starts) > 5
+    assert all(first == 20 + start + 1 for start, first in starts.items())
+    table = replay(windows(tmp_path, 100, training_share=0.2, resample=resample))
+    assert (table.attrs["start"], table.attrs["kept"], table.attrs["read"]) == (0, 20, 100)
+    assert replay(windows(tmp_path, 100)).attrs["kept"] == 0
+
+
 SERVED = ("arrival_time", "queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
 
 
@@ -179,9 +200,9 @@ def test_another_file_is_not_called_the_published_one(tmp_path: Path) -> None:
     assert published.provenance.startswith("recorded: Mooncake conversation trace (mooncake_conversation.jsonl.gz)")
 
 
-def test_a_window_larger_than_the_file_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match=r"trace.window=5 is more than the 4 requests that .*made has to replay"):
-        replay(windows(tmp_path, 4, window=5))
+def test_a_window_is_at_most_the_rows_of_the_file(tmp_path: Path) -> None:
+    assert replay(windows(tmp_path, 4, window=5))["prompt_tokens"].tolist() == [1, 2, 3, 4]
+    assert replay(windows(tmp_path, 4, window=5, training_share=0.5))["prompt_tokens"].tolist() == [3, 4]
     assert replay(windows(tmp_path, 4, window=1))["arrival"].tolist() == [0.0]
     for window in (0, 2.5, "all"):
         with pytest.raises(ValueError, match="window must be a whole number of requests from 1, got"):

@@ -7,7 +7,7 @@ import pandas as pd
 SHORT = 1.0  # s
 LONG = 3 * 365 * 86400.0  # s, three years
 FAST = 1000.0  # requests/s
-UNIT = "are its stamps in another unit (trace.unit=s, ms, us or ns)?"
+UNIT = "are its stamps in another unit (trace.unit=s, ms, us or ns, where the format has one)?"
 
 
 def doubts(table: pd.DataFrame) -> list[str]:

@@ -78,7 +78,7 @@ def to_rate(table: pd.DataFrame, rate: float) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Rows:
-    """`requests` rows one after another, from a start that is drawn, re-based to start at 0."""
+    """`requests` rows one after another, re-based to start at 0, from a start that is drawn: `attrs["start"]`."""
 
     requests: int
 
@@ -89,8 +89,11 @@ class Rows:
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         if self.requests > len(table):
             raise ValueError(f"{self.requests} requests are wanted, the trace has {len(table)}")
-        at = np.arange(len(table)) - int(rng.integers(len(table) - self.requests + 1))
-        return from_zero(kept(table, (at >= 0) & (at < self.requests)))
+        start = int(rng.integers(len(table) - self.requests + 1))
+        at = np.arange(len(table)) - start
+        rows = from_zero(kept(table, (at >= 0) & (at < self.requests)))
+        rows.attrs["start"] = start
+        return rows
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,6 @@ from traces.catalogue import CATALOGUE
 from traces.locate import public_file
 from traces.operations import Rows, to_rate
 from traces.resample import check_resample, resampled, said
-from traces.schema import TraceError
 from traces.split import check_kept, none_kept, training_rows
 
 
@@ -24,12 +24,13 @@ class Windows:
     """Windows of the trace in the file `path`, which `load` reads and `origin` describes in a few words.
 
     The file is found by `traces.locate.public_file`. The first `training_share` of its rows (None: 0) train, the others
-    are replayed: `window` requests in a row from a random start (None: all of them), re-based to start at 0, and
+    are replayed: up to `window` requests in a row from a random start (None: all of them), re-based to start at 0, and
     stretched in time to a mean of `rate` requests/s (None: as recorded). `resample` "blocks" makes that a moving-block
     bootstrap of the window, of `block` rows each (see `traces.resample.Blocks`); the stretch comes after it.
 
     `skip_bad` drops and counts bad rows, `unit` is that of the file's stamps (None: the format's own): both are handed
-    to `load` where they are given. `attrs["read"]` of a replay is the number of rows in the file.
+    to `load` where they are given; ValueError for a format that does not take them. `attrs` of a replay: `read` rows in
+    the file, `kept` of them for training, and `start`, the first row of the window among the others.
     """
 
     path: str
@@ -52,6 +53,11 @@ class Windows:
             raise ValueError(f"window must be a whole number of requests from 1, got {self.window!r}")
         if not isinstance(self.skip_bad, bool):
             raise ValueError(f"skip_bad must be true or false, got {self.skip_bad!r}")
+        taken = inspect.signature(self.load).parameters
+        if self.unit is not None and "unit" not in taken:
+            raise ValueError(f"this format has no unit to set, got {self.unit!r}")
+        if self.skip_bad and "skip_bad" not in taken:
+            raise ValueError("this format has no skip_bad to set: what reads it takes none")
 
     @property
     def provenance(self) -> str:
@@ -64,24 +70,25 @@ class Windows:
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
         """One window; `lengths` is not drawn from, for lengths are as recorded."""
-        rest = self._rows.iloc[self._training_rows :]
-        window = len(rest) if self.window is None else self.window
-        if window > len(rest):
-            raise TraceError(
-                f"trace.window={window} is more than the {len(rest)} requests that {self.path} has to replay (of "
-                f"{len(self._rows)}, {self._training_rows} for training): trace.window=null replays them all"
-            )
-        table = resampled(Rows(window)(rest, arrivals), self.resample, self.block, arrivals)
+        window = self.left if self.window is None else min(self.window, self.left)
+        table = Rows(window)(self._rows.iloc[self.kept :], arrivals)
+        table = resampled(table, self.resample, self.block, arrivals)
         if self.rate is not None:
             table = to_rate(table, self.rate)
         table.attrs["read"] = len(self._rows) + sum(table.attrs.get("skipped", {}).values())
+        table.attrs["kept"] = self.kept
         return table
 
+    @property
+    def left(self) -> int:
+        """Rows that can be replayed; `traces.schema.TraceError` where there are none."""
+        return len(self._rows) - self.kept
+
     def training(self) -> pd.DataFrame:
-        """The first `training_share` of the rows, as recorded; TraceError where none are kept."""
-        if not self._training_rows:
+        """The first `training_share` of the rows, as recorded; `traces.schema.TraceError` where none are kept."""
+        if not self.kept:
             raise none_kept(self.path)
-        return self._rows.iloc[: self._training_rows].reset_index(drop=True)
+        return self._rows.iloc[: self.kept].reset_index(drop=True)
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
@@ -91,5 +98,6 @@ class Windows:
         return self.load(public_file(self.path), **options)
 
     @property
-    def _training_rows(self) -> int:
+    def kept(self) -> int:
+        """Rows that train."""
         return training_rows(len(self._rows), self.training_share, self.path)

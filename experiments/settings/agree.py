@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from experiments.build import read_trace
 from experiments.settings import parts
 from experiments.settings.command import CONF
 from experiments.settings.composer import Job, leaves
+from experiments.settings.parts import at
 from experiments.settings.reached import Reads
 from experiments.settings.wording import one_line, shown
+from experiments.training import fitted, keeping_rows
 from sim import Policy
 from traces.text.kinds import KINDS
+from traces.windows import Windows
 
 TEXT = ("tfidf.", "minilm.", "gbm.", "kernel_ridge.", "ssjf_classifier.", "ssjf_ordinal.", "ltr.", "alise.")
 
@@ -61,6 +65,7 @@ def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[
     if not routed:
         yield from _trace(job, plain)
         yield from _horizon(job, plain)
+        yield from _window(job, plain)
 
 
 def _system(job: Job) -> Iterator[str]:
@@ -196,15 +201,39 @@ def _horizon(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
         return
     seed = job.cfg.seed[0] if OmegaConf.is_list(job.cfg.seed) else job.cfg.seed
     try:
-        arrivals = read_trace(OmegaConf.create(plain["trace"]), seed)[0]["arrival"]
-    except ValueError:  # the run says why there is no trace
+        table, _, _ = read_trace(_as_run(job, plain).trace, seed, trains=False)
+    except (ValueError, OSError):  # the run says why there is no trace
         return
-    begins = max(arrivals.iloc[0], job.cfg.warmup * arrivals.iloc[-1])
-    if horizon <= begins:
+    begins = job.cfg.warmup * table["arrival"].iloc[-1]
+    later = table["arrival"][table["arrival"] >= begins].iloc[0]
+    if horizon <= (begins if "think" in table else later):
         yield (
             f"horizon={shown(horizon)} leaves nothing to measure: warmup={shown(job.cfg.warmup)} of the arrivals' span "
-            f"ends at {begins:.6g} s"
+            f"ends at {begins:.6g} s, and the first request from there on comes at {later:.6g} s"
         )
+
+
+def _window(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
+    """A window that was asked for and is more than a stored trace has: without being asked for it is less."""
+    for one in job.given:
+        path, _, name = one.key.rpartition(".")
+        if name != "window" or path.split(".")[0] != "trace":
+            continue
+        source = _built(path, at(OmegaConf.to_container(_as_run(job, plain)), path))
+        try:
+            left = source.left if isinstance(source, Windows) else math.inf
+        except (ValueError, OSError):  # the run says why there is no trace
+            continue
+        if isinstance(one.value, int) and one.value > left:
+            yield (
+                f"{one.text.lstrip('+')} is more than the {left} requests that {source.path} has to replay "
+                f"({source.kept} more are kept for training): null replays them all"
+            )
+
+
+def _as_run(job: Job, plain: Mapping[str, Any]) -> DictConfig:
+    """The trace with the rows that it keeps for training in this run."""
+    return keeping_rows(OmegaConf.create({"trace": plain["trace"]}), bool(fitted(job.cfg)))
 
 
 def _predictor(job: Job, node: Mapping[str, Any], names: frozenset[str], trace: str) -> Iterator[str]:

@@ -10,11 +10,14 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.settings import agree, parts
+from experiments.load import check_load_of
+from experiments.settings import agree, devices, parts
 from experiments.settings.command import Command
 from experiments.settings.composer import Given, Job, leaves
 from experiments.settings.covering import jobs
+from experiments.settings.parts import at
 from experiments.settings.reached import Reads, within
+from experiments.settings.referred import References
 from experiments.settings.signatures import node_problems
 from experiments.settings.toplevel import SEED, calibration_problems, check_writable, top_level_problems
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
@@ -31,6 +34,7 @@ def problems(command: Command) -> list[str]:
     unread: dict[str, str] = {}
     read: set[str] = set()
     folders: set[tuple[Any, Any]] = set()
+    references = References()
     try:
         with command.composer() as composer:
             for texts in jobs(command.axes(composer), MOST_JOBS):
@@ -44,12 +48,16 @@ def problems(command: Command) -> list[str]:
                 found.update(dict.fromkeys(lines))
                 command.fits = command.fits or (not lines and bool(fitted(job.cfg)))
                 folders.add((job.cfg.get("results"), job.cfg.get("name")))
-                idle = {text: line for text, line in checked.unread().items() if not _mentioned(text, lines)}
+                references.add(job)
+                idle = checked.unread() | ({} if lines else checked.idle())
+                idle = {text: line for text, line in idle.items() if not _mentioned(text, lines)}
                 unread.update(idle)
                 read.update(one.text for one in job.given if one.text not in idle)
     except SettingError as error:
         found.update(dict.fromkeys(error.lines))
     found.update(dict.fromkeys(one_line(line) for text, line in unread.items() if text not in read))
+    if not found:
+        found.update(dict.fromkeys(references.problems()))
     for folder in folders if not found else ():
         try:
             check_writable(*folder)
@@ -107,10 +115,14 @@ class JobCheck:
                 idle[given.text] = self._unread_line(given)
         return idle
 
+    def idle(self) -> dict[str, str]:
+        """Each setting given that is read and changes nothing, as it was typed, with the line that says why."""
+        return devices.idle(self.job, self.plain)
+
     def _unread_line(self, given: Given) -> str:
         said = f"{given.key}={shown(given.value)}"
         if given.added and given.key.split(".")[0] not in self.job.before:
-            near = did_you_mean(given.key, self.job.before)
+            near = did_you_mean(given.key, [*map(str, self.job.before), *self._before])
             return f"{said} is read by nothing: no part of a run has or refers to it{near}"
         if why := agree.why_unread(given.key, self.job, self.reads):
             return f"{said} is read by nothing here: {why}"
@@ -213,8 +225,10 @@ class JobCheck:
         plain = self.plain
         for path in ("policy", "predictor", "trace", "cluster.link"):
             yield from self._part_problems(path, plain)
+        unknown = list(devices.unknown_model(self.job, self.reads, plain))
+        yield from unknown
         for name in plain["cluster"]["devices"]:
-            for part in ("profile", "batching"):
+            for part in ("batching",) if unknown else ("profile", "batching"):
                 yield from self._part_problems(f"cluster.devices.{name}.{part}", plain)
 
     def _part_problems(self, path: str, plain: Mapping[str, Any]) -> Iterator[str]:
@@ -238,6 +252,12 @@ class JobCheck:
 
     def _disagreements(self) -> Iterator[str]:
         yield from agree.disagreements(self.job, self.reads, self.plain)
+        yield from devices.too_long(self.plain, self.named)
+        if self.plain.get("load") is not None:
+            try:
+                check_load_of(str(self.plain.get("load_of")), [one.text for one in self.job.given])
+            except ValueError as error:
+                yield str(error)
 
 
 def _plain(value: Any) -> Any:
@@ -246,16 +266,3 @@ def _plain(value: Any) -> Any:
 
 def _is_part(node: Any, null: bool) -> bool:
     return (null and node is None) or (isinstance(node, dict) and "_target_" in node)
-
-
-def at(plain: Mapping[str, Any], path: str) -> Any:
-    """What stands at the dotted `path`, or None."""
-    node: Any = plain
-    for part in path.split("."):
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        elif isinstance(node, dict):
-            node = node.get(part, node.get(int(part)) if part.isdigit() else None)
-        else:
-            return None
-    return node

@@ -99,6 +99,9 @@ class Command:
                 raise SettingError(f"{override.input_line} is more than {MOST_RUNS:,} runs")
             else:
                 keys[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+                if not keys[key]:
+                    options = ", ".join(composer.options(key)) or "none, for it is no group"
+                    raise SettingError(f"{override.input_line} matches no option of {key}; there are {options}")
         if (runs := math.prod(map(len, keys.values()))) > MOST_RUNS:
             widest = max(keys.values(), key=len)
             raise SettingError(f"{widest[0]} and so on: the sweep is {runs:,} runs, more than {MOST_RUNS:,}")

@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.settings.signatures import takes
 from experiments.settings.wording import SettingError, did_you_mean, plain_key, shown
 
+HANDED_ON = ("unit", "skip_bad")  # by `traces.windows.Windows`, to what reads its file
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -59,7 +61,9 @@ class Composer:
         for text in texts:
             try:
                 if text not in self._parsed:
-                    self._parsed[text] = parser.parse_override(text)
+                    [self._parsed[text]] = parser.parse_overrides([text])  # alone it would not know a glob's options
+                if not self._parsed[text].key_or_group:
+                    lines.append(f"{shown(text)} is no setting as key=value: it names no setting")
                 read.append(self._parsed[text])
             except HydraException as error:
                 reason = str(error).splitlines()[0]
@@ -172,10 +176,14 @@ class Composer:
             parent = parent.rsplit(".", 1)[0]
             node = OmegaConf.select(cfg, parent, throw_on_resolution_failure=False, throw_on_missing=False)
             if OmegaConf.is_dict(node):
-                if parent == key.rpartition(".")[0] and takes(node.get("_target_"), key.rpartition(".")[2]):
+                last = key.rpartition(".")[2]
+                if parent == key.rpartition(".")[0] and takes(node.get("_target_"), last):
+                    reader = OmegaConf.select(node, "load.path")
+                    if last in HANDED_ON and isinstance(reader, str) and not takes(reader, last):
+                        return f"{said}: this format has no {last} to set ({reader} reads it)"
                     return f"{said} is not set here, and {node._target_} takes it: give it as +{said}"
                 inside = ", ".join(str(name) for name in node if not str(name).startswith("_"))
-                return f"{said}: no such setting{did_you_mean(key, known)}; {parent} has {inside}"
+                return f"{said}: no such setting{did_you_mean(key, known)}; {parent} has {inside or 'no settings'}"
             if node is not None:
                 return f"{said}: {parent} is the value {shown(node)}, and holds no settings"
         if key in cfg:

@@ -236,6 +236,19 @@ def device_problems(name: str, entry: Any, named: Named) -> Iterator[str]:
         yield f"{named(f'{path}.kv_tokens')} is less than one block of block_size={block} tokens: nothing fits"
 
 
+def at(plain: Mapping[str, Any], path: str) -> Any:
+    """What stands at the dotted `path`, or None."""
+    node: Any = plain
+    for part in path.split("."):
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            node = node.get(part, node.get(int(part)) if part.isdigit() else None)
+        else:
+            return None
+    return node
+
+
 DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching")
 WHOLE = {  # least, most, unit, and whether null means something
     "count": (0, 1000, "devices", False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -34,7 +35,15 @@ def shown(value: Any) -> str:
         return short(f"[{', '.join(map(shown, value))}]")
     if isinstance(value, dict):
         return short(f"{{{', '.join(f'{key}: {shown(part)}' for key, part in value.items())}}}")
-    return short(str(value)) if value != "" else "''"
+    return f"'{value}'" if isinstance(value, str) and _reads_otherwise(value) else short(str(value))
+
+
+def _reads_otherwise(text: str) -> bool:
+    """Whether `text`, without quotes, would be no text."""
+    with suppress(ValueError):
+        float(text)
+        return len(text) <= LONGEST
+    return text.lower() in ("", "true", "false", "null")
 
 
 def short(text: str) -> str:
@@ -43,10 +52,12 @@ def short(text: str) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean x or y?`, or nothing where no known word is close."""
-    words = list(known)
-    last = {word.rsplit(".", 1)[-1]: word for word in words}
-    near = get_close_matches(word, words, n=2, cutoff=0.7)
+    """`; did you mean x or y?`, or nothing where no known word is close; of a GPU and a CPU the GPU comes first."""
+    words = sorted(known, key=lambda one: ".cpu." in one)
+    last: dict[str, str] = {}
+    for one in words:
+        last.setdefault(one.rsplit(".", 1)[-1], one)
+    near = [one for one in words if one.endswith(f".{word}")] or get_close_matches(word, words, n=2, cutoff=0.7)
     near += [last[part] for part in get_close_matches(word.rsplit(".", 1)[-1], last, n=2, cutoff=0.75)]
     unique = list(dict.fromkeys(near))[:2]
     return f"; did you mean {' or '.join(unique)}?" if unique else ""

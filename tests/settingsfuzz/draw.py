@@ -16,6 +16,7 @@ PARTS = {
     "routing": ("gpu", "offload", "power_of_two", "round_robin"),
     "eviction": ("recompute", "swap"),
 }
+PREEMPTING = ("continuous", "sarathi", "vllm_v0")  # with others nobody's KV is ever swapped
 SYSTEMS = ("consolidation", "fifo", "hpf", "luf", "muf", "offload", "rtlm", "rtlm_recalled", "sjf_oracle", "up")
 ANY_TRACE = (
     "constant", "constant_given", "noise_additive", "noise_adversarial", "noise_multiplicative", "oracle",
@@ -82,7 +83,9 @@ CONTRARY = (
     ("calibration.tau=5", "calibration.malicious_quantile=0.9", "policy=rtlm"),
     ("experiment=demo",), ("horizon=0.001",),
     ("cluster=prefill_decode", "policy/routing=disaggregation", "policy/batching=continuous"),
-    ("calibration.phi=1",),
+    ("calibration.phi=1",), ("policy/eviction=swap", "policy/batching=orca"), ("reference=rtlmm",),
+    ("trace.window=999",), ("load=0.5", "load_of=foo"), ("cluster.devices.gpu.max_model_len=99999",),
+    ("+trace.unit=ms",), ("model=gtp2",),
 )  # fmt: skip
 
 
@@ -119,6 +122,8 @@ def draw(seed: int, number: int, folder: Path) -> Case:
         for part, options in PARTS.items():
             if rng.random() < 0.25:
                 chosen[f"policy/{part}"] = rng.choice(options)
+        if chosen.get("policy/eviction") == "swap" and chosen.get("policy/batching") not in PREEMPTING:
+            del chosen["policy/eviction"]
     if chosen.get("predictor") == "tfidf" and option == "recorded":
         tiny = (*tiny, "trace.with_text=true")
     for key, values in NUMBERS.items():
