@@ -137,6 +137,8 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("predictor=oracle predictor.seed=3", "predictor.seed=3: no such setting", "predictor has no settings"),
     ("model=gtp2", "model=gtp2: no such model; did you mean gpt2?; there are bart-base"),
     ('seed="1"', "seed='1' must be a whole number"),
+    ("trace=poisson predictor=oracle resample='${oc.env:NO_SUCH}'", "resample=${oc.env:NO_SUCH} cannot be resolved"),
+    ("~unservable", "unservable is missing: it cannot be taken away"),
     ("=3", "=3 is no setting as key=value: it names no setting"),
 ]
 

@@ -19,7 +19,7 @@ from experiments.settings.parts import at
 from experiments.settings.reached import Reads, within
 from experiments.settings.referred import References
 from experiments.settings.signatures import node_problems
-from experiments.settings.toplevel import SEED, calibration_problems, check_writable, top_level_problems
+from experiments.settings.toplevel import SEED, TOP_LEVEL, calibration_problems, check_writable, top_level_problems
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
 from experiments.training import fitted
 
@@ -76,7 +76,8 @@ def _naming(line: str, job: Job) -> str:
 
 
 def _mentioned(text: str, lines: list[str]) -> bool:
-    return any(line.startswith(text.lstrip("+")) for line in lines)
+    bare = text.lstrip("+").replace("'", "")
+    return any(line.replace("'", "").startswith(bare) for line in lines)
 
 
 def composes(command: Command) -> None:
@@ -151,7 +152,7 @@ class JobCheck:
             if not OmegaConf.is_dict(cfg.get(unit)):
                 yield f"{unit}={shown(cfg.get(unit))}: a run needs a {unit}"
         for key in sorted(self.reads.raw):
-            if key not in self.reads and key.split(".")[0] not in UNITS:
+            if key not in self.reads and key.split(".")[0] not in (*UNITS, *TOP_LEVEL):
                 continue
             if self.reads.raw[key] == "???":
                 yield f"{key} is missing: give {key}=VALUE"

@@ -80,8 +80,7 @@ def top_level_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
     """A line for each setting of a run that is not what it may be; the seed may be a list."""
     for key, setting in TOP_LEVEL.items():
         if key not in cfg:
-            if key in ("name", "results", "seed", "load", "warmup", "horizon", "record", "leap"):
-                yield f"{key} is missing: it cannot be taken away"
+            yield f"{key} is missing: it cannot be taken away"
             continue
         value = cfg[key]
         seeds = key == "seed" and isinstance(value, list)
