@@ -146,14 +146,6 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
-def check_load_of(load_of: str, overrides: Sequence[str]) -> None:
-    """ValueError, in one line, unless `load_of` is choices of a system whose capacity can be measured."""
-    for one in load_of.split():
-        if one.startswith("cluster") or "=" not in one:
-            raise ValueError(f"load_of={load_of!r} names no system (system=fifo does): {one!r} is none of its choices")
-    _system(load_of, _kept(overrides))
-
-
 @functools.lru_cache(maxsize=64)
 def _system(load_of: str, shared: tuple[str, ...]) -> DictConfig:
     """The configuration of the system `load_of` (`system=fifo`, or several such choices), with the `shared` overrides.
