@@ -143,7 +143,7 @@ def _complete(case: Case, results: Path) -> Verdict:
         if not len(requests) or (requests["finished"] < requests["arrival"]).any():
             return Verdict(INCOMPLETE, "requests.parquet has no rows, or ends before beginnings")
         counts = summary.get("counts", {})
-        ends = [counts.get(name, 0) for name in ("warmup", "measured", "rejected", "censored")]
+        ends = [counts.get(name, 0) for name in ("warmup", "measured", "rejected", "censored", "never_came")]
         if counts and sum(ends) != counts["replayed"]:
             return Verdict(INCOMPLETE, f"the counts do not add up: {counts}")
     return Verdict(COMPLETE, "")
