@@ -152,7 +152,7 @@ class JobCheck:
             if not OmegaConf.is_dict(cfg.get(unit)):
                 yield f"{unit}={shown(cfg.get(unit))}: a run needs a {unit}"
         for key in sorted(self.reads.raw):
-            if key not in self.reads and key.split(".")[0] not in (*UNITS, *TOP_LEVEL):
+            if key not in self.reads and key not in self._given and key.split(".")[0] not in (*UNITS, *TOP_LEVEL):
                 continue
             if self.reads.raw[key] == "???":
                 yield f"{key} is missing: give {key}=VALUE"
