@@ -155,18 +155,22 @@ def build_cluster(cfg: DictConfig) -> Cluster:
 
 
 def profile_provenance(cluster: Cluster) -> dict[str, str]:
-    """Device name -> model/device and kind of the profile under it, and the room for KV with what it leaves out."""
+    """Device name -> model/device and kind of the profile under it."""
     return {
-        device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind}), {_kv_room(device)}"
+        device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind})"
         for device in cluster.devices
         if isinstance(device.profile, DeviceProfile | KernelProfile)
     }
 
 
-def _kv_room(device: Device) -> str:
-    if device.kv_tokens != device.profile.kv_capacity_tokens:
-        return f"KV of {device.kv_tokens:,} tokens as set"
-    return f"KV of {device.kv_tokens:,} tokens beside the weights, activations not taken off"
+def kv_room(cluster: Cluster) -> dict[str, str]:
+    """Device name -> the tokens of KV that it holds, and what was not taken off."""
+    return {
+        device.name: f"{device.kv_tokens:,} tokens as set"
+        if device.kv_tokens != getattr(device.profile, "kv_capacity_tokens", None)
+        else f"{device.kv_tokens:,} tokens beside the weights, activations not taken off"
+        for device in cluster.devices
+    }
 
 
 def to_requests(table: pd.DataFrame) -> list[Request]:

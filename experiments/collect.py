@@ -26,7 +26,7 @@ from experiments.reference import REPLAY, Reference
 from experiments.results import Folder, write_table, write_whole
 from experiments.tables import render
 
-NESTED = ("calibration", "provenance", "counts", "load", "errors")  # load: where it was given; errors: where measured
+NESTED = ("calibration", "provenance", "kv", "counts", "load", "errors")  # the last two only where there are any
 
 
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from experiments.build import Inputs, build, to_requests
+from experiments.build import Inputs, build, kv_room, to_requests
 from experiments.load import described
 from experiments.training import fitted
 from experiments.validation.measured import summarized, with_measured
@@ -42,7 +42,8 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     metrics = summary(tables.requests, cfg.warmup)
     labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
     measured = with_measured({**tables.requests, **labels}, inputs.replay)
-    more = {"calibration": parts.calibration, "provenance": inputs.provenance, **summarized(measured)}
+    more = {"calibration": parts.calibration, "provenance": inputs.provenance, "kv": kv_room(inputs.cluster)}
+    more |= summarized(measured)
     if cfg.load is not None:
         more["load"] = described(cfg)
     said = {"rejection": tables.rejection, "fitted": ", ".join(fitted(cfg)), "counts": counts(inputs, tables, metrics)}

@@ -119,7 +119,8 @@ NESTED = {
     "load.capacity": Column("requests/s", "that the system `load_of` serves of this trace when it never waits for one"),
     "load.of": Column("-", "whose capacity: `load_of`"),
     "calibration.*": Column("various", "RT-LM's constants, found or fixed: phi, eta, kappa, tau, batch_size"),
-    "provenance.*": Column("-", "where the trace and each device's times come from, and the KV that fits"),
+    "provenance.*": Column("-", "where the trace and each device's times come from"),
+    "kv.*": Column("-", "the KV that each device holds, and what was not taken off it"),
     "errors.*": Column("share", "of a measured trace: simulated / measured - 1"),
 }
 COLLECTED = {

@@ -145,7 +145,9 @@ def render(table: pd.DataFrame, reference: Reference | str | None = None) -> str
     constant = (f"{name}={_values(table, name)}" for name in _constant(table, columns, reference))
     lines = [HEADING, "all runs: " + ", ".join(constant)]
     for name in (name for name in table.columns if name.startswith("provenance.")):
-        lines.append(f"{name.removeprefix('provenance.')}: {_few(table[name])}")
+        kv = name.replace("provenance.", "kv.")
+        room = f", KV of {_few(table[kv])}" if kv in table else ""
+        lines.append(f"{name.removeprefix('provenance.')}: {_few(table[name])}{room}")
     absent = _absent(table, reference)
     lines += [absent] if absent else []
     groups = table.groupby(columns, sort=True, dropna=False) if columns else [((), table)]

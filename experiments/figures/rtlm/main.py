@@ -53,7 +53,7 @@ def _figures(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[P
         panels = Panels("load", metric, "cluster", "model", xlabel="load", ylabel=f"change of {label} (%)")
         caption = (
             f"{label.capitalize()} against FIFO's, averaged over {table['trace.workload'].nunique()} workloads; load: "
-            f"arrivals as a multiple of what full static batches serve. {PAIRED} {provenance_of(table)}"
+            f"arrivals as a multiple of what FIFO serves. {PAIRED} {provenance_of(table)}"
         )
         files += save(draw(averaged, panels, caption), output / f"main_{metric}")
     for workload, runs in table.groupby("trace.workload"):
