@@ -1,6 +1,7 @@
-# tokenyard: four commands do everything on a machine with Python 3.11+, pip and make.
+# tokenyard: five commands do everything on a machine with Python 3.11+, pip and make.
 #   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
 #   make test   install what the tests need and run them all
+#   make check  what takes longer: 2,000 random command lines, a sweep that is killed ten times
 #   make rtlm   every experiment of RT-LM's kind, and its figures: about an hour on 2 cores, and it goes on where it stopped
 #   make vllm   install vLLM's own scheduler in .venv-vllm, and compare every decision of the engine with it
 
@@ -10,7 +11,7 @@ VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test rtlm vllm lint clean help
+.PHONY: demo test check rtlm vllm lint clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,6 +47,10 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/python tests/fuzz_settings.py --configs 2000
+	$(BIN)/python tests/test_kills.py --kills 10
 
 # vLLM pins other versions than constraints.txt. Nothing here needs the three packages taken away again, and where pip
 # finds them built for another torch, vLLM could not be imported.
