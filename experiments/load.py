@@ -45,8 +45,7 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         raise ValueError(f"load must be a positive multiple of the capacity, got {cfg.load}")
     if "rate" not in cfg.trace:
         raise ValueError(f"load={cfg.load} needs a trace with a rate to set; this one has {', '.join(cfg.trace)}")
-    check_load_of(str(cfg.load_of), overrides)
-    system = _system(str(cfg.load_of), _kept(overrides))
+    system = system_of(str(cfg.load_of), overrides)
     of = cfg.copy()
     of.policy, of.predictor = system.policy, system.predictor
     cfg = keeping_rows(cfg, bool(fitted(cfg) or fitted(of)))
@@ -63,8 +62,11 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     return cfg
 
 
-def check_load_of(load_of: str, overrides: Sequence[str] = ()) -> None:
-    """ValueError, in a line, where `load_of` says more than a system and what its trace is without, or names none."""
+def system_of(load_of: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration of the system `load_of`, with what the `overrides` of a command line have in common with it.
+
+    ValueError, in a line, where it says more than a system and what its trace is without, or names none.
+    """
     for override in _said(load_of):
         key = override.key_or_group
         if key not in CHOOSES and not key.startswith(("policy.", "policy/", "predictor.", "trace.")):
@@ -72,7 +74,7 @@ def check_load_of(load_of: str, overrides: Sequence[str] = ()) -> None:
                 f"load_of={load_of!r}: {override.input_line} is no choice of a system (system=, policy=, predictor=, "
                 "policy/batching= ...), nor a setting of those or of the trace; the cluster and the rest are the run's"
             )
-    _system(load_of, _kept(overrides))
+    return _system(load_of, _kept(overrides))
 
 
 def described(cfg: DictConfig) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import make_device, make_policy, make_requests
+from test_experiments import SMALL, typed  # noqa: F401 - a fixture
 
 from experiments import schema
+from experiments.collect import complete_folders
 from sim import Cluster, Record, simulate
 from sim.metrics import summary
 
@@ -21,6 +23,19 @@ def test_every_column_that_a_run_leaves_is_told_and_no_other(oracle) -> None:
     assert list(tables.requests) == list(schema.REQUESTS)
     assert list(tables.steps) == list(schema.STEPS)
     assert set(summary(tables.requests, 0.1)) == set(schema.SUMMARY)
+
+
+def test_the_words_and_groups_of_a_summary_are_told_and_no_other(tmp_path, typed) -> None:  # noqa: F811
+    setting = [one for one in SMALL if not one.startswith("trace.rate")]
+    assert typed(tmp_path, *setting, "policy=rtlm", "load=0.5")[0] == 0
+    (folder,) = complete_folders(tmp_path)
+    found = folder.summary()
+    groups = {name.split(".")[0] for name in schema.NESTED} - {"errors"}  # which a measured trace alone has
+    assert set(found) == {*schema.SUMMARY, *schema.SAID, *groups}
+    for group in ("counts", "load"):
+        assert {f"{group}.{name}" for name in found[group]} == {
+            name for name in schema.NESTED if name.startswith(f"{group}.")
+        }
 
 
 def test_the_definitions_are_those_of_the_numbers(oracle) -> None:

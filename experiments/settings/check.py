@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.load import check_load_of
+from experiments.load import system_of
 from experiments.settings import agree, devices, parts
 from experiments.settings.command import Command
 from experiments.settings.composer import Given, Job, leaves
@@ -256,7 +256,7 @@ class JobCheck:
         yield from devices.too_long(self.plain, self.named)
         if self.plain.get("load") is not None:
             try:
-                check_load_of(str(self.plain.get("load_of")), [one.text for one in self.job.given])
+                system_of(str(self.plain.get("load_of")), [one.text for one in self.job.given])
             except ValueError as error:
                 yield str(error)
 
