@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from experiments.references import behind, leaves
+
 SHARE = 0.2  # of a file's rows, kept back where something is fitted and the trace's training_share is null
 KEEP = "TOKENYARD_KEEP_ROWS"  # set while a sweep runs of which some run fits something: then all keep rows back
 CONSTANTS = ("phi", "eta", "tau", "batch_size")  # of the calibration: found from training rows, unless fixed
-_LINK = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
-
-
-def reached(cfg: DictConfig, *roots: str) -> set[str]:
-    """The dotted keys that interpolations below the keys `roots` of `cfg` lead to, in one step or several."""
-    found: set[str] = set()
-    ahead = list(roots)
-    while ahead:
-        node = OmegaConf.select(cfg, ahead.pop(), throw_on_resolution_failure=False)
-        for text in _texts(OmegaConf.to_container(node) if OmegaConf.is_config(node) else node):
-            fresh = set(_LINK.findall(text)) - found
-            found |= fresh
-            ahead += fresh
-    return found
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
 
 
 def wanted(cfg: DictConfig) -> set[str]:
     """Those of the `CONSTANTS` that the policy of `cfg` names."""
-    names = reached(cfg, "policy")
-    return {name for name in CONSTANTS if f"calibration.{name}" in names}
+    found = behind(leaves(cfg), "policy")
+    return {name for name in CONSTANTS if f"calibration.{name}" in found}
 
 
 def fitted(cfg: DictConfig) -> list[str]:

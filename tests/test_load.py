@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from experiments.build import read_inputs
 from experiments.load import at_load, described
-from experiments.training import KEEP, SHARE, fitted, keeping_rows, reached, wanted
+from experiments.training import KEEP, SHARE, fitted, keeping_rows, wanted
 from traces.formats.parquet import write
 
 STEP = 0.01  # s, whatever is in it
@@ -118,10 +118,11 @@ def test_a_load_that_cannot_be_set_is_refused(overrides: list[str], said: str) -
 
 
 def test_what_a_policy_names_of_the_calibration_is_found_through_its_links() -> None:
-    assert reached(composed("policy=sjf"), "policy.order") >= {"calibration.service", "calibration.phi"}
     assert wanted(composed("policy=fifo")) == {"batch_size"}
     assert wanted(composed("policy=rtlm")) == {"batch_size", "phi", "eta", "tau"}
     assert wanted(composed("policy=fifo", "policy/batching=continuous")) == set()
+    for spelled in ("${calibration.tau}", "${calibration[tau]}", "${...calibration.tau}"):
+        assert "tau" in wanted(composed("policy=offload", f"policy.routing.threshold='{spelled}'"))
 
 
 def test_only_what_is_fitted_needs_training_rows() -> None:

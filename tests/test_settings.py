@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_experiments import CONF, small, typed  # noqa: F401 - a fixture
 
+from experiments.references import leaves
 from experiments.run import _ready
-from experiments.settings.composer import leaves
 from experiments.settings.covering import jobs
 from experiments.settings.helps import commented
 from experiments.settings.reached import Reads

@@ -11,9 +11,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.build import read_trace
+from experiments.references import leaves
 from experiments.settings import parts
 from experiments.settings.command import CONF
-from experiments.settings.composer import Job, leaves
+from experiments.settings.composer import Job
 from experiments.settings.parts import at
 from experiments.settings.reached import Reads
 from experiments.settings.wording import one_line, shown

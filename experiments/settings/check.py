@@ -11,12 +11,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.load import system_of
+from experiments.references import leaves, within
 from experiments.settings import agree, devices, parts
 from experiments.settings.command import Command
-from experiments.settings.composer import Given, Job, leaves
+from experiments.settings.composer import Given, Job
 from experiments.settings.covering import jobs
 from experiments.settings.parts import at
-from experiments.settings.reached import Reads, within
+from experiments.settings.reached import Reads
 from experiments.settings.referred import References
 from experiments.settings.signatures import node_problems
 from experiments.settings.toplevel import SEED, TOP_LEVEL, calibration_problems, check_writable, top_level_problems

@@ -19,8 +19,9 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
+from experiments.references import plain_key
 from experiments.settings.composer import Composer
-from experiments.settings.wording import SettingError, plain_key
+from experiments.settings.wording import SettingError
 
 CONF = Path(__file__).parent.parent / "conf"
 NUMERIC = re.compile(r"^(name|results)=([+-]?\.?\d[\w.+-]*|[+-]?(?:nan|inf))$", re.IGNORECASE)  # a folder's name

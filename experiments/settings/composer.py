@@ -13,8 +13,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments.references import leaves, plain_key
 from experiments.settings.signatures import takes
-from experiments.settings.wording import SettingError, did_you_mean, plain_key, shown
+from experiments.settings.wording import SettingError, did_you_mean, shown
 
 HANDED_ON = ("unit", "skip_bad")  # by `traces.windows.Windows`, to what reads its file
 
@@ -195,16 +196,3 @@ class Composer:
         for group in self._loader.list_groups(""):
             found += [group, *(f"{group}/{inner}" for inner in self._loader.list_groups(group))]
         return found
-
-
-def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted name -> value, not resolved, of all that lies in `node`; a list of plain values is one value."""
-    if OmegaConf.is_config(node):
-        node = OmegaConf.to_container(node, resolve=False)
-    if isinstance(node, list) and not any(isinstance(one, dict | list) or "${" in str(one) for one in node):
-        return {prefix: node}
-    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    found: dict[str, Any] = {}
-    for key, value in inner:
-        found.update(leaves(value, f"{prefix}.{key}" if prefix else str(key)))
-    return found if found or not prefix else {prefix: node}

@@ -12,8 +12,9 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import create_defaults_list
 from omegaconf import OmegaConf
 
+from experiments.references import leaves
 from experiments.settings.command import CONF, Command
-from experiments.settings.composer import Composer, leaves
+from experiments.settings.composer import Composer
 from experiments.settings.wording import shown
 
 WIDTH = 40  # columns of a setting and its value, before the comment

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 from omegaconf import DictConfig
 
-from experiments.settings.composer import leaves
+from experiments.references import REFERENCE, absolute, behind, leaves, references, within
 from experiments.settings.toplevel import TOP_LEVEL
-from experiments.settings.wording import plain_key
 
-REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")
 OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read where something refers to them
 PARTS = ("policy", "predictor", "trace", "cluster.link")
 DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching")
@@ -41,7 +37,7 @@ class Reads:
         """The setting from which `key` takes its value: itself, unless it refers to another."""
         seen = {key}
         while (value := self.raw.get(key)) is not None and (match := REFERENCE.fullmatch(str(value))):
-            key = _absolute(key, match)
+            key = absolute(key, match)
             if key in seen or key not in self.raw:
                 break
             seen.add(key)
@@ -49,14 +45,7 @@ class Reads:
 
     def behind(self, path: str) -> set[str]:
         """Every setting that says what stands at `path` and below it."""
-        found: set[str] = set()
-        left = self._below(path)
-        while left:
-            key = left.pop()
-            if key not in found:
-                found.add(key)
-                left += [name for target in references(key, self.raw[key]) for name in self._below(target)]
-        return found
+        return behind(self.raw, path)
 
     def _below(self, target: str) -> list[str]:
         return [name for name in self.raw if within(name, target)]
@@ -76,21 +65,3 @@ class Reads:
             self._read.add(key)
             for target in references(key, self.raw.get(key)):
                 left += self._below(target)
-
-
-def within(key: str, place: str) -> bool:
-    """Whether the setting `key` is `place`, or lies below it."""
-    return key == place or key.startswith(f"{place}.")
-
-
-def references(key: str, value: Any) -> Iterator[str]:
-    """The settings that the `value` of `key` refers to."""
-    for match in REFERENCE.finditer(value) if isinstance(value, str) else ():
-        yield _absolute(key, match)
-
-
-def _absolute(key: str, match: re.Match[str]) -> str:
-    dots, name = match[1], plain_key(match[2])
-    if not dots:
-        return name
-    return ".".join([*key.split(".")[: -len(dots)], name])

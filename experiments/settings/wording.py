@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
@@ -61,8 +60,3 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near += [last[part] for part in get_close_matches(word.rsplit(".", 1)[-1], last, n=2, cutoff=0.75)]
     unique = list(dict.fromkeys(near))[:2]
     return f"; did you mean {' or '.join(unique)}?" if unique else ""
-
-
-def plain_key(key: str) -> str:
-    """`a[0].b` as `a.0.b`."""
-    return re.sub(r"\[([^\]]*)\]", r".\1", key)
