@@ -41,7 +41,7 @@ class Inputs:
 
     def digests(self) -> dict[str, str]:
         """The sha256 of each input's content."""
-        profiles = {device.name: digest_of(device.profile) for device in self.cluster.devices}
+        profiles = {f"profile.{device.name}": digest_of(device.profile) for device in self.cluster.devices}
         tables = {"replay": digest_of(self.replay)}
         if self.training is not None:
             tables["training"] = digest_of(self.training)

@@ -10,6 +10,7 @@ it says what the largest multiple is: that of all requests at once.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from typing import Any
 
@@ -20,6 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from experiments.build import build, read_inputs, to_requests
+from experiments.settings import command
+from experiments.settings.check import problems
+from experiments.settings.wording import SettingError
 from experiments.training import fitted, keeping_rows
 from sim import simulate
 from sim.metrics import summary
@@ -27,6 +31,7 @@ from sim.metrics import summary
 UNLOADED_RATE = 1e-4  # requests/s
 AT_ONCE_RATE = 1e9  # requests/s
 PRECISION = 0.01  # of the rate found
+OWN = re.compile(r"\+{0,2}(slowdown|seeds)=")  # settings that are no run's
 
 
 def mean_response(cfg: DictConfig, rate: float, seeds: int) -> tuple[float, int]:
@@ -105,20 +110,31 @@ def check(cfg: DictConfig, overrides: list[str]) -> tuple[float, int]:
         if cfg[name] is not None:
             raise ValueError(f"{name} must be null, got {cfg[name]}: find_rate sets the rate and serves all to the end")
     for override in overrides:
-        if override.startswith("trace.rate="):
+        if override.lstrip("+").startswith("trace.rate="):
             raise ValueError(f"{override} is what find_rate looks for: leave it out")
     return float(slowdown), seeds
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(cfg: DictConfig) -> None:
-    """Search and print; what is wrong is said in one line."""
+def _app(cfg: DictConfig) -> None:
     try:
         rate, mean, unloaded = find(cfg, *check(cfg, list(HydraConfig.get().overrides.task)))
     except (ValueError, OSError, ModuleNotFoundError, HydraException) as error:
         sys.exit(f"experiments.find_rate: {' '.join(str(error).split())}")
     print(f"unloaded mean response time {unloaded:.4f} s")
     print(f"trace.rate={rate:.4g} gives {mean:.4f} s, {mean / unloaded:.2f} times as much")
+
+
+def main() -> None:
+    """Search and print; what is wrong is said in one line."""
+    try:
+        given = command.read([one for one in sys.argv[1:] if not OWN.match(one)])
+        lines = problems(given) if given.runs else []
+    except SettingError as error:
+        lines = list(error.lines)
+    if lines:
+        sys.exit("\n".join(f"experiments.find_rate: {line}" for line in lines))
+    _app()
 
 
 if __name__ == "__main__":

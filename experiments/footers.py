@@ -109,7 +109,10 @@ def _overlap(runs: pd.DataFrame) -> list[str]:
         return []
     windows = runs[["counts.first", "counts.replayed"]].drop_duplicates().to_numpy(dtype=int)
     resampled = "resample" in runs and runs["resample"].notna().any()
-    rows = len(set().union(*(range(first, first + count) for first, count in windows)))
+    rows = end = 0
+    for first, count in sorted(map(tuple, windows)):
+        rows += max(0, first + count - max(first, end))
+        end = max(end, first + count)
     shared = 1 - rows / windows[:, 1].sum()
     if len(windows) < 2 or shared <= SHARED or resampled:
         return []

@@ -82,18 +82,21 @@ def _code(named: frozenset[str]) -> tuple[tuple[str, str], ...]:
 def files_of(config: Mapping[str, Any]) -> dict[str, str]:
     """Path -> sha256 of each file that a part of a run names, as weights or a plug-in's data; of a folder, all in it.
 
-    Traces and profiles are hashed by what was read of them. A text is taken for a folder only where it holds a /.
+    Traces and profiles are hashed by what was read of them. A text is taken for a file only where it holds a / or has
+    a suffix, for a folder only where it holds a /: other words may be the names of files by chance.
     """
     found: dict[str, str] = {}
     for text in _texts({key: _without_profiles(config.get(key)) for key in ("policy", "predictor", "cluster")}):
-        path = Path(text).expanduser() if text and "\0" not in text and len(os.fsencode(text)) < 4096 else Path()
+        if "\0" in text or not ("/" in text or Path(text).suffix):
+            continue
         try:
+            path = Path(text).expanduser()
             if path.is_file():
-                found[text] = digest_of_file(path)
+                found[f"file.{text}"] = digest_of_file(path)
             elif "/" in text and path.is_dir():
                 inside = sorted(file for file in path.rglob("*") if file.is_file())
-                found |= {f"{text}: {file.relative_to(path)}": digest_of_file(file) for file in inside}
-        except OSError:  # a text that is too long for a name
+                found |= {f"file.{text}: {file.relative_to(path)}": digest_of_file(file) for file in inside}
+        except (OSError, RuntimeError):  # a text that is too long for a name, or names nobody's home
             continue
     return found
 

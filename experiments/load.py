@@ -48,7 +48,7 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     system = system_of(str(cfg.load_of), overrides)
     of = cfg.copy()
     of.policy, of.predictor = system.policy, system.predictor
-    cfg = keeping_rows(cfg, bool(fitted(cfg) or fitted(of)))
+    cfg = keeping_rows(cfg.copy(), bool(fitted(cfg) or fitted(of)))
     of.trace = cfg.trace.copy()
     of.trace.rate = 1.0
     for override in _parsed(str(cfg.load_of).split()):

@@ -24,7 +24,7 @@ from experiments.measure import measure
 from experiments.reference import quoted
 from experiments.results import Folder
 from experiments.settings import command, helps
-from experiments.settings.check import composes, problems
+from experiments.settings.check import composes, problems, unwritable
 from experiments.settings.toplevel import checked_folder
 from experiments.settings.wording import SettingError, one_line
 from experiments.sweep import Outcome, SweepLog
@@ -78,7 +78,7 @@ def _app(cfg: DictConfig) -> None:
     settings = HydraConfig.get()
     choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
     single = settings.mode == RunMode.RUN
-    overrides = list(settings.overrides.task)
+    overrides = list(OmegaConf.to_container(settings.overrides.task, resolve=False))  # as they were typed
     cfg.name, cfg.results = str(cfg.name), str(cfg.results)
     reference = None if cfg.reference is None else str(cfg.reference)
     if not isinstance(cfg.seed, ListConfig):
@@ -133,7 +133,7 @@ def _ready(arguments: list[str]) -> bool:
         print(helps.text(given))
         return False
     sys.argv[1:] = given.in_order(arguments)
-    if given.runs and (lines := problems(given)):
+    if given.runs and (lines := problems(given) or unwritable(given)):
         raise SettingError(*lines)
     if given.flags.cfg or given.flags.info:
         composes(given)

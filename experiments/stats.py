@@ -96,11 +96,3 @@ def distinct(runs: pd.DataFrame) -> pd.DataFrame:
     """
     seen = [name for name in OBSERVED if name in runs]
     return runs.drop_duplicates(seen) if seen else runs
-
-
-def paired_difference(table: pd.DataFrame, reference: pd.DataFrame, metric: str) -> pd.Series:
-    """`metric` in `table` less that in `reference`, seed by seed; seeds that one of them lacks are left out."""
-    ours, theirs = (part.set_index("seed")[metric] for part in (table, reference))
-    if not ours.index.is_unique or not theirs.index.is_unique:
-        raise ValueError(f"cannot pair by seed: a seed stands twice, in {sorted(table['seed'])}")
-    return (ours - theirs).dropna()

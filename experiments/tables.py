@@ -39,7 +39,7 @@ def compare(table: pd.DataFrame, reference: Reference | str | None = None) -> tu
     notes: dict[str, list[str]] = {}  # what is said -> of which rows
     for key, runs in table.groupby(by, sort=False, dropna=False):
         row = {column: shown(value) for column, value in zip(by, key, strict=True)}
-        seen = distinct(runs)
+        seen = distinct(runs.dropna(subset="response_time_mean"))
         said = _repeats(runs, seen)
         row |= _means(table, runs, seen)
         if not absent and not held.all():
@@ -117,6 +117,8 @@ def _other_requests(table: pd.DataFrame, partners: pd.Series, reference: Referen
 
 def _repeats(runs: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
     """What is said of seeds that add no observation, or no trace."""
+    if empty := int(runs["response_time_mean"].isna().sum()):
+        return [f"in {empty} of {len(runs)} seeds nothing was measured: means are over the others"]
     if len(runs) > 1 and len(seen) == 1:
         return [
             f"no interval: {len(runs)} seeds gave one and the same run, an observation made {len(runs)} times; "

@@ -28,6 +28,8 @@ def fitted(cfg: DictConfig) -> list[str]:
 
 def keeping_rows(cfg: DictConfig, keep: bool) -> DictConfig:
     """`cfg` with a number for each `training_share` of its trace that is null: `SHARE` to `keep` rows back, else 0."""
+    if not any(key.split(".")[-1] == "training_share" and value is None for key, value in leaves(cfg.trace).items()):
+        return cfg
     cfg = cfg.copy()
     _set_shares(cfg.trace, SHARE if keep or os.environ.get(KEEP) else 0.0)
     return cfg

@@ -17,7 +17,6 @@ from experiments import run
 from experiments.collect import collect, complete_folders
 from experiments.labels import labelled, varying
 from experiments.results import Folder, digest
-from experiments.stats import paired_difference
 from experiments.sweep import LOG_VARIABLE, planned
 from experiments.tables import compare, render
 
@@ -235,14 +234,6 @@ def test_an_oracle_system_with_another_predictor_is_refused(tmp_path, typed):
     code, said = typed(tmp_path, *SMALL, "system=sjf_oracle", "predictor=rules")
     assert code == 1
     assert "system=sjf_oracle goes with predictor=oracle, got rules" in said
-
-
-def test_differences_are_paired_by_seed():
-    ours = pd.DataFrame({"seed": [2, 0, 1], "x": [5.0, 1.0, 3.0]})
-    theirs = pd.DataFrame({"seed": [0, 1, 3], "x": [0.5, 1.0, 9.0]})
-    assert paired_difference(ours, theirs, "x").to_dict() == {0: 0.5, 1: 2.0}
-    with pytest.raises(ValueError, match="a seed stands twice"):
-        paired_difference(pd.concat([ours, ours]), theirs, "x")
 
 
 def test_a_knob_that_is_swept_names_the_policy_and_is_compared_with_the_reference():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,18 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from apart import done
-from conftest import ROOT
+from conftest import ROOT, make_device
 from hydra import compose, initialize_config_dir
 from test_experiments import CONF, SMALL, small, typed  # noqa: F401 - a fixture
 
 from experiments import beside, build
+from experiments.build import Inputs
 from experiments.code_digest import PROJECT, _imports, _within, code_of, source
 from experiments.collect import collect, complete_folders
-from experiments.digests import digest_of
-from experiments.identity import MAKERS, digest, identity, made_by, resolved
-from experiments.mixture import current, one_each, unsaid
+from experiments.digests import digest_of, digest_of_file
+from experiments.identity import MAKERS, digest, files_of, identity, made_by, resolved
+from experiments.mixture import _profile, current, one_each, unsaid
 from experiments.results import Folder
 from profiles.profile import load
+from sim import Cluster
 from traces.formats.parquet import write
 
 
@@ -46,7 +49,7 @@ def name_of(*overrides: str) -> str:
         ([], ["name=x", "results=y"]),
         (["cluster=llama_8b"], ["cluster=llama_8b", "model=gpt2"]),
         (["model=gpt2"], ["cluster.devices.gpu.profile.model=gpt2", "cluster.devices.cpu.profile.model=gpt2"]),
-        (["horizon=null"], ["horizon=null"]),
+        ([], ["horizon=null"]),
         (
             ["experiment=demo"],
             ["model=gpt2", "cluster.devices.cpu.profile.folder=results/profiles", "trace.requests=400"],
@@ -84,7 +87,8 @@ def test_the_order_of_devices_counts_and_that_of_other_keys_does_not():
 
 def test_what_counts_only_where_it_is_referred_to_is_read_by_no_code():
     for name in code_of(MAKERS, ()):
-        assert "cfg.model" not in source(name).read_text(), f"{name} reads what identity leaves out"
+        reads = re.search(r"cfg(\.model\b|\[.model.\]|\.get\(.model.)", source(name).read_text())
+        assert reads is None, f"{name} reads what identity leaves out"
 
 
 def test_whose_capacity_a_load_is_of_counts_only_with_a_load():
@@ -98,6 +102,24 @@ def test_what_is_not_found_yet_stays_a_reference():
     assert found["policy"]["routing"]["threshold"] == "${calibration.tau}"
     assert found["policy"]["order"]["service"]["phi"] == 0.5
     assert found["calibration"]["tau"] is None
+
+
+def test_an_input_has_a_name_of_its_own_whatever_devices_and_files_are_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gpu").write_text("no input: a word of the configuration")
+    (tmp_path / "w.npz").write_text("weights")
+    assert files_of({"cluster": {"kind": "gpu"}, "predictor": {"weights": "w.npz", "x": "~nobody/w", "y": "\0/"}}) == {
+        "file.w.npz": digest_of_file(Path("w.npz"))
+    }
+    device = make_device("replay")
+    inputs = Inputs(pd.DataFrame({"arrival": [0.0]}), None, Cluster((device,)), {}, {})
+    assert set(inputs.digests()) == {"replay", "profile.replay"}
+
+
+@pytest.mark.parametrize(("device", "entry"), [("h100", "h100"), ("h1000", "h100"), ("gpu1", "gpu"), ("gpu", "gpu")])
+def test_a_device_is_told_to_its_entry_whatever_digits_that_ends_in(device, entry):
+    entries = {name: {"profile": name} for name in ("gpu", "h100", "h")}
+    assert _profile(device, entries) == entry
 
 
 def test_code_is_what_the_used_configuration_names_and_what_that_imports():

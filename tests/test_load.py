@@ -97,6 +97,9 @@ def test_load_sets_the_rate_and_the_rate_changes_nothing_of_the_training_rows() 
     made = ("trace=dialogue", "trace.training_requests=200", "trace.requests=200")
     half, whole = (at_load(composed(*made, f"load={load}")) for load in (0.5, 1.0))
     assert whole.trace.rate == pytest.approx(2 * half.trace.rate, rel=1e-5)
+    untouched = composed(*made, "load=0.5")
+    at_load(untouched)
+    assert untouched.trace.rate == composed(*made).trace.rate
     pd.testing.assert_frame_equal(read_inputs(half).training, read_inputs(whole).training)
 
 

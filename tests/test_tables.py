@@ -197,6 +197,14 @@ def test_what_was_not_measured_is_neither_0_nor_nan() -> None:
     assert "requests/s, all" not in render(made(policy=["fifo"]).drop(columns="throughput_requests_overall"))
 
 
+def test_a_seed_in_which_nothing_was_measured_is_told() -> None:
+    table = made(policy=["fifo"])
+    table.loc[table.index[0], "response_time_mean"] = np.nan
+    told = render(table)
+    assert f"{len(table) - 1} of {len(table)}" in row_of(told, "fifo")
+    assert f"in 1 of {len(table)} seeds nothing was measured: means are over the others" in told
+
+
 def test_the_cpus_column_is_there_where_a_cpu_is() -> None:
     assert "to CPU %" not in render(made(policy=["fifo"]))
     assert "to CPU %" in render(made(policy=["fifo"]).assign(**{"provenance.cpu": "a/cpu (c)"}))

@@ -60,7 +60,7 @@ def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[
     yield from _system(job)
     yield from _load(job, plain)
     yield from _model(job, reads, plain)
-    yield from _derived(job, reads)
+    yield from _derived(job)
     routed = list(_routing(job, plain))
     yield from routed
     if not routed:
@@ -133,7 +133,7 @@ def names_other_models(job: Job, reads: Reads) -> bool:
     return not any(reads.source(key) == "model" or reads.raw.get(key) == job.cfg.get("model") for key in keys)
 
 
-def _derived(job: Job, reads: Reads) -> Iterator[str]:
+def _derived(job: Job) -> Iterator[str]:
     """A device that is derived from another one, but from something else than that one now runs."""
     before = Reads(job.before)
     for one in job.given:

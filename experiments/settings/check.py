@@ -14,7 +14,7 @@ from experiments.load import system_of
 from experiments.references import leaves, within
 from experiments.settings import agree, devices, parts
 from experiments.settings.command import Command
-from experiments.settings.composer import Given, Job
+from experiments.settings.composer import Composer, Given, Job
 from experiments.settings.covering import jobs
 from experiments.settings.parts import at
 from experiments.settings.reached import Reads
@@ -34,11 +34,12 @@ def problems(command: Command) -> list[str]:
     found: dict[str, None] = {}
     unread: dict[str, str] = {}
     read: set[str] = set()
-    folders: set[tuple[Any, Any]] = set()
     references = References()
     try:
         with command.composer() as composer:
-            for texts in jobs(command.axes(composer), MOST_JOBS):
+            axes = command.axes(composer)
+            found.update(dict.fromkeys(_seed_problems(composer, dict(axes).get("seed", [])[1:])))
+            for texts in jobs(axes, MOST_JOBS):
                 try:
                     job = composer.job(composer.parsed(list(texts)))
                 except SettingError as error:
@@ -48,7 +49,7 @@ def problems(command: Command) -> list[str]:
                 lines = [one_line(_naming(line, job)) for line in checked.lines()]
                 found.update(dict.fromkeys(lines))
                 command.fits = command.fits or (not lines and bool(fitted(job.cfg)))
-                folders.add((job.cfg.get("results"), job.cfg.get("name")))
+                command.folders.add((job.cfg.get("results"), job.cfg.get("name")))
                 references.add(job)
                 idle = checked.unread() | ({} if lines else checked.idle())
                 idle = {text: line for text, line in idle.items() if not _mentioned(text, lines)}
@@ -59,12 +60,27 @@ def problems(command: Command) -> list[str]:
     found.update(dict.fromkeys(one_line(line) for text, line in unread.items() if text not in read))
     if not found:
         found.update(dict.fromkeys(references.problems()))
-    for folder in folders if not found else ():
+    return list(found)
+
+
+def unwritable(command: Command) -> list[str]:
+    """A line for each folder of results that cannot be made, or written to."""
+    lines: list[str] = []
+    for folder in command.folders:
         try:
             check_writable(*folder)
         except SettingError as error:
-            found.update(dict.fromkeys(error.lines))
-    return list(found)
+            lines += error.lines
+    return lines
+
+
+def _seed_problems(composer: Composer, texts: list[str]) -> Iterator[str]:
+    """A line for each seed after the first that is none: what else is wrong with a job does not hang on its seed."""
+    for override in composer.parsed(texts):
+        value = override.value()
+        for one in value if isinstance(value, list) else [value]:
+            if problem := SEED.problem(one):
+                yield f"seed={shown(one)} {problem}"
 
 
 def _naming(line: str, job: Job) -> str:
@@ -227,7 +243,7 @@ class JobCheck:
         plain = self.plain
         for path in ("policy", "predictor", "trace", "cluster.link"):
             yield from self._part_problems(path, plain)
-        unknown = list(devices.unknown_model(self.job, self.reads, plain))
+        unknown = list(devices.unknown_model(self.reads, plain))
         yield from unknown
         for name in plain["cluster"]["devices"]:
             for part in ("batching",) if unknown else ("profile", "batching"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
@@ -36,6 +36,7 @@ class Command:
     flags: argparse.Namespace
     texts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    folders: set[tuple[Any, Any]] = field(default_factory=set)  # results and name of its runs, as that found
     fits: bool = False  # whether some run of it fits something to rows of its trace, as `check.problems` found
 
     def in_order(self, arguments: list[str]) -> list[str]:

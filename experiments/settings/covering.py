@@ -8,23 +8,17 @@ from collections.abc import Iterator
 
 
 def jobs(axes: list[tuple[str, list[str]]], most: int) -> Iterator[tuple[str, ...]]:
-    """The texts of each job, but of several seeds each once; beyond `most`, so many that each two values come together.
-
-    What is wrong with one seed does not hang on the other settings.
-    """
-    values = [texts[:1] if key == "seed" else texts for key, texts in axes]
-    if math.prod(map(len, values)) > most:
+    """The texts of each job, of several seeds the first; beyond `most`, so many that each two values come together."""
+    axes = [(key, texts[:1] if key == "seed" else texts) for key, texts in axes]
+    if math.prod(len(texts) for _, texts in axes) > most:
         yield from _pairs(axes)
         return
-    yield from itertools.product(*values)
-    for at, (key, texts) in enumerate(axes):
-        for text in texts[1:] if key == "seed" else ():
-            yield tuple(text if number == at else one[0] for number, one in enumerate(values))
+    yield from itertools.product(*(texts for _, texts in axes))
 
 
 def _pairs(axes: list[tuple[str, list[str]]]) -> Iterator[tuple[str, ...]]:
-    """Jobs in which every value of every axis meets every value of every other, seeds and single values aside."""
-    wide = [number for number, (key, texts) in enumerate(axes) if len(texts) > 1 and key != "seed"]
+    """Jobs in which every value of every axis meets every value of every other, single values aside."""
+    wide = [number for number, (_, texts) in enumerate(axes) if len(texts) > 1]
     left = {
         (one, first, other, second)
         for one, other in itertools.combinations(wide, 2)

@@ -16,7 +16,7 @@ from sim.policy import Execution
 OWN_LOADERS = ("profiles.profile.load", "profiles.profile.scaled")
 
 
-def unknown_model(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[str]:
+def unknown_model(reads: Reads, plain: Mapping[str, Any]) -> Iterator[str]:
     """A line if no profile that ships is of the run's `model`, from which a device takes its own."""
     known = dict.fromkeys(model for model, _ in available())
     for name, entry in plain["cluster"]["devices"].items():

@@ -16,6 +16,7 @@ import pandas as pd
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from experiments.settings.reached import DEVICE
 from experiments.settings.signatures import mismatch
 from experiments.settings.wording import did_you_mean, one_line, shown
 from sim import Link, Overhead, Policy, Prediction, Request, Truth
@@ -249,7 +250,6 @@ def at(plain: Mapping[str, Any], path: str) -> Any:
     return node
 
 
-DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching")
 WHOLE = {  # least, most, unit, and whether null means something
     "count": (0, 1000, "devices", False),
     "kv_tokens": (1, 10_000_000_000, "tokens", True),

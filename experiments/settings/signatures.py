@@ -20,7 +20,6 @@ SPECIAL = {"_target_": str, "_partial_": bool, "_recursive_": bool, "_convert_":
 CONVERSIONS = ("none", "partial", "object", "all")
 PROJECT = ("sim", "policies", "profiles", "traces", "experiments")
 FORWARDS = {"policies.predictors.kernel_ridge.fit_kernel_ridge": "policies.predictors.kernel_ridge.fit_ranks"}
-HELD_BY_GBM = "policies.predictors.gbm.fit_gbm"
 
 
 @lru_cache(maxsize=1024)

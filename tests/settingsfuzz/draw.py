@@ -127,7 +127,7 @@ def draw(seed: int, number: int, folder: Path) -> Case:
     if chosen.get("predictor") == "tfidf" and option == "recorded":
         tiny = (*tiny, "trace.with_text=true")
     for key, values in NUMBERS.items():
-        if rng.random() < 0.2 and known(key):
+        if rng.random() < 0.2:
             chosen[key] = rng.choice(values)
     if rng.random() < 0.1 and option not in ("closed_loop", "multi_turn", "parquet"):
         tiny = tuple(one for one in tiny if not one.startswith("trace.rate="))
@@ -155,11 +155,6 @@ def stored(folder: Path) -> Path:
             pd.DataFrame({**columns, "output_tokens": [1 + row % 9 for row in rows]}), path, {"made": "by the fuzzer"}
         )
     return path
-
-
-def known(key: str) -> bool:
-    """Whether this version has the setting."""
-    return "." in key or f"\n{key}:" in (CONF / "config.yaml").read_text()
 
 
 def spoilt(kind: str, given: list[str], tiny: list[str], rng: Random) -> tuple[list[str], list[str]]:

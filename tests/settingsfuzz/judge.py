@@ -74,7 +74,7 @@ def judge(case: Case, folder: Path, effects: int = 1) -> Verdict:
         code, errors = _typed([f"results={results}", *case.arguments], folder)
         if code:
             return _refused(case, errors)
-        verdict = _complete(case, results)
+        verdict = _complete(results)
         tried = verdict.outcome == COMPLETE and case.number % effects == 0
         return _effect(case) if tried else verdict
     except _Late:
@@ -114,7 +114,7 @@ def _refused(case: Case, errors: str) -> Verdict:
         return Verdict(TRACEBACK, errors[-1500:])
     if found := OWN_WORDS.search(errors):
         return Verdict(PYTHON, f"{found[0]!r} in: {errors[:600]}")
-    if any(line.startswith(("failed: ", "no table: ")) for line in lines):
+    if any(line.startswith(("failed: ", "no table, or no figure: ")) for line in lines):
         return Verdict(LATE, errors[:600])
     names = [one.partition("=")[0].lstrip("+~-").split("@")[0] for one in (*case.tiny, *case.given, "results=")]
     wrong = [line for line in lines if not any(name and name in line for name in (*names, *map(str, case.given)))]
@@ -127,7 +127,7 @@ def _refused(case: Case, errors: str) -> Verdict:
     return Verdict(REFUSED, lines[0][:300])
 
 
-def _complete(case: Case, results: Path) -> Verdict:
+def _complete(results: Path) -> Verdict:
     """Every run of a complete command has its files, its summary is JSON, and no request is lost."""
     statuses = list(results.rglob("status.json"))
     if not statuses:
@@ -167,11 +167,12 @@ def _effect(case: Case) -> Verdict:
     left_out = Random(case.number).choice(candidates)
     rest = [one for one in (*case.tiny, *case.given) if one != left_out]
     try:
-        ours, choices = _configured([*case.tiny, *case.given])
+        whole = [*case.tiny, *case.given]
+        ours, choices = _configured(whole)
         theirs, others = _configured(rest)
         if (ours, choices) == (theirs, others):
             return Verdict(COMPLETE, "")
-        same = choices["policy"] == others["policy"] and _would_run(ours) == _would_run(theirs)
+        same = choices["policy"] == others["policy"] and _would_run(ours, whole) == _would_run(theirs, rest)
     except Exception:  # what is left cannot run: so it did make a difference
         return Verdict(COMPLETE, "")
     return Verdict(IDLE, f"{left_out} changes nothing that runs") if same else Verdict(COMPLETE, "")
@@ -189,13 +190,13 @@ def _configured(arguments: list[str]) -> tuple[DictConfig, dict[str, str]]:
 RUN = ("seed", "warmup", "horizon", "record", "leap", "unservable", "reference", "name", "results")
 
 
-def _would_run(cfg: DictConfig) -> tuple[str, ...]:
-    """All that a run of `cfg` is made of, as printed."""
+def _would_run(cfg: DictConfig, arguments: list[str]) -> tuple[str, ...]:
+    """All that a run of `cfg`, which the `arguments` composed, is made of, as printed."""
     seeds = list(cfg.seed) if OmegaConf.is_list(cfg.seed) else [cfg.seed]
     found = [str(cfg.get(key)) for key in RUN]
     for seed in seeds:
         one = OmegaConf.merge(cfg, {"seed": seed})
-        one = at_load(one)
+        one = at_load(one, arguments)
         inputs = read_inputs(one)
         parts = build(one, inputs.cluster, inputs.training)
         found.append(_printed(instantiate(one.trace, _convert_="all")))
