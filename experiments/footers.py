@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from traces.doubt import FAST, SHORT
+
 COUNTS = {  # column -> what is said of it; those of ALWAYS always, the others above 0
     "counts.read": "read",
     "counts.training": "for training",
@@ -18,8 +20,6 @@ COUNTS = {  # column -> what is said of it; those of ALWAYS always, the others a
 }
 ALWAYS = ("counts.read", "counts.training", "counts.warmup", "counts.measured")
 FEW = 500  # requests, below which a P99 is nearly the maximum
-SHORT = 1.0  # seconds
-FAST = 1000.0  # requests/s
 IDLE = 0.05  # requests in the system, on average
 SHARED = 0.1  # of the rows of the seeds' windows
 UNIT = "are the trace's times in another unit (trace.unit=s, ms, us or ns)?"

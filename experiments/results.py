@@ -28,7 +28,7 @@ from experiments.identity import digest
 from sim.record import Table
 
 BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the first or second level begins
-Loader, Dumper = (getattr(yaml, f"CSafe{one}", getattr(yaml, f"Safe{one}")) for one in ("Loader", "Dumper"))  # libyaml's
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 RESULTS = ("requests.parquet", "summary.json")  # that no complete run lacks
 LOCK = ".lock"
 
@@ -172,7 +172,7 @@ class Folder:
         old = [self.path / name for name in ("status.json", "config.yaml", *RESULTS, "steps.parquet")]
         for left in [*old, *(path for path in self.path.glob(".*") if path.name != LOCK)]:
             left.unlink(missing_ok=True)
-        write_whole(self.path / "config.yaml", yaml.dump(dict(made_of), Dumper=Dumper, sort_keys=False))
+        write_whole(self.path / "config.yaml", yaml.safe_dump(dict(made_of), sort_keys=False))
         self._status("running")
 
     def complete(

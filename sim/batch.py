@@ -204,23 +204,21 @@ class Batch:
             wider = max(width, job.context)
             tokens = min(wider + most, longest_len) - 1  # the last is emitted, and never computed
             fits = wider + longest <= longest_len and count * -(-tokens // self.kv.block_size) <= self.kv.free
-            if not fits and count > 1:
+            if count > 1 and not (fits and self._is_priced(chosen[:count], wider)):
                 break
             size, width = count, wider
-        while size > 1 and not self._is_priced(chosen[:size]):
-            size -= 1
-        width = max((job.context for job in chosen[:size]), default=0)
         for job in chosen[:size]:
             job.padding = width - job.context
         return chosen[:size]
 
-    def _is_priced(self, rows: Sequence[Job]) -> bool:
-        """Whether the profile says how long the prefill of `rows`, padded to the widest, takes."""
-        width = max(job.context for job in rows)
-        tokens = sum(width - job.base_computed for job in rows)
-        attended = sum(attended_tokens(width - job.base_computed, job.base_computed) for job in rows)
+    def _is_priced(self, rows: Sequence[Job], width: int) -> bool:
+        """Whether the profile says how long the first step of `rows`, each padded to `width` tokens, takes."""
+        chunks = [(width - job.base_computed, job.base_computed) for job in rows]
+        prefills = [chunk for chunk in chunks if chunk[0] > 1]
+        tokens, attended = sum(new for new, _ in prefills), sum(attended_tokens(*chunk) for chunk in prefills)
+        decoding = len(chunks) - len(prefills)
         try:
-            self.device.profile.step_time(Step(tokens, attended))
+            self.device.profile.step_time(Step(tokens, attended, decoding, decoding * width))
         except ValueError:  # it says nothing about such a step
             return False
         return True

@@ -268,7 +268,7 @@ def test_a_device_is_named_as_its_datasheet_or_in_short(monkeypatch, reported, n
     assert campaign_settings.device_name("cuda") == name
 
 
-def test_the_most_wanted_models_come_first_and_each_fits_where_it_is_said_to():
+def test_the_most_wanted_models_come_first():
     with initialize_config_module("profiles.conf", version_base="1.3"):
         chosen = compose("campaign", ["device=cpu"])
     rtlm = ["dialogpt-small", "godel-base", "blenderbot-400m", "bart-base", "t5-small"]

@@ -220,3 +220,16 @@ def test_splitwise_sims_trace_is_read(tmp_path: Path) -> None:
     assert table["prompt_tokens"].tolist() == [10, 11]
     with pytest.raises(TraceError, match=r"own.csv, line 2: batch_size '4' is not 1"):
         splitwise.load(made(tmp_path, header + "0,2,0,0.5,4,10,20\n"))
+
+
+def test_a_first_object_that_lacks_a_column_is_skipped_as_any_other(tmp_path: Path) -> None:
+    good = '{"ts": 1, "in": 10, "out": 5}\n{"ts": 2, "in": 10, "out": 5}\n'
+    table = read(tmp_path, '{"ts": 0, "error": "timeout"}\n' + good, skip_bad=True)
+    assert len(table) == 2
+    assert sum(table.attrs["skipped"].values()) == 1
+    with pytest.raises(TraceError, match="no column 'in'"):
+        read(tmp_path, '{"ts": 0, "error": "timeout"}\n', skip_bad=True)
+
+
+def test_the_separator_is_the_one_that_finds_the_columns(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "a;b;c;d,ts,in,out\n0,1,10,5\n")) == 1

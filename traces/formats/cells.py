@@ -133,15 +133,19 @@ def _objects(path: Path, text: str, columns: Mapping[str, str], required: Sequen
         numbered = ((number, line) for number, line in lines if line.strip())
     known: set[str] = set()
     lacking = set(columns.values())
+    wanted = {name: columns[name] for name in required if name in columns}
+    unfit: TraceError | None = None
     for number, value in numbered:
         place = f"{path}, {'row' if whole else 'line'} {number}"
         try:
             row = value if whole and isinstance(value, dict) else json_object(place, value, Decimal)
-            if not known:
+            if not known:  # no sound object came yet: whether the file has the columns is open
+                try:
+                    _check_columns(path, wanted, required, sorted(_paths(row)))
+                except TraceError as error:
+                    unfit = unfit or error
+                    raise RowError(str(error), "a column is missing") from error
                 known = set(_paths(row))
-                _check_columns(
-                    path, {name: columns[name] for name in required if name in columns}, required, sorted(known)
-                )
             cells = {name: reach(row, theirs) for name, theirs in columns.items()}
             for name in required:
                 if cells[name] is None:
@@ -152,6 +156,8 @@ def _objects(path: Path, text: str, columns: Mapping[str, str], required: Sequen
         known |= set(_paths(row))
         lacking -= {columns[name] for name, cell in cells.items() if cell is not None}
         yield number, list(cells.values())
+    if unfit is not None and not known:
+        raise unfit
     missing = {name: theirs for name, theirs in columns.items() if theirs in lacking - known}
     _check_columns(path, missing, (), sorted(known))
 
