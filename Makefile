@@ -34,7 +34,7 @@ results/profiles/gpt2/cpu.json: | $(VENV)/.demo
 
 demo: $(VENV)/.demo results/profiles/gpt2/cpu.json
 	$(BIN)/tokenyard -m experiment=demo
-	$(BIN)/python -m experiments.collect results/demo > /dev/null
+	$(BIN)/python -m experiments.tables.collect results/demo > /dev/null
 	$(BIN)/python -m experiments.figures.response_time results/demo
 
 RTLM := main kinds ladder ablation alpha lambda b xi k c_f malicious variance strength predictions continuous recorded
@@ -61,7 +61,7 @@ $(VLLM)/.vllm: setup.cfg pyproject.toml
 	@touch $@
 
 vllm: $(VLLM)/.vllm
-	$(VLLM)/bin/python -m experiments.oracle
+	$(VLLM)/bin/python -m experiments.engine.against_vllm
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/mypy

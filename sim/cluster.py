@@ -11,13 +11,13 @@ import simpy
 from simpy.events import NORMAL
 
 from sim.device import Device, Unservable
-from sim.instant import At
+from sim.engine.clock import At
+from sim.engine.replica import Replica, View
+from sim.engine.sessions import Sessions
 from sim.job import Job, Refine
 from sim.policy import Leg, Policy, Predictor
 from sim.record import Record, Recorder, Tables
-from sim.replica import Replica, View
 from sim.request import Request
-from sim.sessions import Sessions
 
 INFINITY = math.inf
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
-from sim.kv import KVCache
+from sim.engine.kv import KVCache
+from sim.engine.prefix import PrefixCache
 from sim.policy import Batching, Execution
-from sim.prefix import PrefixCache
 from sim.request import Request
 from sim.step import Profile
 

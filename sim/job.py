@@ -10,7 +10,7 @@ from sim.request import Request
 
 if TYPE_CHECKING:
     from sim.device import Device
-    from sim.lockstep import Lockstep
+    from sim.engine.lockstep import Lockstep
 
 Refine = Callable[[Request, Prediction, int], float]
 

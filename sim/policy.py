@@ -47,7 +47,7 @@ class Execution:
     leaves free while others run. `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission
     stops at it. `static`: a batch that nobody joins, whose rows are all as wide as the widest, and that answers at its
     end (no first token is seen). Its KV grows with every token, as in a DynamicCache of transformers; how many rows it
-    takes is said at `sim.batch.Batch._padded`.
+    takes is said at `sim.engine.batch.Batch._padded`.
     """
 
     max_num_seqs: int

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sim.job import Job
 
 if TYPE_CHECKING:
-    from sim.batch import Batch
-    from sim.plan import Plan
+    from sim.engine.batch import Batch
+    from sim.engine.plan import Plan
 
 Table = dict[str, NDArray[Any]]
 Decision = tuple[str, float, tuple[tuple[int, int], ...], tuple[int, ...]]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from joblib.externals.loky import get_reusable_executor
 
-from experiments import run
+from experiments.run import run
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["experiments.run", "experiments.measure"])
+CONTEXT.set_forkserver_preload(["experiments.run.run", "experiments.run.measure"])
 
 
 def begun(said: Path, folder: Path, arguments: list[str], bytes_a_file: int | None = None, **environment: str):

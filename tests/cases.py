@@ -7,31 +7,33 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from conftest import LinearProfile, make_device, make_requests
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from policies.aging import Aging
-from policies.batching import Continuous, Static
-from policies.consolidation import Consolidation
-from policies.disaggregation import Disaggregation
-from policies.eviction import Recompute, Swap
-from policies.fifo import FIFO
-from policies.hpf import HPF
-from policies.luf import LUF
-from policies.muf import MUF
-from policies.offload import Offload
-from policies.power_of_two import PowerOfTwo
-from policies.predictors.oracle import OraclePredictor
-from policies.prefix_affinity import PrefixAffinity
-from policies.priority import Priority
-from policies.round_robin import RoundRobin
-from policies.routing import LeastLoaded
-from policies.service_time import ServiceTime
-from policies.sjf import SJF
-from policies.srpt import SRPT
-from policies.up import UP
+from policies.batching.consolidation import Consolidation
+from policies.batching.continuous import Continuous
+from policies.batching.static import Static
+from policies.eviction.recompute import Recompute
+from policies.eviction.swap import Swap
+from policies.order.aging import Aging
+from policies.order.fifo import FIFO
+from policies.order.hpf import HPF
+from policies.order.luf import LUF
+from policies.order.muf import MUF
+from policies.order.priority import Priority
+from policies.order.service_time import ServiceTime
+from policies.order.sjf import SJF
+from policies.order.srpt import SRPT
+from policies.order.up import UP
+from policies.predictor.oracle import OraclePredictor
+from policies.routing.disaggregation import Disaggregation
+from policies.routing.least_loaded import LeastLoaded
+from policies.routing.offload import Offload
+from policies.routing.power_of_two import PowerOfTwo
+from policies.routing.prefix_affinity import PrefixAffinity
+from policies.routing.round_robin import RoundRobin
 from sim import Cluster, Device, Leg, Line, Link, Overhead, Policy, Prediction, Record, Request, Step, Tables, simulate
+from tests.conftest import LinearProfile, make_device, make_requests
 
 MAX_TOKENS, LONGEST_PROMPT = 24, 40
 SERVICE = ServiceTime(phi=1e-3, eta=0.01)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policies.batching import Continuous
-from policies.eviction import Recompute
-from policies.fifo import FIFO
-from policies.predictors.oracle import OraclePredictor
-from policies.routing import LeastLoaded
+from policies.batching.continuous import Continuous
+from policies.eviction.recompute import Recompute
+from policies.order.fifo import FIFO
+from policies.predictor.oracle import OraclePredictor
+from policies.routing.least_loaded import LeastLoaded
 from profiles.profile import PROVENANCE
 from sim import Device, Line, Policy, Request, Step, Truth
 

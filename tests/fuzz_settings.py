@@ -17,8 +17,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from settingsfuzz.draw import Case, draw
-from settingsfuzz.judge import DEFECTS, OUTCOMES, Verdict, judge
+if __name__ == "__main__":  # run as a file: imports begin at the root, for the folders here bear the packages' names
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from tests.settingsfuzz.draw import Case, draw
+from tests.settingsfuzz.judge import DEFECTS, OUTCOMES, Verdict, judge
 
 
 def verdicts(seed: int, numbers: range, effects: int = 1) -> Iterator[tuple[Case, Verdict]]:

@@ -21,13 +21,17 @@ from pathlib import Path
 from random import Random
 
 from tqdm import tqdm
-from tracefuzz.case import Case, draw
-from tracefuzz.csv_formats import FORMATS as CSV
-from tracefuzz.json_formats import FORMATS as JSON
-from tracefuzz.judge import CRASHED, DEFECTS, HUNG, OUTCOMES, judge
-from tracefuzz.parquet_formats import FORMATS as PARQUET
-from tracefuzz.prompt_formats import FORMATS as PROMPTS
-from tracefuzz.table_formats import FORMATS as TABLES
+
+if __name__ == "__main__":  # run as a file: imports begin at the root, for the folders here bear the packages' names
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from tests.tracefuzz.case import Case, draw
+from tests.tracefuzz.csv_formats import FORMATS as CSV
+from tests.tracefuzz.json_formats import FORMATS as JSON
+from tests.tracefuzz.judge import CRASHED, DEFECTS, HUNG, OUTCOMES, judge
+from tests.tracefuzz.parquet_formats import FORMATS as PARQUET
+from tests.tracefuzz.prompt_formats import FORMATS as PROMPTS
+from tests.tracefuzz.table_formats import FORMATS as TABLES
 
 FORMATS = {form.name: form for form in (*CSV, *JSON, *PROMPTS, *PARQUET, *TABLES)}
 PATIENCE = 10.0  # s, for all loads of one file

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import run
-from experiments.collect import complete_folders
-from experiments.sweep import LOG_VARIABLE
+from experiments.run import run
+from experiments.run.sweep import LOG_VARIABLE
+from experiments.tables.collect import complete_folders
 from traces.formats.parquet import write
 
 FREE = ["policy.overhead.decision_seconds=0", "policy.overhead.rank_seconds=0", "predictor=oracle"]

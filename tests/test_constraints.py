@@ -8,10 +8,11 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 import pytest
-from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from tests.conftest import ROOT
 
 OLDEST = "3.11.0"
 PINS = {

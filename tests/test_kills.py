@@ -8,17 +8,21 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
-from apart import begun
-from test_experiments import small
 
-from experiments.collect import collect, complete_folders
-from experiments.results import Folder
+if __name__ == "__main__":  # run as a file: imports begin at the root, for the folders here bear the packages' names
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from experiments.run.results import Folder
+from experiments.tables.collect import collect, complete_folders
+from tests.apart import begun
+from tests.experiments.test_experiments import small
 
 SWEEP = ["-m", *small("trace.requests=120"), "system=sjf_oracle,rtlm", "seed=[0,1]"]
 RUNS = 4

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from tests.conftest import ROOT
 
 PACKAGES = ("sim", "policies", "profiles", "traces", "experiments")
 HEAVY = {"torch", "transformers"}

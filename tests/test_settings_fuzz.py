@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-import fuzz_settings
 import pytest
-from settingsfuzz import judge
-from settingsfuzz.draw import DAMAGE, Case, draw
-from settingsfuzz.judge import COMPLETE, DEFECTS, IDLE, INCOMPLETE, LATE, PYTHON, REFUSED, STRICT, TRACEBACK, UNNAMED
+
+from tests import fuzz_settings
+from tests.settingsfuzz import judge
+from tests.settingsfuzz.draw import DAMAGE, Case, draw
+from tests.settingsfuzz.judge import (
+    COMPLETE,
+    DEFECTS,
+    IDLE,
+    INCOMPLETE,
+    LATE,
+    PYTHON,
+    REFUSED,
+    STRICT,
+    TRACEBACK,
+    UNNAMED,
+)
 
 SEED, CONFIGS = 20, 100
 

@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from experiments.figures.rtlm import FIGURES
-from experiments.figures.rtlm.stored import Stored
+from experiments.figures.stored import Stored
+from experiments.papers.rtlm.figures import FIGURES
 
 PAPERS = {"rtlm": FIGURES}
 

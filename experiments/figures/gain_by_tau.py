@@ -21,12 +21,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
-from experiments.collect import collect, complete_folders
 from experiments.figures.style import OTHER_COLORS, RC, provenance, save, sheet
-from experiments.labels import settings_of
-from experiments.reference import REPLAY
-from experiments.results import Folder
-from experiments.stats import Interval, change, interval
+from experiments.run.results import Folder
+from experiments.tables.collect import collect, complete_folders
+from experiments.tables.labels import settings_of
+from experiments.tables.reference import REPLAY
+from experiments.tables.stats import Interval, change, interval
 
 BASELINE, ORACLE = "fifo", "oracle"
 MARKERS = ("o", "s", "^", "D", "v")  # of policies

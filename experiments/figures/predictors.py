@@ -1,6 +1,6 @@
 """How well each predictor ranks answers by length, and how far below the ceiling of sampling noise: a panel a model.
 
-    python -m experiments.evaluate_predictors --prompts P --lengths L --model Qwen2.5-7B --json > scores.jsonl
+    python -m experiments.prediction.evaluate --prompts P --lengths L --model Qwen2.5-7B --json > scores.jsonl
     python -m experiments.figures.predictors scores.jsonl --output figures
 
 Filled points: Kendall's tau over all prompts; hollow ones: among the prompts of one data set, averaged over data sets.

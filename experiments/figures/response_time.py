@@ -24,10 +24,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.collect import collect, complete_folders
 from experiments.figures.style import RC, legend, look, ordered, plain_log_ticks, provenance, save, sheet
-from experiments.labels import varying, with_foreign_parts
-from experiments.stats import distinct, interval
+from experiments.tables.collect import collect, complete_folders
+from experiments.tables.labels import varying, with_foreign_parts
+from experiments.tables.stats import distinct, interval
 
 RATE = "trace.rate"
 METRICS = {"response_time_mean": "mean response time (s)", "throughput_requests": "throughput (requests/s)"}
@@ -162,7 +162,7 @@ def caption(table: pd.DataFrame, mark: str, more: str) -> str:
     else:
         means = (
             f"Mean over {count} seeds. {mark}: 95 % interval of that mean, over traces; all policies replay the "
-            "same traces, so compare two of them by their paired difference (experiments.collect), not by overlap. "
+            "same traces, so compare two of them by their paired difference (experiments.tables.collect), not by overlap. "
         )
     lost = " and ".join(f"{table[state].sum()} {state}" for state in ("censored", "rejected") if table[state].sum())
     return f"{provenance(table)} {means}{more}" + (f"Not in the response times: {lost} requests." if lost else "")

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from experiments.prediction.samples import Sampled
 from experiments.prediction.scores import Foretold
-from policies.predictors import encoder, text_statistics
+from policies.predictor import encoder, text_statistics
 from sim import Prediction, Request
 from sim.policy import Predictor
 from traces.text.cache import cached

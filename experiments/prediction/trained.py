@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import pandas as pd
 
-from policies.predictors import weights
+from policies.predictor import weights
 from traces.fetch import sha256
 from traces.split import normalized
 

@@ -10,15 +10,15 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.build import read_trace
-from experiments.references import leaves
+from experiments.run.build import read_trace
+from experiments.run.references import leaves
+from experiments.run.training import fitted, keeping_rows
 from experiments.settings import parts
 from experiments.settings.command import CONF
 from experiments.settings.composer import Job
 from experiments.settings.parts import at
 from experiments.settings.reached import Reads
 from experiments.settings.wording import one_line, shown
-from experiments.training import fitted, keeping_rows
 from sim import Policy
 from traces.text.kinds import KINDS
 from traces.windows import Windows
@@ -191,7 +191,7 @@ def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
         if str(plain["policy"]["routing"].get("_target_")).endswith("prefix_affinity.PrefixAffinity"):
             yield f"policy/routing={job.choices.get('policy/routing')} needs a trace with prompt ids; {trace} has none"
     order = str(plain["policy"]["order"].get("_target_"))
-    if order == "policies.priority.Priority" and "priority" not in columns.names:
+    if order == "policies.order.priority.Priority" and "priority" not in columns.names:
         yield f"policy/order={job.choices.get('policy/order')} needs a trace with priorities; {trace} has none"
     yield from _predictor(job, plain["predictor"], columns.names, trace)
 
@@ -239,9 +239,9 @@ def _as_run(job: Job, plain: Mapping[str, Any]) -> DictConfig:
 
 def _predictor(job: Job, node: Mapping[str, Any], names: frozenset[str], trace: str) -> Iterator[str]:
     called, predictor = str(node.get("_target_")), f"predictor={job.choices.get('predictor')}"
-    if called == "policies.predictors.weights.load":
+    if called == "policies.predictor.weights.load":
         called = f"{type(_built('predictor', node)).__module__}.load"
-    kind = called.removeprefix("policies.predictors.")
+    kind = called.removeprefix("policies.predictor.")
     if node.get("rules") and called != kind and not set(KINDS) <= names:
         yield f"{predictor} needs a trace with text, for its rules; {trace} has none: give predictor=prompt_length"
     if called != kind and kind.startswith(TEXT) and "prompt_text" not in names:

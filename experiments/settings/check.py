@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.load import system_of
-from experiments.references import leaves, within
+from experiments.run.load import system_of
+from experiments.run.references import leaves, within
+from experiments.run.training import fitted
 from experiments.settings import agree, devices, parts
 from experiments.settings.command import Command
 from experiments.settings.composer import Composer, Given, Job
@@ -22,7 +23,6 @@ from experiments.settings.referred import References
 from experiments.settings.signatures import node_problems
 from experiments.settings.toplevel import SEED, TOP_LEVEL, calibration_problems, check_writable, top_level_problems
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
-from experiments.training import fitted
 
 MOST_JOBS = 200  # of a sweep that are all looked at; of more, so many that every two values meet
 PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8, "kappa": 8.0}  # for what a run finds

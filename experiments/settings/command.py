@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
-from experiments.references import plain_key
+from experiments.run.references import plain_key
 from experiments.settings.composer import Composer
 from experiments.settings.wording import SettingError
 

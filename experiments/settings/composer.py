@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.references import leaves, plain_key
+from experiments.run.references import leaves, plain_key
 from experiments.settings.signatures import takes
 from experiments.settings.wording import SettingError, did_you_mean, shown
 

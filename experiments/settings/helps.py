@@ -12,7 +12,7 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import create_defaults_list
 from omegaconf import OmegaConf
 
-from experiments.references import leaves
+from experiments.run.references import leaves
 from experiments.settings.command import CONF, Command
 from experiments.settings.composer import Composer
 from experiments.settings.wording import shown

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from omegaconf import DictConfig
 
-from experiments.references import REFERENCE, absolute, behind, leaves, references, within
+from experiments.run.references import REFERENCE, absolute, behind, leaves, references, within
 from experiments.settings.toplevel import TOP_LEVEL
 
 OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read where something refers to them

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.identity import IRRELEVANT
-from experiments.labels import part_name
-from experiments.reference import Reference
+from experiments.identity.of_run import IRRELEVANT
 from experiments.settings.composer import Job
 from experiments.settings.wording import did_you_mean, one_line
+from experiments.tables.labels import part_name
+from experiments.tables.reference import Reference
 
 
 class References:

@@ -19,7 +19,7 @@ from experiments.settings.wording import did_you_mean, one_line, shown
 SPECIAL = {"_target_": str, "_partial_": bool, "_recursive_": bool, "_convert_": str, "_args_": list}
 CONVERSIONS = ("none", "partial", "object", "all")
 PROJECT = ("sim", "policies", "profiles", "traces", "experiments")
-FORWARDS = {"policies.predictors.kernel_ridge.fit_kernel_ridge": "policies.predictors.kernel_ridge.fit_ranks"}
+FORWARDS = {"policies.predictor.kernel_ridge.fit_kernel_ridge": "policies.predictor.kernel_ridge.fit_ranks"}
 
 
 @lru_cache(maxsize=1024)

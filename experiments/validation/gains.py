@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.stats import Interval, change
+from experiments.tables.stats import Interval, change
 from sim.metrics import response_time, ttft
 
 MEANS = {"TTFT": ttft, "E2E": response_time}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from experiments.figures.style import save
-from experiments.figures.validation import draw
-from experiments.results import write_whole
+from experiments.run.results import write_whole
 from experiments.validation import gains
 from experiments.validation.errors import errors, request_errors
+from experiments.validation.figure import draw
 from experiments.validation.shown import render
 
 if TYPE_CHECKING:
-    from experiments.validate import Validation
+    from experiments.validation.main import Validation
     from experiments.validation.replay import Case
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.figures.style import save
-from experiments.figures.validation import draw
-from experiments.results import Folder
+from experiments.run.results import Folder
 from experiments.validation.errors import QUANTILES, request_errors
+from experiments.validation.figure import draw
 from experiments.validation.measured import both, error_table
 
 

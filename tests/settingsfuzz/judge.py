@@ -22,11 +22,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import run
-from experiments.build import build, read_inputs
-from experiments.digests import digest_of
-from experiments.load import at_load
-from settingsfuzz.draw import CONF, Case
+from experiments.identity.digests import digest_of
+from experiments.run import run
+from experiments.run.build import build, read_inputs
+from experiments.run.load import at_load
+from tests.settingsfuzz.draw import CONF, Case
 
 COMPLETE, REFUSED = "complete", "refused"
 TRACEBACK, PYTHON, HUNG, IDLE = "traceback", "Python's own words", "hung", "without effect"

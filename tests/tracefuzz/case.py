@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracefuzz.cells import ROWS
-from tracefuzz.columns import COLUMNS, STORED
-from tracefuzz.formats import Format
-from tracefuzz.sheet import Columns, Inapplicable, Sheet
-from tracefuzz.streams import BYTES, LINES, PLAIN, ZIPPED
+from tests.tracefuzz.cells import ROWS
+from tests.tracefuzz.columns import COLUMNS, STORED
+from tests.tracefuzz.formats import Format
+from tests.tracefuzz.sheet import Columns, Inapplicable, Sheet
+from tests.tracefuzz.streams import BYTES, LINES, PLAIN, ZIPPED
 
 # another mutation took what this one spoils, or cells do not fit the arrow type that it drew
 PREY_IS_GONE = (

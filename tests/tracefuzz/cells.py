@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from tracefuzz.sheet import Inapplicable, Row, Sheet
+from tests.tracefuzz.sheet import Inapplicable, Row, Sheet
 
 STAMP = r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d"
 HUGE = ("1e400", str(2**63), str(10**30), "1e-320", "9" * 400, "9" * 5000, "-1e400", str(2**64 + 1))

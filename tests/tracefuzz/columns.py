@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracefuzz import streams
-from tracefuzz.sheet import Columns, Inapplicable
+from tests.tracefuzz import streams
+from tests.tracefuzz.sheet import Columns, Inapplicable
 
 
 def _column(file: Columns, rng: Random, kind: type | UnionType) -> int:

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from tracefuzz.formats import Format
-from tracefuzz.reading import (
+from tests.tracefuzz.formats import Format
+from tests.tracefuzz.reading import (
     ANY,
     Line,
     Reading,
@@ -22,7 +22,7 @@ from tracefuzz.reading import (
     settle_order,
     written_number,
 )
-from tracefuzz.sheet import Sheet, row_count
+from tests.tracefuzz.sheet import Sheet, row_count
 from traces.formats import azure, burstgpt, splitwise, vidur, vtc
 
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")

@@ -8,8 +8,8 @@ from random import Random
 
 import pandas as pd
 
-from tracefuzz.reading import Reading
-from tracefuzz.sheet import Columns, Sheet
+from tests.tracefuzz.reading import Reading
+from tests.tracefuzz.sheet import Columns, Sheet
 
 
 @dataclass(frozen=True)

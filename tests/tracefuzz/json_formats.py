@@ -8,8 +8,8 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from tracefuzz.formats import Format
-from tracefuzz.reading import (
+from tests.tracefuzz.formats import Format
+from tests.tracefuzz.reading import (
     ANY,
     LONGEST,
     Line,
@@ -27,7 +27,7 @@ from tracefuzz.reading import (
     not_negative,
     settle_order,
 )
-from tracefuzz.sheet import Sheet, json_row, row_count
+from tests.tracefuzz.sheet import Sheet, json_row, row_count
 from traces.formats import infercept, llmservingsim, mooncake, qwen_bailian
 
 SERVED = {

@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from tracefuzz.case import Case
-from tracefuzz.reading import ANY, Line, Reading, Unreadable, Verdict
+from tests.tracefuzz.case import Case
+from tests.tracefuzz.reading import ANY, Line, Reading, Unreadable, Verdict
 from traces import describe
 from traces.schema import TraceError
 from traces.sniff import told

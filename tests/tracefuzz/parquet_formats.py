@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracefuzz.formats import Format
-from tracefuzz.reading import LONGEST, LOOSE, Line, Reading, Unreadable, Verdict, count, finite, settle_order
-from tracefuzz.sheet import Columns, row_count
+from tests.tracefuzz.formats import Format
+from tests.tracefuzz.reading import LONGEST, LOOSE, Line, Reading, Unreadable, Verdict, count, finite, settle_order
+from tests.tracefuzz.sheet import Columns, row_count
 from traces import recorded
 from traces.formats import parquet
 

@@ -6,8 +6,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from tracefuzz.formats import Format
-from tracefuzz.reading import (
+from tests.tracefuzz.formats import Format
+from tests.tracefuzz.reading import (
     Line,
     Reading,
     Unreadable,
@@ -19,7 +19,7 @@ from tracefuzz.reading import (
     json_number,
     may_extra,
 )
-from tracefuzz.sheet import Sheet, json_row, row_count
+from tests.tracefuzz.sheet import Sheet, json_row, row_count
 from traces.formats import sglang_dataset, vllm_dataset
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from tracefuzz.formats import Format
-from tracefuzz.parquet_formats import number, rows_of, stored_columns
-from tracefuzz.reading import LONGEST, Line, Reading, Verdict, count
-from tracefuzz.sheet import Columns, row_count
+from tests.tracefuzz.formats import Format
+from tests.tracefuzz.parquet_formats import number, rows_of, stored_columns
+from tests.tracefuzz.reading import LONGEST, Line, Reading, Verdict, count
+from tests.tracefuzz.sheet import Columns, row_count
 from traces.formats import castillo, servegen
 
 CASTILLO = ("dataset", "prompt_id", "prompt_text", "model", "input_tokens", "output_tokens")

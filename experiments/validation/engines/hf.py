@@ -1,6 +1,6 @@
 """Static batches on a transformers model in this process, pass by pass, as the simulator's replica plans them.
 
-The batches are chosen by the very code that the simulator runs (`sim.batch.Batch`: the policy's order and batching,
+The batches are chosen by the very code that the simulator runs (`sim.engine.batch.Batch`: the policy's order and batching,
 room in the KV cache, padding to the widest prompt); only the time is real. A pass is what
 `profiles.measuring.forward` measures, and the batch goes on until its last member has its tokens: those of the trace,
 there is no end of sequence. Beyond the measured pass a step takes an argmax over the vocabulary and the planning.
@@ -23,10 +23,10 @@ from profiles import machine
 from profiles.measuring import models
 from profiles.measuring.transformer import passes_of, random_tokens
 from sim import Device, Policy
-from sim.batch import Batch
+from sim.engine.batch import Batch
+from sim.engine.plan import Plan
+from sim.engine.queue import WaitingQueue
 from sim.job import Job
-from sim.plan import Plan
-from sim.queue import WaitingQueue
 from sim.step import Hold
 
 

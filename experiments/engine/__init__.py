@@ -1,0 +1,1 @@
+"""The engine against vLLM's scheduler, and how fast it is."""

@@ -1,0 +1,196 @@
+"""How fast the engine simulates: one JSON line per case.
+
+    python -m experiments.engine.bench
+    python -m experiments.engine.bench --cases azure,order_srpt --repeats 9
+    python -m experiments.engine.bench --azure AzureLLMInferenceTrace_conv.csv
+
+`timeouts_per_request` is the time of one simulated request in units of one bare SimPy timeout, a process that yields a
+million of them. Both are measured in turn, in the same process, and the median of the ratios is taken, so that the
+figure means the same on any machine, however noisy; `timeouts_spread` are the least and the largest ratio. Each case
+runs in a process of its own, whose peak memory is told, with the requests in memory before the clock starts.
+
+The Azure cases need Azure's public conversation trace of 2023 (--azure, or traces/azure_2023_conv.csv.gz under
+$TOKENYARD_DATA); the others are synthetic. The device is Llama-3.1-8B on an A100, from the profile that ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simpy
+
+from experiments.run.build import to_requests
+from policies.batching.continuous import Continuous
+from policies.eviction.recompute import Recompute
+from policies.order.fifo import FIFO
+from policies.order.service_time import ServiceTime
+from policies.order.sjf import SJF
+from policies.order.srpt import SRPT
+from policies.order.up import UP
+from policies.predictor.oracle import OraclePredictor
+from policies.routing.least_loaded import LeastLoaded
+from profiles.profile import load
+from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
+from sim.policy import Order
+from traces.formats import azure
+
+TIMEOUTS = 1_000_000
+SERVICE = ServiceTime(phi=1e-4, eta=0.02)  # s per token; the orders' cost does not depend on them
+AZURE = Path(os.environ.get("TOKENYARD_DATA", "../shared/data")) / "traces" / "azure_2023_conv.csv.gz"
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is simulated: requests from `draw`, in so many `replicas`, under an `order`."""
+
+    draw: Callable[[Path], list[Request]]
+    replicas: int = 1
+    order: Order = dataclasses.field(default_factory=FIFO)
+    record: Record = Record.REQUESTS
+
+    @property
+    def needs_azure(self) -> bool:
+        """Whether it replays Azure's trace."""
+        return getattr(self.draw, "func", self.draw) is conversation
+
+
+def conversation(path: Path, speed: float = 1.0, prompts: int = 1, outputs: int = 1) -> list[Request]:
+    """Azure's conversation trace, arrivals `speed` times as fast, prompts and outputs so many times as long."""
+    table = azure.load(path).copy()
+    table["arrival"] /= speed
+    table["prompt_tokens"] *= prompts
+    table["output_tokens"] *= outputs
+    return to_requests(table)
+
+
+def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
+    """Poisson arrivals of `rate` per second, or all at once; lognormal prompts (median 500), outputs (median 130)."""
+    rng = np.random.default_rng(SEED)
+    arrivals = np.cumsum(rng.exponential(1 / rate, requests)) if rate < math.inf else np.zeros(requests)
+    prompts = np.clip(rng.lognormal(math.log(500), 1.0, requests), 1, 4000).astype(int)
+    outputs = np.clip(rng.lognormal(math.log(130), 0.9, requests), 1, 1500).astype(int)
+    columns = zip(arrivals.tolist(), prompts.tolist(), outputs.tolist(), strict=True)
+    return [Request(number, at, prompt, Truth(output)) for number, (at, prompt, output) in enumerate(columns)]
+
+
+# The speeds bring the mean batch of each Azure case to about 36.
+TRACE = functools.partial(conversation, speed=1.1)
+BURST = functools.partial(synthetic, requests=100_000, rate=math.inf)
+CASES = {
+    "azure": Case(TRACE),
+    "azure_4_replicas": Case(functools.partial(conversation, speed=4.43), replicas=4),
+    "azure_outputs_doubled": Case(functools.partial(conversation, speed=0.665, outputs=2)),
+    "azure_both_doubled": Case(functools.partial(conversation, speed=0.475, prompts=2, outputs=2)),
+    "order_rtlm": Case(TRACE, order=UP(SERVICE, alpha=-8.0)),
+    "order_srpt": Case(TRACE, order=SRPT()),
+    "record_steps": Case(TRACE, record=Record.STEPS),
+    "waiting_100k": Case(BURST),
+    "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),
+    "synthetic_10k": Case(functools.partial(synthetic, requests=10_000, rate=6.5)),
+    "synthetic_1m": Case(functools.partial(synthetic, requests=1_000_000, rate=6.5)),
+}
+
+
+def parts(case: Case) -> tuple[Policy, Cluster]:
+    """The policy and the cluster of `case`: Llama-3.1-8B on A100s, under vLLM's batching."""
+    profile = load("llama-3.1-8b", "a100_sxm")
+    names = [f"gpu{number}" for number in range(case.replicas)]
+    devices = [Device(name, "gpu", profile, profile.kv_capacity_tokens, profile.max_model_len) for name in names]
+    batching = Continuous(max_num_seqs=256)
+    return Policy(case.order, batching, LeastLoaded(), Recompute()), Cluster(tuple(devices))
+
+
+def timeout_seconds() -> float:
+    """Seconds of one bare SimPy timeout."""
+
+    def process(env: simpy.Environment) -> Any:
+        for _ in range(TIMEOUTS):
+            yield env.timeout(1)
+
+    env = simpy.Environment()
+    env.process(process(env))
+    start = time.perf_counter()
+    env.run()
+    return (time.perf_counter() - start) / TIMEOUTS
+
+
+def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
+    """The figures of a case, measured in this process."""
+    case = CASES[name]
+    requests = case.draw(trace)
+    policy, cluster = parts(case)
+    seconds, ratios = [], []
+    for _ in range(repeats):
+        timeout = timeout_seconds()
+        start = time.perf_counter()
+        iterations = simulate(requests, policy, cluster, OraclePredictor(), record=case.record).iterations
+        seconds.append(time.perf_counter() - start)
+        ratios.append(seconds[-1] / len(requests) / timeout)
+    middle = statistics.median(seconds)
+    return {
+        "case": name,
+        "requests": len(requests),
+        "iterations": iterations,
+        "mean_batch": round(sum(request.truth.output_tokens for request in requests) / iterations, 1),
+        "seconds": round(middle, 3),
+        "requests_per_second": round(len(requests) / middle),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "timeouts_per_request": round(statistics.median(ratios), 1),
+        "timeouts_spread": [round(min(ratios), 1), round(max(ratios), 1)],
+        "repeats": repeats,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the line of each case."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.engine.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", default=",".join(CASES), help=f"comma-separated (default: all: {', '.join(CASES)})")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements per case (default: 5)")
+    parser.add_argument("--azure", type=Path, default=AZURE, metavar="CSV", help="Azure's conversation trace")
+    settings = parser.parse_args(arguments)
+    names = settings.cases.split(",")
+    if unknown := [name for name in names if name not in CASES]:
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(CASES)}")
+    if settings.repeats < 1:
+        parser.error(f"--repeats must be positive, got {settings.repeats}")
+    shape = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{shape}; synthetic cases draw lognormal lengths, seed {SEED}", file=sys.stderr)
+    missing = 0
+    for name in names:
+        if CASES[name].needs_azure and not settings.azure.is_file():
+            print(
+                f"left out: {name}: no Azure trace at {settings.azure}: set TOKENYARD_DATA or --azure", file=sys.stderr
+            )
+            missing += 1
+            continue
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            try:
+                figures = pool.apply(measure, (name, settings.azure, settings.repeats))
+            except ValueError as error:
+                print(f"error: {name}: {error}", file=sys.stderr)
+                return 2
+        print(json.dumps(figures), flush=True)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

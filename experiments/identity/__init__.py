@@ -1,0 +1,1 @@
+"""What went into a run, by content: settings, inputs, code."""

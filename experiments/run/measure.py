@@ -1,0 +1,67 @@
+"""One simulation and its metrics: with `experiments.run.build` and `sim`, the code that makes the numbers of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from experiments.run.build import Inputs, build, kv_room, to_requests
+from experiments.run.load import described
+from experiments.run.training import fitted
+from experiments.validation.measured import summarized, with_measured
+from sim import Record, Tables, simulate
+from sim.metrics import summary
+
+LABELS = ("client", "task")  # of a trace's requests, kept where it has them
+
+
+def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, object], Tables]:
+    """Simulate, and compute the metrics of the run."""
+    try:
+        record = Record[cfg.record.upper()]
+    except KeyError:
+        raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
+    parts = build(cfg, inputs.cluster, inputs.training)
+    requests = to_requests(inputs.replay)
+    with tqdm(total=len(requests), unit="request", desc="simulate", disable=not progress) as bar:
+        tables = simulate(
+            requests,
+            parts.policy,
+            inputs.cluster,
+            parts.predictor,
+            horizon=cfg.horizon,
+            record=record,
+            leap=cfg.leap,
+            unservable=cfg.unservable,
+            progress=bar.update,
+        )
+    metrics = summary(tables.requests, cfg.warmup)
+    labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
+    measured = with_measured({**tables.requests, **labels}, inputs.replay)
+    more = {"calibration": parts.calibration, "provenance": inputs.provenance, "kv": kv_room(inputs.cluster)}
+    more |= summarized(measured)
+    if cfg.load is not None:
+        more["load"] = described(cfg)
+    said = {"rejection": tables.rejection, "fitted": ", ".join(fitted(cfg)), "counts": counts(inputs, tables, metrics)}
+    return {**metrics, **said, **more}, replace(tables, requests=measured)
+
+
+def counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[str, int | None]:
+    """What became of the rows: each that was replayed is warm-up, measured, rejected, censored or never came."""
+    states, replay = tables.requests["status"], inputs.replay
+    ended = {state: int((states == state).sum()) for state in ("finished", "rejected", "censored")}
+    return {
+        "read": replay.attrs.get("read", len(replay)),
+        "training": replay.attrs.get("kept") or (0 if inputs.training is None else len(inputs.training)),
+        "replayed": len(replay),
+        "warmup": ended["finished"] - metrics["finished"],
+        "measured": metrics["finished"],
+        "rejected": ended["rejected"],
+        "censored": ended["censored"],
+        "never_came": len(replay) - len(states),
+        "first": replay.attrs.get("start"),
+    }

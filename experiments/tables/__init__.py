@@ -1,0 +1,1 @@
+"""Folders of results become tables, with intervals."""

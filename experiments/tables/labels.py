@@ -1,0 +1,106 @@
+"""What a run is called in a table: its policy or system, and the settings that tell it from the others."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@lru_cache(maxsize=256)
+def stock(group: str, name: str) -> dict[str, Any] | None:
+    """What the shipped yaml `name` of a config group says; None where none is shipped."""
+    path = CONF / group / f"{name}.yaml"
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else None
+
+
+def part_name(group: str, choice: str, config: dict[str, Any]) -> str:
+    """What the part that `config` holds is called: the yaml chosen, or its class if the yaml names another."""
+    found: Any = config
+    for key in group.split("/"):
+        found = found.get(key) if isinstance(found, dict) else None
+    shipped = stock(group, choice) or {}
+    targets = [part.get("_target_") if isinstance(part, dict) else None for part in (found, shipped)]
+    return choice if None in targets or targets[0] == targets[1] else str(targets[0]).rsplit(".", 1)[-1]
+
+
+def is_usual(policy: str, column: str, value: object) -> bool:
+    """Whether a setting of a policy is a part (`policy/order`) that the shipped policy has anyway."""
+    defaults = (stock("policy", policy) or {}).get("defaults", [])
+    return {column.removeprefix("policy/"): value} in defaults
+
+
+def shown(value: object) -> str:
+    """A setting's value in few characters: 1.0 is 1."""
+    if value is None or value != value:
+        return "null"
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def settings_of(table: pd.DataFrame) -> list[str]:
+    """The columns of a collected table that say what a run was: those before `run`."""
+    return list(table.columns[: table.columns.get_loc("run")])
+
+
+def varying(table: pd.DataFrame, axis: str = "") -> list[str]:
+    """The settings, but policy (and the system that chose it), seed and `axis`, in which the runs of `table` differ.
+
+    A part of a policy (`policy/order` ...) or a predictor counts only where one policy was run with several.
+    """
+    found = []
+    for name in settings_of(table):
+        if name in ("policy", "system", "seed") or of_axis(name, axis):
+            continue
+        own = name.startswith(("policy", "predictor"))
+        within = table.groupby(table["policy"] if own else np.zeros(len(table)))[name]
+        if (within.nunique(dropna=False) > 1).any():
+            found.append(name)
+    return found
+
+
+def of_axis(name: str, axis: str) -> bool:
+    """Whether a setting is `axis`, or is of the part that it chooses (`policy.routing.limit` of policy/routing)."""
+    return bool(axis) and (name == axis or name.startswith(axis.replace("/", ".") + "."))
+
+
+def labelled(table: pd.DataFrame, policy: str = "fifo", axis: str = "") -> pd.DataFrame:
+    """`table` with what one policy's runs differ in put into the policy's name (`up order.alpha=-4`).
+
+    That is a policy's knobs and the predictor, and any part that is not shipped; a system that chose the policy gives
+    its name. What `policy`, the reference, was swept over too stays a setting, so that differences are taken at its
+    equal values; `axis`, along which they are taken, stays out of the name.
+    """
+    if "system" in table:
+        table = table.assign(policy=table["system"].fillna(table["policy"]))
+    names = table["policy"].astype(str)
+    for column in (name for name in settings_of(table) if name.startswith(("policy.", "policy/", "predictor"))):
+        if of_axis(column, axis):
+            continue
+        foreign = _foreign(table, column)
+        swept = table[~foreign].groupby("policy")[column].nunique(dropna=False) > 1
+        told = foreign | (table["policy"].map(swept).eq(True) & (not swept.get(policy, False)))
+        text = " " + column.removeprefix("policy.").removeprefix("policy/") + "=" + table[column].map(shown)
+        names = names + text.where(told, "")
+    return table.assign(policy=names)
+
+
+def with_foreign_parts(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the parts of a policy that are not shipped in its name alone."""
+    names = table["policy"].astype(str)
+    for column in (name for name in settings_of(table) if name.startswith("policy/")):
+        text = " " + column.removeprefix("policy/") + "=" + table[column].map(shown)
+        names = names + text.where(_foreign(table, column), "")
+    return table.assign(policy=names)
+
+
+def _foreign(table: pd.DataFrame, column: str) -> pd.Series:
+    """Where a setting is a part of a policy that is not shipped."""
+    if not column.startswith("policy/"):
+        return pd.Series(False, index=table.index)
+    return table[column].map(lambda value: isinstance(value, str) and stock(column, value) is None)

@@ -1,0 +1,172 @@
+"""What the columns of results mean: python -m experiments.tables.schema writes docs/results.md
+
+A row of a table here: column -> unit, definition, and the metric of vLLM's benchmark (`vllm bench serve`) that it
+equals, where one does. A test holds the tables that a run leaves against it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
+
+
+class Column(NamedTuple):
+    """`unit` is SI or a count; `equals` the name in vLLM's benchmark, with the factor between the two."""
+
+    unit: str
+    definition: str
+    equals: str = ""
+
+
+REQUESTS = {
+    "id": Column("-", "number of the request, in the order of arrival from 0"),
+    "arrival": Column("s", "when it came, from the start of the trace"),
+    "prompt_tokens": Column("tokens", "length of its prompt", "input_lens (a list)"),
+    "output_tokens": Column("tokens", "length of its answer, as the trace has it", "output_lens (a list)"),
+    "status": Column(
+        "-", "`finished`; `rejected`: can never fit, or routed nowhere; `censored`: unfinished at the `horizon`"
+    ),
+    "replica": Column("-", "the device of its last leg; empty if it had none"),
+    "replica_kind": Column("-", "that device's `kind`"),
+    "predicted_tokens": Column("tokens", "the predictor's expected length of the answer, at arrival"),
+    "uncertainty": Column("tokens", "RT-LM's uncertainty score, by its definition a predicted length"),
+    "predictor_seconds": Column("s", "what the prediction itself took; its wait for the one predictor is not in it"),
+    "overhead_seconds": Column("s", "scheduling time charged to the clock of its replicas while it was there"),
+    "queued": Column("s", "when it began to wait at its first replica: arrival, and the prediction with its queue"),
+    "first_scheduled": Column("s", "start of the first step in which it was given tokens"),
+    "first_token": Column("s", "end of the step that gave its first token; missing in static batches, which show none"),
+    "finished": Column("s", "end of the step that gave its last token; in a static batch, of the whole batch"),
+    "preemptions": Column("count", "how often it was stopped for want of memory"),
+}
+OPTIONAL_REQUESTS = {
+    "client": Column("-", "of the trace, where it has clients"),
+    "task": Column("-", "of the trace, where it has tasks"),
+    "measured_first_scheduled": Column("s", "`first_scheduled` of the real run that the trace was recorded from"),
+    "measured_first_token": Column("s", "`first_token` of that run"),
+    "measured_finished": Column("s", "`finished` of that run"),
+    "fitted": Column("yes/no", "among the first requests of that run, to which a constant may have been fitted"),
+}
+STEPS = {
+    "replica": Column("-", "the device that made the step"),
+    "end": Column("s", "when it ended"),
+    "seconds": Column("s", "how long it took, the scheduler's part included"),
+    "overhead_seconds": Column("s", "the scheduler's part"),
+    "prefill_tokens": Column("tokens", "computed of prompts (or anew, after a preemption), chunks of more than one"),
+    "decode_jobs": Column("count", "jobs that computed one token"),
+    "decode_context": Column("tokens", "sum of these jobs' contexts, to which the step attends"),
+    "moved_tokens": Column("tokens", "whose KV was copied between device and host"),
+    "running": Column("count", "jobs that ran, those without a token in this step included"),
+    "waiting": Column("count", "jobs that waited when it began"),
+    "blocks_used": Column("count", "KV blocks that somebody held when it ended, before jobs left"),
+    "preempted": Column("count", "jobs stopped for want of memory"),
+}
+
+
+def _distribution(name: str, what: str, vllm: str) -> dict[str, Column]:
+    parts = {"mean": ("mean", "mean"), "p50": ("median", "median"), "p95": ("95th percentile", "p95"),
+             "p99": ("99th percentile", "p99"), "max": ("maximum", "")}  # fmt: skip
+    return {
+        f"{name}_{part}": Column("s", f"{word} of {what}", f"{theirs}_{vllm}_ms / 1000" if theirs and vllm else "")
+        for part, (word, theirs) in parts.items()
+    }
+
+
+SUMMARY = {
+    "requests": Column("count", "that arrived in the measured window: from `warmup` of the arrivals' span to the last"),
+    "finished": Column("count", "of these, that finished", "completed, where nothing is cut as warm-up"),
+    "rejected": Column("count", "of these, that could never be served"),
+    "censored": Column("count", "of these, that were unfinished at the `horizon`"),
+    "warmup_requests": Column("count", "that arrived before the window; they are served, and not measured"),
+    **_distribution("response_time", "finished - arrival (E2E, RT-LM's response time)", "e2el"),
+    **_distribution("ttft", "first_token - arrival; missing where no first token is seen", "ttft"),
+    **_distribution(
+        "tpot", "(finished - first_token) / (output_tokens - 1), of answers of two tokens or more", "tpot"
+    ),
+    "ttft_requests": Column("count", "of which a first token was seen"),
+    "tpot_requests": Column("count", "of which a first token and another were seen"),
+    "normalized_latency_mean": Column("s/token", "mean of E2E / output_tokens"),
+    "throughput_requests": Column("requests/s", "that finished in the window, per second of it; missing if none could"),
+    "throughput_tokens": Column("tokens/s", "output tokens of these, per second of the window"),
+    "throughput_requests_overall": Column(
+        "requests/s", "all that finished / from the first arrival to the last end", "request_throughput"
+    ),
+    "throughput_tokens_overall": Column("tokens/s", "their output tokens, per second of the same", "output_throughput"),
+    "window_seconds": Column("s", "length of the measured window"),
+    "preemptions": Column("count", "of the requests of the window"),
+    "predicting_share": Column("share", "of the summed response times: the prediction and its queue"),
+    "scheduling_share": Column("share", "of the summed response times: `overhead_seconds`"),
+    "offloaded_share": Column("share", "of the finished requests: served by a device of the kind `cpu`"),
+}
+SAID = {
+    "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
+    "rejection": Column("-", "why the first request that was rejected can never be served"),
+}
+NESTED = {
+    "counts.read": Column("count", "rows of the file or recording, or requests that a generator drew"),
+    "counts.training": Column("count", "rows kept for training, or drawn apart for it (`fitted` says what for)"),
+    "counts.replayed": Column("count", "requests of this run: the sum of the five that follow"),
+    "counts.warmup": Column("count", "that arrived before the measured window, and finished"),
+    "counts.measured": Column("count", "that arrived in it and finished: every time above is of these"),
+    "counts.rejected": Column("count", "that could never be served (`rejection` says why, of the first)"),
+    "counts.censored": Column("count", "that were unfinished at the `horizon`"),
+    "counts.never_came": Column("count", "that would have arrived after the `horizon`"),
+    "counts.first": Column("-", "where the window of a stored trace begins, among the rows that may be replayed"),
+    "load.rate": Column("requests/s", "the mean rate of the arrivals, where `load` was given"),
+    "load.capacity": Column("requests/s", "that the system `load_of` serves of this trace when it never waits for one"),
+    "load.of": Column("-", "whose capacity: `load_of`"),
+    "calibration.*": Column("various", "RT-LM's constants, found or fixed: phi, eta, kappa, tau, batch_size"),
+    "provenance.*": Column("-", "where the trace and each device's times come from"),
+    "kv.*": Column("-", "the KV that each device holds, and what was not taken off it"),
+    "errors.*": Column("share", "of a measured trace: simulated / measured - 1"),
+}
+COLLECTED = {
+    "policy, predictor, trace, cluster, system, policy/order ...": Column("-", "the choice made in each group"),
+    "a setting's dotted name": Column("its own", "every setting that some run was given"),
+    "seed": Column("-", "draws arrivals, lengths and policy; runs of one seed replay the same requests"),
+    "run": Column("-", "the folder's name, a digest of all that made the run; metrics stand behind it"),
+}
+
+
+def document() -> str:
+    """The text of docs/results.md."""
+    parts = [
+        "# What the columns mean",
+        "",
+        "Written by `python -m experiments.tables.schema`; a test holds it against what runs leave. Plain SI: seconds,",
+        "tokens. What was not measured is missing (null in json, NaN in parquet), never 0. The last column names the",
+        "metric of vLLM's benchmark (`vllm bench serve --save-result`) that is the same; that one measures at the",
+        "client, in ms.",
+        *_section("requests.parquet", "A row for each request.", REQUESTS),
+        *_section("", "Where the trace has them:", OPTIONAL_REQUESTS),
+        *_section("steps.parquet", "A row for each forward pass of each replica, with `record=steps`.", STEPS),
+        *_section("summary.json", "One object a run. Times are of the requests that arrived in the measured window and "
+                  "finished.", SUMMARY),
+        *_section("", "In words:", SAID),
+        *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
+                  NESTED),
+        *_section("table.parquet, table.csv", "A row for each run, by `python -m experiments.tables.collect`: settings, then "
+                  "`run`, then all of summary.json.", COLLECTED),
+    ]  # fmt: skip
+    return "\n".join(parts) + "\n"
+
+
+def _section(title: str, words: str, columns: Mapping[str, Column]) -> list[str]:
+    rows = [f"| `{name}` | {one.unit} | {one.definition} | {one.equals} |" for name, one in columns.items()]
+    heading = ["", f"## {title}"] if title else []
+    return [*heading, "", words, "", "| column | unit | definition | in vLLM's benchmark |", "|---|---|---|---|", *rows]
+
+
+def main() -> None:
+    """Write the document."""
+    if sys.argv[1:]:
+        sys.exit(__doc__)
+    DOCUMENT.write_text(document(), encoding="utf-8")
+    print(DOCUMENT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Batchings: who runs together."""

@@ -1,0 +1,45 @@
+"""Continuous batching."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from sim.job import Job
+from sim.policy import Execution, Phases
+
+
+@dataclass(frozen=True, slots=True)
+class Continuous:
+    """Continuous batching with paged KV and chunked prefill, as vLLM's v1 scheduler does it.
+
+    The defaults are vLLM's own fall-backs for a bare scheduler config (max_num_batched_tokens 2048, max_num_seqs 128).
+    `phases`, `reserve_output` and `watermark` make other engines of it: see `sim.policy.Execution` and the yaml files.
+    """
+
+    max_num_seqs: int = 128
+    max_num_batched_tokens: int | None = 2048
+    chunked_prefill: bool = True
+    long_prefill_token_threshold: int = 0
+    phases: str = "mixed"
+    reserve_output: bool = False
+    watermark: float = 0.0
+    execution: Execution = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.phases not in (known := [phases.value for phases in Phases]):
+            raise ValueError(f"phases must be {', '.join(known)}, got {self.phases!r}")
+        execution = Execution(
+            max_num_seqs=self.max_num_seqs,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            chunked_prefill=self.chunked_prefill,
+            long_prefill_token_threshold=self.long_prefill_token_threshold,
+            phases=Phases(self.phases),
+            reserve_output=self.reserve_output,
+            watermark=self.watermark,
+        )
+        object.__setattr__(self, "execution", execution)
+
+    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job]:
+        """Whoever is next."""
+        return waiting

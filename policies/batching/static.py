@@ -1,0 +1,44 @@
+"""Static batches that run to completion."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from sim.job import Job
+from sim.policy import Execution
+from sim.step import Hold
+
+
+def static_execution(batch_size: int, window: int) -> Execution:
+    """A padded batch that runs to completion and answers at its end (Hugging Face `generate`)."""
+    return Execution(max_num_seqs=batch_size, window=window, static=True)
+
+
+def oldest_deadline(waiting: Sequence[Job], max_wait: float) -> float:
+    """When the job that waited longest has waited `max_wait` seconds."""
+    return min(job.queued for job in waiting if job.queued is not None) + max_wait
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """Static batching: the first `batch_size` jobs run, padded, until the last is complete.
+
+    A batch that is not full waits until its oldest member has waited `max_wait` seconds.
+    """
+
+    batch_size: int
+    max_wait: float = 0.0
+    execution: Execution = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.max_wait >= 0:
+            raise ValueError(f"max_wait must not be negative, got {self.max_wait}")
+        object.__setattr__(self, "execution", static_execution(self.batch_size, self.batch_size))
+
+    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
+        """The next batch, when it is full or has waited long enough."""
+        until = oldest_deadline(waiting, self.max_wait)
+        if len(waiting) < self.batch_size and now < until:
+            return Hold(until)
+        return waiting

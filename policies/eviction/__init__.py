@@ -1,0 +1,1 @@
+"""Evictions: what becomes of the KV of a job that will not run now."""

@@ -1,0 +1,1 @@
+"""Routings: on which replica a request is served."""

@@ -1,0 +1,1 @@
+"""The machinery of a replica; only `sim` and the tests import it."""

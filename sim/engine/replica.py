@@ -1,0 +1,256 @@
+"""A replica: one device that serves jobs in steps: plan, let the step pass, carry it out.
+
+Nobody can tell when a replica does its work, as long as it has done what is past when somebody looks. So it does
+nothing by itself: it is advanced to the present whenever a job comes or a routing looks at it, and at the end. Only
+where the end of a step starts something elsewhere (a job's next leg, the next request of a closed loop) does it ask
+SimPy to be woken in time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import simpy
+
+from sim.device import Device
+from sim.engine.batch import Batch
+from sim.engine.clock import LATE, At
+from sim.engine.plan import Plan
+from sim.engine.queue import WaitingQueue
+from sim.engine.stretch import Stretch
+from sim.job import Job
+from sim.policy import Overhead, Policy
+from sim.record import Recorder
+from sim.request import Request
+from sim.step import Hold, Line, Step, attended_tokens
+
+
+class Replica:
+    """A device under a policy, and the time that passes there. `leave` is called with each job whose leg is over."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        device: Device,
+        policy: Policy,
+        recorder: Recorder,
+        leave: Callable[[Job], None],
+        leap: bool,
+    ) -> None:
+        batching = device.batching or policy.batching
+        self.env = env
+        self.device = device
+        self.waiting = WaitingQueue(policy.order, batching.execution.window)
+        self.batch = Batch(device, batching, policy.eviction, self.waiting, together=leap)
+        self.submitted = 0  # jobs that were ever sent here
+        self.jobs = 0  # those of them that are here
+        self.idled = 0  # how often it waited for a job
+        self._overhead = policy.overhead
+        self._overhead_seconds = 0.0  # scheduler time spent here so far
+        self._recorder = recorder
+        self._leave = leave
+        self._leap = leap
+        self._charges = policy.overhead != Overhead()
+        self._keeps_steps = recorder.keeps_steps
+        self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
+        self._stretch: Stretch | None = None  # the decode steps under way
+        self._plan: Plan | None = None  # what is being carried out
+        self._until = math.inf  # when the plan ends, or a hold
+        self._relays = 0  # jobs here whose end starts something elsewhere
+        self._servable = device.surely_servable(batching.execution)
+
+    def check_servable(self, request: Request, emits: int | None) -> None:
+        """Raise `Unservable` if a leg of `request` that ends at `emits` tokens (None: all) can never run here."""
+        if request.prompt_tokens + request.truth.output_tokens > self._servable:
+            self.device.check_servable(request, self.batch.execution, emits)
+
+    def submit(self, job: Job, prefill_only: bool) -> None:
+        """Let `job` wait here."""
+        now: float = self.env.now
+        self.advance(now)
+        job.device = self.device
+        job.prefill_only = prefill_only
+        job.relays = prefill_only or job.request.think is not None
+        if job.queued is None:
+            job.queued = now
+        job.overhead_seconds -= self._overhead_seconds
+        self.submitted += 1
+        self.jobs += 1
+        if self._plan is None and self._until > now:
+            self._until = now  # plan again, once all arrivals of this instant are in
+        self.waiting.push(job, now)
+        if self._relays or job.relays:
+            self._relays += job.relays
+            At(self.env, self._until, LATE, self._on_time)
+
+    def advance(self, now: float) -> None:
+        """Do all that is over before `now` (s), and see that the step under way then is the last of its plan."""
+        while self._until < now:
+            self._go_on(now)
+
+    def settle(self, now: float) -> None:
+        """Bring the state up to `now` (s) to the step: of a leap under way, what is over is over."""
+        self.advance(now)
+        plan, lockstep = self._plan, self.batch.lockstep
+        if plan is None or plan.steps <= 1:
+            return
+        assert self._stretch is not None  # for it leaps
+        over = Plan(plan.start)
+        over.steps, over.step = plan.steps - 1, plan.step
+        over.end = self._stretch.end(self._stretch.done + over.steps)
+        if self._keeps_steps:
+            over.waiting = plan.waiting
+        self._carry_out(over)
+        self.batch.kv.grow(lockstep.tick)
+        plan.start, plan.steps, plan.step = over.end, 1, Step(0, 0, lockstep.rows, lockstep.context)
+
+    def _on_time(self, event: simpy.Event) -> None:
+        """The end of a plan has come: carry it out at once, for it may start something elsewhere."""
+        while self._until <= self.env.now:
+            self._go_on(self.env.now)
+
+    def _go_on(self, now: float) -> None:
+        """Carry out the plan whose time has come, if any, and plan again, knowing of nobody until `now` (s)."""
+        start, plan = self._until, self._plan
+        if plan is None:
+            self.idled += 1
+            self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
+        else:
+            self._carry_out(plan)
+        batch = self.batch
+        if not self.waiting.front and batch.decodes_on():
+            plan = Plan(start)
+            self._decode(plan, batch.lockstep.rows, batch.lockstep.context, now)
+        else:
+            decision = batch.plan(start)
+            if isinstance(decision, Hold):
+                self._plan, self._until = None, decision.until
+                if self._relays and decision.until < math.inf:
+                    At(self.env, decision.until, LATE, self._on_time)
+                return
+            plan = decision
+            self._price(plan, now)
+        self._plan, self._until = plan, plan.end
+        if self._keeps_steps:
+            plan.waiting = len(self.waiting)
+        if self._relays:
+            At(self.env, plan.end, LATE, self._on_time)
+
+    # Time
+
+    def _price(self, plan: Plan, now: float) -> None:
+        """When `plan` ends."""
+        lockstep = self.batch.lockstep
+        jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
+        prefill_tokens = prefill_attended = 0
+        for job, new in plan.grants.items():
+            if new == 1:
+                jobs += 1
+                context += job.base_computed + 1
+            else:
+                prefill_tokens += new
+                prefill_attended += attended_tokens(new, job.base_computed)
+        overhead = self._charge(plan) if self._charges else 0.0
+        if prefill_tokens or overhead or plan.moved_tokens or not jobs:
+            plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
+            plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
+            self._stretch = None
+        else:
+            self._decode(plan, jobs, context, now)
+
+    def _decode(self, plan: Plan, jobs: int, context: int, now: float) -> None:
+        """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
+
+        It leaps as far as it may, but no further than the step under way at `now` (s).
+        """
+        stretch = self._stretch
+        if stretch is None or not stretch.continues(plan.start, jobs, context):
+            line = self._lines.get(jobs)
+            if line is None or not line.since <= context <= line.until:
+                line = self._lines[jobs] = self.device.profile.decode_line(jobs, context)
+            stretch = self._stretch = Stretch(plan.start, jobs, context, line)
+        if self._keeps_steps:
+            plan.step = Step(0, 0, jobs, context)
+        done = stretch.done
+        if self._leap and not plan.grants:
+            plan.steps = self._leap_steps(stretch)
+        plan.end = stretch.end(done + plan.steps)
+        if plan.end > now and plan.steps > 1:
+            steps, plan.end = stretch.steps_by(now)
+            plan.steps = steps - done
+            if plan.steps < 1:  # it begins just now
+                plan.steps, plan.end = 1, stretch.end(done + 1)
+
+    def _charge(self, plan: Plan) -> float:
+        """The scheduler's own seconds in `plan`."""
+        cost = self._overhead
+        plan.overhead = cost.rank_seconds * self.waiting.ranked
+        if plan.admits or plan.preempted:
+            plan.overhead += cost.decision_seconds
+        self.waiting.ranked = 0
+        self._overhead_seconds += plan.overhead
+        return plan.overhead
+
+    def _leap_steps(self, stretch: Stretch) -> int:
+        """For how many steps nothing can change: nobody ends, memory and the profile's line last, ranks hold."""
+        batch = self.batch
+        lockstep = batch.lockstep
+        steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
+        if self.waiting.front and batch.is_open():
+            steps = 1 if batch.kv.shares_output else max(1, int(min(steps, self.waiting.holds)))
+        return steps if steps <= 1 else 1 + batch.kv.ticks_within(lockstep.tick + 1, steps - 1)
+
+    def _carry_out(self, plan: Plan) -> None:
+        """`plan` is over: tokens are computed, some are emitted, jobs that are through leave."""
+        if self._keeps_steps:
+            self._record(plan)
+        if self._stretch is not None:
+            self._stretch.done += plan.steps
+        self.waiting.steps += plan.steps
+        for job in self.batch.commit(plan):
+            self.jobs -= 1
+            self._relays -= job.relays
+            job.overhead_seconds += self._overhead_seconds
+            self._leave(job)
+
+    def _record(self, plan: Plan) -> None:
+        """Record the steps of `plan`, one by one."""
+        stretch, kv, lockstep = self._stretch, self.batch.kv, self.batch.lockstep
+        for number in range(1, plan.steps + 1):
+            last = number == plan.steps
+            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
+            used = kv.total - kv.free + (kv.growth(lockstep.tick + 1, number - 1) if number > 1 else 0)
+            self._recorder.step(self.device.name, self.batch, plan, end, used)
+            plan.start = end
+            plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
+
+
+class View:
+    """What a routing may see of a replica; implements `sim.policy.ReplicaView`."""
+
+    __slots__ = ("_replica", "kind", "name")
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.name = replica.device.name
+        self.kind = replica.device.kind
+
+    @property
+    def jobs(self) -> int:
+        self._replica.advance(self._replica.env.now)
+        return self._replica.jobs
+
+    @property
+    def submitted(self) -> int:
+        return self._replica.submitted
+
+    @property
+    def free_blocks(self) -> int:
+        self._replica.settle(self._replica.env.now)
+        return self._replica.batch.kv.free
+
+    def cached_tokens(self, job: Job) -> int:
+        self._replica.settle(self._replica.env.now)
+        kv = self._replica.batch.kv
+        return len(kv.find(job)) * kv.block_size

@@ -1,0 +1,49 @@
+"""docs/results.md says of every column of results what it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from experiments.tables import schema
+from experiments.tables.collect import complete_folders
+from sim import Cluster, Record, simulate
+from sim.metrics import summary
+from tests.conftest import make_device, make_policy, make_requests
+from tests.experiments.test_experiments import SMALL, typed  # noqa: F401 - a fixture
+
+
+def test_the_document_is_what_the_schema_says() -> None:
+    assert schema.DOCUMENT.read_text() == schema.document(), "run python -m experiments.tables.schema"
+
+
+def test_every_column_that_a_run_leaves_is_told_and_no_other(oracle) -> None:
+    requests = make_requests([0.0, 0.1], [10, 20], [3, 4])
+    tables = simulate(requests, make_policy(), Cluster((make_device(),)), oracle, record=Record.STEPS)
+    assert list(tables.requests) == list(schema.REQUESTS)
+    assert list(tables.steps) == list(schema.STEPS)
+    assert set(summary(tables.requests, 0.1)) == set(schema.SUMMARY)
+
+
+def test_the_words_and_groups_of_a_summary_are_told_and_no_other(tmp_path, typed) -> None:  # noqa: F811
+    setting = [one for one in SMALL if not one.startswith("trace.rate")]
+    assert typed(tmp_path, *setting, "policy=rtlm", "load=0.5")[0] == 0
+    (folder,) = complete_folders(tmp_path)
+    found = folder.summary()
+    groups = {name.split(".")[0] for name in schema.NESTED} - {"errors"}  # which a measured trace alone has
+    assert set(found) == {*schema.SUMMARY, *schema.SAID, *groups}
+    for group in ("counts", "load"):
+        assert {f"{group}.{name}" for name in found[group]} == {
+            name for name in schema.NESTED if name.startswith(f"{group}.")
+        }
+
+
+def test_the_definitions_are_those_of_the_numbers(oracle) -> None:
+    requests = make_requests([0.0, 0.1], [10, 20], [3, 4])
+    table = simulate(requests, make_policy(), Cluster((make_device(),)), oracle).requests
+    found = summary(table, 0.0)
+    gaps = (table["finished"] - table["first_token"]) / (table["output_tokens"] - 1)
+    assert found["tpot_mean"] == pytest.approx(gaps.mean())
+    assert found["response_time_p99"] == pytest.approx(np.percentile(table["finished"] - table["arrival"], 99))
+    span = table["finished"].max() - table["arrival"].min()
+    assert found["throughput_tokens_overall"] == pytest.approx(7 / span)

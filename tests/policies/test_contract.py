@@ -1,0 +1,306 @@
+"""Every policy and every part of one that has a yaml keeps the contract, and a policy that breaks it is found out."""
+
+import copy
+import dataclasses
+import functools
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import policies
+from policies.batching.continuous import Continuous
+from policies.batching.static import Static
+from policies.contract import ContractError, GuardedTruth, check_policy
+from policies.order.fifo import FIFO
+from policies.predictor.oracle import OraclePredictor
+from policies.predictor.regression import fit_length_regression
+from policies.routing.least_loaded import LeastLoaded
+from sim import Cluster, Execution, Hold, Link, Policy, Prediction, Request, Truth
+from tests.conftest import ROOT, make_device, make_policy
+
+CONF = ROOT / "experiments" / "conf"
+READS = f"{__name__} reads the true output length"
+LONGEST_ANSWER = 40
+SHORT = {"kv_tokens": 128, "max_model_len": 128, "kv_bytes_per_token": 100}  # eight blocks; one job may need seven
+KINDS = ("gpu", "cpu", "prefill", "decode")
+CLUSTER = Cluster(tuple(make_device(kind, kind, **SHORT) for kind in KINDS), Link(0.001, 1e6))
+
+
+@functools.cache
+def workload(count=24, seed=0) -> list[Request]:
+    """Requests that come faster than they are served, with six text features each, some with a deadline."""
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(0.03, count))
+    return [
+        Request(
+            number,
+            float(arrivals[number]),
+            prompt_tokens=int(rng.integers(1, 60)),
+            truth=Truth(int(rng.integers(1, LONGEST_ANSWER + 1))),
+            max_tokens=LONGEST_ANSWER,
+            prompt_text="Tell me about it.",
+            features=tuple(rng.integers(0, 4, 6).astype(float)),
+            deadline=float(arrivals[number]) + 1.0 if number % 3 == 0 else None,
+        )
+        for number in range(count)
+    ]
+
+
+@functools.cache
+def predictor():
+    """A regression fitted to other requests of the same kind."""
+    training = workload(count=60, seed=1)
+    answers = [[request.truth.output_tokens] for request in training]
+    return fit_length_regression(training, answers, prompt_length=True, rules=range(6), seconds=1e-4)
+
+
+def compose(*overrides: str) -> Policy:
+    """The policy of the whole configuration with these overrides."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=list(overrides))
+    median = float(np.median([predictor().predict(request).uncertainty for request in workload()]))
+    for name, value in {"phi": 1e-4, "eta": 1e-2, "tau": median}.items():
+        OmegaConf.update(cfg, f"calibration.{name}", value)
+    return instantiate(cfg.policy)
+
+
+def options(folder: Path) -> list[str]:
+    group = folder.relative_to(CONF)
+    return [f"{group}={path.stem}" for path in sorted(folder.glob("*.yaml"))]
+
+
+POLICIES = options(CONF / "policy")
+PARTS = [option for folder in sorted((CONF / "policy").iterdir()) if folder.is_dir() for option in options(folder)]
+
+
+def checked(policy: Policy):
+    return check_policy(policy, CLUSTER, predictor(), workload()).requests
+
+
+@pytest.mark.parametrize("override", POLICIES + PARTS)
+def test_what_has_a_yaml_keeps_the_contract(override):
+    assert set(checked(compose(override))["status"].tolist()) == {"finished"}
+
+
+@pytest.mark.parametrize("override", [one for one in POLICIES + PARTS if "batching" not in one])
+def test_what_has_a_yaml_keeps_the_contract_under_continuous_batching_that_preempts(override):
+    table = checked(compose(override, "policy/batching=continuous"))
+    assert set(table["status"].tolist()) == {"finished"}
+    assert table["preemptions"].sum() > 0
+
+
+def test_the_policies_and_the_parts_are_found():
+    assert {"policy=rtlm", "policy=fifo"} <= set(POLICIES)
+    assert {"policy/order=up", "policy/batching=static", "policy/routing=offload", "policy/eviction=swap"} <= set(PARTS)
+
+
+def test_a_new_order_is_one_file_and_one_yaml(tmp_path, monkeypatch):
+    """The example of the design page, in a folder of its own."""
+    (tmp_path / "aging.py").write_text(AGING)
+    (tmp_path / "conf" / "policy" / "order").mkdir(parents=True)
+    (tmp_path / "conf" / "policy" / "order" / "aging.yaml").write_text("_target_: policies.order.aging.Aging\nweight: 10.0\n")
+    monkeypatch.setattr(policies, "__path__", [*policies.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "policies.order.aging", raising=False)
+    searchpath = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+    try:
+        for batching in ("static", "continuous"):
+            policy = compose(searchpath, "policy/order=aging", f"policy/batching={batching}", "policy.order.weight=3.0")
+            assert repr(policy.order) == "Aging(weight=3.0)"
+            assert set(checked(policy)["status"].tolist()) == {"finished"}
+        with pytest.raises(Exception, match="weight must not be negative, got -1"):
+            compose(searchpath, "policy/order=aging", "policy.order.weight=-1")
+    finally:
+        sys.modules.pop("policies.order.aging", None)
+        vars(policies).pop("aging", None)
+
+
+AGING = '''
+"""Shortest predicted job first, with linear aging so that nobody waits for ever."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Aging:
+    """Rank by predicted length, less `weight` tokens for each second waited."""
+    weight: float = 10.0
+    def __post_init__(self):
+        if self.weight < 0: raise ValueError(f"weight must not be negative, got {self.weight}")
+    def rank(self, job, now):
+        return job.prediction.length - self.weight * (now - job.request.arrival)
+'''
+
+
+# Policies that break a rule
+
+
+def refused(message, predictor=None, **parts):
+    with pytest.raises(ContractError, match=message):
+        check_policy(make_policy(**parts), CLUSTER, predictor or OraclePredictor(), workload())
+
+
+def order(rank, horizon=1.0):
+    return type("Bad", (), {"rank": staticmethod(rank), "horizon": horizon})()
+
+
+@dataclass
+class Counting:
+    calls: int = 0
+
+    def rank(self, job, now):
+        self.calls += 1
+        return self.calls
+
+
+def meddling(job, now):
+    job.preemptions += 1
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (Counting(), "Counting.rank is not pure: it ranks Job\\(id=0"),
+        (order(meddling), "Bad.rank changes Job\\(id=0"),
+        (order(lambda job, now: float("nan")), "Bad.rank gives nan for Job\\(id=0"),
+        (order(lambda job, now: (0.0, float("nan"))), "Bad.rank gives \\(0.0, nan\\)"),
+        (order(lambda job, now: now, horizon=float("inf")), "Bad.rank never changes, says its horizon"),
+        (order(lambda job, now: job.request.truth.output_tokens), READS),
+        (order(lambda job, now: hash(job.request)), READS),
+        (order(lambda job, now: len(repr(job.request))), READS),
+        (order(lambda job, now: job.request.truth == Truth(1)), READS),
+        (order(lambda job, now: Truth(1) == job.request.truth), READS),
+        (order(lambda job, now: dataclasses.asdict(job.request)["truth"]["output_tokens"]), READS),
+        (order(lambda job, now: copy.deepcopy(job.request.truth) is None), READS),
+    ],
+)
+def test_an_order_that_breaks_a_rule_is_found_out(bad, message):
+    refused(message, order=bad)
+
+
+class Peeking:
+    def predict(self, request):
+        return Prediction(length=float(request.truth.output_tokens), uncertainty=0.0)
+
+
+def test_a_predictor_that_reads_the_truth_is_found_out():
+    refused(READS, predictor=Peeking())
+
+
+class PeekingRouting(LeastLoaded):
+    def route(self, job, cluster):
+        return super().route(job, cluster) if job.request.truth.output_tokens < 10 else ()
+
+
+class PeekingEviction:
+    def on_pressure(self, job):
+        return job.request.truth.output_tokens
+
+
+@pytest.mark.parametrize("part", [{"routing": PeekingRouting()}, {"eviction": PeekingEviction()}], ids=str)
+def test_a_routing_or_an_eviction_that_reads_the_truth_is_found_out(part):
+    refused(READS, **part)
+
+
+@dataclass
+class Batching:
+    """Continuous batching, but for what a subclass does otherwise."""
+
+    kept: list = field(default_factory=list)
+    execution: Execution = field(default_factory=lambda: Continuous(max_num_seqs=4).execution)
+
+    def select(self, waiting, running, now):
+        return waiting
+
+
+class KeepsWaiting(Batching):
+    def select(self, waiting, running, now):
+        self.kept.append(waiting)
+        return waiting
+
+
+class SelectsAStranger(Batching):
+    def select(self, waiting, running, now):
+        self.kept.extend(waiting)
+        return [*waiting, *(job for job in self.kept if job.complete)]
+
+
+class SelectsWhoRuns(Batching):
+    def select(self, waiting, running, now):
+        return [*running, *waiting]
+
+
+class SelectsTwice(Batching):
+    def select(self, waiting, running, now):
+        return waiting + waiting
+
+
+class HoldsInThePast(Batching):
+    def select(self, waiting, running, now):
+        return waiting if running else Hold(now)
+
+
+class Boosts(Batching):
+    def select(self, waiting, running, now):
+        for job in waiting:
+            job.host_tokens += 1
+        return waiting
+
+
+class BoostsWhoRuns(Batching):
+    def select(self, waiting, running, now):
+        for job in running:
+            job.preemptions += 1
+        return waiting
+
+
+class Peeks(Batching):
+    def select(self, waiting, running, now):
+        return tuple(sorted(waiting, key=lambda job: job.request.truth.output_tokens))
+
+
+class Dithers(Batching):
+    """Its answer does not stand until a job comes or leaves: in each second nobody joins in the first half."""
+
+    def select(self, waiting, running, now):
+        return () if running and now % 1 < 0.5 else waiting
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (KeepsWaiting(), "KeepsWaiting.select keeps a tuple that it was handed"),
+        (SelectsAStranger(), "SelectsAStranger.select gives a job twice, or one that it was not shown"),
+        (SelectsWhoRuns(), "SelectsWhoRuns.select gives a job twice, or one that it was not shown"),
+        (SelectsTwice(), "SelectsTwice.select gives a job twice, or one that it was not shown"),
+        (HoldsInThePast(), "HoldsInThePast.select holds at .* s until .* s"),
+        (Boosts(), "Boosts.select changes a job"),
+        (BoostsWhoRuns(), "BoostsWhoRuns.select changes a job"),
+        (Dithers(), "leaping and stepping differ in step"),
+        (Peeks(), READS),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Batching) else "",
+)
+def test_a_batching_that_breaks_a_rule_is_found_out(bad, message):
+    refused(message, batching=bad)
+
+
+@pytest.mark.parametrize("batching", [Batching(), Static(4), Static(4, max_wait=0.5)], ids=repr)
+def test_the_same_policies_without_the_fault_pass(batching):
+    by_progress = order(lambda job, now: -job.emitted, horizon=float("inf"))  # it stands still while the job waits
+    for good in (FIFO(), by_progress, order(lambda job, now: (job.request.arrival - now, 1.0))):
+        policy = make_policy(order=good, batching=batching)
+        table = check_policy(policy, CLUSTER, OraclePredictor(), workload()).requests
+        assert table["output_tokens"].tolist() == [request.truth.output_tokens for request in workload()]
+
+
+def test_a_guarded_truth_is_read_by_the_oracle_alone():
+    request = dataclasses.replace(workload()[0], truth=GuardedTruth(7), max_tokens=7)
+    assert OraclePredictor().predict(request).length == 7
+    with pytest.raises(ContractError, match=READS):
+        str(request.truth)

@@ -1,0 +1,153 @@
+"""Every order's rank of jobs made by hand, and what the ranks lead to."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.batching.continuous import Continuous
+from policies.order.aging import Aging
+from policies.order.fifo import FIFO
+from policies.order.hpf import HPF
+from policies.order.luf import LUF
+from policies.order.muf import MUF
+from policies.order.priority import Priority
+from policies.order.service_time import ServiceTime
+from policies.order.sjf import SJF
+from policies.order.srpt import SRPT
+from policies.order.up import UP
+from policies.predictor.oracle import OraclePredictor
+from sim import Cluster, Prediction, Request, Truth, simulate
+from sim.job import Job
+from sim.metrics import response_time
+from tests.conftest import LinearProfile, make_device, make_policy, make_requests, poisson_requests
+
+SERVICE = ServiceTime(phi=0.25, eta=2.0)  # s per prompt token, s per output token
+
+
+def job(arrival=1.0, prompt=8, length=10.0, uncertainty=20.0, deadline=None):
+    request = Request(0, arrival, prompt, Truth(999), deadline=deadline, priority=3.0)
+    return Job(request, Prediction(length=length, uncertainty=uncertainty))
+
+
+@pytest.mark.parametrize(
+    ("order", "rank"),
+    [
+        (FIFO(), 1.0),
+        (SJF(SERVICE), 8 * 0.25 + 10 * 2.0),
+        (SRPT(), 10.0),
+        (Priority(), 3.0),
+        (LUF(), 20.0),
+        (MUF(), -20.0),
+        (HPF(SERVICE), 1.0 + 8 * 0.25),
+        (HPF(SERVICE, prompt_weight=3.0), 1.0 + 3 * 8 * 0.25),
+        (UP(SERVICE, alpha=0.5), 1.0 + 2.0 - 0.5 * (2.0 + 40.0)),
+        (UP(SERVICE, alpha=-0.5), 1.0 + 2.0 + 0.5 * (2.0 + 40.0)),
+        (UP(SERVICE, alpha=0.5, prompt_weight=0.0), 1.0 - 0.5 * (2.0 + 40.0)),
+    ],
+    ids=repr,
+)
+def test_a_rank_is_what_its_formula_says_at_any_instant(order, rank):
+    assert order.rank(job(), now=1.0) == order.rank(job(), now=77.0) == rank
+
+
+@pytest.mark.parametrize(("now", "rank"), [(1.0, 10.0), (3.0, 4.0), (11.0, -20.0)])
+def test_aging_takes_its_weight_in_tokens_off_a_rank_for_each_second_waited(now, rank):
+    assert Aging(weight=3.0).rank(job(length=10.0), now) == rank
+    assert Aging(weight=0.0).rank(job(length=10.0), now) == 10.0
+
+
+def test_with_aging_a_long_job_overtakes_the_short_ones_that_come_long_after_it():
+    """One of 30 tokens, and one of 5 tokens a second later and every 5 s after that: they would always go first."""
+    requests = make_requests([0, 0.5, *range(1, 100, 5)], [1] * 22, [5, 30, *[5] * 20])
+    places = [np.argsort(np.argsort(finished(order, requests)["finished"]))[1] for order in (Aging(0.0), Aging(1.0))]
+    assert places == [21, 6]
+
+
+def test_what_is_left_of_a_job_is_what_was_predicted_less_what_was_emitted():
+    begun = job(length=10.0)
+    for emitted, left in [(4, 6.0), (10, 0.0), (12, 0.0)]:
+        begun.base_emitted = emitted
+        assert SRPT().rank(begun, now=1.0) == left
+
+
+def test_a_deadline_that_the_trace_gives_is_the_priority_point():
+    urgent = job(deadline=5.0)
+    assert HPF(SERVICE).rank(urgent, 1.0) == 5.0
+    assert UP(SERVICE, alpha=0.5).rank(urgent, 1.0) == 5.0 - 0.5 * 42.0
+
+
+def test_a_positive_alpha_lets_long_jobs_go_first_and_a_negative_one_short_jobs():
+    short, long = job(uncertainty=5.0), job(uncertainty=50.0)
+    assert UP(SERVICE, alpha=1.0).rank(long, 0) < UP(SERVICE, alpha=1.0).rank(short, 0)
+    assert UP(SERVICE, alpha=-1.0).rank(short, 0) < UP(SERVICE, alpha=-1.0).rank(long, 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UP(SERVICE, alpha=math.nan), "alpha must be finite, got nan"),
+        (lambda: UP(SERVICE, alpha=1.0, prompt_weight=math.inf), "prompt_weight must be finite, got inf"),
+        (lambda: Aging(weight=-1.0), "weight must not be negative, got -1.0"),
+        (lambda: Aging(weight=math.nan), "weight must not be negative, got nan"),
+        (lambda: HPF(SERVICE, prompt_weight=math.nan), "prompt_weight must be finite, got nan"),
+        (lambda: ServiceTime(phi=-1.0, eta=0.0), "phi must be finite and not negative, got -1.0"),
+        (lambda: ServiceTime(phi=0.0, eta=math.inf), "eta must be finite and not negative, got inf"),
+    ],
+)
+def test_a_wrong_parameter_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def finished(order, requests, slots=1):
+    """When each request is finished by a device that serves `slots` at a time, 1 s a step."""
+    device = make_device(profile=LinearProfile(fixed=1.0, per_token=0.0))
+    policy = make_policy(order=order, batching=Continuous(max_num_seqs=slots))
+    return simulate(requests, policy, Cluster((device,)), OraclePredictor()).requests
+
+
+@pytest.mark.parametrize(
+    ("order", "first_to_last"),
+    [
+        (FIFO(), [0, 1, 2, 3]),
+        (SJF(SERVICE), [0, 3, 2, 1]),
+        (LUF(), [0, 3, 2, 1]),
+        (MUF(), [0, 1, 2, 3]),
+        (HPF(SERVICE), [0, 2, 3, 1]),
+        (UP(SERVICE, alpha=-1.0), [0, 3, 2, 1]),
+    ],
+    ids=repr,
+)
+def test_jobs_that_waited_for_the_same_device_are_served_by_rank(order, first_to_last):
+    requests = make_requests([0, 1, 2, 3], [1, 30, 4, 1], [9, 7, 4, 2])
+    assert np.argsort(finished(order, requests)["finished"]).tolist() == first_to_last
+
+
+def test_jobs_of_equal_rank_are_served_by_arrival_then_id():
+    requests = make_requests([0, 1, 1, 2], [1] * 4, [9, 5, 5, 5])
+    assert np.argsort(finished(LUF(), requests)["finished"]).tolist() == [0, 1, 2, 3]
+
+
+def test_up_without_alpha_is_hpf():
+    requests = poisson_requests(rate=0.05, count=200, seed=5, mean_output=15)
+    with_up, with_hpf = (finished(order, requests)["finished"] for order in (UP(SERVICE, alpha=0.0), HPF(SERVICE)))
+    assert with_up.tolist() == with_hpf.tolist()
+    assert with_up.tolist() != finished(UP(SERVICE, alpha=5.0), requests)["finished"].tolist()
+
+
+@settings(derandomize=True, deadline=None, max_examples=40, database=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=4))
+def test_sjf_with_the_oracle_is_the_best_of_all_sequences_on_one_server(outputs):
+    together = make_requests([0] * len(outputs), [1] * len(outputs), outputs)
+    best = min(sum(itertools.accumulate(sequence)) for sequence in itertools.permutations(outputs))
+    assert response_time(finished(SJF(SERVICE), together)).sum() == best
+
+
+def test_sjf_with_the_oracle_responds_sooner_than_fifo_in_a_busy_stream():
+    requests = poisson_requests(rate=0.05, count=400, seed=2, mean_output=15)
+    by_length, by_arrival = (response_time(finished(order, requests)).mean() for order in (SJF(SERVICE), FIFO()))
+    assert by_length < 0.9 * by_arrival

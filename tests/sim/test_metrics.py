@@ -1,0 +1,157 @@
+"""The metrics of small tables made by hand."""
+
+import numpy as np
+import pytest
+
+from policies.predictor.oracle import OraclePredictor
+from sim import Cluster, simulate
+from sim.metrics import distribution, inside, measured_window, response_time, summary, throughput, tpot, ttft
+from tests.conftest import make_device, make_policy
+
+NAN = float("nan")
+
+
+def table(**columns):
+    """A request table of four: two on a GPU, one on a CPU, and one that had not finished."""
+    rows = {
+        "id": [0, 1, 2, 3],
+        "arrival": [0.0, 2.0, 6.0, 10.0],
+        "prompt_tokens": [8, 8, 8, 8],
+        "output_tokens": [5, 1, 3, 9],
+        "status": ["finished", "finished", "finished", "censored"],
+        "replica": ["gpu", "gpu", "cpu", "gpu"],
+        "replica_kind": ["gpu", "gpu", "cpu", "gpu"],
+        "predicted_tokens": [5.0, 1.0, 3.0, 9.0],
+        "uncertainty": [5.0, 1.0, 3.0, 9.0],
+        "predictor_seconds": [0.1] * 4,
+        "overhead_seconds": [0.2, 0.1, 0.3, NAN],
+        "queued": [0.5, 2.5, 6.5, 10.5],
+        "first_scheduled": [0.5, 3.0, 7.0, NAN],
+        "first_token": [1.0, 4.0, 8.0, NAN],
+        "finished": [3.0, 4.0, 9.0, NAN],
+        "preemptions": [0, 2, 0, 1],
+    }
+    return {name: np.array(column) for name, column in {**rows, **columns}.items()}
+
+
+def test_response_time_and_time_to_first_token_count_from_arrival():
+    assert response_time(table())[:3].tolist() == [3.0, 2.0, 3.0]
+    assert ttft(table())[:3].tolist() == [1.0, 2.0, 2.0]
+    assert np.isnan([response_time(table())[3], ttft(table())[3]]).all()
+
+
+def test_time_per_output_token_leaves_out_the_first_and_is_undefined_for_one():
+    assert tpot(table()).tolist() == pytest.approx([0.5, NAN, 0.5, NAN], nan_ok=True)
+
+
+def test_the_window_leaves_out_the_warm_up_and_ends_at_the_last_arrival():
+    assert measured_window(table(), 0.3) == (3.0, 10.0)
+    assert inside(table(), (2.0, 6.0))["id"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("warmup", [-0.1, 1.0, NAN])
+def test_a_warm_up_is_a_share(warmup):
+    with pytest.raises(ValueError, match=f"warmup must be a share in \\[0, 1\\), got {warmup}"):
+        measured_window(table(), warmup)
+
+
+def test_throughput_counts_what_finishes_in_the_window():
+    assert throughput(table(), (0.0, 10.0)) == (0.3, 0.9)
+    assert throughput(table(), (3.5, 5.5)) == (0.5, 0.5)
+    assert np.isnan(throughput(table(), (4.0, 4.0))).all()
+
+
+def together(arrival, finished, at=0.0):
+    """As many requests as `finished` says, that arrive every `arrival` seconds from `at` on, with five tokens each."""
+    count = len(finished)
+    columns = {"arrival": at + arrival * np.arange(count), "finished": at + np.array(finished), "id": range(count)}
+    same = {"output_tokens": 5, "status": "finished", "replica_kind": "gpu", "preemptions": 0, "first_token": NAN}
+    same |= {"queued": 0.0, "overhead_seconds": 0.0}
+    return {
+        **{name: np.array(value) for name, value in columns.items()},
+        **{k: np.array([v] * count) for k, v in same.items()},
+    }
+
+
+@pytest.mark.parametrize("at", [0.0, 7.0])
+@pytest.mark.parametrize(
+    ("arrival", "finished", "overall"),
+    [
+        (0.0008, [0.05 * turn for turn in range(1, 51)], (20.0, 100.0)),  # a burst, served one at a time
+        (0.0, [0.05] * 3, (60.0, 300.0)),  # all at once
+        (0.0, [0.25], (4.0, 20.0)),  # a single one
+    ],
+)
+def test_of_a_burst_the_throughput_of_the_whole_run_is_told_and_that_of_its_window_is_not(
+    arrival, finished, overall, at
+):
+    found = summary(together(arrival, finished, at), warmup=0.1)
+    names = ("throughput_requests", "throughput_tokens")
+    assert tuple(found[f"{name}_overall"] for name in names) == pytest.approx(overall)
+    assert np.isnan([found[name] for name in names]).all()
+
+
+def test_where_an_early_request_is_out_of_the_window_of_a_burst_there_is_no_throughput_in_it():
+    late = {name: np.concatenate([column, column]) for name, column in together(0.0, [0.5] * 4).items()}
+    late["arrival"][4:] += 10.0
+    late["finished"][4:] += 10.0
+    assert np.isnan(throughput(late, (1.0, 10.0))).all()
+    assert throughput(late, (0.0, 10.0)) == (0.4, 2.0)
+
+
+def test_in_overload_the_throughput_of_the_window_is_what_is_served_while_requests_come():
+    """One a second comes and one in two seconds is served: half of those that come in a minute."""
+    found = summary(together(1.0, [2.0 * turn for turn in range(1, 61)]), warmup=0.0)
+    assert found["throughput_requests"] == pytest.approx(29 / 59)
+    assert found["throughput_requests_overall"] == pytest.approx(0.5)
+
+
+def test_a_run_in_which_nobody_finished_has_no_throughput():
+    nobody = table(finished=[NAN] * 4, status=["rejected", "rejected", "censored", "censored"])
+    found = summary(nobody, warmup=0.0)
+    assert np.isnan([found[name] for name in found if "throughput" in name]).all()
+
+
+def test_those_of_the_warm_up_are_counted():
+    assert [summary(table(), warmup)["warmup_requests"] for warmup in (0.0, 0.2, 0.3)] == [0, 1, 2]
+
+
+def test_a_distribution_leaves_out_what_is_undefined():
+    parts = distribution("x", np.array([*range(1, 102), NAN]))
+    assert parts == {"x_mean": 51.0, "x_p50": 51.0, "x_p95": 96.0, "x_p99": 100.0, "x_max": 101.0}
+    assert np.isnan(list(distribution("x", np.array([NAN])).values())).all()
+
+
+def test_the_summary_is_of_the_requests_that_arrived_in_the_window():
+    whole = summary(table(), warmup=0.0)
+    assert (whole["requests"], whole["finished"], whole["rejected"], whole["censored"]) == (4, 3, 0, 1)
+    assert whole["response_time_mean"] == pytest.approx(8 / 3)
+    assert whole["ttft_max"] == 2.0
+    assert whole["tpot_mean"] == 0.5
+    assert (whole["ttft_requests"], whole["tpot_requests"]) == (3, 2)
+    assert whole["normalized_latency_mean"] == pytest.approx((3 / 5 + 2 / 1 + 3 / 3) / 3)
+    assert (whole["throughput_requests"], whole["throughput_tokens"], whole["window_seconds"]) == (0.3, 0.9, 10.0)
+    assert whole["preemptions"] == 3
+    later = summary(table(), warmup=0.5)
+    assert (later["requests"], later["finished"], later["response_time_mean"]) == (2, 1, 3.0)
+    assert (later["window_seconds"], later["throughput_requests"]) == (5.0, 0.2)
+
+
+def test_the_summarys_shares_are_parts_of_the_summed_response_time():
+    whole = summary(table(), warmup=0.0)
+    assert whole["predicting_share"] == pytest.approx(1.5 / 8)
+    assert whole["scheduling_share"] == pytest.approx(0.6 / 8)
+    assert whole["offloaded_share"] == pytest.approx(1 / 3)
+
+
+def test_rejected_requests_are_counted_and_not_averaged():
+    some = summary(table(status=["finished", "rejected", "finished", "rejected"], finished=[3.0, NAN, 9.0, NAN]), 0.0)
+    assert (some["finished"], some["rejected"], some["response_time_mean"]) == (2, 2, 3.0)
+
+
+def test_a_run_without_requests_has_no_averages():
+    empty = simulate([], make_policy(), Cluster((make_device(),)), OraclePredictor())
+    assert list(empty.requests) == list(table())
+    found = summary(empty.requests, warmup=0.1)
+    assert found["requests"] == found["finished"] == found["preemptions"] == 0
+    assert np.isnan([found["response_time_mean"], found["offloaded_share"], found["throughput_tokens"]]).all()

@@ -1,0 +1,67 @@
+"""Every rank that is computed is charged, once, the search for a victim among those that run included."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.order.fifo import FIFO
+from policies.order.priority import Priority
+from policies.order.srpt import SRPT
+from policies.predictor.oracle import OraclePredictor
+from sim import Cluster, Overhead, Record
+from sim.policy import Order
+from tests.cases import Ageing, Case, cases, on_several, stable
+from tests.conftest import LinearProfile, make_device, make_policy, make_requests
+
+RANK_SECONDS = 2.0**-20  # so that sums are exact
+
+
+@dataclass
+class Counting:
+    """The order given, and how often it was asked."""
+
+    order: Order
+    calls: int = 0
+    horizon: float = field(init=False)
+
+    def __post_init__(self):
+        self.horizon = float(getattr(self.order, "horizon", 1))
+
+    def rank(self, job, now):
+        self.calls += 1
+        return self.order.rank(job, now)
+
+
+def charged_and_computed(case: Case, leap: bool) -> tuple[float, int]:
+    """Ranks charged in the steps of a run, and those computed."""
+    counting = Counting(case.policy.order)
+    policy = replace(case.policy, order=counting, overhead=Overhead(0.0, RANK_SECONDS))
+    tables = replace(case, policy=policy).run(Record.STEPS, leap=leap)
+    return float(tables.steps["overhead_seconds"].sum()) / RANK_SECONDS, counting.calls
+
+
+@pytest.mark.parametrize("order", [FIFO(), Priority(), SRPT(), Ageing(1.0), Ageing(3.0)], ids=repr)
+@pytest.mark.parametrize("leap", [True, False])
+def test_in_a_run_with_preemptions_each_rank_computed_is_charged(order, leap):
+    requests = make_requests([0.01 * number for number in range(40)], [16] * 40, [24] * 40)
+    cluster = Cluster((make_device(profile=LinearProfile(0.01, 0.0), kv_tokens=160, max_model_len=64),))
+    case = Case(requests, make_policy(order=order), cluster, OraclePredictor())
+    preemptions = case.run().requests["preemptions"].sum()
+    charged, computed = charged_and_computed(case, leap)
+    assert preemptions > 20
+    assert charged == computed > 40 + preemptions
+
+
+@stable
+@given(cases() | on_several(), st.booleans())
+def test_charged_ranks_are_those_computed(case, leap):
+    charged, computed = charged_and_computed(case, leap)
+    assert charged == pytest.approx(computed, abs=1e-6)
+
+
+@stable
+@given(cases() | on_several())
+def test_leaping_computes_as_many_ranks_as_stepping(case):
+    assert charged_and_computed(case, True) == charged_and_computed(case, False)
