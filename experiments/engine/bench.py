@@ -35,7 +35,6 @@ from typing import Any
 import numpy as np
 import simpy
 
-from experiments.run.build import to_requests
 from policies.batching.continuous import Continuous
 from policies.eviction.recompute import Recompute
 from policies.order.fifo import FIFO
@@ -49,6 +48,7 @@ from profiles.profile import load
 from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
 from sim.policy import Order
 from traces.formats import azure
+from traces.requests import to_requests
 
 TIMEOUTS = 1_000_000
 SERVICE = ServiceTime(phi=1e-4, eta=0.02)  # s per token; the orders' cost does not depend on them

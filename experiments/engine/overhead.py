@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments.run.build import to_requests
 from policies.batching.consolidation import Consolidation
 from policies.order.service_time import ServiceTime
 from policies.order.up import UP
 from policies.predictor.regression import fit_length_regression
 from sim.engine.queue import WaitingQueue
 from sim.job import Job
+from traces.requests import to_requests
 from traces.synthetic.dialogue import SyntheticDialogue
 from traces.text import chitchat, word_rules
 from traces.text.parser import UnknownModelError, parse

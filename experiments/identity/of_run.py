@@ -18,7 +18,7 @@ from experiments.identity.of_code import code_of, files_beside, is_code, source
 IRRELEVANT = ("name", "results", "experiment", "reference", "hydra")  # they do not change a run
 SPOKEN = ("model",)  # read by what refers to them alone: they count where they are referred to
 OF_LOAD = ("load_of",)  # read where there is a `load` alone
-MAKERS = ("sim", "sim.metrics", "experiments.run.build", "experiments.run.measure")  # always a part of what makes the numbers
+MAKERS = ("sim", "sim.metrics", "experiments.run.inputs", "experiments.run.parts", "experiments.run.measure")  # always
 ENCODER = "policies.predictor.encoder"
 
 
@@ -68,7 +68,11 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 def made_by(config: Mapping[str, Any]) -> dict[str, str]:
     """Module, or file of a plug-in -> digest, of the code that makes the results of a resolved configuration."""
+    calibration = config.get("calibration", {})
     used = {key: value for key, value in config.items() if key != "calibration"}
+    wanted, finders = set(_texts(used)), calibration.get("found_by", {})
+    used["found"] = [part for name, part in finders.items() if f"${{calibration.{name}}}" in wanted]
+    used["told"] = calibration.get("told_by", {})
     named = frozenset(text.removeprefix("!") for text in _texts(used) if text.startswith("!") or is_code(text))
     code = dict(_code(named))
     return code | files_beside(code, named)  # files may change while a process lasts; what it has loaded does not

@@ -17,11 +17,14 @@ from hydra.errors import HydraException
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.run.build import build, build_cluster, read_trace, to_requests
+from experiments.run.inputs import build_cluster, read_trace
+from experiments.run.node import Node
+from experiments.run.parts import build
 from experiments.run.training import fitted, keeping_rows
 from sim import Record, simulate
 from sim.record import Table
 from traces.operations import apart, ids_used, joined
+from traces.requests import to_requests
 
 SATURATING = 2000  # requests, at least, that are there at the start
 ROUNDS = 10  # how often, at least, they could fill every seat of every replica
@@ -45,9 +48,11 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         raise ValueError(f"load must be a positive multiple of the capacity, got {cfg.load}")
     if "rate" not in cfg.trace:
         raise ValueError(f"load={cfg.load} needs a trace with a rate to set; this one has {', '.join(cfg.trace)}")
-    system = system_of(str(cfg.load_of), overrides)
-    of = cfg.copy()
+    system, of = system_of(str(cfg.load_of), overrides).copy(), cfg.copy()
+    for one in (system, of):
+        OmegaConf.set_struct(one, False)  # the calibration of one may have what the other has not
     of.policy, of.predictor = system.policy, system.predictor
+    of.calibration = OmegaConf.merge(system.get("calibration", {}), cfg.get("calibration", {}))
     cfg = keeping_rows(cfg.copy(), bool(fitted(cfg) or fitted(of)))
     of.trace = cfg.trace.copy()
     of.trace.rate = 1.0
@@ -56,7 +61,7 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
             OmegaConf.update(of, override.key_or_group, override.value())
     read = OmegaConf.masked_copy(of, [str(name) for name in of if name not in ELSEWHERE])
     try:
-        cfg.trace.rate = float(f"{cfg.load * _capacity(OmegaConf.to_yaml(read)):.6g}")
+        cfg.trace.rate = float(f"{cfg.load * _capacity(Node.of(read)):.6g}")
     except ValueError as error:
         raise ValueError(f"load={cfg.load}, of load_of={cfg.load_of}: {error}") from error
     return cfg
@@ -83,8 +88,8 @@ def described(cfg: DictConfig) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=64)
-def _capacity(text: str) -> float:
-    return capacity(OmegaConf.create(text))
+def _capacity(of: Node) -> float:
+    return capacity(of.cfg)
 
 
 def capacity(cfg: DictConfig) -> float:

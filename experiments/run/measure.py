@@ -1,4 +1,4 @@
-"""One simulation and its metrics: with `experiments.run.build` and `sim`, the code that makes the numbers of a run."""
+"""One simulation and its metrics: with `inputs`, `parts` and `sim`, the code that makes the numbers of a run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from experiments.run.build import Inputs, build, kv_room, to_requests
+from experiments.run.inputs import Inputs, kv_room
 from experiments.run.load import described
+from experiments.run.parts import build
 from experiments.run.training import fitted
 from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
 from sim.metrics import summary
+from traces.requests import to_requests
 
 LABELS = ("client", "task")  # of a trace's requests, kept where it has them
 
@@ -56,7 +58,7 @@ def counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[s
     ended = {state: int((states == state).sum()) for state in ("finished", "rejected", "censored")}
     return {
         "read": replay.attrs.get("read", len(replay)),
-        "training": replay.attrs.get("kept") or (0 if inputs.training is None else len(inputs.training)),
+        "training": replay.attrs.get("kept") or (0 if inputs.training is None else len(inputs.training.table)),
         "replayed": len(replay),
         "warmup": ended["finished"] - metrics["finished"],
         "measured": metrics["finished"],

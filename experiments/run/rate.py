@@ -20,13 +20,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from experiments.run.build import build, read_inputs, to_requests
+from experiments.run.inputs import read_inputs
+from experiments.run.parts import build
 from experiments.run.training import fitted, keeping_rows
 from experiments.settings import command
 from experiments.settings.check import problems
 from experiments.settings.wording import SettingError
 from sim import simulate
 from sim.metrics import summary
+from traces.requests import to_requests
 
 UNLOADED_RATE = 1e-4  # requests/s
 AT_ONCE_RATE = 1e9  # requests/s

@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from experiments.identity.of_run import IRRELEVANT, SPOKEN, digest, identity, made_by
-from experiments.run.build import read_inputs
+from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load
 from experiments.run.measure import measure
 from experiments.run.results import Folder
@@ -132,9 +132,9 @@ def _ready(arguments: list[str]) -> bool:
     if given.flags.help:
         print(helps.text(given))
         return False
-    sys.argv[1:] = given.in_order(arguments)
     if given.runs and (lines := problems(given) or unwritable(given)):
         raise SettingError(*lines)
+    sys.argv[1:] = given.in_order(arguments)
     if given.flags.cfg or given.flags.info:
         composes(given)
     os.environ[KEEP] = "1" if given.fits else ""  # where one run fits something, all replay the same rows

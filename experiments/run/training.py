@@ -11,13 +11,21 @@ from experiments.run.references import behind, leaves
 
 SHARE = 0.2  # of a file's rows, kept back where something is fitted and the trace's training_share is null
 KEEP = "TOKENYARD_KEEP_ROWS"  # set while a sweep runs of which some run fits something: then all keep rows back
-CONSTANTS = ("phi", "eta", "tau", "batch_size")  # of the calibration: found from training rows, unless fixed
 
 
-def wanted(cfg: DictConfig) -> set[str]:
-    """Those of the `CONSTANTS` that the policy of `cfg` names."""
+def wanted(cfg: DictConfig) -> list[str]:
+    """The constants of the calibration that the policy of `cfg` names: found from training rows, unless given."""
     found = behind(leaves(cfg), "policy")
-    return {name for name in CONSTANTS if f"calibration.{name}" in found}
+    return [name for name in _calibration(cfg, "found_by") if f"calibration.{name}" in found]
+
+
+def told(cfg: DictConfig) -> dict[str, Any]:
+    """By name, the parts that find what is told of a calibration and taken by nothing."""
+    return _calibration(cfg, "told_by")
+
+
+def _calibration(cfg: DictConfig, finders: str) -> dict[str, Any]:
+    return dict(OmegaConf.select(cfg, f"calibration.{finders}") or {})
 
 
 def fitted(cfg: DictConfig) -> list[str]:

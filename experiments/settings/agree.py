@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.run.build import read_trace
+from experiments.run.inputs import read_trace
 from experiments.run.references import leaves
 from experiments.run.training import fitted, keeping_rows
 from experiments.settings import parts
@@ -72,9 +72,11 @@ def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[
 def _system(job: Job) -> Iterator[str]:
     """What a system says against what was given beside it."""
     system = job.choices.get("system")
-    if system is None or not (path := CONF / "system" / f"{system}.yaml").is_file():
+    if system is None:
         return
-    says = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path = CONF / "system" / f"{system}.yaml"
+    bare: dict[str, Any] = {"defaults": [{"override /policy": system}]}
+    says = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else bare
     for entry in says.pop("defaults", []):
         for group, option in entry.items() if isinstance(entry, dict) else ():
             group = group.removeprefix("override ").lstrip("/")

@@ -25,7 +25,7 @@ from experiments.settings.toplevel import SEED, TOP_LEVEL, calibration_problems,
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
 
 MOST_JOBS = 200  # of a sweep that are all looked at; of more, so many that every two values meet
-PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8, "kappa": 8.0}  # for what a run finds
+PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8}  # for what a run finds; 1 for any other
 UNITS = ("policy", "predictor", "trace", "cluster")
 
 
@@ -55,6 +55,7 @@ def problems(command: Command) -> list[str]:
                 idle = {text: line for text, line in idle.items() if not _mentioned(text, lines)}
                 unread.update(idle)
                 read.update(one.text for one in job.given if one.text not in idle)
+            found.update(dict.fromkeys(command.add(composer.lacking)))
     except SettingError as error:
         found.update(dict.fromkeys(error.lines))
     found.update(dict.fromkeys(one_line(line) for text, line in unread.items() if text not in read))
@@ -202,9 +203,9 @@ class JobCheck:
     def plain(self) -> dict[str, Any]:
         """The configuration resolved, with something in place of what only a run finds; the first seed of several."""
         cfg = self.job.cfg.copy()
-        for name, value in PLACEHOLDERS.items():
-            if OmegaConf.is_dict(cfg.get("calibration")) and cfg.calibration.get(name) is None:
-                OmegaConf.update(cfg, f"calibration.{name}", value, force_add=True)
+        for name, value in (cfg.get("calibration") or {}).items():
+            if value is None:
+                cfg.calibration[name] = PLACEHOLDERS.get(str(name), 1)
         if OmegaConf.is_list(cfg.get("seed")) and len(cfg.seed):
             cfg.seed = cfg.seed[0]
         return {key: _plain(cfg[key]) for key in (*UNITS, "load", "load_of") if key in cfg}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,12 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
+from experiments.conf import HERE as CONF
+from experiments.conf import name_systems
 from experiments.run.references import plain_key
 from experiments.settings.composer import Composer
 from experiments.settings.wording import SettingError
 
-CONF = Path(__file__).parent.parent / "conf"
 NUMERIC = re.compile(r"^(name|results)=([+-]?\.?\d[\w.+-]*|[+-]?(?:nan|inf))$", re.IGNORECASE)  # a folder's name
 OPEN = ("hydra.sweeper.params", "hydra.searchpath", "hydra.job.env", "hydra/")  # to which Hydra takes additions
 MOST_RUNS = 100_000  # of one sweep
@@ -45,6 +46,14 @@ class Command:
         flags = [one for one in arguments if one not in left or left.remove(one)]
         return [*flags, *self.texts]
 
+    def add(self, lacking: Iterable[str]) -> list[str]:
+        """Give the constants `lacking` in some runs of a sweep to all of them; a line for each that only a yaml says."""
+        keys = {text.partition("=")[0] for text in self.texts}
+        self.texts = [f"++{text}" if text.partition("=")[0] in lacking else text for text in self.texts]
+        return [
+            f"{key} is swept, and not every run has it: sweep ++{key}" for key in lacking if key not in keys
+        ]
+
     @property
     def runs(self) -> bool:
         """Whether it asks for runs, and not for something to be shown."""
@@ -60,6 +69,7 @@ class Command:
             folder = Path(flags.config_dir).absolute()
             if not folder.is_dir():
                 raise SettingError(f"--config-dir {folder} is no folder")
+            name_systems(folder)
             path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
         GlobalHydra.instance().clear()
         try:

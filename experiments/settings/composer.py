@@ -15,8 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.run.references import leaves, plain_key
 from experiments.settings.signatures import takes
+from experiments.settings.toplevel import CALIBRATION
 from experiments.settings.wording import SettingError, did_you_mean, shown
 
+FOLDERS = ("experiment",)  # groups whose options lie in folders too, as rtlm/main
+MOVED = {"base/rtlm": "rtlm/base", "validate_rtx_pro_6000": "validation/rtx_pro_6000"}  # options by their old names
 HANDED_ON = ("unit", "skip_bad")  # by `traces.windows.Windows`, to what reads its file
 
 
@@ -54,6 +57,7 @@ class Composer:
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._own: dict[int, DictConfig] = {}
         self._parsed: dict[str, Override] = {}
+        self.lacking: set[str] = set()  # constants that were given, and that some job's parts bring no place for
 
     def parsed(self, texts: list[str]) -> list[Override]:
         """Each of `texts` as Hydra understands it; SettingError for those it does not."""
@@ -80,7 +84,9 @@ class Composer:
 
     def options(self, group: str) -> list[str]:
         """What can be chosen in `group`."""
-        return list(self._loader.get_group_options(group))
+        found = list(self._loader.get_group_options(group))
+        inner = self.groups(group) if group in FOLDERS else []
+        return found + [f"{folder}/{option}" for folder in inner for option in self.options(f"{group}/{folder}")]
 
     @property
     def repository(self) -> Any:
@@ -118,6 +124,10 @@ class Composer:
             known = self.options(group)
             for option in value if isinstance(value, list) else [value]:
                 if str(option) not in known:
+                    old = MOVED | {name.replace("/", "_"): name for name in known if "/" in name}
+                    if str(option) in old:
+                        lines.append(f"{group}={option} is now called {group}={old[str(option)]}")
+                        continue
                     hint = did_you_mean(str(option), known)
                     lines.append(f"{group}={shown(option)}: no such option{hint}; there are {', '.join(known)}")
         if lines:
@@ -134,7 +144,11 @@ class Composer:
             try:
                 ConfigLoaderImpl._apply_overrides_to_config([override], cfg)
             except Exception as error:
-                lines.append(self._unknown(override, before, error))
+                if override.key_or_group not in CALIBRATION or override.is_delete():
+                    lines.append(self._unknown(override, before, error))
+                    continue
+                OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=True)
+                self.lacking.add(override.key_or_group)
         if lines:
             raise SettingError(*lines)
         known = base.hydra.runtime.choices

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from experiments.run.references import leaves
 from experiments.settings.command import CONF, Command
-from experiments.settings.composer import Composer
+from experiments.settings.composer import FOLDERS, Composer
 from experiments.settings.wording import shown
 
 WIDTH = 40  # columns of a setting and its value, before the comment
@@ -42,7 +42,7 @@ def text(command: Command) -> str:
 
 def _groups(composer: Composer) -> Iterator[str]:
     width = shutil.get_terminal_size((120, 24)).columns
-    inner = [f"{group}/{part}" for group in GROUPS for part in composer.groups(group) if part not in ("base",)]
+    inner = [f"{group}/{part}" for group in GROUPS for part in composer.groups(group) if group not in FOLDERS]
     for group in [*GROUPS, *inner]:
         line = f"{group}: {', '.join(composer.options(group))}"
         yield from textwrap.wrap(line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)

@@ -10,6 +10,7 @@ from experiments.run.references import REFERENCE, absolute, behind, leaves, refe
 from experiments.settings.toplevel import TOP_LEVEL
 
 OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read where something refers to them
+FINDERS = "calibration.found_by."
 PARTS = ("policy", "predictor", "trace", "cluster.link")
 DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching")
 
@@ -21,8 +22,9 @@ class Reads:
         self.raw = leaves(cfg)
         self._read: set[str] = set()
         self._follow(key for key in self.raw if self._is_root(key))
-        if self.found("tau"):
-            self._follow(["calibration.malicious_quantile"])
+        for key in [key for key in self.raw if key.startswith(FINDERS)]:
+            if self.found(key.removeprefix(FINDERS).split(".")[0]):
+                self._follow([key])
         if self.raw.get("load") is not None:
             self._follow(key for key in ("load_of", "calibration.batch_size") if key in self.raw)
 

@@ -16,14 +16,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from experiments.papers.rtlm.calibration import calibrate
-from experiments.run.build import build_predictor, read_trace, to_requests, uncertainties
+from experiments.run.inputs import read_trace
+from experiments.run.parts import calibrated
 from experiments.run.results import Folder, digest
-from experiments.run.training import CONSTANTS, keeping_rows
+from experiments.run.training import keeping_rows
 from experiments.validation.engines import COLUMNS, Engine
 from sim import Cluster, Device, Policy, Prediction, Record, Request, Tables, simulate
 from sim.job import Job
 from sim.policy import Overhead
+from traces.requests import to_requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,7 @@ def compose_case(overrides: Sequence[str], policy: str, rate: float, seed: int, 
     added = [f"policy={name}", f"trace.rate={rate:g}", f"trace.{length}={count}", *_batching(cfg), *settings]
     cfg = keeping_rows(compose("validate", [*overrides, *added]), keep=True)
     replay, training, provenance = read_trace(cfg.trace, seed)
-    predictor = build_predictor(cfg.predictor, training)
-    assert training is not None
-    scores = uncertainties(predictor, training)
-    for constant, value in calibrate(cfg.calibration, CONSTANTS, Cluster((device,)), training, scores).items():
-        OmegaConf.update(cfg, f"calibration.{constant}", value)
+    cfg, predictor, _ = calibrated(cfg, Cluster((device,)), training)
     requests = tuple(to_requests(replay))
     known = Known({request.id: predictor.predict(request)._replace(seconds=0.0) for request in requests})
     plain: Any = OmegaConf.to_container(cfg, resolve=True)

@@ -15,13 +15,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.prediction.rule_correlations import correlations
-from experiments.run.build import build, read_inputs, to_requests
+from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load
+from experiments.run.parts import build
 from experiments.tables.stats import Interval, change, interval
 from sim import simulate
 from sim.metrics import summary
 from tests.conftest import ROOT
 from traces.recorded import SHIPPED, read_recording
+from traces.requests import to_requests
 
 pytestmark = pytest.mark.claim
 SEEDS = range(10)

@@ -17,8 +17,8 @@ from experiments.identity import beside
 from experiments.identity.digests import digest_of, digest_of_file
 from experiments.identity.of_code import PROJECT, _imports, _within, code_of, source
 from experiments.identity.of_run import MAKERS, digest, files_of, identity, made_by, resolved
-from experiments.run import build
-from experiments.run.build import Inputs
+from experiments.run import inputs as inputs_of
+from experiments.run.inputs import Inputs
 from experiments.run.results import Folder
 from experiments.tables.collect import collect, complete_folders
 from experiments.tables.mixture import _profile, current, one_each, unsaid
@@ -126,7 +126,9 @@ def test_a_device_is_told_to_its_entry_whatever_digits_that_ends_in(device, entr
 def test_code_is_what_the_used_configuration_names_and_what_that_imports():
     policies = [config(f"policy={name}", "trace=poisson", "predictor=oracle") for name in ("fifo", "rtlm")]
     fifo, rtlm = (set(made_by(resolved(cfg))) for cfg in policies)
-    assert {"sim.engine.replica", "experiments.run.build", "experiments.run.measure", "traces.synthetic.arrivals"} <= fifo & rtlm
+    run = {f"experiments.run.{name}" for name in ("inputs", "parts", "measure")}
+    assert {"sim.engine.replica", *run, "traces.synthetic.arrivals"} <= fifo & rtlm
+    assert "experiments.papers.rtlm.calibration" in rtlm - fifo
     assert {"policies.order.up", "policies.routing.offload"} <= rtlm - fifo
     assert not {name for name in fifo | rtlm if name.startswith("experiments.figures")}
     assert not {"experiments.tables.compare", "experiments.tables.collect", "experiments.run.run", "experiments.tables.stats"} & (fifo | rtlm)
@@ -411,7 +413,7 @@ def test_an_edited_policy_is_another_and_that_edit_alone(tmp_path):
     """On a copy of the project's policies, as a user would edit them."""
     shutil.copytree(ROOT / "policies", tmp_path / "policies")
     before = codes(tmp_path, "policies.order.aging.Aging")
-    aging = tmp_path / "policies" / "aging.py"
+    aging = tmp_path / "policies" / "order" / "aging.py"
     text = aging.read_text()
     aging.write_text(text.replace("job.prediction.length - self.weight", "job.prediction.length + self.weight"))
     assert aging.read_text() != text
@@ -443,7 +445,7 @@ def test_a_trace_file_rewritten_in_the_middle_of_its_ids_runs_anew(tmp_path, typ
         ids[2][1000] = middle
         table = pd.DataFrame({"arrival": [0.0, 1.0, 2.0], "prompt_tokens": 2000, "output_tokens": 5, "prompt_ids": ids})
         table["id_tokens"] = 1
-        for kept in (build._draw, build._training):  # a command reads anew
+        for kept in (inputs_of._draw, inputs_of._training):  # a command reads anew
             kept.cache_clear()
         write(table, tmp_path / "trace.parquet", {})
         arguments = [

@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from experiments.run.build import read_inputs
+from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load, described
 from experiments.run.training import KEEP, SHARE, fitted, keeping_rows, wanted
 from tests.conftest import ROOT
@@ -100,7 +100,7 @@ def test_load_sets_the_rate_and_the_rate_changes_nothing_of_the_training_rows() 
     untouched = composed(*made, "load=0.5")
     at_load(untouched)
     assert untouched.trace.rate == composed(*made).trace.rate
-    pd.testing.assert_frame_equal(read_inputs(half).training, read_inputs(whole).training)
+    pd.testing.assert_frame_equal(read_inputs(half).training.table, read_inputs(whole).training.table)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_a_load_that_cannot_be_set_is_refused(overrides: list[str], said: str) -
 
 
 def test_what_a_policy_names_of_the_calibration_is_found_through_its_links() -> None:
-    assert wanted(composed("policy=fifo")) == {"batch_size"}
-    assert wanted(composed("policy=rtlm")) == {"batch_size", "phi", "eta", "tau"}
-    assert wanted(composed("policy=fifo", "policy/batching=continuous")) == set()
+    assert wanted(composed("policy=fifo")) == ["batch_size"]
+    assert sorted(wanted(composed("policy=rtlm"))) == ["batch_size", "eta", "phi", "tau"]
+    assert "calibration" not in composed("policy=fifo", "policy/batching=continuous")
     for spelled in ("${calibration.tau}", "${calibration[tau]}", "${...calibration.tau}"):
         assert "tau" in wanted(composed("policy=offload", f"policy.routing.threshold='{spelled}'"))
 
@@ -143,7 +143,7 @@ def test_a_file_keeps_rows_back_only_where_something_is_fitted(steady: list[str]
     assert alone.training is None
     assert len(alone.replay) == 64
     learned = read_inputs(at_load(composed(*steady, "predictor=prompt_length")))
-    assert (len(learned.training), len(learned.replay)) == (12, 52)
+    assert (len(learned.training.table), len(learned.replay)) == (12, 52)
     asked = read_inputs(at_load(composed(*steady, "trace.training_share=0.5")))
     assert (asked.training, len(asked.replay)) == (None, 32)
     monkeypatch.setenv(KEEP, "1")  # a sweep, of which another run fits something

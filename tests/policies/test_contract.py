@@ -66,7 +66,7 @@ def compose(*overrides: str) -> Policy:
         cfg = hydra.compose("config", overrides=list(overrides))
     median = float(np.median([predictor().predict(request).uncertainty for request in workload()]))
     for name, value in {"phi": 1e-4, "eta": 1e-2, "tau": median}.items():
-        OmegaConf.update(cfg, f"calibration.{name}", value)
+        OmegaConf.update(cfg, f"calibration.{name}", value, force_add=True)
     return instantiate(cfg.policy)
 
 

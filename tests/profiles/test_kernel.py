@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.run.build import build_cluster
+from experiments.run.inputs import build_cluster
 from policies.batching.continuous import Continuous
 from policies.predictor.oracle import OraclePredictor
 from profiles.kernel_profile import KernelProfile, chunk, load

@@ -24,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.identity.digests import digest_of
 from experiments.run import run
-from experiments.run.build import build, read_inputs
+from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load
+from experiments.run.parts import build
 from tests.settingsfuzz.draw import CONF, Case
 
 COMPLETE, REFUSED = "complete", "refused"

@@ -13,10 +13,11 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.run.build import read_trace, to_requests
+from experiments.run.inputs import read_trace
 from tests.conftest import ROOT
 from traces.combined import Mixed, Paired, Transformed, mix, pair_text
 from traces.operations import Clip, Refuse, Rows, Stretch, Thin, ThinSessions, ToRate, Upsample, Window, counted
+from traces.requests import to_requests
 from traces.schema import check
 from traces.synthetic.arrivals import Poisson
 from traces.synthetic.dialogue import SyntheticDialogue
@@ -294,7 +295,7 @@ def build(name: str, **more: float) -> tuple[pd.DataFrame, pd.DataFrame, str]:
 def test_every_yaml_builds_a_trace_that_says_it_is_synthetic(name: str) -> None:
     table, training, provenance = build(name, **BUILT[name])
     assert len(to_requests(table)) == len(table) > 0
-    assert len(to_requests(training)) >= 30
+    assert len(training.requests) >= 30
     assert provenance.startswith("synthetic")
     assert " at 0x" not in provenance
 

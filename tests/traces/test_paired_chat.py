@@ -11,10 +11,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from scipy import stats
 
-from experiments.run.build import read_trace, to_requests
+from experiments.run.inputs import read_trace
 from experiments.run.run import main
 from experiments.run.sweep import LOG_VARIABLE
 from tests.conftest import ROOT
+from traces.requests import to_requests
 from traces.split import in_training, normalized
 from traces.synthetic.paired_chat import PairedChat
 from traces.synthetic.selection import tilted

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.run.build import to_requests
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Record, Tables, simulate
 from tests.conftest import make_device, make_policy
+from traces.requests import to_requests
 from traces.synthetic.arrivals import Poisson
 from traces.synthetic.lengths import Independent, Lognormal, Quantiles
 from traces.synthetic.sessions import ClosedLoop, Constant, Exponential, MultiTurn, Stamped, Waiting

@@ -13,11 +13,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from experiments.run.build import to_requests
 from traces.combined import Mixed, Paired, Transformed
 from traces.formats import azure, burstgpt, llmservingsim, mooncake, parquet, qwen_bailian, vtc
 from traces.operations import Clip, Rows, Upsample, counted
 from traces.recorded import Recorded
+from traces.requests import to_requests
 from traces.resample import Blocks
 from traces.schema import TraceError, check
 from traces.summary import prefix_reuse

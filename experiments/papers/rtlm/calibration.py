@@ -1,14 +1,17 @@
-"""RT-LM's offline profiling: what is known of a model, its devices and its prompts before the first request comes."""
+"""RT-LM's offline profiling: what is known of a model, its devices and its prompts before the first request comes.
+
+Each function finds one constant from the cluster, and from the training rows with the predictor fitted to them. phi,
+eta and C_f are the first GPU's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig
 
+from experiments.run.parts import Fitted
 from policies.batching.static import Static
 from policies.eviction.recompute import Recompute
 from policies.order.fifo import FIFO
@@ -22,37 +25,40 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # that C_f is looked for among; [A]
 Row = tuple[int, int, int | None]  # prompt, output and most output tokens of a request
 
 
-def calibrate(
-    cfg: DictConfig, wanted: Collection[str], cluster: Cluster, training: pd.DataFrame, scores: Sequence[float]
-) -> dict[str, float]:
-    """RT-LM's constants: phi, eta and kappa, and those `wanted` of tau and C_f.
+def phi(cluster: Cluster, known: Fitted) -> float:
+    """Seconds per prompt token, from the prefill of half and of all of the training prompts' median length."""
+    prompt, _ = _medians(known.training.table)
+    half, gpu = prompt // 2, first(cluster, "gpu")
+    return (_prefill_seconds(gpu, prompt) - _prefill_seconds(gpu, half)) / (prompt - half)
 
-    phi, eta and C_f are the first GPU's, kappa a CPU's, tau comes from the training prompts' `scores`.
 
-    phi is the slope of the prefill time between half and all of the training prompts' median length; eta one decode
-    step at the median prompt plus half the median output; both for a batch of one. kappa is how many times as long as
-    the GPU a CPU takes for a request of median lengths (without a CPU it is left out). C_f, `batch_size`, is that of
-    the greatest `saturated` throughput. What `cfg` fixes is kept.
-    """
-    gpu = first(cluster, "gpu")
-    prompt, output = (int(training[name].median()) for name in ("prompt_tokens", "output_tokens"))
-    prompt = max(2, prompt)
-    half = prompt // 2
-    found = {
-        "phi": (_prefill_seconds(gpu, prompt) - _prefill_seconds(gpu, half)) / (prompt - half),
-        "eta": _decode_seconds(gpu, prompt + output // 2),
-    }
-    if "tau" in wanted:
-        found["tau"] = float(np.quantile(scores, cfg.malicious_quantile))
-    if any(device.kind == "cpu" for device in cluster.devices):
-        cpu_seconds, gpu_seconds = (
-            _prefill_seconds(device, prompt) + output * _decode_seconds(device, prompt + output // 2)
-            for device in (first(cluster, "cpu"), gpu)
-        )
-        found["kappa"] = cpu_seconds / gpu_seconds
-    fixed = {name: float(value) for name in found if (value := cfg.get(name)) is not None}
-    found |= fixed
-    return {**found, "batch_size": best_batch_size(cfg, gpu, training)} if "batch_size" in wanted else found
+def eta(cluster: Cluster, known: Fitted) -> float:
+    """Seconds per output token: a decode step of one request, at the median prompt plus half the median output."""
+    prompt, output = _medians(known.training.table)
+    return _decode_seconds(first(cluster, "gpu"), prompt + output // 2)
+
+
+def tau(cluster: Cluster, known: Fitted, quantile: float) -> float:
+    """The uncertainty (tokens) that a share `quantile` of the training prompts does not exceed."""
+    return float(np.quantile(_scores(known), quantile))
+
+
+def kappa(cluster: Cluster, known: Fitted) -> float | None:
+    """How many times as long as the GPU a CPU takes for a request of median lengths; None without a CPU."""
+    if all(device.kind != "cpu" for device in cluster.devices):
+        return None
+    prompt, output = _medians(known.training.table)
+    cpu_seconds, gpu_seconds = (
+        _prefill_seconds(device, prompt) + output * _decode_seconds(device, prompt + output // 2)
+        for device in (first(cluster, "cpu"), first(cluster, "gpu"))
+    )
+    return cpu_seconds / gpu_seconds
+
+
+def batch_size(cluster: Cluster, known: Fitted) -> int:
+    """C_f: that of `BATCH_SIZES` which serves most requests/s of the training rows; of equals the smallest."""
+    gpu, rows = first(cluster, "gpu"), _rows(known.training.table)
+    return max(BATCH_SIZES, key=lambda size: saturated(gpu, rows, size))
 
 
 def first(cluster: Cluster, kind: str) -> Device:
@@ -60,12 +66,9 @@ def first(cluster: Cluster, kind: str) -> Device:
     return next((device for device in cluster.devices if device.kind == kind), cluster.devices[0])
 
 
-def best_batch_size(cfg: DictConfig, gpu: Device, training: pd.DataFrame) -> int:
-    """RT-LM's C_f: what `cfg` fixes, or that of `BATCH_SIZES` which serves most requests/s; of equals the smallest."""
-    if cfg.batch_size is not None:
-        return int(cfg.batch_size)
-    rows = _rows(training)
-    return max(BATCH_SIZES, key=lambda size: saturated(gpu, rows, size))
+@lru_cache(maxsize=32)
+def _scores(known: Fitted) -> list[float]:
+    return [known.predictor.predict(request).uncertainty for request in known.training.requests]
 
 
 @lru_cache(maxsize=256)
@@ -78,6 +81,12 @@ def saturated(device: Device, rows: tuple[Row, ...], batch_size: int) -> float:
     policy = Policy(FIFO(), Static(batch_size), LeastLoaded(device.kind), Recompute())
     tables = simulate(requests, policy, Cluster((device,)), constant(1.0), record=Record.REQUESTS)
     return throughput_overall(tables.requests)[0]
+
+
+def _medians(training: pd.DataFrame) -> tuple[int, int]:
+    """Median prompt (2 tokens at least) and output length of the training rows."""
+    prompt, output = (int(training[name].median()) for name in ("prompt_tokens", "output_tokens"))
+    return max(2, prompt), output
 
 
 def _rows(training: pd.DataFrame) -> tuple[Row, ...]:

@@ -7,12 +7,13 @@ import hydra
 import pandas as pd
 import pytest
 
-from experiments.run.build import build_predictor, to_requests
+from experiments.run.parts import build_predictor
 from policies.contract import check_policy
 from policies.order.srpt import SRPT
 from sim import Cluster, Request
 from sim.policy import Predictor
 from tests.conftest import ROOT, make_device, make_policy
+from traces.requests import to_requests
 from traces.synthetic.dialogue import SyntheticDialogue
 
 CONF = ROOT / "experiments" / "conf"

@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.run.build import build_predictor, to_requests
+from experiments.run.parts import build_predictor
 from policies.predictor import weights
 from policies.predictor.constant import constant
 from policies.predictor.weights import WeightsError, load, provenance, save
 from sim import Request, Truth
 from tests.conftest import ROOT
+from traces.requests import to_requests
 from traces.synthetic.dialogue import SyntheticDialogue
 
 CONF = ROOT / "experiments" / "conf"

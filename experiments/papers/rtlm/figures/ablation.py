@@ -1,4 +1,4 @@
-"""Which of UP, consolidation and offload carries RT-LM's gain: all eight combinations (rtlm_ablation)."""
+"""Which of UP, consolidation and offload carries RT-LM's gain: all eight combinations (rtlm/ablation)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTE = "Changes against fifo in %, with 95 % intervals (docs/statistics.md)."
 
 def make(stored: Stored, output: Path) -> list[Path]:
     """Draw the main effects and write both tables; their files."""
-    table = stored.table("rtlm_ablation")
+    table = stored.table("rtlm/ablation")
     changes = against(table, of(table, system="fifo"))
     order = ordering((*MODELS, "rtlm_server", *SYSTEMS))
     combinations = over_seeds(changes, [*CELL, "system"]).sort_values([*CELL, "system"], key=order)

@@ -1,4 +1,4 @@
-"""What RT-LM's offline profiling finds for each model and platform: phi, eta, C_f, kappa and tau (rtlm_main)."""
+"""What RT-LM's offline profiling finds for each model and platform: phi, eta, C_f, kappa and tau (rtlm/main)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONSTANTS = {  # column -> what it is called, its factor, its format
 
 def make(stored: Stored, output: Path) -> list[Path]:
     """Write the table; its files."""
-    table = of(stored.table("rtlm_main"), system="rtlm")
+    table = of(stored.table("rtlm/main"), system="rtlm")
     rows = [
         {"model": model, "cluster": cluster}
         | {name: spread(factor * runs[column], form) for column, (name, factor, form) in CONSTANTS.items()}

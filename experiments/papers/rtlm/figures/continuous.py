@@ -1,4 +1,4 @@
-"""Is order worth it when batches are continuous, as on vLLM? Beside static batches (rtlm_continuous, rtlm_main)."""
+"""Is order worth it when batches are continuous, as on vLLM? Beside static batches (rtlm/continuous, rtlm/main)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ABOUT = (
 
 def make(stored: Stored, output: Path) -> list[Path]:
     """Draw seconds and changes, and write the table; their files."""
-    continuous = stored.table("rtlm_continuous").assign(batching="continuous")
-    static = stored.table("rtlm_main").assign(batching="static")
+    continuous = stored.table("rtlm/continuous").assign(batching="continuous")
+    static = stored.table("rtlm/main").assign(batching="static")
     same = [static[name].isin(continuous[name]) for name in ("model", "cluster", "trace.workload")]
     kinds = [static[np.logical_and.reduce(same)], continuous]
     if not len(kinds[0]):
-        raise ValueError("rtlm_main has no runs of a model, platform and workload of rtlm_continuous")
+        raise ValueError("rtlm/main has no runs of a model, platform and workload of rtlm/continuous")
     seconds = over_seeds(pd.concat(kinds), KEYS, ["response_time_mean"])
     changes = over_seeds(pd.concat([against(table, of(table, system="fifo")) for table in kinds]), KEYS)
     provenance = provenance_of(pd.concat(kinds))

@@ -1,4 +1,4 @@
-"""Output length and latency by kind of uncertainty and model, from requests that do not queue (rtlm_kinds)."""
+"""Output length and latency by kind of uncertainty and model, from requests that do not queue (rtlm/kinds)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.figures.stored import MODELS, Stored, ordering, over_seeds
 from experiments.figures.style import Look, save
 from experiments.figures.write import written
 
-SWEEP = "rtlm_kinds"
+SWEEP = "rtlm/kinds"
 KINDS = ("plain", "structural", "syntactic", "semantic", "vague", "open_ended", "multi_part")
 MEANS = {"tokens": "mean output tokens", "seconds": "mean latency (s)"}
 FEW = 100  # requests over all seeds, below which a kind says how many it has

@@ -1,4 +1,4 @@
-"""How well each predictor of RT-LM's ladder foretells the output length, by model and workload (rtlm_ladder)."""
+"""How well each predictor of RT-LM's ladder foretells the output length, by model and workload (rtlm/ladder)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from experiments.figures.stored import MODELS, Stored, ordering, over_seeds
 from experiments.figures.style import Look, save
 from experiments.figures.write import written
 
-SWEEP = "rtlm_ladder"
+SWEEP = "rtlm/ladder"
 PREDICTED = ("predicted_tokens", "output_tokens")
 LADDER = ("prompt_length", "single_rule", "weighted_rules", "lw")
 COEFFICIENTS = {"Pearson's r": pearsonr, "Spearman's rho": spearmanr, "Kendall's tau": kendalltau}

@@ -1,4 +1,4 @@
-"""RT-LM's main result: response time and throughput against load, where RT-LM gains and where it loses (rtlm_main)."""
+"""RT-LM's main result: response time and throughput against load, where RT-LM gains and where it loses (rtlm/main)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAVOURED = (
 
 def make(stored: Stored, output: Path) -> list[Path]:
     """Draw the figures and write the tables; their files."""
-    table = stored.table("rtlm_main")
+    table = stored.table("rtlm/main")
     changes = against(table, of(table, system="fifo"))
     return [
         *_figures(table, changes, output),

@@ -1,4 +1,4 @@
-"""What a share of malicious requests does to each system (rtlm_malicious)."""
+"""What a share of malicious requests does to each system (rtlm/malicious)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from experiments.papers.rtlm.figures import conditions
 
 CONDITION = conditions.Condition(
     name="malicious",
-    sweep="rtlm_malicious",
+    sweep="rtlm/malicious",
     x="trace.malicious_share",
     xlabel="share of malicious requests",
     other="calibration.malicious_quantile",

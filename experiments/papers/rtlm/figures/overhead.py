@@ -1,4 +1,4 @@
-"""What prediction and scheduling cost: milliseconds a request, and shares of the mean response time (rtlm_main)."""
+"""What prediction and scheduling cost: milliseconds a request, and shares of the mean response time (rtlm/main)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.figures.stored import MODELS, Stored, of, ordering, over_seeds
 from experiments.figures.style import Look, save
 from experiments.figures.write import written
 
-SWEEP = "rtlm_main"
+SWEEP = "rtlm/main"
 KEYS = ["model", "cluster", "load"]
 MILLISECONDS = {"predictor_seconds": "predictor (ms)", "overhead_seconds": "scheduler (ms)"}
 SHARES = {"predicting_share": "predicting (%)", "scheduling_share": "scheduling (%)"}

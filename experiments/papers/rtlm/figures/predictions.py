@@ -1,4 +1,4 @@
-"""RT-LM under perfect, learned and shuffled predictions (rtlm_predictions, rtlm_ablation)."""
+"""RT-LM under perfect, learned and shuffled predictions (rtlm/predictions, rtlm/ablation)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from experiments.papers.rtlm.figures import conditions
 
 CONDITION = conditions.Condition(
     name="predictions",
-    sweep="rtlm_predictions",
+    sweep="rtlm/predictions",
     x="predictor",
     xlabel="predictor",
     other="trace.correlation",
     other_label="correlation",
     order=("oracle", "lw", "shuffled"),
-    reference="rtlm_ablation",
+    reference="rtlm/ablation",
     about=(
         "Mean response time against FIFO's on the same requests, which asks no predictor; rows: rank correlation of "
         "uncertainty and length. The oracle and the shuffled predictions take no time."

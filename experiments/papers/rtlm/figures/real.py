@@ -1,4 +1,4 @@
-"""RT-LM where texts and lengths belong together: recorded answers of two models (rtlm_recorded, rtlm_castillo)."""
+"""RT-LM where texts and lengths belong together: recorded answers of two models (rtlm/recorded, rtlm/castillo)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.figures.stored import METRICS, SYSTEMS, Stored, against, of, or
 from experiments.figures.style import save
 from experiments.figures.write import written
 
-SWEEPS = {"rtlm_recorded": "SmolLM2-135M's own answers", "rtlm_castillo": "CASTILLO, Llama-3.1-8B"}
+SWEEPS = {"rtlm/recorded": "SmolLM2-135M's own answers", "rtlm/castillo": "CASTILLO, Llama-3.1-8B"}
 KEYS = ["trace", "load", "system"]
 ABOUT = "Recorded prompts with the answers that a model gave to them; arrivals are synthetic."
 

@@ -1,4 +1,4 @@
-"""How RT-LM's gain depends on its knobs: alpha, lambda, b, xi, k and C_f (rtlm_alpha ... rtlm_c_f, rtlm_ablation)."""
+"""How RT-LM's gain depends on its knobs: alpha, lambda, b, xi, k and C_f (rtlm/alpha ... rtlm/c_f, rtlm/ablation)."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Knob:
 
 
 KNOBS = (
-    Knob("alpha", "rtlm_alpha", "policy.order.alpha", "trace.deadlines", "deadlines in"),
-    Knob("lambda", "rtlm_lambda", "policy.batching.ratio"),
-    Knob("b", "rtlm_b", "policy.batching.lookahead"),
-    Knob("xi (s)", "rtlm_xi", "policy.batching.max_wait"),
-    Knob("k", "rtlm_k", "calibration.malicious_quantile", "cluster.devices.cpu.profile.factor", "CPU time x"),
-    Knob("C_f", "rtlm_c_f", "policy.batching.batch_size"),
+    Knob("alpha", "rtlm/alpha", "policy.order.alpha", "trace.deadlines", "deadlines in"),
+    Knob("lambda", "rtlm/lambda", "policy.batching.ratio"),
+    Knob("b", "rtlm/b", "policy.batching.lookahead"),
+    Knob("xi (s)", "rtlm/xi", "policy.batching.max_wait"),
+    Knob("k", "rtlm/k", "calibration.malicious_quantile", "cluster.devices.cpu.profile.factor", "CPU time x"),
+    Knob("C_f", "rtlm/c_f", "policy.batching.batch_size"),
 )
-REFERENCES = ("rtlm_ablation", "rtlm_main")  # whose FIFO runs changes are taken from
+REFERENCES = ("rtlm/ablation", "rtlm/main")  # whose FIFO runs changes are taken from
 KEYS = ["knob", "load", "model", "trace.correlation", "other", "value"]
 SECONDS = "mean response time (s)"
 COLORS = ("#0072b2", "#dd4433", "#117733", "#aa4499")  # of correlations
 DASHES = (("o", ()), ("s", (4, 2)), ("^", (1, 1.5)))  # of the second column's values
 ABOUT = (
     "Alpha is UP's alone, the others are RT-LM's. Against FIFO's run of the same requests (of "
-    "rtlm_ablation or rtlm_main; C_f: FIFO with the same C_f)."
+    "rtlm/ablation or rtlm/main; C_f: FIFO with the same C_f)."
 )
 
 

@@ -1,4 +1,4 @@
-"""How strongly texts must foretell lengths for RT-LM to pay (rtlm_strength)."""
+"""How strongly texts must foretell lengths for RT-LM to pay (rtlm/strength)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from experiments.papers.rtlm.figures import conditions
 
 CONDITION = conditions.Condition(
     name="strength",
-    sweep="rtlm_strength",
+    sweep="rtlm/strength",
     x="trace.correlation",
     xlabel="rank correlation of uncertainty and length",
     about="Mean response time against FIFO's on the same requests.",

@@ -1,4 +1,4 @@
-"""Subsets of small, normal and large variance of uncertainty (rtlm_variance)."""
+"""Subsets of small, normal and large variance of uncertainty (rtlm/variance)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from experiments.papers.rtlm.figures import conditions
 
 CONDITION = conditions.Condition(
     name="variance",
-    sweep="rtlm_variance",
+    sweep="rtlm/variance",
     x="trace.variance",
     xlabel="variance of uncertainty, times that of all messages",
     other="trace.correlation",

@@ -1,0 +1,139 @@
+"""What a run reads: its devices, the trace that its seed draws, and the rows to which parts are fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from experiments.identity.digests import digest_of
+from experiments.prediction.trained import checked
+from experiments.run.node import Node
+from experiments.run.training import fitted
+from profiles.kernel_profile import KernelProfile
+from profiles.profile import DeviceProfile
+from sim import Cluster, Device, Request
+from traces.operations import counted
+from traces.requests import to_requests
+from traces.schema import TraceError
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """The rows of a trace that parts are fitted to; a process has one for equal settings, what fits is kept under it."""
+
+    table: pd.DataFrame
+
+    @cached_property
+    def requests(self) -> list[Request]:
+        """The rows as requests."""
+        return to_requests(self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run reads: the trace of its seed, the rows that something is fitted to (None: nothing is), the devices."""
+
+    replay: pd.DataFrame
+    training: Training | None
+    cluster: Cluster
+    provenance: dict[str, str]
+    weights: dict[str, str]
+
+    def digests(self) -> dict[str, str]:
+        """The sha256 of each input's content."""
+        profiles = {f"profile.{device.name}": digest_of(device.profile) for device in self.cluster.devices}
+        tables = {"replay": digest_of(self.replay)}
+        if self.training is not None:
+            tables["training"] = digest_of(self.training.table)
+        return {**tables, **profiles, **self.weights}
+
+
+def read_inputs(cfg: DictConfig) -> Inputs:
+    """Read the files that `cfg` names, and draw the trace of its seed."""
+    cluster = build_cluster(cfg.cluster)
+    fits = fitted(cfg)
+    try:
+        replay, training, provenance = read_trace(cfg.trace, cfg.seed, bool(fits))
+    except TraceError as error:
+        raise TraceError(f"{error} (fitted here: {', '.join(fits)})" if fits else str(error)) from error
+    file = cfg.predictor.get("weights")
+    weights = {"weights": checked(file, replay)} if file else {}
+    return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)}, weights)
+
+
+def read_trace(cfg: DictConfig, seed: int, trains: bool = True) -> tuple[pd.DataFrame, Training | None, str]:
+    """The rows that `seed` draws from the trace of `cfg`, its training rows if a part `trains`, and its provenance."""
+    replay, provenance = _draw(Node.of(cfg), seed)
+    return replay, _training(_rateless(cfg)) if trains else None, provenance
+
+
+def _rateless(cfg: DictConfig) -> Node:
+    """A trace at one request/s, for training rows are the same at every rate."""
+    cfg = cfg.copy()
+    if cfg.get("rate") is not None:
+        cfg.rate = 1.0
+    return Node.of(cfg)
+
+
+@lru_cache(maxsize=32)
+def _draw(trace: Node, seed: int) -> tuple[pd.DataFrame, str]:
+    """The replay of `seed` and the provenance, with what was cut.
+
+    Kept, for in a sweep each process meets the same trace under many policies.
+    """
+    source = trace.instantiate()
+    arrivals, lengths = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    table = source.replay(arrivals, lengths)
+    return table, source.provenance + counted(table)
+
+
+@lru_cache(maxsize=8)
+def _training(trace: Node) -> Training:
+    return Training(trace.instantiate().training())
+
+
+def build_cluster(cfg: DictConfig) -> Cluster:
+    """The cluster of `cfg`: `count` devices of each entry, and the link between them."""
+    devices = []
+    for name, entry in cfg.devices.items():
+        profile: DeviceProfile | KernelProfile = instantiate(entry.profile)
+        batching = instantiate(entry.batching)
+        for number in range(entry.count):
+            devices.append(
+                Device(
+                    name=name if entry.count == 1 else f"{name}{number}",
+                    kind=entry.kind,
+                    profile=profile,
+                    kv_tokens=entry.kv_tokens or profile.kv_capacity_tokens,
+                    max_model_len=entry.max_model_len or profile.max_model_len,
+                    block_size=entry.block_size,
+                    kv_bytes_per_token=profile.kv_bytes_per_token,
+                    prefix_caching=entry.prefix_caching,
+                    batching=batching,
+                )
+            )
+    return Cluster(tuple(devices), instantiate(cfg.link))
+
+
+def profile_provenance(cluster: Cluster) -> dict[str, str]:
+    """Device name -> model/device and kind of the profile under it."""
+    return {
+        device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind})"
+        for device in cluster.devices
+        if isinstance(device.profile, DeviceProfile | KernelProfile)
+    }
+
+
+def kv_room(cluster: Cluster) -> dict[str, str]:
+    """Device name -> the tokens of KV that it holds, and what was not taken off."""
+    return {
+        device.name: f"{device.kv_tokens:,} tokens as set"
+        if device.kv_tokens != getattr(device.profile, "kv_capacity_tokens", None)
+        else f"{device.kv_tokens:,} tokens beside the weights, activations not taken off"
+        for device in cluster.devices
+    }

@@ -1,0 +1,52 @@
+"""The rows of a trace as what a simulation takes: requests in the order of arrival."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from sim import Request, Truth
+from traces.text.kinds import KINDS
+
+OPTIONAL_COLUMNS = (
+    "max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline", "think", "id_tokens",
+)  # fmt: skip
+
+
+def to_requests(table: pd.DataFrame) -> list[Request]:
+    """The rows of a checked trace as requests, numbered from 0 in the order of arrival.
+
+    ValueError for a trace with pauses, which the engine does not simulate yet.
+    """
+    if "pauses" in table.columns:
+        raise ValueError("the engine does not simulate pauses (API calls) yet: this trace can only be described")
+    columns: dict[str, Sequence[Any]] = {
+        name: [None if pd.isna(value) else value for value in table[name].tolist()]
+        for name in OPTIONAL_COLUMNS
+        if name in table.columns
+    }
+    if "prompt_ids" in table.columns:
+        columns["prompt_ids"] = [tuple(ids) for ids in table["prompt_ids"]]
+    features = _features(table)
+    required = zip(
+        table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True
+    )
+    return [
+        Request(
+            id=number,
+            arrival=arrival,
+            prompt_tokens=prompt_tokens,
+            truth=Truth(output_tokens),
+            features=features[number],
+            **{name: values[number] for name, values in columns.items() if values[number] is not None},
+        )
+        for number, (arrival, prompt_tokens, output_tokens) in enumerate(required)
+    ]
+
+
+def _features(table: pd.DataFrame) -> list[tuple[float, ...]]:
+    if not set(KINDS) <= set(table.columns):
+        return [()] * len(table)
+    return list(zip(*(table[kind].astype(float).tolist() for kind in KINDS), strict=True))
