@@ -40,7 +40,7 @@ demo: $(VENV)/.demo results/profiles/gpt2/cpu.json
 RTLM := main kinds ladder ablation alpha lambda b xi k c_f malicious variance strength predictions continuous recorded
 
 rtlm: $(VENV)/.demo
-	set -e; for name in $(RTLM); do $(BIN)/tokenyard -m experiment=rtlm_$$name > /dev/null; done
+	set -e; for name in $(RTLM); do $(BIN)/tokenyard -m experiment=rtlm/$$name > /dev/null; done
 	$(BIN)/python -m experiments.figures rtlm
 
 test: $(VENV)/.test

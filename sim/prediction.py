@@ -87,10 +87,10 @@ def _rise(values: tuple[float, ...]) -> bool:
 class Prediction(NamedTuple):
     """What a predictor says of a request, and what saying it cost.
 
-    `length` is the expected output length in tokens; `uncertainty` is RT-LM's score u_J, by that paper's definition a
-    predicted output length in tokens; `seconds` is the predictor's own time, which the cluster charges to the clock;
-    `distribution` says more than the mean, where a predictor can. The cluster refuses a prediction that is not finite,
-    or negative.
+    `length` is the expected output length in tokens; `uncertainty` a score of the request that grows with the answer it
+    may take, also in tokens: the length itself where a predictor knows no other; `seconds` is the predictor's own time,
+    which the cluster charges to the clock; `distribution` says more than the mean, where a predictor can. The cluster
+    refuses a prediction that is not finite, or negative.
     """
 
     length: float

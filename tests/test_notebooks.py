@@ -19,7 +19,7 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
         "tiny",
     ),
     "rt_lm": (
-        ["experiment=rtlm_ablation", "model=bart-base", "cluster=rtlm_server", "trace.correlation=0.8", "seed=[0,1]",
+        ["experiment=rtlm/ablation", "model=bart-base", "cluster=rtlm_server", "trace.correlation=0.8", "seed=[0,1]",
          "trace.requests=60", "trace.training_requests=40"],
         "",
     ),
@@ -29,7 +29,7 @@ TOLD = {  # what a reader must find in the outputs
         "8 complete runs", "gpt2/l40s (imported)", "synthetic: ", "mean - fifo", "predicting %", "Kendall tau",
         "Spearman rho",
     ),
-    "rt_lm": ("effect of each mechanism", "tokenyard -m experiment=rtlm_main"),
+    "rt_lm": ("effect of each mechanism", "tokenyard -m experiment=rtlm/main"),
 }  # fmt: skip
 
 

@@ -13,17 +13,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 from experiments.figures.stored import Stored
-from experiments.papers.rtlm.figures import FIGURES
+from experiments.papers import with_figures
 
-PAPERS = {"rtlm": FIGURES}
+PAPERS = {name: import_module(f"experiments.papers.{name}.figures") for name in with_figures()}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Make what was asked for; 1 if none of it could be made, 2 for a name that is not known."""
-    lines = [f"  {paper} {name:12} {module.__doc__}" for paper, made in PAPERS.items() for name, module in made.items()]
+    lines = [f"  {paper} {name:12} {figure.about}" for paper, made in PAPERS.items() for name, figure in made.FIGURES.items()]
     parser = argparse.ArgumentParser(
         prog="python -m experiments.figures",
         description=f"{__doc__}{chr(10).join(lines)}",
@@ -34,10 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all sweeps (default: results)")
     parser.add_argument("--output", type=Path, help="folder of the figures (default: RESULTS/figures/PAPER)")
     options = parser.parse_args(arguments)
-    figures = PAPERS[options.paper]
+    paper = PAPERS[options.paper]
+    figures = paper.FIGURES
     if unknown := [name for name in options.names if name not in figures]:
         parser.error(f"{options.paper} has no {', '.join(unknown)}: it has {', '.join(figures)}")
-    stored, output = Stored(options.results), options.output or options.results / "figures" / options.paper
+    stored, output = Stored(options.results, paper.SETTINGS), options.output or options.results / "figures" / options.paper
     made = 0
     for name in options.names or figures:
         start = time.perf_counter()

@@ -1,10 +1,10 @@
-"""A grid of panels of lines with intervals: what most of RT-LM's figures are."""
+"""A grid of panels of lines with intervals: what most figures of papers are."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from experiments.figures.stored import MODELS, SYSTEMS, in_order
+from experiments.figures.stored import in_order
 from experiments.figures.style import RC, Look, look, plain_log_ticks, provenance, sheet
 
 PAIRED = (
@@ -26,13 +26,6 @@ LINEAR, MOST_LINEAR, LINSCALE = 100.0, 400.0, 1.5  # %; of an axis that is logar
 SHIFT = 0.1  # between neighbouring lines, inches
 MANY = 5  # words on an axis, from which on they stand steeper
 LETTERS_PER_INCH = 14.0  # of an axis label
-LOOKS = {
-    "sjf_oracle": look("sjf"),
-    "up_offload": Look("#e69f00", "d", (3, 1.5)),
-    "consolidation_offload": Look("#0072b2", "h", (3, 1.5)),
-    "rtlm_recalled": Look("#7f4f24", "p", (1, 1.5)),
-}
-CLUSTERS = {"rtlm_server": "server", "rtlm_edge": "edge"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +46,8 @@ class Panels:
     alike: bool = True  # rows have the same x axis and lines
     row_inches: float = 1.9
     right: float = 1.95  # inches, for the legend
-
-
-def line_look(name: Hashable) -> Look:
-    """How a system's line is drawn."""
-    return LOOKS.get(str(name)) or look(str(name))
+    known: Sequence[Hashable] = ()  # of rows, columns and lines, those that come first, in this order
+    called: Mapping[Hashable, str] = field(default_factory=dict)  # rows and columns by another name
 
 
 def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Hashable, Look] | None = None) -> Figure:
@@ -65,7 +55,7 @@ def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Hasha
 
     Points of one panel are shifted sideways, so that equal ones stay visible; those of words are not joined.
     """
-    rows, columns = (in_order(table[name], (*CLUSTERS, *MODELS)) for name in (panels.rows, panels.columns))
+    rows, columns = (in_order(table[name], panels.known) for name in (panels.rows, panels.columns))
     if any(_furthest(of_row, panels) > MOST_LINEAR for _, of_row in table.groupby(panels.rows)):
         caption += f" Axes that reach {MOST_LINEAR:g} % are logarithmic above {LINEAR:g} %."
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 9}):
@@ -84,20 +74,22 @@ def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Hasha
         for axes, row in zip(grid, rows, strict=True):
             of_row = table[table[panels.rows] == row]
             own = table if panels.alike else of_row
-            names = [name for name in in_order(own[panels.lines], SYSTEMS) if not panels.zero or name != panels.zero]
-            drawn = {name: (looks or {}).get(name) or line_look(name) for name in names}
+            names = [
+                name for name in in_order(own[panels.lines], panels.known) if not panels.zero or name != panels.zero
+            ]
+            drawn = {name: (looks or {}).get(name) or look(str(name)) for name in names}
             values = in_order(sorted(set(own[panels.x])), panels.order)
             for place, column in zip(axes, columns, strict=True):
                 _panel(place, of_row[of_row[panels.columns] == column], panels, values, drawn)
             _one_scale(axes, panels, of_row)
             for place in axes:
                 place.tick_params(labelbottom=not panels.alike or row == rows[-1])
-            label = ": ".join(part for part in (CLUSTERS.get(str(row), str(row)), panels.ylabel) if part)
+            label = ": ".join(part for part in (panels.called.get(row, str(row)), panels.ylabel) if part)
             axes[0].set_ylabel(textwrap.fill(label, int(panels.row_inches * LETTERS_PER_INCH)))
             if len(drawn) > 1 and (row == rows[0] or not panels.alike):
                 _legend(axes[-1], panels, drawn)
         for top, bottom, column in zip(grid[0], grid[-1], columns, strict=True):
-            top.set_title(CLUSTERS.get(str(column), str(column)), fontsize=9.5, weight="bold")
+            top.set_title(panels.called.get(column, str(column)), fontsize=9.5, weight="bold")
             bottom.set_xlabel(panels.xlabel)
     return figure
 

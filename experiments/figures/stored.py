@@ -1,4 +1,4 @@
-"""What RT-LM's figures share: the stored sweeps, and changes against a reference over paired seeds."""
+"""What the figures of papers are drawn from: stored sweeps, and changes against a reference over paired seeds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -20,20 +21,21 @@ METRICS = {
     "throughput_requests": "throughput",
 }
 OF_REFERENCE = " of reference"  # what is appended to the name of a metric
-SETTINGS = ("load", "trace.workload", "trace.correlation", "trace.requests")
-CELL = ("model", "cluster", *SETTINGS)  # with the seed, what the requests of a trace depend on in most sweeps
-MODELS = ("dialogpt-small", "godel-base", "blenderbot-400m", "bart-base", "t5-small")
-SYSTEMS = (
-    "fifo", "hpf", "luf", "muf", "sjf_oracle", "up", "consolidation", "offload", "up_consolidation", "up_offload",
-    "consolidation_offload", "rtlm", "rtlm_recalled",
-)  # fmt: skip
+
+
+class Figure(NamedTuple):
+    """A figure or a table of a paper: what it shows, and what makes it from stored results and returns its files."""
+
+    about: str
+    make: Callable[[Stored, Path], list[Path]]
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The results below `root`, a folder a sweep; a sweep is read once."""
+    """The results below `root`, a folder a sweep, with the `settings` that tell traces apart; a sweep is read once."""
 
     root: Path
+    settings: Sequence[str] = ()
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def table(self, sweep: str) -> pd.DataFrame:
@@ -49,7 +51,7 @@ class Stored:
             others = len(list((self.root / sweep).glob("**/status.json"))) - len(folders)
             if others:
                 print(f"{sweep}: {others} runs are not complete, and left out", file=sys.stderr)
-            table = collect(folders, SETTINGS)
+            table = collect(folders, ("trace.requests", *self.settings))
             if table["trace.requests"].nunique() > 1:
                 raise ValueError(
                     f"{self.root / sweep} has runs of {' and '.join(map(str, sorted(set(table['trace.requests']))))} "
@@ -89,7 +91,7 @@ def of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 
 def against(
-    table: pd.DataFrame, reference: pd.DataFrame, at: Sequence[str] = CELL, metrics: Iterable[str] = METRICS
+    table: pd.DataFrame, reference: pd.DataFrame, at: Sequence[str], metrics: Iterable[str] = METRICS
 ) -> pd.DataFrame:
     """`table` with each metric of the run of `reference` with equal `at` and seed beside it: the pairs of `over_seeds`.
 
@@ -124,10 +126,7 @@ def _same_requests(merged: pd.DataFrame, differ: pd.Series, reference: pd.DataFr
 
 
 def over_seeds(
-    table: pd.DataFrame,
-    by: Sequence[str],
-    metrics: Iterable[str] = METRICS,
-    averaged: Sequence[str] = ("trace.workload",),
+    table: pd.DataFrame, by: Sequence[str], metrics: Iterable[str] = METRICS, averaged: Sequence[str] = ()
 ) -> pd.DataFrame:
     """A row for each value of `by`: `seeds`, and each metric with its 95 % interval.
 

@@ -61,7 +61,7 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
             OmegaConf.update(of, override.key_or_group, override.value())
     read = OmegaConf.masked_copy(of, [str(name) for name in of if name not in ELSEWHERE])
     try:
-        cfg.trace.rate = float(f"{cfg.load * _capacity(Node.of(read)):.6g}")
+        cfg.trace.rate = float(f"{cfg.load * _capacity(Node(OmegaConf.to_yaml(read))):.6g}")
     except ValueError as error:
         raise ValueError(f"load={cfg.load}, of load_of={cfg.load_of}: {error}") from error
     return cfg

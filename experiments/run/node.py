@@ -11,19 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Resolved settings, which equal those of the same keys, values and order."""
+    """Settings that equal those of the same keys, values and order."""
 
-    _yaml: str
+    yaml: str
 
     @classmethod
     def of(cls, cfg: DictConfig) -> Node:
-        """The settings that `cfg` holds now."""
+        """The settings that `cfg` holds now, resolved."""
         return cls(OmegaConf.to_yaml(cfg, resolve=True))
 
     @property
     def cfg(self) -> DictConfig:
         """The settings, for whoever reads them one by one."""
-        cfg = OmegaConf.create(self._yaml)
+        cfg = OmegaConf.create(self.yaml)
         assert isinstance(cfg, DictConfig)
         return cfg
 

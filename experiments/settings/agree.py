@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -18,12 +19,14 @@ from experiments.settings.command import CONF
 from experiments.settings.composer import Job
 from experiments.settings.parts import at
 from experiments.settings.reached import Reads
+from experiments.settings.signatures import target
 from experiments.settings.wording import one_line, shown
 from sim import Policy
 from traces.text.kinds import KINDS
 from traces.windows import Windows
 
-TEXT = ("tfidf.", "minilm.", "gbm.", "kernel_ridge.", "ssjf_classifier.", "ssjf_ordinal.", "ltr.", "alise.")
+SLOTS = ("order", "batching", "routing", "eviction")
+CALLED = {"prompt_ids": "prompt ids", "priority": "priorities", "features": "text, for its rules"}
 
 
 def why_unread(key: str, job: Job, reads: Reads) -> str:
@@ -190,12 +193,17 @@ def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
         for name, entry in plain["cluster"]["devices"].items():
             if entry["prefix_caching"]:
                 yield f"cluster.devices.{name}.prefix_caching=true needs a trace with prompt ids; {trace} has none"
-        if str(plain["policy"]["routing"].get("_target_")).endswith("prefix_affinity.PrefixAffinity"):
-            yield f"policy/routing={job.choices.get('policy/routing')} needs a trace with prompt ids; {trace} has none"
-    order = str(plain["policy"]["order"].get("_target_"))
-    if order == "policies.order.priority.Priority" and "priority" not in columns.names:
-        yield f"policy/order={job.choices.get('policy/order')} needs a trace with priorities; {trace} has none"
-    yield from _predictor(job, plain["predictor"], columns.names, trace)
+    carried = columns.names | ({"features"} if set(KINDS) <= columns.names else set())
+    for group in (*(f"policy/{slot}" for slot in SLOTS), "predictor"):
+        node = at(plain, group.replace("/", "."))
+        for field in _needs(group, node):
+            either = (field,) if isinstance(field, str) else field
+            if not set(either) & carried:
+                what = CALLED.get(either[0], either[0]) if len(either) == 1 else f"one of {', '.join(either)}"
+                yield (
+                    f"{group}={job.choices.get(group)} needs a trace with {what}; {trace} has none"
+                    f"{_instead(job, either) if group == 'predictor' else ''}"
+                )
 
 
 def _horizon(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
@@ -239,19 +247,24 @@ def _as_run(job: Job, plain: Mapping[str, Any]) -> DictConfig:
     return keeping_rows(OmegaConf.create({"trace": plain["trace"]}), bool(fitted(job.cfg)))
 
 
-def _predictor(job: Job, node: Mapping[str, Any], names: frozenset[str], trace: str) -> Iterator[str]:
-    called, predictor = str(node.get("_target_")), f"predictor={job.choices.get('predictor')}"
-    if called == "policies.predictor.weights.load":
-        called = f"{type(_built('predictor', node)).__module__}.load"
-    kind = called.removeprefix("policies.predictor.")
-    if node.get("rules") and called != kind and not set(KINDS) <= names:
-        yield f"{predictor} needs a trace with text, for its rules; {trace} has none: give predictor=prompt_length"
-    if called != kind and kind.startswith(TEXT) and "prompt_text" not in names:
-        hint = ": give trace.with_text=true" if "with_text" in job.cfg.trace else ": give predictor=prompt_length"
-        yield f"{predictor} needs a trace with prompt_text; {trace} has none{hint}"
-    if kind.startswith("history.") and not set(map(str, node.get("keys", ()))) & names:
-        keys = shown(node.get("keys"))
-        yield f"{predictor} needs a trace with one of predictor.keys={keys}; {trace} has none: give predictor=constant"
+def _needs(group: str, node: Mapping[str, Any]) -> Iterable[str | tuple[str, ...]]:
+    """Of what a request may carry (`sim.Request`) that which a part must have, of a tuple one of its names.
+
+    The module of a part says so, as `NEEDS`: the names, or a function of the part's settings that gives them.
+    """
+    path = group.replace("/", ".")
+    modules = {target(str(node["_target_"])).__module__, type(_built(path, node)).__module__}
+    for module in sorted(modules):
+        needs = getattr(sys.modules.get(module), "NEEDS", ())
+        yield from needs(node) if callable(needs) else needs
+
+
+def _instead(job: Job, lacking: tuple[str, ...]) -> str:
+    """What to give where the trace has not what a predictor needs."""
+    if len(lacking) > 1:
+        return ": give predictor=constant"
+    with_text = lacking == ("prompt_text",) and "with_text" in job.cfg.trace
+    return ": give trace.with_text=true" if with_text else ": give predictor=prompt_length"
 
 
 def _told(job: Job, unit: str) -> str:

@@ -96,7 +96,7 @@ def top_level_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def calibration_problems(values: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each of the `values`, by dotted key, of what RT-LM finds offline that is not what it may be."""
+    """A line for each of the `values`, by dotted key, of what is found offline that is not what it may be."""
     for key, setting in CALIBRATION.items():
         if key in values and (problem := setting.problem(values[key])):
             yield f"{key}={shown(values[key])} {problem}"

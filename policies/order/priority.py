@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from sim.job import Job
 
+NEEDS = ("priority",)  # what a request must carry
+
 
 @dataclass(frozen=True, slots=True)
 class Priority:

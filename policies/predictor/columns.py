@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.request import Request
+
+
+def of_rules(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a request must carry for a predictor with these settings."""
+    return ("features",) if settings.get("rules") else ()
 
 
 @dataclass(frozen=True, slots=True)

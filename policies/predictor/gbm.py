@@ -17,6 +17,7 @@ from policies.predictor.text_statistics import statistics_of
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
+NEEDS = ("prompt_text",)  # what a request must carry
 LEVELS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 
 

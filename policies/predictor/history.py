@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,14 @@ from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
 KEYS = ("client", "task", "session")
+
+
+def of_keys(settings: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """What a request must carry: one of the keys."""
+    return (tuple(map(str, settings.get("keys") or ())),)
+
+
+NEEDS = of_keys
 
 
 @dataclass(frozen=True, slots=True)

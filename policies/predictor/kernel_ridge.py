@@ -26,6 +26,7 @@ from policies.predictor.tfidf import Terms, vectorizer
 from sim.prediction import Prediction
 from sim.request import Request
 
+NEEDS = ("prompt_text",)  # what a request must carry
 GRAIN = np.float32(FARTHEST / 15)  # landmarks are kept in steps of this: finer ones foretell no better, and take more
 FEWEST = 20  # training requests
 

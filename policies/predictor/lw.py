@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.predictor.answers import log_lengths
-from policies.predictor.columns import Columns
+from policies.predictor.columns import Columns, of_rules
 from policies.predictor.heads import FEWEST, Perceptron, Training
 from policies.predictor.residuals import Residuals, out_of_fold
 from sim.prediction import Prediction
 from sim.request import Request
+
+NEEDS = of_rules  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True)

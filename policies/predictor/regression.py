@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.predictor.answers import log_lengths
-from policies.predictor.columns import Columns
+from policies.predictor.columns import Columns, of_rules
 from policies.predictor.residuals import Residuals, Rows, out_of_fold
 from sim.prediction import Prediction
 from sim.request import Request
+
+NEEDS = of_rules  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True)

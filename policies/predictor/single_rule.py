@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from policies.predictor.answers import log_lengths
-from policies.predictor.columns import Columns
+from policies.predictor.columns import Columns, of_rules
 from policies.predictor.regression import LengthRegression, fit_length_regression
 from sim.request import Request
+
+NEEDS = of_rules  # what a request must carry
 
 
 def fit_single_rule(

@@ -16,6 +16,8 @@ from policies.predictor.text_inputs import sentences_of
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
+NEEDS = ("prompt_text",)  # what a request must carry
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classifier:

@@ -19,6 +19,7 @@ from policies.predictor.text_statistics import text_of
 from sim.prediction import Prediction
 from sim.request import Request
 
+NEEDS = ("prompt_text",)  # what a request must carry
 TOKEN = r"(?u)\w+|[^\w\s]"
 _TOKENS = re.compile(TOKEN)
 

@@ -9,6 +9,8 @@ from policies.routing.least_loaded import least_loaded, of_kind
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
 
+NEEDS = ("prompt_ids",)  # what a request must carry
+
 
 @dataclass(frozen=True, slots=True)
 class PrefixAffinity:

@@ -28,7 +28,7 @@ from traces.requests import to_requests
 pytestmark = pytest.mark.claim
 SEEDS = range(10)
 SETTING = (
-    "experiment=rtlm_ablation", "model=bart-base", "trace.requests=800", "trace.training_requests=1000",
+    "experiment=rtlm/ablation", "model=bart-base", "trace.requests=800", "trace.training_requests=1000",
 )  # fmt: skip
 OWN_PREDICTOR = ("fifo", "sjf_oracle")
 

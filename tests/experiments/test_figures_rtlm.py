@@ -10,22 +10,21 @@ import pandas as pd
 import pytest
 
 from experiments.figures.__main__ import main
-from experiments.figures.stored import METRICS, Stored, against, of, over_seeds
+from experiments.figures.stored import METRICS, Stored, of
 from experiments.papers.rtlm.figures import (
+    FIGURES,
+    SETTINGS,
     ablation,
     calibration,
     continuous,
     kinds,
     ladder,
-    malicious,
     overhead,
-    predictions,
     real,
     sensitivity,
-    strength,
-    variance,
-)  # fmt: skip
+)
 from experiments.papers.rtlm.figures import main as main_result
+from experiments.papers.rtlm.figures.shared import against, over_seeds
 from experiments.run.results import Folder, digest
 from experiments.tables.stats import Interval, quantile
 
@@ -126,7 +125,7 @@ def test_a_verdict_needs_an_interval_without_zero(change: Interval, metric: str,
 
 
 def test_main_writes_its_figures_and_tables(tmp_path: Path) -> None:
-    files = main_result.make(Stored(Path(), {"rtlm_main": full()}), tmp_path)
+    files = main_result.make(Stored(Path(), SETTINGS, {"rtlm/main": full()}), tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(files)
     gains = pd.read_csv(tmp_path / "main_gains.csv").iloc[0]
     assert gains["mean response time - fifo (%)"] == pytest.approx(100 * (7 / 9 - 1) / 2)
@@ -172,10 +171,11 @@ def test_what_has_no_results_is_named_with_its_command_and_the_rest_is_made(
     assert main(["rtlm", "main", "--results", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said == (
-        f"rtlm main: no complete run in {tmp_path / 'rtlm_main'}; to make them: "
-        f"tokenyard -m experiment=rtlm_main results={tmp_path}\n"
+        f"rtlm main: no complete run in {tmp_path / 'rtlm/main'}; to make them: "
+        f"tokenyard -m experiment=rtlm/main results={tmp_path}\n"
     )
-    monkeypatch.setattr(ablation, "make", lambda stored, output: [output / "a.png"])
+    made = FIGURES["ablation"]._replace(make=lambda stored, output: [output / "a.png"])
+    monkeypatch.setitem(FIGURES, "ablation", made)
     assert main(["rtlm", "main", "ablation", "--results", str(tmp_path)]) == 0
     told = capsys.readouterr()
     assert "rtlm ablation: 1 files in" in told.out
@@ -186,20 +186,20 @@ def test_help_names_every_figure_and_an_unknown_one_is_refused(capsys: pytest.Ca
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["--help"])
     told = capsys.readouterr().out
-    assert "Which of UP, consolidation and offload carries RT-LM's gain" in told
+    assert all(figure.about in told for figure in FIGURES.values())
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["rtlm", "nonsense"])
     assert "rtlm has no nonsense: it has main, ablation" in capsys.readouterr().err
 
 
 def stored(tmp_path: Path, **tables: pd.DataFrame) -> Stored:
-    return Stored(tmp_path, {f"rtlm_{name}": table for name, table in tables.items()})
+    return Stored(tmp_path, SETTINGS, {f"rtlm/{name}": table for name, table in tables.items()})
 
 
 def with_requests(tmp_path: Path, name: str, table: pd.DataFrame, requests: list[dict[str, list[object]]]) -> Stored:
     """A sweep whose runs, in the order of `table`, have these requests."""
     for run, columns in zip(table["run"], requests, strict=True):
-        folder = tmp_path / f"rtlm_{name}" / run
+        folder = tmp_path / f"rtlm/{name}" / run
         folder.mkdir(parents=True)
         pd.DataFrame(columns).to_parquet(folder / "requests.parquet")
     return stored(tmp_path, **{name: table})
@@ -240,7 +240,7 @@ def test_malicious_shares_are_compared_at_equal_share_and_predictions_with_the_a
     table = made(**WHERE, system=["fifo", "rtlm"], seed=[0, 1], **{share: [0.0, 0.5], k: [0.9, 0.999]})
     set_at(table, 4.0, system="fifo", **{share: 0.5})
     set_at(table, 3.0, system="rtlm", **{share: 0.5, k: 0.9})
-    files = malicious.make(stored(tmp_path, malicious=table), tmp_path)
+    files = FIGURES["malicious"].make(stored(tmp_path, malicious=table), tmp_path)
     assert [path.name for path in files] == [f"malicious.{kind}" for kind in ("png", "pdf", "csv", "md")]
     found = table_of(tmp_path / "malicious.csv", "calibration.malicious_quantile", "trace.malicious_share", "system")
     assert found[MEAN].to_dict() == {
@@ -250,7 +250,7 @@ def test_malicious_shares_are_compared_at_equal_share_and_predictions_with_the_a
     foretold = made(**WHERE, system="up", seed=[0, 1], predictor=["oracle", "lw", "shuffled"])
     set_at(foretold, 0.2, predictor="oracle")
     fifo = made(**WHERE, system="fifo", seed=[0, 1], predictor="constant_given").assign(response_time_mean=0.8)
-    predictions.make(stored(tmp_path, predictions=foretold, ablation=fifo), tmp_path)
+    FIGURES["predictions"].make(stored(tmp_path, predictions=foretold, ablation=fifo), tmp_path)
     found = table_of(tmp_path / "predictions.csv", "predictor")[MEAN]
     assert found.to_dict() == {"oracle": pytest.approx(-75), "lw": pytest.approx(25), "shuffled": pytest.approx(25)}
 
@@ -263,7 +263,7 @@ def test_other_conditions_and_real_pairs_make_their_files(tmp_path: Path, capsys
     recorded = made(model="m", cluster="gpu_cpu", trace__workload=None, system=["fifo", "rtlm"], seed=[0, 1])
     set_at(recorded, 100.0, system="rtlm")
     sweeps = stored(tmp_path, strength=correlations, variance=variances, recorded=recorded)
-    for module in (strength, variance, real):
+    for module in (FIGURES["strength"], FIGURES["variance"], real):
         assert all(path.exists() for path in module.make(sweeps, tmp_path))
     assert table_of(tmp_path / "strength.csv", "trace.correlation")[MEAN].tolist() == pytest.approx([0, -10])
     assert table_of(tmp_path / "variance.csv", "trace.variance")[MEAN].tolist() == pytest.approx([0, 30])
@@ -365,24 +365,24 @@ def test_sweeps_are_read_with_their_settings_overridden_or_not(
         trace = {"workload": "a", "requests": requests, "rate": 4.0, "model": "${model}"}
         config = {"model": "t5-small", "seed": seed, "load": 0.9, "trace": trace, "batches": [4, 8]}
         made_of = {"choices": {"system": "rtlm", "policy": "rtlm"}, "inputs": {}, "config": config}
-        folder = Folder(tmp_path / "rtlm_made" / digest(made_of))
+        folder = Folder(tmp_path / "rtlm/made" / digest(made_of))
         folder.begin(made_of)
         overrides = [f"seed={seed}", "trace.model=x", "batches.1=8", "trace.none.such=1"]
         folder.complete({"output_tokens": np.array([seed])}, None, {"response_time_mean": 1.0 + seed}, overrides)
 
     run(0, 10)
     run(1, 10)
-    found = Stored(tmp_path).table("rtlm_made")
+    found = Stored(tmp_path, SETTINGS).table("rtlm/made")
     assert found["response_time_mean"].tolist() == [1.0, 2.0]
     settings = ["system", "load", "trace.workload", "trace.model", "batches.1"]
     assert found[settings].to_numpy().tolist() == [["rtlm", 0.9, "a", "t5-small", 8]] * 2
     assert found["trace.correlation"].isna().all()
     assert found["trace.none.such"].isna().all()
-    sweeps = Stored(tmp_path)
-    assert sweeps.requests("rtlm_made", sweeps.table("rtlm_made")["run"][1], ["output_tokens"]).to_numpy().item() == 1
+    sweeps = Stored(tmp_path, SETTINGS)
+    assert sweeps.requests("rtlm/made", sweeps.table("rtlm/made")["run"][1], ["output_tokens"]).to_numpy().item() == 1
     assert "left out" not in capsys.readouterr().err
-    Folder(tmp_path / "rtlm_made" / "ffff").begin({})
+    Folder(tmp_path / "rtlm/made" / "ffff").begin({})
     run(2, 20)
     with pytest.raises(ValueError, match="has runs of 10 and 20 requests: remove those of one kind"):
-        Stored(tmp_path).table("rtlm_made")
-    assert "rtlm_made: 1 runs are not complete, and left out\n" in capsys.readouterr().err
+        Stored(tmp_path, SETTINGS).table("rtlm/made")
+    assert "rtlm/made: 1 runs are not complete, and left out\n" in capsys.readouterr().err

@@ -1,37 +1,30 @@
-"""Every figure and table of RT-LM, a module each: `make(stored, output)` returns the files it made."""
+"""Every figure and table of RT-LM, by name in the order in which they are made."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from functools import partial
 
+from experiments.figures.stored import Figure
 from experiments.papers.rtlm.figures import (
     ablation,
     calibration,
+    conditions,
     continuous,
     kinds,
     ladder,
     main,
-    malicious,
     overhead,
-    predictions,
     real,
     sensitivity,
-    strength,
-    variance,
 )
+from experiments.papers.rtlm.figures.shared import SETTINGS
 
-FIGURES: dict[str, ModuleType] = {
-    "main": main,
-    "ablation": ablation,
-    "sensitivity": sensitivity,
-    "kinds": kinds,
-    "ladder": ladder,
-    "malicious": malicious,
-    "variance": variance,
-    "strength": strength,
-    "predictions": predictions,
-    "continuous": continuous,
-    "real": real,
-    "overhead": overhead,
-    "calibration": calibration,
+__all__ = ["FIGURES", "SETTINGS"]
+
+BEFORE = (main, ablation, sensitivity, kinds, ladder)
+AFTER = (continuous, real, overhead, calibration)
+FIGURES = {
+    **{module.__name__.rpartition(".")[2]: Figure(module.__doc__, module.make) for module in BEFORE},
+    **{name: Figure(of.shows, partial(conditions.make, name)) for name, of in conditions.CONDITIONS.items()},
+    **{module.__name__.rpartition(".")[2]: Figure(module.__doc__, module.make) for module in AFTER},
 }

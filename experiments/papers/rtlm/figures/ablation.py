@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.drawing import PAIRED, Panels, draw, listed, provenance_of
-from experiments.figures.stored import METRICS, MODELS, SYSTEMS, Stored, against, of, ordering, over_seeds
+from experiments.figures.drawing import PAIRED, Panels, listed, provenance_of
+from experiments.figures.stored import METRICS, Stored, of, ordering
 from experiments.figures.style import Look, save
 from experiments.figures.write import written
+from experiments.papers.rtlm.figures.shared import MODELS, SYSTEMS, against, draw, over_seeds
 
 PARTS = {  # system -> its mechanisms
     "fifo": (),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.stored import MODELS, Stored, of, ordering
+from experiments.figures.stored import Stored, of, ordering
 from experiments.figures.write import written
+from experiments.papers.rtlm.figures.shared import MODELS
 
 CONSTANTS = {  # column -> what it is called, its factor, its format
     "calibration.phi": ("phi (µs/prompt token)", 1e6, ".3g"),

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
-from experiments.figures.drawing import Panels, draw, provenance_of
-from experiments.figures.stored import MODELS, Stored, ordering, over_seeds
+from experiments.figures.drawing import Panels, provenance_of
+from experiments.figures.stored import Stored, ordering
 from experiments.figures.style import Look, save
 from experiments.figures.write import written
+from experiments.papers.rtlm.figures.shared import MODELS, draw, over_seeds
 
 SWEEP = "rtlm/ladder"
 PREDICTED = ("predicted_tokens", "output_tokens")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.drawing import PAIRED, Panels, draw, provenance_of
-from experiments.figures.stored import METRICS, MODELS, SYSTEMS, Stored, against, of, ordering, over_seeds
+from experiments.figures.drawing import PAIRED, Panels, provenance_of
+from experiments.figures.stored import METRICS, Stored, of, ordering
 from experiments.figures.style import save
 from experiments.figures.write import written
+from experiments.papers.rtlm.figures.shared import MODELS, SYSTEMS, against, draw, over_seeds
 from experiments.tables.stats import Interval
 
 BASELINES = ("fifo", "hpf", "luf", "muf")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.figures.drawing import PAIRED, Panels, draw, provenance_of
-from experiments.figures.stored import METRICS, SYSTEMS, Stored, against, of, ordering, over_seeds
+from experiments.figures.drawing import PAIRED, Panels, provenance_of
+from experiments.figures.stored import METRICS, Stored, of, ordering
 from experiments.figures.style import save
 from experiments.figures.write import written
+from experiments.papers.rtlm.figures.shared import SYSTEMS, against, draw, over_seeds
 
 SWEEPS = {"rtlm/recorded": "SmolLM2-135M's own answers", "rtlm/castillo": "CASTILLO, Llama-3.1-8B"}
 KEYS = ["trace", "load", "system"]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.figures.drawing import PAIRED, Panels, draw, listed, provenance_of
-from experiments.figures.stored import CELL, METRICS, MODELS, Stored, against, of, ordering, over_seeds
+from experiments.figures.drawing import PAIRED, Panels, listed, provenance_of
+from experiments.figures.stored import METRICS, Stored, of, ordering
 from experiments.figures.style import Look, save
 from experiments.figures.write import written
+from experiments.papers.rtlm.figures.shared import CELL, MODELS, against, draw, over_seeds
 
 
 @dataclass(frozen=True, slots=True)
