@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from sim.cluster import Cluster, simulate
+from sim.cluster import Cluster
+from sim.execution import Execution
 from sim.job import Job
-from sim.policy import Batching, Execution, Order, Policy, Predictor, Rank
+from sim.policy import Batching, Order, Policy, Predictor, Rank
 from sim.record import Record, Tables
 from sim.request import Request, Truth
+from sim.simulation import simulate
 from sim.step import Hold
 
 MAY_READ_TRUTH = ("sim.", "policies.predictor.oracle")
@@ -66,7 +68,7 @@ def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _CheckedOrder:
+class _CheckedOrder(Order):
     order: Order
     horizon: float
     first_ranks: dict[tuple[Job, int], Rank] = dataclasses.field(default_factory=dict)
@@ -127,7 +129,7 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
     """
     checked = dataclasses.replace(
         policy,
-        order=_CheckedOrder(policy.order, float(getattr(policy.order, "horizon", 1))),
+        order=_CheckedOrder(policy.order, policy.order.horizon),
         batching=_CheckedBatching(policy.batching),
     )
     guarded = [

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
-from sim.engine.kv import KVCache
-from sim.engine.prefix import PrefixCache
-from sim.policy import Batching, Execution
+from sim.execution import Execution
+from sim.policy import Batching
 from sim.request import Request
 from sim.step import Profile
 
@@ -52,44 +51,39 @@ class Device:
                 f"device {self.name}: kv_bytes_per_token must not be negative, got {self.kv_bytes_per_token}"
             )
 
-    def new_cache(self, execution: Execution) -> KVCache:
-        """An empty KV cache of this device's size; the padded rows of static batches share nothing."""
-        cache = PrefixCache if self.prefix_caching and not execution.static else KVCache
-        return cache(self.kv_tokens // self.block_size, self.block_size)
+    @property
+    def blocks(self) -> int:
+        """KV blocks, each of `block_size` tokens."""
+        return self.kv_tokens // self.block_size
 
     def longest_output(self, request: Request) -> int:
         """The longest output that the client and the model allow, in tokens."""
         room = self.max_model_len - request.prompt_tokens
         return room if request.max_tokens is None else min(request.max_tokens, room)
 
-    def surely_servable(self, execution: Execution) -> int:
+    def surely_servable(self, execution: Execution) -> float:
         """Tokens, prompt and output, that any request may have."""
-        if execution.reserve_output:
+        capacity = self.blocks * self.block_size
+        if execution.kv_tokens(0, self.max_model_len) > capacity:
             return 0
-        budget = execution.max_num_batched_tokens
-        capacity = min(self.max_model_len, self.kv_tokens // self.block_size * self.block_size)
-        return capacity if budget is None or execution.chunked_prefill else min(capacity, budget)
+        return min(self.max_model_len, capacity, execution.longest_prefill)
 
     def check_servable(self, request: Request, execution: Execution, emits: int | None = None) -> None:
         """Raise `Unservable` if a leg of `request` could never run here under `execution`.
 
-        The leg is over when the request has emitted `emits` tokens (None: its whole answer). Of these the last is
-        never computed, and needs no KV.
+        The leg is over when the request has emitted `emits` tokens (None: its whole answer).
         """
         total = request.prompt_tokens + (request.truth.output_tokens if emits is None else emits)
         if total > self.max_model_len:
             raise Unservable(
                 f"request {request.id} needs {total} tokens, {self.name} allows max_model_len={self.max_model_len}"
             )
-        kept = total - 1
-        if execution.reserve_output:
-            kept = total if emits is not None else request.prompt_tokens + self.longest_output(request)
-        capacity = self.kv_tokens // self.block_size * self.block_size
+        allowed = request.prompt_tokens + self.longest_output(request) if emits is None else total
+        kept, capacity = execution.kv_tokens(total, allowed), self.blocks * self.block_size
         if kept > capacity:
             raise Unservable(f"request {request.id} needs {kept} tokens of KV, {self.name} has {capacity}")
-        budget = execution.max_num_batched_tokens
-        if budget is not None and not execution.chunked_prefill and total - 1 > budget:
+        if total - 1 > execution.longest_prefill:
             raise Unservable(  # a job preempted late prefills all its tokens anew
                 f"request {request.id} may need an unchunked prefill of {total - 1} tokens, "
-                f"{self.name} runs max_num_batched_tokens={budget}"
+                f"{self.name} runs max_num_batched_tokens={execution.longest_prefill}"
             )

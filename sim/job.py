@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sim.prediction import Prediction
+from sim.prediction import Prediction, still_to_come
 from sim.request import Request
 
-if TYPE_CHECKING:
-    from sim.device import Device
-    from sim.engine.lockstep import Lockstep
-
 Refine = Callable[[Request, Prediction, int], float]
+NOWHERE = -1  # the replica of a job that was not sent to one
+
+
+class Ticker:
+    """What decodes jobs together, a token each at every tick; `tick` is how many have passed."""
+
+    __slots__ = ("tick",)
+
+    def __init__(self) -> None:
+        self.tick = 0
 
 
 class Job:
@@ -23,41 +29,39 @@ class Job:
     """
 
     __slots__ = (
+        "admission",  # the number of its admission: running jobs stand in this order
         "base_computed",  # tokens computed before the job joined the lockstep
         "base_emitted",  # output tokens emitted before it joined
         "blocks",  # KV blocks held on the device, as of then
         "cached_blocks",  # those of them that are full and shared by their content
-        "device",  # where the current leg is
         "entered",  # the lockstep's tick less the tokens emitted: emitted = tick - entered
         "finished",
         "first_scheduled",
         "first_token",
         "host_tokens",  # tokens whose KV lies in host memory
-        "lockstep",
+        "lockstep",  # the ticker of those with which it decodes
         "overhead_seconds",  # scheduler time spent while the job was in a replica
         "padding",  # tokens that widen its row to that of the widest in a static batch
-        "place",  # the number of its admission: running jobs stand in this order
         "prediction",
         "preemptions",
         "prefill_only",  # this leg ends with the first token
         "queued",
-        "refine",  # the predictor's, if it refines
-        "relays",  # its end starts something: its next leg, or the next request of its session
+        "refine",  # how its predictor takes back what it said, as tokens come
+        "replica",  # the index of the one where the current leg is
         "request",
-        "reserved",  # its blocks were set aside at admission: it takes no more as it goes
     )
 
-    def __init__(self, request: Request, prediction: Prediction, refine: Refine | None = None) -> None:
+    def __init__(self, request: Request, prediction: Prediction, refine: Refine = still_to_come) -> None:
         self.request = request
         self.prediction = prediction
         self.refine = refine
-        self.lockstep: Lockstep | None = None
-        self.base_computed = self.base_emitted = self.entered = self.padding = self.place = 0
+        self.replica = NOWHERE
+        self.lockstep: Ticker | None = None
+        self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = 0
         self.blocks = self.host_tokens = self.preemptions = 0
         self.cached_blocks: Sequence[Any] = ()
-        self.prefill_only = self.relays = self.reserved = False
+        self.prefill_only = False
         self.overhead_seconds = 0.0
-        self.device: Device | None = None
         self.queued: float | None = None
         self.first_scheduled: float | None = None
         self.first_token: float | None = None
@@ -88,11 +92,9 @@ class Job:
 
     @property
     def remaining(self) -> float:
-        """Output tokens that are predicted to be left; a predictor that refines is asked anew as they come."""
+        """Output tokens that are predicted to be left; the predictor is asked anew as they come."""
         emitted = self.emitted
-        if self.refine is not None and emitted:
-            return self.refine(self.request, self.prediction, emitted)
-        return max(0.0, self.prediction.length - emitted)
+        return self.refine(self.request, self.prediction, emitted) if emitted else self.prediction.length
 
     @property
     def complete(self) -> bool:

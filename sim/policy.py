@@ -1,81 +1,43 @@
-"""The slots of a policy: one decision each. The protocols live here, with their consumer; implementations elsewhere."""
+"""The slots of a policy: one decision each. Said here, beside those who ask them; implementations are elsewhere."""
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from numbers import Integral
 from typing import NamedTuple, Protocol
 
+from sim.execution import Execution
 from sim.job import Job
-from sim.prediction import Prediction
+from sim.prediction import Prediction, still_to_come
 from sim.request import Request
 from sim.step import Hold
 
 Rank = float | tuple[float, ...]
 
 
-class Order(Protocol):
+class Order(ABC):
     """Who goes first?
 
-    An order may state a `horizon`: for how many steps the rank of a job that waits holds (1 by default; `math.inf`:
-    as long as it waits, so that a queue may stay sorted).
+    For `horizon` steps the rank of a job that waits holds; `math.inf`: as long as it waits, so that a queue may stay
+    sorted.
     """
 
+    __slots__ = ()
+    horizon: float = 1.0
+
+    @abstractmethod
     def rank(self, job: Job, now: float) -> Rank:
         """A pure function of the job and the instant; smaller goes first; ties go by arrival, then id."""
-        ...
 
 
-class Phases(Enum):
-    """What a step may hold, and who in it is served first."""
+class FixedOrder(Order):
+    """An order whose ranks hold as long as a job waits."""
 
-    MIXED = "mixed"  # all running jobs in the order of their admission, then new ones, as in vLLM's v1 scheduler
-    DECODE_FIRST = "decode_first"  # decoding jobs, then prefills under way, then new ones, as in Sarathi-Serve
-    EXCLUSIVE = "exclusive"  # the whole prefills of new jobs if any may enter, else only decoding, as in vLLM's V0
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """How a replica runs what its batching selected.
-
-    `max_num_seqs`: jobs at a time. `max_num_batched_tokens`: tokens of a step (None: no bound).
-    `long_prefill_token_threshold`: longest prefill chunk while others are there (0: no bound). `window`: how many
-    waiting jobs, in rank order, the batching sees at a time. `reserve_output`: set KV aside at admission for the
-    longest output that the client, or else the model, allows. `watermark`: share of the KV blocks that an admission
-    leaves free while others run. `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission
-    stops at it. `static`: a batch that nobody joins, whose rows are all as wide as the widest, and that answers at its
-    end (no first token is seen). Its KV grows with every token, as in a DynamicCache of transformers; how many rows it
-    takes is said at `sim.engine.batch.Batch._padded`.
-    """
-
-    max_num_seqs: int
-    max_num_batched_tokens: int | None = None
-    chunked_prefill: bool = True
-    long_prefill_token_threshold: int = 0
-    phases: Phases = Phases.MIXED
-    window: int = 1
-    reserve_output: bool = False
-    watermark: float = 0.0
-    skip_unfit: bool = False
-    static: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("max_num_seqs", "max_num_batched_tokens", "window"):
-            value = getattr(self, name)
-            if value is not None and (value < 1 or not isinstance(value, Integral)):
-                raise ValueError(f"{name} must be {'positive' if value < 1 else 'a whole number'}, got {value}")
-        if self.long_prefill_token_threshold < 0:
-            raise ValueError(
-                f"long_prefill_token_threshold must not be negative, got {self.long_prefill_token_threshold}"
-            )
-        if not 0 <= self.watermark < 1:
-            raise ValueError(f"watermark must be a share in [0, 1), got {self.watermark}")
-        if self.phases is Phases.EXCLUSIVE and (self.chunked_prefill or self.long_prefill_token_threshold):
-            raise ValueError("phases=exclusive runs whole prefills: it needs chunked_prefill=false, and no threshold")
-        if self.static and (self.reserve_output or self.max_num_batched_tokens is not None):
-            raise ValueError("a static batch takes its KV as it goes: no reserve_output, and no max_num_batched_tokens")
+    __slots__ = ()
+    horizon = math.inf
 
 
 class Batching(Protocol):
@@ -152,20 +114,21 @@ class Routing(Protocol):
         ...
 
 
-class Predictor(Protocol):
+class Predictor(ABC):
     """How long will the answer be?"""
 
+    __slots__ = ()
+
+    @abstractmethod
     def predict(self, request: Request) -> Prediction:
         """A prediction from what is known at arrival, with the seconds that making it took."""
-        ...
-
-
-class RefiningPredictor(Predictor, Protocol):
-    """A predictor that learns from an answer under way; `Job.remaining` asks it."""
 
     def refine(self, request: Request, prediction: Prediction, emitted: int) -> float:
-        """Tokens still to come after `emitted`, which are at least one; a pure function. `prediction` is the first."""
-        ...
+        """Tokens still to come after `emitted`, which are at least one; a pure function. `prediction` is the first.
+
+        `Job.remaining` asks for it; a predictor that learns from an answer under way says more than this.
+        """
+        return still_to_come(request, prediction, emitted)
 
 
 @dataclass(frozen=True, slots=True)

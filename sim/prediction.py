@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from sim.request import Request
+
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
@@ -97,3 +99,8 @@ class Prediction(NamedTuple):
     uncertainty: float
     seconds: float = 0.0
     distribution: Distribution | None = None
+
+
+def still_to_come(request: Request, prediction: Prediction, emitted: int) -> float:
+    """Tokens still to come after `emitted`, if nothing is learnt from those: the rest of what was predicted."""
+    return max(0.0, prediction.length - emitted)

@@ -33,6 +33,7 @@ from policies.routing.power_of_two import PowerOfTwo
 from policies.routing.prefix_affinity import PrefixAffinity
 from policies.routing.round_robin import RoundRobin
 from sim import Cluster, Device, Leg, Line, Link, Overhead, Policy, Prediction, Record, Request, Step, Tables, simulate
+from sim.policy import Order, Predictor
 from tests.conftest import LinearProfile, make_device, make_requests
 
 MAX_TOKENS, LONGEST_PROMPT = 24, 40
@@ -61,7 +62,7 @@ class Stairs:
 
 
 @dataclass(frozen=True)
-class Ageing:
+class Ageing(Order):
     """An order whose ranks change with time, and are looked at every `horizon` steps."""
 
     horizon: float
@@ -71,7 +72,7 @@ class Ageing:
 
 
 @dataclass(frozen=True)
-class Misjudging:
+class Misjudging(Predictor):
     """A predictor that is wrong, and not free."""
 
     seconds: float
@@ -194,8 +195,10 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
     block_size = draw(st.sampled_from([1, 4, 16]))
     caching = draw(st.booleans()) if caching is None else caching
     profile = draw(profiles)
-    reserves = execution.reserve_output
-    longest = max(one.prompt_tokens + (MAX_TOKENS if reserves else one.truth.output_tokens - 1) for one in requests)
+    longest = max(
+        execution.kv_tokens(one.prompt_tokens + one.truth.output_tokens, one.prompt_tokens + MAX_TOKENS)
+        for one in requests
+    )
     made = []
     for name, kind in names:
         blocks = -(-longest // block_size) + draw(st.integers(0, 12))

@@ -59,6 +59,34 @@ def test_a_middle_package_imports_no_sibling_but_sim(package):
     assert USES[package] & {*PACKAGES, "notebooks", "tests"} <= {package, "sim"}
 
 
+def within_sim(name: str) -> set[str]:
+    """The modules of sim that `name` imports, without the packages that they lie in."""
+    assert not LATE[name], f"{name} imports late, or for types alone"
+    return {one for one in EAGER[name] if one in MODULES and one.split(".")[0] == "sim" and one != "sim"}
+
+
+SIM = {name for name in MODULES if name.startswith("sim.") and name != "sim.engine"}
+ENGINE = {name for name in SIM if name.startswith("sim.engine.")}
+
+
+def test_the_machinery_is_imported_by_sim_and_the_tests_alone():
+    users = {name for name in MODULES if any(one.startswith("sim.engine") for one in EAGER[name] | LATE[name])}
+    assert users - ENGINE == {"sim", "sim.simulation"}
+
+
+def test_sim_imports_nothing_in_a_circle():
+    left = {name: within_sim(name) for name in SIM}
+    while layer := {name for name, imported in left.items() if not imported & left.keys()}:
+        left = {name: imported for name, imported in left.items() if name not in layer}
+    assert not left
+
+
+def test_what_simpy_hides_is_touched_in_one_file():
+    hidden = ("._queue", "._eid", "_ok =")
+    users = {name for name in SIM if any(one in MODULES[name].read_text() for one in hidden)}
+    assert users == {"sim.engine.clock"}
+
+
 def test_no_two_packages_import_one_another():
     pairs = {(one, other) for one in PACKAGES for other in USES[one] & set(PACKAGES) if one != other}
     assert not {(one, other) for one, other in pairs if (other, one) in pairs}

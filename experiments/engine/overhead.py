@@ -13,17 +13,19 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
+from experiments.engine.bench import CASES, parts
 from policies.batching.consolidation import Consolidation
 from policies.order.service_time import ServiceTime
 from policies.order.up import UP
 from policies.predictor.regression import fit_length_regression
-from sim.engine.queue import WaitingQueue
+from sim import Scheduler
 from sim.job import Job
 from traces.requests import to_requests
 from traces.synthetic.dialogue import SyntheticDialogue
@@ -93,7 +95,8 @@ def measurements(repeats: int) -> dict[str, tuple[float, float, float]]:
         job.queued = job.request.arrival
     order = UP(ServiceTime(phi=1e-5, eta=1e-3), alpha=1.0)
     batching = Consolidation(batch_size=16, lookahead=1.8, ratio=1.5, max_wait=0.0)
-    queue = WaitingQueue(order, batching.execution.window)
+    policy, cluster = parts(CASES["azure"])
+    queue = Scheduler(cluster.devices[0], replace(policy, order=order, batching=batching)).waiting
     first, *others = sorted(jobs, key=lambda job: order.rank(job, 0.0))
     for job in others:
         queue.push(job, 0.0)
@@ -122,9 +125,9 @@ def measurements(repeats: int) -> dict[str, tuple[float, float, float]]:
         "policy.overhead.decision_seconds, a decision of consolidation": (plan, 500, 1),
     }
     found = {}
-    for name, (call, calls, parts) in tqdm(cases.items(), desc="overhead", unit="case"):
+    for name, (call, calls, done) in tqdm(cases.items(), desc="overhead", unit="case"):
         low, middle, high = seconds_per_call(call, calls, repeats)
-        found[name] = low / parts, middle / parts, high / parts
+        found[name] = low / done, middle / done, high / done
     return found
 
 

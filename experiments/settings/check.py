@@ -263,10 +263,12 @@ class JobCheck:
             yield parts.refusal(error, inner if isinstance(inner, dict) else {}, self.named)
             return
         last = path.rsplit(".", 1)[-1]
-        methods = {"predictor": "predict", "trace": "replay", "profile": "step_time", "batching": "select"}
+        methods = {"trace": "replay", "profile": "step_time", "batching": "select"}
         if path == "policy":
             yield from parts.policy_problems(part, node)
-        elif last in methods and not (callable(getattr(part, methods[last], None)) or parts.is_predictor(part)):
+        elif last == "predictor" and not parts.is_predictor(part):
+            yield f"{path}={shown(node.get('_target_'))} is no predictor: it must derive from sim.Predictor"
+        elif last in methods and not callable(getattr(part, methods[last], None)):
             yield f"{path}={shown(node.get('_target_'))} is no {last}: it has no method {methods[last]}"
 
     def _disagreements(self) -> Iterator[str]:

@@ -11,7 +11,7 @@ from experiments.settings.composer import Job
 from experiments.settings.reached import Reads
 from experiments.settings.wording import did_you_mean, one_line, shown
 from profiles.profile import available
-from sim.policy import Execution
+from sim import Execution, IterationLevel, RequestLevel
 
 OWN_LOADERS = ("profiles.profile.load", "profiles.profile.scaled")
 
@@ -53,19 +53,24 @@ def idle(job: Job, plain: Mapping[str, Any]) -> dict[str, str]:
     for one in job.given:
         device = one.key.removeprefix("cluster.devices.").removesuffix(".prefix_caching")
         caches = one.key == f"cluster.devices.{device}.prefix_caching" and one.value is True
-        if caches and (how := runs.get(device)) is not None and how.static:
+        if caches and isinstance(runs.get(device), RequestLevel):
             why = "its own" if devices[device]["batching"] is not None else batching
             found[one.text] = f"{_bare(one.text)} changes nothing: the batching of {device} is static ({why})"
         swaps = one.key == "policy/eviction" and one.value != "recompute"
         swaps = swaps or (
             one.key == "policy.eviction._target_" and one.value != "policies.eviction.recompute.Recompute"
         )
-        if swaps and all(how is not None and (how.static or how.reserve_output) for how in runs.values()):
+        if swaps and all(not _preempts(how) for how in runs.values()):
             found[one.text] = (
                 f"{_bare(one.text)} changes nothing: nobody is preempted where batches are static or set KV aside for "
                 f"whole answers ({batching})"
             )
     return found
+
+
+def _preempts(execution: Execution | None) -> bool:
+    """Whether jobs may be preempted under `execution`; so it may be, where it is not known."""
+    return execution is None or (isinstance(execution, IterationLevel) and not execution.reserve_output)
 
 
 def _bare(text: str) -> str:

@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from experiments.settings.reached import DEVICE
 from experiments.settings.signatures import mismatch
 from experiments.settings.wording import did_you_mean, one_line, shown
-from sim import Link, Overhead, Policy, Prediction, Request, Truth
+from sim import Link, Order, Overhead, Policy, Prediction, Predictor, Request, Truth
 from sim.job import Job
 from traces.locate import public_file
 from traces.schema import TraceError
@@ -88,11 +88,12 @@ def policy_problems(policy: Policy, node: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(policy, Policy):
         yield f"policy._target_={shown(node.get('_target_'))} must make a sim.Policy"
         return
-    slots = {"order": "rank", "batching": "select", "routing": "route", "eviction": "on_pressure"}
-    for slot, method in slots.items():
+    kinds = {slot: getattr(node.get(slot), "get", lambda _: None)("_target_") for slot in node}
+    if not isinstance(policy.order, Order):
+        yield f"policy.order={shown(kinds.get('order'))} is no order: it must derive from sim.Order"
+    for slot, method in {"batching": "select", "routing": "route", "eviction": "on_pressure"}.items():
         if not callable(getattr(getattr(policy, slot), method, None)):
-            kind = getattr(node.get(slot), "get", lambda _: None)("_target_")
-            yield f"policy.{slot}={shown(kind)} is no {slot}: it has no method {method}"
+            yield f"policy.{slot}={shown(kinds.get(slot))} is no {slot}: it has no method {method}"
     if not isinstance(policy.overhead, Overhead):
         yield f"policy.overhead={shown(node.get('overhead'))} must be a sim.Overhead"
 
@@ -205,7 +206,7 @@ def _few(node: Any) -> tuple[Any, bool]:
 
 def is_predictor(part: Any) -> bool:
     """Whether a configured predictor can predict, at once or once it is fitted."""
-    return isinstance(part, functools.partial) or callable(getattr(part, "predict", None))
+    return isinstance(part, functools.partial | Predictor)
 
 
 def device_problems(name: str, entry: Any, named: Named) -> Iterator[str]:

@@ -21,14 +21,14 @@ from experiments.run.parts import calibrated
 from experiments.run.results import Folder, digest
 from experiments.run.training import keeping_rows
 from experiments.validation.engines import COLUMNS, Engine
-from sim import Cluster, Device, Policy, Prediction, Record, Request, Tables, simulate
+from sim import Cluster, Device, Policy, Prediction, Record, Request, RequestLevel, Tables, simulate
 from sim.job import Job
-from sim.policy import Overhead
+from sim.policy import Overhead, Predictor
 from traces.requests import to_requests
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Known(Predictor):
     """Predictions made beforehand, by request id; free of charge, for no real clock has run while they were made."""
 
     predictions: Mapping[int, Prediction]
@@ -127,7 +127,7 @@ def run_simulated(case: Case, device: Device) -> pd.DataFrame:
     )
     table = pd.DataFrame(tables.requests)
     table["last_token"] = table["finished"]
-    if case.parts.batching.execution.static:
+    if isinstance(case.parts.batching.execution, RequestLevel):
         instants = token_instants(tables)
         ids = table["id"].tolist()
         table["first_token"] = [instants[number][0] for number in ids]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from policies.batching.static import oldest_deadline, static_execution
+from policies.batching.static import oldest_deadline
+from sim.execution import RequestLevel
 from sim.job import Job
-from sim.policy import Execution
 from sim.step import Hold
 
 
@@ -25,7 +25,7 @@ class Consolidation:
     lookahead: float
     ratio: float
     max_wait: float
-    execution: Execution = field(init=False, repr=False)
+    execution: RequestLevel = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.lookahead < math.inf:
@@ -35,7 +35,7 @@ class Consolidation:
         if not self.max_wait >= 0:
             raise ValueError(f"max_wait must not be negative, got {self.max_wait}")
         window = int(self.lookahead * self.batch_size)
-        object.__setattr__(self, "execution", static_execution(self.batch_size, window))
+        object.__setattr__(self, "execution", RequestLevel(self.batch_size, window))
 
     def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """When enough wait or have waited long enough, the first in rank and its like."""

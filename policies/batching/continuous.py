@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from sim.execution import IterationLevel, Phases
 from sim.job import Job
-from sim.policy import Execution, Phases
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Continuous:
     """Continuous batching with paged KV and chunked prefill, as vLLM's v1 scheduler does it.
 
     The defaults are vLLM's own fall-backs for a bare scheduler config (max_num_batched_tokens 2048, max_num_seqs 128).
-    `phases`, `reserve_output` and `watermark` make other engines of it: see `sim.policy.Execution` and the yaml files.
+    `phases`, `reserve_output` and `watermark` make other engines of it: see `sim.IterationLevel`, and the yaml files.
     """
 
     max_num_seqs: int = 128
@@ -24,12 +24,12 @@ class Continuous:
     phases: str = "mixed"
     reserve_output: bool = False
     watermark: float = 0.0
-    execution: Execution = field(init=False, repr=False)
+    execution: IterationLevel = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.phases not in (known := [phases.value for phases in Phases]):
             raise ValueError(f"phases must be {', '.join(known)}, got {self.phases!r}")
-        execution = Execution(
+        execution = IterationLevel(
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
             chunked_prefill=self.chunked_prefill,

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from sim.execution import RequestLevel
 from sim.job import Job
-from sim.policy import Execution
 from sim.step import Hold
-
-
-def static_execution(batch_size: int, window: int) -> Execution:
-    """A padded batch that runs to completion and answers at its end (Hugging Face `generate`)."""
-    return Execution(max_num_seqs=batch_size, window=window, static=True)
 
 
 def oldest_deadline(waiting: Sequence[Job], max_wait: float) -> float:
@@ -29,12 +24,12 @@ class Static:
 
     batch_size: int
     max_wait: float = 0.0
-    execution: Execution = field(init=False, repr=False)
+    execution: RequestLevel = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.max_wait >= 0:
             raise ValueError(f"max_wait must not be negative, got {self.max_wait}")
-        object.__setattr__(self, "execution", static_execution(self.batch_size, self.batch_size))
+        object.__setattr__(self, "execution", RequestLevel(self.batch_size, window=self.batch_size))
 
     def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """The next batch, when it is full or has waited long enough."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.job import Job
+from sim.policy import Order
 
 
 @dataclass(frozen=True, slots=True)
-class Aging:
+class Aging(Order):
     """Rank by predicted length, less `weight` tokens for each second waited."""
 
     weight: float = 10.0

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sim.job import Job
+from sim.policy import FixedOrder
 
 
 @dataclass(frozen=True, slots=True)
-class FIFO:
+class FIFO(FixedOrder):
     """Rank by arrival."""
-
-    horizon: float = field(default=math.inf, init=False)
 
     def rank(self, job: Job, now: float) -> float:
         """The instant of arrival, s."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from policies.order.service_time import ServiceTime
 from sim.job import Job
+from sim.policy import FixedOrder
 
 
 def priority_point(job: Job, service: ServiceTime, prompt_weight: float) -> float:
@@ -21,12 +22,11 @@ def priority_point(job: Job, service: ServiceTime, prompt_weight: float) -> floa
 
 
 @dataclass(frozen=True, slots=True)
-class HPF:
+class HPF(FixedOrder):
     """Rank by ascending priority point d_J."""
 
     service: ServiceTime
     prompt_weight: float = 1.0
-    horizon: float = field(default=math.inf, init=False)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.prompt_weight):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sim.job import Job
+from sim.policy import FixedOrder
 
 NEEDS = ("priority",)  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True)
-class Priority:
+class Priority(FixedOrder):
     """Rank by `priority`: the lower number goes first."""
-
-    horizon: float = field(default=math.inf, init=False)
 
     def rank(self, job: Job, now: float) -> float:
         """The priority that came with the request."""

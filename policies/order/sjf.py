@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from policies.order.service_time import ServiceTime
 from sim.job import Job
+from sim.policy import FixedOrder
 
 
 @dataclass(frozen=True, slots=True)
-class SJF:
+class SJF(FixedOrder):
     """Rank by the expected seconds of service: the prompt's and the predicted output's."""
 
     service: ServiceTime
-    horizon: float = field(default=math.inf, init=False)
 
     def rank(self, job: Job, now: float) -> float:
         """Expected seconds of service."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sim.job import Job
+from sim.policy import FixedOrder
 
 
 @dataclass(frozen=True, slots=True)
-class SRPT:
+class SRPT(FixedOrder):
     """Rank by the output tokens that are predicted to be left.
 
     Exact SRPT with the oracle's predictions, if the batching may take a running job off for a shorter one; under
     continuous batching the rank decides who is admitted next, and whom memory pressure takes.
     """
-
-    horizon: float = field(default=math.inf, init=False)
 
     def rank(self, job: Job, now: float) -> float:
         """Predicted tokens less those emitted, or what a predictor that refines says now."""

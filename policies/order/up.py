@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from policies.order.hpf import priority_point
 from policies.order.service_time import ServiceTime
 from sim.job import Job
+from sim.policy import FixedOrder
 
 
 @dataclass(frozen=True, slots=True)
-class UP:
+class UP(FixedOrder):
     """Rank by slack: the priority point d_J less `alpha` times the expected seconds of service e_J.
 
     The reading of the paper's priority as 1 / (d_J - alpha * e_J), larger first, is unverified. A positive alpha lets
@@ -21,7 +22,6 @@ class UP:
     service: ServiceTime
     alpha: float
     prompt_weight: float = 1.0
-    horizon: float = field(default=math.inf, init=False)
 
     def __post_init__(self) -> None:
         for name in ("alpha", "prompt_weight"):

@@ -14,6 +14,7 @@ import numpy as np
 from policies.predictor.heads import Matrix, Perceptron, Training, examples
 from policies.predictor.residuals import Residuals, Rows, out_of_fold
 from policies.predictor.text_inputs import sentences_of
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -21,7 +22,7 @@ NEEDS = ("prompt_text",)  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Alise:
+class Alise(Predictor):
     """The prompts seen (an embedding of length 1 each) with their mean `lengths`, tokens, and a network for the rest.
 
     Of the `nearest` prompts those count whose cosine similarity is `threshold` or more. The spread about a length is

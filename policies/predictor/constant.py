@@ -9,12 +9,13 @@ import numpy as np
 
 from policies.predictor.answers import log_lengths
 from policies.predictor.residuals import LEVELS
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Predictor):
     """Says `prediction` of everything."""
 
     prediction: Prediction

@@ -14,6 +14,7 @@ from policies.predictor.forest import Forest, grow
 from policies.predictor.kernel_ridge import KernelRidge, fit_ranks
 from policies.predictor.ranks import ranked
 from policies.predictor.text_statistics import statistics_of
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
@@ -22,7 +23,7 @@ LEVELS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BoostedQuantiles:
+class BoostedQuantiles(Predictor):
     """Quantiles at `LEVELS` of the answer's rank by `forest`, whose first input is the rank that `kernel` foretells.
 
     The outermost are moved outwards by `margin`: so they hold 90 % of the answers that neither fit had seen (Romano et

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from policies.predictor.answers import log_lengths
 from policies.predictor.residuals import LEVELS
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
@@ -26,7 +27,7 @@ NEEDS = of_keys
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class History(Predictor):
     """The prediction of the first of `keys` that a request carries and that was seen in training, else `everyone`.
 
     `known[key]` holds a prediction for each value of that key.

@@ -23,6 +23,7 @@ from policies.predictor.residuals import Residuals, Rows, out_of_fold
 from policies.predictor.text_inputs import FARTHEST, TextInputs, fit_inputs
 from policies.predictor.text_statistics import text_of
 from policies.predictor.tfidf import Terms, vectorizer
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -61,7 +62,7 @@ class Landmarks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KernelRidge:
+class KernelRidge(Predictor):
     """Rank = intercept + weights . likeness + terms; `ranks` and `residuals` make a length and a distribution of it."""
 
     inputs: TextInputs

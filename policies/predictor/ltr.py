@@ -15,6 +15,7 @@ import numpy as np
 from policies.predictor.heads import Matrix, Perceptron, Training, examples
 from policies.predictor.residuals import Residuals, Rows, out_of_fold
 from policies.predictor.text_inputs import sentences_of
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -34,7 +35,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LTR:
+class LTR(Predictor):
     """A score by `head`, higher for a shorter answer, and the length that `calibration` makes of it."""
 
     head: Perceptron

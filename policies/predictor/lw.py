@@ -11,6 +11,7 @@ from policies.predictor.answers import log_lengths
 from policies.predictor.columns import Columns, of_rules
 from policies.predictor.heads import FEWEST, Perceptron, Training
 from policies.predictor.residuals import Residuals, out_of_fold
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -18,7 +19,7 @@ NEEDS = of_rules  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True)
-class LW:
+class LW(Predictor):
     """Mean log length by a network; `residuals` make a length and a distribution of it. `seconds` of one prediction."""
 
     columns: Columns

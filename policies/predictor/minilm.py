@@ -12,6 +12,7 @@ from policies.predictor.answers import log_lengths
 from policies.predictor.ranks import Ranks, ranked
 from policies.predictor.residuals import Residuals, Rows, out_of_fold
 from policies.predictor.text_inputs import sentences_of
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -19,7 +20,7 @@ NEEDS = ("prompt_text",)  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EmbeddingRidge:
+class EmbeddingRidge(Predictor):
     """Rank = intercept + weights . embedding; `ranks` and `residuals` make a length and a distribution of it."""
 
     weights: NDArray[np.float32]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from policies.predictor.draws import STANDARD_NORMAL, normal, uniform
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.residuals import LEVELS
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
@@ -20,7 +21,7 @@ SCORES = tuple(STANDARD_NORMAL.inv_cdf(level) for level in LEVELS)
 
 
 @dataclass(frozen=True, slots=True)
-class AdditiveNoise:
+class AdditiveNoise(Predictor):
     """The true length plus Gaussian noise of `sigma` tokens, at least one token.
 
     The mean absolute error is sigma * sqrt(2 / pi), but for the clipping. TRAIL's noisy oracle is this one with
@@ -42,7 +43,7 @@ class AdditiveNoise:
 
 
 @dataclass(frozen=True, slots=True)
-class MultiplicativeNoise:
+class MultiplicativeNoise(Predictor):
     """The true length times exp(sigma * z + shift), z standard normal, at least one token.
 
     `shift` is 0 for noise that keeps the median, -sigma ** 2 / 2 for noise that keeps the mean.
@@ -66,7 +67,7 @@ class MultiplicativeNoise:
 
 
 @dataclass(frozen=True, slots=True)
-class AdversarialNoise:
+class AdversarialNoise(Predictor):
     """The truth, but with `probability` its reflection: the shortest is said to be the longest and the other way round.
 
     A length x between `shortest` and `longest` (outside, the nearer of them) becomes shortest * longest / x, which is

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
 
 @dataclass(frozen=True, slots=True)
-class OraclePredictor:
+class OraclePredictor(Predictor):
     """Predicts the true output length, free of charge."""
 
     def predict(self, request: Request) -> Prediction:

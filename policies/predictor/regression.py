@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from policies.predictor.answers import log_lengths
 from policies.predictor.columns import Columns, of_rules
 from policies.predictor.residuals import Residuals, Rows, out_of_fold
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -22,7 +23,7 @@ NEEDS = of_rules  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True)
-class LengthRegression:
+class LengthRegression(Predictor):
     """Mean log length = intercept + weights . columns; `residuals` make a length and a distribution of it.
 
     `seconds` is what one prediction costs, text features included. RT-LM's uncertainty score u_J is this length.

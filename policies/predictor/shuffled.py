@@ -10,12 +10,13 @@ import numpy as np
 from policies.predictor.answers import log_lengths
 from policies.predictor.draws import uniform
 from policies.predictor.residuals import LEVELS
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
 
 @dataclass(frozen=True, slots=True)
-class Shuffled:
+class Shuffled(Predictor):
     """Says of each request one of `lengths` (tokens), drawn by `seed` and its id, whatever the request is.
 
     The `distribution` is that of all the lengths, which is the truth about such a prediction.

@@ -13,6 +13,7 @@ import numpy as np
 from policies.predictor.heads import Matrix, Perceptron, Training, examples
 from policies.predictor.length_classes import LengthClasses, length_classes
 from policies.predictor.text_inputs import sentences_of
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
@@ -20,7 +21,7 @@ NEEDS = ("prompt_text",)  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Classifier:
+class Classifier(Predictor):
     """The expected length over classes, each as probable as `head` says and weighed by its share of the training set.
 
     `shares` undo the class weights of the loss, under which a rare class is foretold as often as a common one.

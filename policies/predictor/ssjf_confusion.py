@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from policies.predictor.draws import uniform
 from policies.predictor.oracle import OraclePredictor
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
@@ -16,7 +17,7 @@ ORACLE = OraclePredictor()
 
 
 @dataclass(frozen=True, slots=True)
-class Confusion:
+class Confusion(Predictor):
     """A class of lengths drawn from the classifier's mistakes with the true one.
 
     `edges` bound the classes: one more than there are, tokens; class i has the lengths above `edges[i]`, up to and with

@@ -15,6 +15,7 @@ from policies.predictor.heads import Matrix, Perceptron, Training, examples
 from policies.predictor.length_classes import LengthClasses, length_classes
 from policies.predictor.residuals import Residuals, Rows, out_of_fold
 from policies.predictor.text_inputs import sentences_of
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -22,7 +23,7 @@ NEEDS = ("prompt_text",)  # what a request must carry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ordinal:
+class Ordinal(Predictor):
     """The length between the means of the two classes that `head` puts the answer between."""
 
     classes: LengthClasses

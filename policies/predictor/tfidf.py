@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from policies.predictor.answers import log_lengths
 from policies.predictor.residuals import Residuals, Rows, out_of_fold
 from policies.predictor.text_statistics import text_of
+from sim.policy import Predictor
 from sim.prediction import Prediction
 from sim.request import Request
 
@@ -48,7 +49,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TfidfRidge:
+class TfidfRidge(Predictor):
     """Mean log length = intercept + terms(text); `residuals` make a length and a distribution of it."""
 
     terms: Terms

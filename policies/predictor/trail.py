@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from policies.predictor.draws import normal
 from policies.predictor.oracle import OraclePredictor
+from sim.policy import Predictor
 from sim.prediction import Distribution, Prediction
 from sim.request import Request
 
@@ -27,7 +28,7 @@ FLOOR = 1e-9  # [A] no bin is ever quite impossible, as none is after a softmax
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class Trail(Predictor):
     """`bins` equal bins on [0, `longest`] tokens, in which longer answers count as the longest.
 
     `initial_mae` and `initial_bias` (tokens) are the first guess's errors, `refined_mae` that of each observation of

@@ -1,4 +1,4 @@
-"""An event at an absolute instant."""
+"""Simulated time: SimPy's environment, and events at absolute instants."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from simpy.events import NORMAL, EventPriority
 LATE = EventPriority(2)  # SimPy's own priorities are URGENT = 0 and NORMAL = 1
 
 
-class At(simpy.Event):
-    """Fires at `instant` (s), and calls `callback` then; with the priority LATE after all arrivals of that instant.
-
-    SimPy schedules by delays, and now + (instant - now) is not always the instant: a leap and the steps that it stands
-    for would end at times that differ in the last bit. So the event goes into SimPy's queue by its instant.
-    """
+class _Instant(simpy.Event):
+    """An event without a value, which calls back when it fires."""
 
     _ok = True  # as every event without a failure
     _value = None
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        instant: float,
-        priority: EventPriority = NORMAL,
-        callback: Callable[[simpy.Event], None] | None = None,
-    ) -> None:
-        self.instant = instant
-        self.callbacks: list[Callable[[simpy.Event], None]] = [callback] if callback else []
-        heappush(env._queue, (instant, priority, next(env._eid), self))
+    def __init__(self, callback: Callable[[simpy.Event], None]) -> None:
+        self.callbacks: list[Callable[[simpy.Event], None]] = [callback]
+
+
+class Clock(simpy.Environment):
+    """An environment that can be told an instant.
+
+    SimPy schedules by delays, and now + (instant - now) is not always the instant: a leap and the steps that it stands
+    for would end at times that differ in the last bit. So an event goes into SimPy's queue by its instant.
+    """
+
+    def at(self, instant: float, call: Callable[[simpy.Event], None], priority: EventPriority = NORMAL) -> None:
+        """Call `call` at `instant` (s); with the priority LATE after all arrivals of that instant."""
+        heappush(self._queue, (instant, priority, next(self._eid), _Instant(call)))

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from sim.job import Job
+from sim.engine.kv import KVCache
+from sim.job import Job, Ticker
 
 
-class Lockstep:
+class Lockstep(Ticker):
     """The running jobs that are one token behind their context. A tick gives each of them one token.
 
     `rows` are the jobs, `context` the tokens that a decode step of all of them attends to, each to its own included;
-    `ends` is a heap of (tick of the last token, place, job).
+    `ends` is a heap of (tick of the last token, number of admission, job). As they are, their KV was set aside when
+    they were admitted; see `sim.engine.growth` for those that take it as they go.
     """
 
-    __slots__ = ("context", "ends", "rows", "tick")
+    __slots__ = ("context", "ends", "kv", "rows", "shares_output")
 
-    def __init__(self) -> None:
-        self.tick = 0
+    def __init__(self, kv: KVCache) -> None:
+        super().__init__()
+        self.kv = kv
         self.rows = 0
         self.context = 0
         self.ends: list[tuple[int, int, Job]] = []
+        self.shares_output = False  # whether a block that one of them fills may be found by another job
 
     def join(self, job: Job) -> None:
         """Let `job`, of which one token is pending, decode with the others."""
@@ -29,7 +33,7 @@ class Lockstep:
         self.context += request.prompt_tokens + job.padding + job.base_emitted
         job.entered = self.tick - job.base_emitted
         job.lockstep = self
-        heappush(self.ends, (job.entered + request.truth.output_tokens, job.place, job))
+        heappush(self.ends, (job.entered + request.truth.output_tokens, job.admission, job))
 
     def leave(self, job: Job) -> None:
         """Write down the progress of `job`, and go on without it."""
@@ -42,16 +46,14 @@ class Lockstep:
         self.rows -= 1
         self.context -= context
 
-    def dissolve(self) -> list[Job]:
-        """All jobs leave, and are returned."""
-        jobs = [job for _, _, job in self.ends]
-        for job in jobs:
+    def dissolve(self) -> None:
+        """All jobs leave."""
+        for _, _, job in self.ends:
             self.leave(job)
         self.ends.clear()
-        return jobs
 
     def advance(self, ticks: int) -> None:
-        """Each job gets a token at each of so many ticks."""
+        """Each job gets a token at each of so many ticks; `grow` has handed out the blocks of the first."""
         self.tick += ticks
         self.context += self.rows * ticks
 
@@ -62,3 +64,17 @@ class Lockstep:
         while ends and ends[0][0] <= tick:
             jobs.append(heappop(ends)[2])
         return jobs
+
+    # The blocks that the jobs take as they go
+
+    def grow(self, spare: int = 0) -> bool:
+        """Hand out the blocks that are taken at this tick, if `spare` blocks are left then."""
+        return self.kv.free >= spare
+
+    def growth(self, ticks: int) -> int:
+        """Blocks that are taken in so many ticks after this one."""
+        return 0
+
+    def ticks_within(self, most: int) -> int:
+        """For how many ticks after this one, `most` at most, the free blocks last."""
+        return most

@@ -23,18 +23,16 @@ class PrefixCache(KVCache):
     """Full blocks keep their content when they are freed, and are evicted least recently used first.
 
     Free blocks without content are handed out first. A block is known as soon as its last token is scheduled; equal
-    blocks of different jobs are not merged, and the one that was full first is found. Blocks are looked at one by one
-    as they fill, so a tick costs as much as it fills blocks.
+    blocks of different jobs are not merged, and the one that was full first is found.
     """
 
-    __slots__ = ("_blank", "_known", "_members", "_unshared", "_unused")
+    __slots__ = ("_blank", "_known", "_unshared", "_unused")
 
     def __init__(self, total: int, block_size: int) -> None:
         super().__init__(total, block_size)
         self._blank = total  # free blocks without content
         self._unused: OrderedDict[Block, None] = OrderedDict()  # free blocks with content, the next to evict first
         self._known: dict[int, dict[Block, None]] = {}  # full blocks by key, the first to be full first
-        self._members: list[dict[Job, None]] = [{} for _ in range(block_size)]  # jobs in lockstep, by phase
         self._unshared = 0  # keys given so far to blocks whose content nobody else can have
 
     def find(self, job: Job) -> Sequence[Block]:
@@ -77,7 +75,7 @@ class PrefixCache(KVCache):
         unused = sum(not block.owners for block in found)
         return max(0, -(-tokens // self.block_size) - job.blocks - len(found)) + unused
 
-    def hold(self, job: Job, tokens: int, found: Sequence[Block] = ()) -> None:
+    def allocate(self, job: Job, tokens: int, found: Sequence[Block] = ()) -> None:
         """As in `KVCache`; the blocks that `tokens` fill are known from now on."""
         if not job.blocks:
             job.cached_blocks = list(found)
@@ -90,12 +88,11 @@ class PrefixCache(KVCache):
         more = max(0, -(-tokens // self.block_size) - job.blocks)
         if more > self.free:
             raise RuntimeError(f"{job} asks for {more} more blocks, {self.free} are free")
-        self._take(more)
+        self.take(more)
         job.blocks += more
-        if not job.reserved:
-            self._fill(job, tokens)
+        self.fill(job, tokens)
 
-    def _take(self, blocks: int) -> None:
+    def take(self, blocks: int) -> None:
         """Take so many free blocks, without content if there are any."""
         for _ in range(blocks):
             self.free -= 1
@@ -108,9 +105,9 @@ class PrefixCache(KVCache):
             if not known:
                 del self._known[block.key]
 
-    def _fill(self, job: Job, tokens: int) -> None:
+    def fill(self, job: Job, tokens: int) -> None:
         """Make known the blocks of `job` that its first `tokens` tokens fill."""
-        blocks: list[Block] = job.cached_blocks  # type: ignore[assignment]  # a list since `hold`
+        blocks: list[Block] = job.cached_blocks  # type: ignore[assignment]  # a list since `allocate`
         for number in range(len(blocks), tokens // self.block_size):
             content = self._content(job, number)
             if content:
@@ -133,34 +130,3 @@ class PrefixCache(KVCache):
                 self._unused[block] = None
                 self.free += 1
         job.blocks = 0
-
-    def enlist(self, job: Job, tick: int) -> None:
-        """As in `KVCache`."""
-        super().enlist(job, tick)
-        self.shares_output = self.shares_output or bool(job.request.truth.output_ids)
-        self._members[(tick - job.base_computed) % self.block_size][job] = None
-
-    def dismiss(self, job: Job, tick: int) -> None:
-        """As in `KVCache`."""
-        super().dismiss(job, tick)
-        del self._members[(tick - job.base_computed) % self.block_size][job]
-
-    def finish(self, job: Job, tick: int) -> None:
-        """As in `KVCache`."""
-        self.dismiss(job, tick)
-        self.release(job)
-
-    def grow(self, tick: int, spare: int = 0) -> bool:
-        """As in `KVCache`; the blocks that are filled at `tick` are known from then on."""
-        blocks = len(self._members[tick % self.block_size])
-        if self.free - blocks < spare:
-            return False
-        self._take(blocks)
-        for job in sorted(self._members[(tick + 1) % self.block_size], key=lambda job: job.place):
-            self._fill(job, (len(job.cached_blocks) + 1) * self.block_size)
-        return True
-
-    def leap(self, tick: int, ticks: int) -> None:
-        """As in `KVCache`."""
-        for now in range(tick, tick + ticks):
-            self.grow(now)

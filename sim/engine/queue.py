@@ -19,12 +19,12 @@ class WaitingQueue:
     `ranked` the ranks computed, for the overhead that is charged for them.
     """
 
-    __slots__ = ("_heap", "_horizon", "_order", "_refreshed", "_window", "front", "ranked", "static", "steps")
+    __slots__ = ("_heap", "_horizon", "_order", "_refreshed", "_window", "fixed", "front", "ranked", "steps")
 
     def __init__(self, order: Order, window: int) -> None:
         self._order = order
-        self._horizon = float(getattr(order, "horizon", 1))
-        self.static = self._horizon == math.inf
+        self._horizon = order.horizon
+        self.fixed = order.horizon == math.inf  # no rank ever changes
         self._window = window
         self._refreshed = -1  # `steps` when all ranks were last computed
         self._heap: list[Entry] = []
@@ -70,7 +70,7 @@ class WaitingQueue:
 
     def refresh(self, now: float) -> None:
         """Rank everybody anew, unless the ranks still hold."""
-        if self.static or self.holds > 0:
+        if self.fixed or self.holds > 0:
             return
         self._refreshed = self.steps
         entries = [self.entry(job, now) for *_, job in (*self.front, *self._heap)]

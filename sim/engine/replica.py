@@ -14,14 +14,13 @@ from collections.abc import Callable
 import simpy
 
 from sim.device import Device
-from sim.engine.batch import Batch
-from sim.engine.clock import LATE, At
+from sim.engine.clock import LATE, Clock
 from sim.engine.plan import Plan
-from sim.engine.queue import WaitingQueue
+from sim.engine.recorder import Recorder
+from sim.engine.scheduler import Scheduler
 from sim.engine.stretch import Stretch
 from sim.job import Job
 from sim.policy import Overhead, Policy
-from sim.record import Recorder
 from sim.request import Request
 from sim.step import Hold, Line, Step, attended_tokens
 
@@ -31,18 +30,21 @@ class Replica:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        clock: Clock,
+        number: int,
         device: Device,
         policy: Policy,
         recorder: Recorder,
         leave: Callable[[Job], None],
         leap: bool,
     ) -> None:
-        batching = device.batching or policy.batching
-        self.env = env
+        scheduler = Scheduler(device, policy, together=leap)
+        self.clock = clock
+        self.number = number
         self.device = device
-        self.waiting = WaitingQueue(policy.order, batching.execution.window)
-        self.batch = Batch(device, batching, policy.eviction, self.waiting, together=leap)
+        self.waiting = scheduler.waiting
+        self.planner = scheduler.planner
+        self.batch = scheduler.batch
         self.submitted = 0  # jobs that were ever sent here
         self.jobs = 0  # those of them that are here
         self.idled = 0  # how often it waited for a job
@@ -57,21 +59,21 @@ class Replica:
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
         self._until = math.inf  # when the plan ends, or a hold
-        self._relays = 0  # jobs here whose end starts something elsewhere
-        self._servable = device.surely_servable(batching.execution)
+        self._awaited = 0  # jobs here whose end starts something elsewhere
+        self._execution = (device.batching or policy.batching).execution
+        self._servable = device.surely_servable(self._execution)
 
     def check_servable(self, request: Request, emits: int | None) -> None:
         """Raise `Unservable` if a leg of `request` that ends at `emits` tokens (None: all) can never run here."""
         if request.prompt_tokens + request.truth.output_tokens > self._servable:
-            self.device.check_servable(request, self.batch.execution, emits)
+            self.device.check_servable(request, self._execution, emits)
 
     def submit(self, job: Job, prefill_only: bool) -> None:
         """Let `job` wait here."""
-        now: float = self.env.now
+        now: float = self.clock.now
         self.advance(now)
-        job.device = self.device
+        job.replica = self.number
         job.prefill_only = prefill_only
-        job.relays = prefill_only or job.request.think is not None
         if job.queued is None:
             job.queued = now
         job.overhead_seconds -= self._overhead_seconds
@@ -80,9 +82,9 @@ class Replica:
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in
         self.waiting.push(job, now)
-        if self._relays or job.relays:
-            self._relays += job.relays
-            At(self.env, self._until, LATE, self._on_time)
+        self._awaited += _is_awaited(job)
+        if self._awaited:
+            self.clock.at(self._until, self._on_time, LATE)
 
     def advance(self, now: float) -> None:
         """Do all that is over before `now` (s), and see that the step under way then is the last of its plan."""
@@ -101,14 +103,14 @@ class Replica:
         over.end = self._stretch.end(self._stretch.done + over.steps)
         if self._keeps_steps:
             over.waiting = plan.waiting
-        self._carry_out(over)
-        self.batch.kv.grow(lockstep.tick)
+        self._commit(over)
+        lockstep.grow()
         plan.start, plan.steps, plan.step = over.end, 1, Step(0, 0, lockstep.rows, lockstep.context)
 
     def _on_time(self, event: simpy.Event) -> None:
         """The end of a plan has come: carry it out at once, for it may start something elsewhere."""
-        while self._until <= self.env.now:
-            self._go_on(self.env.now)
+        while self._until <= self.clock.now:
+            self._go_on(self.clock.now)
 
     def _go_on(self, now: float) -> None:
         """Carry out the plan whose time has come, if any, and plan again, knowing of nobody until `now` (s)."""
@@ -117,25 +119,25 @@ class Replica:
             self.idled += 1
             self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
         else:
-            self._carry_out(plan)
-        batch = self.batch
-        if not self.waiting.front and batch.decodes_on():
-            plan = Plan(start)
-            self._decode(plan, batch.lockstep.rows, batch.lockstep.context, now)
+            self._commit(plan)
+        planner = self.planner
+        if not self.waiting.front and planner.decodes_on():
+            plan, lockstep = Plan(start), self.batch.lockstep
+            self._decode(plan, lockstep.rows, lockstep.context, now)
         else:
-            decision = batch.plan(start)
+            decision = planner.plan(start)
             if isinstance(decision, Hold):
                 self._plan, self._until = None, decision.until
-                if self._relays and decision.until < math.inf:
-                    At(self.env, decision.until, LATE, self._on_time)
+                if self._awaited and decision.until < math.inf:
+                    self.clock.at(decision.until, self._on_time, LATE)
                 return
             plan = decision
             self._price(plan, now)
         self._plan, self._until = plan, plan.end
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
-        if self._relays:
-            At(self.env, plan.end, LATE, self._on_time)
+        if self._awaited:
+            self.clock.at(plan.end, self._on_time, LATE)
 
     # Time
 
@@ -194,14 +196,13 @@ class Replica:
 
     def _leap_steps(self, stretch: Stretch) -> int:
         """For how many steps nothing can change: nobody ends, memory and the profile's line last, ranks hold."""
-        batch = self.batch
-        lockstep = batch.lockstep
+        lockstep = self.batch.lockstep
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
-        if self.waiting.front and batch.is_open():
-            steps = 1 if batch.kv.shares_output else max(1, int(min(steps, self.waiting.holds)))
-        return steps if steps <= 1 else 1 + batch.kv.ticks_within(lockstep.tick + 1, steps - 1)
+        if self.waiting.front and self.planner.has_seat():
+            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.waiting.holds)))
+        return steps if steps <= 1 else 1 + lockstep.ticks_within(steps - 1)
 
-    def _carry_out(self, plan: Plan) -> None:
+    def _commit(self, plan: Plan) -> None:
         """`plan` is over: tokens are computed, some are emitted, jobs that are through leave."""
         if self._keeps_steps:
             self._record(plan)
@@ -210,7 +211,8 @@ class Replica:
         self.waiting.steps += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
-            self._relays -= job.relays
+            if self._awaited:
+                self._awaited -= _is_awaited(job)
             job.overhead_seconds += self._overhead_seconds
             self._leave(job)
 
@@ -220,37 +222,12 @@ class Replica:
         for number in range(1, plan.steps + 1):
             last = number == plan.steps
             end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
-            used = kv.total - kv.free + (kv.growth(lockstep.tick + 1, number - 1) if number > 1 else 0)
-            self._recorder.step(self.device.name, self.batch, plan, end, used)
+            used = kv.total - kv.free + lockstep.growth(number - 1)
+            self._recorder.step(self.device.name, self.batch.running, plan, end, used)
             plan.start = end
             plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
 
 
-class View:
-    """What a routing may see of a replica; implements `sim.policy.ReplicaView`."""
-
-    __slots__ = ("_replica", "kind", "name")
-
-    def __init__(self, replica: Replica) -> None:
-        self._replica = replica
-        self.name = replica.device.name
-        self.kind = replica.device.kind
-
-    @property
-    def jobs(self) -> int:
-        self._replica.advance(self._replica.env.now)
-        return self._replica.jobs
-
-    @property
-    def submitted(self) -> int:
-        return self._replica.submitted
-
-    @property
-    def free_blocks(self) -> int:
-        self._replica.settle(self._replica.env.now)
-        return self._replica.batch.kv.free
-
-    def cached_tokens(self, job: Job) -> int:
-        self._replica.settle(self._replica.env.now)
-        kv = self._replica.batch.kv
-        return len(kv.find(job)) * kv.block_size
+def _is_awaited(job: Job) -> bool:
+    """Whether the end of the job's leg starts something elsewhere: its next leg, or the next of its session."""
+    return job.prefill_only or job.request.think is not None

@@ -219,7 +219,8 @@ import json
 from importlib import import_module
 from pathlib import Path
 from hydra.utils import get_method
-class Mine:
+from sim import Order
+class Mine(Order):
     def __init__(self, sign=None):
         self.table = json.loads(Path(__file__).with_name("minetable.json").read_text())
         self.helper = get_method("minepack.sign.turned")

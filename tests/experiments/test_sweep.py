@@ -11,7 +11,8 @@ from tests.experiments.test_experiments import SMALL, small, typed  # noqa: F401
 
 DEADLY = """
 import os, signal
-class Deadly:
+from sim import Order
+class Deadly(Order):
     def rank(self, job, now):
         os.kill(os.getpid(), signal.SIGKILL)
 """

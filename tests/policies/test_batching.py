@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
 from policies.batching.static import Static
-from sim import Hold, Prediction, Request, Truth
+from sim import Hold, Prediction, Request, RequestLevel, Truth
 from sim.job import Job
 
 
@@ -44,9 +44,7 @@ def test_the_defaults_of_continuous_batching_are_vllms():
 @pytest.mark.parametrize("batching", [Static(2), consolidation()], ids=["static", "consolidation"])
 def test_a_static_batch_is_joined_by_nobody_and_takes_its_memory_as_it_goes(batching):
     execution = batching.execution
-    assert execution.static
-    assert not execution.reserve_output
-    assert execution.max_num_batched_tokens is None
+    assert isinstance(execution, RequestLevel)
     assert execution.max_num_seqs == batching.batch_size
 
 

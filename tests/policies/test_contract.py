@@ -21,7 +21,7 @@ from policies.order.fifo import FIFO
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.regression import fit_length_regression
 from policies.routing.least_loaded import LeastLoaded
-from sim import Cluster, Execution, Hold, Link, Policy, Prediction, Request, Truth
+from sim import Cluster, Hold, IterationLevel, Link, Order, Policy, Prediction, Predictor, Request, Truth
 from tests.conftest import ROOT, make_device, make_policy
 
 CONF = ROOT / "experiments" / "conf"
@@ -145,11 +145,11 @@ def refused(message, predictor=None, **parts):
 
 
 def order(rank, horizon=1.0):
-    return type("Bad", (), {"rank": staticmethod(rank), "horizon": horizon})()
+    return type("Bad", (Order,), {"rank": staticmethod(rank), "horizon": horizon})()
 
 
 @dataclass
-class Counting:
+class Counting(Order):
     calls: int = 0
 
     def rank(self, job, now):
@@ -183,7 +183,7 @@ def test_an_order_that_breaks_a_rule_is_found_out(bad, message):
     refused(message, order=bad)
 
 
-class Peeking:
+class Peeking(Predictor):
     def predict(self, request):
         return Prediction(length=float(request.truth.output_tokens), uncertainty=0.0)
 
@@ -212,7 +212,7 @@ class Batching:
     """Continuous batching, but for what a subclass does otherwise."""
 
     kept: list = field(default_factory=list)
-    execution: Execution = field(default_factory=lambda: Continuous(max_num_seqs=4).execution)
+    execution: IterationLevel = field(default_factory=lambda: Continuous(max_num_seqs=4).execution)
 
     def select(self, waiting, running, now):
         return waiting

@@ -1,128 +1,20 @@
-"""The KV cache against brute force, and the cache that shares prefixes by example."""
+"""The KV cache, and the one that shares prefixes, by example."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sim import Prediction, Request, Truth
 from sim.engine.kv import KVCache
-from sim.engine.lockstep import Lockstep
 from sim.engine.prefix import PrefixCache
 from sim.job import Job
-from tests.cases import stable
-
-
-def blocks(tokens, size):
-    return -(-tokens // size)
-
-
-# Blocks that are counted
-
-
-def decoding(number, computed):
-    """A job that decodes, with so many tokens computed."""
-    made = Job(Request(number, 0.0, computed, Truth(10**6)), Prediction(1.0, 1.0))
-    made.base_computed, made.base_emitted, made.place = computed, 1, number
-    return made
-
-
-events = st.lists(
-    st.tuples(st.just("join"), st.integers(1, 40))
-    | st.tuples(st.just("tick"), st.integers(1, 30))
-    | st.tuples(st.just("dismiss"), st.integers(0, 9))
-    | st.tuples(st.just("finish"), st.integers(0, 9)),
-    max_size=25,
-)
-
-
-@stable
-@given(events, st.sampled_from([1, 2, 3, 16]), st.sampled_from([KVCache, PrefixCache]), st.booleans())
-def test_jobs_in_lockstep_take_a_block_whenever_they_need_one(events, size, cache, leaps):
-    """`computed` is what each job has computed, looked at one by one."""
-    kv, lockstep, computed, held = cache(10**5, size), Lockstep(), {}, {}
-    for number, (what, value) in enumerate(events):
-        if what == "join":
-            job = decoding(number, value)
-            kv.hold(job, value)
-            lockstep.join(job)
-            kv.enlist(job, lockstep.tick)
-            computed[job] = value
-        elif what == "tick":
-            need = sum(blocks(tokens + value, size) - blocks(tokens, size) for tokens in computed.values())
-            assert kv.growth(lockstep.tick, value) == need
-            before = kv.free
-            if leaps:
-                kv.leap(lockstep.tick, value)
-            else:
-                assert all(kv.grow(lockstep.tick + tick) for tick in range(value))
-            assert before - kv.free == need
-            lockstep.advance(value)
-            computed = {job: tokens + value for job, tokens in computed.items()}
-        elif computed:
-            job = list(computed)[value % len(computed)]
-            lockstep.ends = [end for end in lockstep.ends if end[2] is not job]
-            lockstep.leave(job)
-            tokens = computed.pop(job)
-            assert job.computed == tokens
-            if what == "dismiss":
-                kv.dismiss(job, lockstep.tick)
-                held[job] = tokens
-                assert job.blocks == blocks(tokens, size)
-            else:
-                kv.finish(job, lockstep.tick)
-                assert job.blocks == 0
-        used = sum(blocks(tokens, size) for tokens in (*computed.values(), *held.values()))
-        assert kv.total - kv.free == used
-    for job in held:
-        kv.release(job)
-    for job in computed:
-        lockstep.leave(job)
-        kv.finish(job, lockstep.tick)
-    assert kv.free == kv.total
-
-
-@stable
-@given(
-    st.lists(st.integers(1, 40), min_size=1, max_size=8),
-    st.sampled_from([1, 2, 3, 16]),
-    st.integers(0, 60),
-    st.integers(0, 40),
-    st.integers(1, 50),
-)
-def test_the_free_blocks_last_for_as_many_ticks_as_taking_them_one_by_one_shows(computed, size, spare, tick, most):
-    total = sum(blocks(tokens, size) for tokens in computed) + spare
-    kv = KVCache(total, size)
-    for number, tokens in enumerate(computed):
-        job = decoding(number, tokens)
-        kv.hold(job, tokens)
-        kv.enlist(job, tick)
-    assert kv.free == spare
-    lasts = kv.ticks_within(tick, most)
-    taken = 0
-    while taken < most and kv.grow(tick + taken):
-        taken += 1
-    assert lasts == taken
-
-
-def test_ticks_are_refused_that_would_leave_too_few_blocks():
-    kv = KVCache(5, 4)
-    for number in range(2):
-        kv.hold(decoding(number, 4), 4)
-        kv.enlist(decoding(number, 4), 0)
-    assert not kv.grow(0, 2)
-    assert kv.free == 3
-    assert kv.grow(0, 1)
-    assert kv.free == 1
-    assert not kv.grow(4)
 
 
 @pytest.mark.parametrize("cache", [KVCache, PrefixCache])
 def test_blocks_that_nobody_has_are_not_given(cache):
     kv = cache(2, 4)
-    job = decoding(0, 9)
+    job = prompt(0, range(9))
     assert kv.missing(job, 9) == 3
     with pytest.raises(RuntimeError, match=r"asks for \d more blocks"):
-        kv.hold(job, 9)
+        kv.allocate(job, 9)
 
 
 # Blocks that are shared by their content
@@ -131,14 +23,14 @@ def test_blocks_that_nobody_has_are_not_given(cache):
 def prompt(number, ids, output=1, output_ids=(), id_tokens=1, tokens=None):
     truth, contents = Truth(output, tuple(output_ids)), {"prompt_ids": tuple(ids), "id_tokens": id_tokens}
     job = Job(Request(number, 0.0, tokens or len(ids) * id_tokens, truth, **contents), Prediction(1.0, 1.0))
-    job.place = number
+    job.admission = number
     return job
 
 
 def admit(kv, job, tokens=None):
-    """Let `job` hold its whole prompt, or `tokens` of it; the tokens of it that were found."""
+    """Let `job` own the blocks of its whole prompt, or `tokens` of it; the tokens of it that were found."""
     found = kv.find(job)
-    kv.hold(job, tokens or job.context, found)
+    kv.allocate(job, tokens or job.context, found)
     return len(found) * kv.block_size
 
 
@@ -168,7 +60,7 @@ def test_a_block_is_known_once_its_last_token_is_computed():
     first = prompt(0, A[:20])
     admit(kv, first, tokens=7)
     assert len(kv.find(prompt(1, A[:20]))) == 1
-    kv.hold(first, 8)
+    kv.allocate(first, 8)
     assert len(kv.find(prompt(1, A[:20]))) == 2
 
 
@@ -201,7 +93,7 @@ def test_blocks_without_content_are_taken_first_then_the_least_recently_used_fro
     assert left() == [3, 3]
     taker = prompt(2, [1])
     for tokens, found in [(8, [3, 3]), (12, [2, 3]), (20, [0, 3]), (24, [0, 2])]:
-        kv.hold(taker, tokens)
+        kv.allocate(taker, tokens)
         assert left() == found
 
 
@@ -215,7 +107,7 @@ def test_to_be_used_again_is_to_be_evicted_later():
     again = prompt(2, A[:12])
     assert admit(kv, again) == 8  # its last block, with a token to compute, takes the place of the oldest
     kv.release(again)
-    kv.hold(prompt(3, [1]), 8)
+    kv.allocate(prompt(3, [1]), 8)
     assert [len(kv.find(prompt(9, [*ids[:12], 1]))) for ids in (A, B)] == [3, 1]
 
 
@@ -223,14 +115,14 @@ def test_equal_blocks_of_two_jobs_are_not_merged_and_the_first_to_be_full_is_fou
     kv = PrefixCache(10, 4)
     one, two, three = (prompt(number, A[:9]) for number in range(3))
     found = [kv.find(one), kv.find(two)]
-    kv.hold(one, 9, found[0])
-    kv.hold(two, 9, found[1])
+    kv.allocate(one, 9, found[0])
+    kv.allocate(two, 9, found[1])
     assert kv.free == 4
     assert kv.find(three) == one.cached_blocks != two.cached_blocks
     kv.release(one)
     assert kv.missing(three, 9, kv.find(three)) == 3  # though the other's are in use
     kv.release(two)
-    kv.hold(prompt(9, [1]), 4 * 8)  # six are without content, the next two are those of `one`
+    kv.allocate(prompt(9, [1]), 4 * 8)  # six are without content, the next two are those of `one`
     assert kv.find(three) == two.cached_blocks
 
 
@@ -239,11 +131,11 @@ def test_a_preempted_job_finds_its_own_blocks_again_and_nobody_else_does():
     job, stranger = (Job(Request(number, 0.0, 6, Truth(9)), Prediction(1.0, 1.0)) for number in range(2))
     admit(kv, job)
     job.base_emitted = 7
-    kv.hold(job, 13)
+    kv.allocate(job, 13)
     kv.release(job)
     assert [len(kv.find(one)) for one in (job, stranger)] == [3, 0]
     assert admit(kv, stranger) == 0
-    kv.hold(prompt(9, [1]), 4 * 6)  # five are without content, the next is the last that the job filled
+    kv.allocate(prompt(9, [1]), 4 * 6)  # five are without content, the next is the last that the job filled
     assert len(kv.find(job)) == 2
 
 
@@ -252,7 +144,7 @@ def test_an_answer_whose_ids_are_known_is_found_behind_its_prompt():
     answered = prompt(0, A[:6], output=7, output_ids=B[:7])
     admit(kv, answered)
     answered.base_emitted = 7
-    kv.hold(answered, 12)
+    kv.allocate(answered, 12)
     dialogue = prompt(1, [*A[:6], *B[:7], *C[:9]])
     assert admit(kv, dialogue) == 12
     assert admit(kv, prompt(2, [*A[:6], *B[:5], *C[:9]])) == 8
@@ -265,18 +157,3 @@ def test_an_id_may_stand_for_many_tokens():
     assert admit(kv, prompt(1, [1, 2, 3, 4], id_tokens=16)) == 32
     assert admit(kv, prompt(2, [1, 9, 3], id_tokens=16)) == 16
     assert admit(kv, prompt(3, [1, 2], id_tokens=16)) == 16
-
-
-def test_jobs_in_lockstep_fill_blocks_in_the_order_of_admission():
-    kv, lockstep = PrefixCache(100, 4), Lockstep()
-    late, early = (prompt(number, A[:2], output=20, output_ids=B[:20]) for number in (2, 1))
-    for job in (late, early):
-        kv.hold(job, 2)
-        job.base_computed, job.base_emitted = 2, 1
-        lockstep.join(job)
-        kv.enlist(job, lockstep.tick)
-    assert kv.shares_output
-    kv.grow(0)
-    assert not kv.find(prompt(3, [*A[:2], *B[:20]]))
-    kv.grow(1)
-    assert kv.find(prompt(3, [*A[:2], *B[:20]])) == early.cached_blocks

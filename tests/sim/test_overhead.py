@@ -19,7 +19,7 @@ RANK_SECONDS = 2.0**-20  # so that sums are exact
 
 
 @dataclass
-class Counting:
+class Counting(Order):
     """The order given, and how often it was asked."""
 
     order: Order
@@ -27,7 +27,7 @@ class Counting:
     horizon: float = field(init=False)
 
     def __post_init__(self):
-        self.horizon = float(getattr(self.order, "horizon", 1))
+        self.horizon = self.order.horizon
 
     def rank(self, job, now):
         self.calls += 1

@@ -10,17 +10,25 @@ from hypothesis import strategies as st
 from sim import Prediction, Request, Truth
 from sim.engine.queue import WaitingQueue
 from sim.job import Job
+from sim.policy import Order
 from tests.cases import stable
 
 
 @dataclass(frozen=True)
-class Drifting:
+class Drifting(Order):
     """Ranks that start at the predicted length, and fall at a pace of each job's own."""
 
     horizon: float
 
     def rank(self, job, now):
         return job.prediction.length - now * job.prediction.uncertainty
+
+
+class Plain(Order):
+    """Says nothing of how long its ranks hold."""
+
+    def rank(self, job, now):
+        return now
 
 
 ranks = st.integers(0, 4).map(float)
@@ -63,7 +71,7 @@ def test_it_shows_the_first_of_a_sorted_list(actions, window, horizon):
 
 
 def test_ranks_hold_for_the_horizon_of_the_order_or_for_one_step():
-    for order, steps in ((Drifting(3.0), 3), (type("Plain", (), {"rank": lambda self, job, now: now})(), 1)):
+    for order, steps in ((Drifting(3.0), 3), (Plain(), 1)):
         queue = WaitingQueue(order, 1)
         queue.push(Job(Request(0, 0.0, 1, Truth(1)), Prediction(1.0, 1.0)), 0.0)
         queue.steps = 10
@@ -81,7 +89,7 @@ def test_ranks_hold_for_the_horizon_of_the_order_or_for_one_step():
 @pytest.mark.parametrize("window", [1, 2])
 def test_ranks_that_hold_for_ever_are_never_computed_again(window):
     queue = WaitingQueue(Drifting(math.inf), window)
-    assert queue.static
+    assert queue.fixed
     jobs = [Job(Request(number, 0.0, 1, Truth(1)), Prediction(5.0 - number, 9.0)) for number in range(4)]
     for job in jobs:
         queue.push(job, 0.0)

@@ -17,8 +17,8 @@ from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
 from sim import (
     Cluster,
-    Execution,
     Hold,
+    IterationLevel,
     Leg,
     Link,
     Overhead,
@@ -26,11 +26,13 @@ from sim import (
     Prediction,
     Record,
     Request,
+    RequestLevel,
     Truth,
     Unservable,
     simulate,
 )
 from sim.engine.kv import KVCache
+from sim.policy import Order, Predictor
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
 PROFILE = LinearProfile(fixed=1.0, per_token=0.01, per_moved=0.1)
@@ -144,7 +146,7 @@ def test_the_tokens_of_a_victim_go_to_the_jobs_after_it():
 class Everybody(Continuous):
     """Continuous batching with the execution given."""
 
-    chosen: Execution = field(default_factory=lambda: Execution(max_num_seqs=8, window=8))
+    chosen: IterationLevel = field(default_factory=lambda: IterationLevel(max_num_seqs=8, window=8))
 
     def __post_init__(self):
         object.__setattr__(self, "execution", self.chosen)
@@ -152,7 +154,7 @@ class Everybody(Continuous):
 
 @pytest.mark.parametrize(("skip", "starts"), [(False, [0, 4.07, 4.07]), (True, [0, 4.09, 1.04])])
 def test_a_job_that_does_not_fit_stops_admission_unless_it_may_be_skipped(skip, starts):
-    batching = Everybody(chosen=Execution(max_num_seqs=8, window=8, skip_unfit=skip))
+    batching = Everybody(chosen=IterationLevel(max_num_seqs=8, window=8, skip_unfit=skip))
     requests = make_requests([0, 0.5, 0.5], [4, 8, 1], [4, 1, 2])
     tables = serve(requests, device(kv_tokens=12, block_size=1), batching=batching)
     assert instants(tables, "first_scheduled") == starts
@@ -161,7 +163,7 @@ def test_a_job_that_does_not_fit_stops_admission_unless_it_may_be_skipped(skip, 
 # What deciding and predicting cost
 
 
-class Fickle:
+class Fickle(Order):
     """First in, first out, without saying that ranks stay."""
 
     def rank(self, job, now):
@@ -183,7 +185,7 @@ def test_a_job_is_charged_the_decisions_made_while_it_was_there():
 
 
 @dataclass(frozen=True)
-class Slow:
+class Slow(Predictor):
     seconds: float = 0.3
 
     def predict(self, request):
@@ -197,7 +199,7 @@ def test_one_worker_predicts_one_request_after_the_other():
 
 @pytest.mark.parametrize("wrong", [(math.nan, 1.0), (1.0, math.inf), (-1.0, 1.0), (1.0, 1.0, math.nan), (1, 1, -0.1)])
 def test_a_prediction_that_is_not_finite_or_is_negative_is_refused(wrong):
-    class Wrong:
+    class Wrong(Predictor):
         def predict(self, request):
             return Prediction(*wrong)
 
@@ -292,19 +294,19 @@ def test_a_request_is_rejected_after_its_prediction_has_taken_its_time():
         (lambda: Overhead(-1.0), "overheads must not be negative, got -1.0"),
         (lambda: Overhead(0.0, math.nan), "overheads must not be negative, got 0.0 and nan"),
         (lambda: Link(math.nan, 1.0), "got nan, 1.0"),
-        (lambda: Execution(max_num_seqs=0), "max_num_seqs must be positive, got 0"),
-        (lambda: Execution(max_num_seqs=1, window=0), "window must be positive, got 0"),
-        (lambda: Execution(max_num_seqs=1, watermark=1.0), "watermark must be a share in \\[0, 1\\), got 1.0"),
-        (lambda: Execution(max_num_seqs=1, watermark=math.nan), "watermark must be a share in \\[0, 1\\), got nan"),
-        (lambda: Execution(max_num_seqs=1, phases=Phases.EXCLUSIVE), "it needs chunked_prefill=false"),
+        (lambda: IterationLevel(max_num_seqs=0), "max_num_seqs must be positive, got 0"),
+        (lambda: IterationLevel(1, window=0), "window must be positive, got 0"),
+        (lambda: IterationLevel(max_num_seqs=1, watermark=1.0), "watermark must be a share in \\[0, 1\\), got 1.0"),
+        (lambda: IterationLevel(1, watermark=math.nan), "watermark must be a share in \\[0, 1\\), got nan"),
+        (lambda: IterationLevel(max_num_seqs=1, phases=Phases.EXCLUSIVE), "it needs chunked_prefill=false"),
         (
-            lambda: Execution(1, chunked_prefill=False, long_prefill_token_threshold=4, phases=Phases.EXCLUSIVE),
+            lambda: IterationLevel(1, chunked_prefill=False, long_prefill_token_threshold=4, phases=Phases.EXCLUSIVE),
             "and no threshold",
         ),
-        (lambda: Execution(1, reserve_output=True, static=True), "takes its KV as it goes: no reserve_output"),
-        (lambda: Execution(1, 8, static=True), "and no max_num_batched_tokens"),
-        (lambda: Execution(max_num_seqs=1.5), "max_num_seqs must be a whole number, got 1.5"),
-        (lambda: Execution(max_num_seqs=math.nan), "max_num_seqs must be a whole number, got nan"),
+        (lambda: RequestLevel(0, window=1), "max_num_seqs must be positive, got 0"),
+        (lambda: RequestLevel(1, window=1.5), "window must be a whole number, got 1.5"),
+        (lambda: IterationLevel(max_num_seqs=1.5), "max_num_seqs must be a whole number, got 1.5"),
+        (lambda: IterationLevel(max_num_seqs=math.nan), "max_num_seqs must be a whole number, got nan"),
         (lambda: Continuous(phases="both"), "phases must be mixed, decode_first, exclusive, got 'both'"),
         (lambda: Truth(2, (7,)), "1 output_ids for 2 output_tokens"),
         (

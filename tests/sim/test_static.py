@@ -10,7 +10,7 @@ from policies.batching.continuous import Continuous
 from policies.batching.static import Static
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
-from sim import Cluster, Execution, Link, Record, Request, Step, Truth, simulate
+from sim import Cluster, Link, Record, Request, RequestLevel, Step, Truth, simulate
 from sim.metrics import summary
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
@@ -93,16 +93,16 @@ def test_rows_of_a_static_batch_share_no_prefix():
 
 @dataclass(frozen=True)
 class Generous(Static):
-    """Selects whoever waits, more than there are places for."""
+    """Selects whoever waits, more than there are seats for."""
 
     def __post_init__(self):
-        object.__setattr__(self, "execution", Execution(self.batch_size, window=8, static=True))
+        object.__setattr__(self, "execution", RequestLevel(self.batch_size, window=8))
 
     def select(self, waiting, running, now):
         return waiting
 
 
-def test_rows_are_not_padded_to_one_for_which_there_is_no_place():
+def test_rows_are_not_padded_to_one_for_which_there_is_no_seat():
     tables = serve(make_requests([0] * 3, [4, 6, 90], [1] * 3), batching=Generous(2))
     assert tables.steps["prefill_tokens"].tolist() == [12, 90]
 

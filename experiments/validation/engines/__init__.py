@@ -68,7 +68,7 @@ def priorities(jobs: Sequence[Job], order: Order) -> list[int]:
     An engine that is told a priority once, with the request, can follow an order whose ranks hold as long as a job
     waits. ValueError for another.
     """
-    if getattr(order, "horizon", 1) != math.inf:
+    if order.horizon != math.inf:
         raise ValueError(
             f"{type(order).__name__} ranks those who wait anew as time goes on; vLLM is told a priority once, with the "
             "request: choose an order whose horizon is infinite (fifo, sjf, hpf, luf, muf, up)"

@@ -1,9 +1,9 @@
 """Static batches on a transformers model in this process, pass by pass, as the simulator's replica plans them.
 
-The batches are chosen by the very code that the simulator runs (`sim.engine.batch.Batch`: the policy's order and batching,
-room in the KV cache, padding to the widest prompt); only the time is real. A pass is what
-`profiles.measuring.forward` measures, and the batch goes on until its last member has its tokens: those of the trace,
-there is no end of sequence. Beyond the measured pass a step takes an argmax over the vocabulary and the planning.
+The batches are chosen by the very code that the simulator runs (`sim.Scheduler`: the policy's order and batching, room
+in the KV cache, padding to the widest prompt); only the time is real. A pass is what `profiles.measuring.forward`
+measures, and the batch goes on until its last member has its tokens: those of the trace, there is no end of sequence.
+Beyond the measured pass a step takes an argmax over the vocabulary and the planning.
 Prompts are random tokens, padded on the left; position ids are not shifted by the padding as `generate` does it: that
 changes what is said, not how long it takes.
 """
@@ -22,12 +22,8 @@ from experiments.validation.engines import Progress, row, table_of
 from profiles import machine
 from profiles.measuring import models
 from profiles.measuring.transformer import passes_of, random_tokens
-from sim import Device, Policy
-from sim.engine.batch import Batch
-from sim.engine.plan import Plan
-from sim.engine.queue import WaitingQueue
+from sim import Device, Hold, Plan, Policy, RequestLevel, Scheduler
 from sim.job import Job
-from sim.step import Hold
 
 
 class HF:
@@ -55,7 +51,7 @@ class HF:
 
     def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
         """See `experiments.validation.engines.Engine`; ValueError for a batching that is not static."""
-        if not policy.batching.execution.static:
+        if not isinstance(policy.batching.execution, RequestLevel):
             raise ValueError(
                 f"engine=hf runs static batches, {type(policy.batching).__name__} is none: take engine=vllm for it"
             )
@@ -71,9 +67,7 @@ class _Run:
         self.hf = hf
         self.coming = deque(jobs)
         self.count = len(jobs)
-        self.device = device
-        self.waiting = WaitingQueue(policy.order, policy.batching.execution.window)
-        self.batch = Batch(device, policy.batching, policy.eviction, self.waiting, together=True)
+        self.scheduler = Scheduler(device, policy)
         self.progress = progress
         self.tokens = self.state = None  # of the batch that runs
         self.produced = 0  # tokens that each of its rows has
@@ -91,15 +85,14 @@ class _Run:
         done = []
         while len(done) < self.count:
             self.let_in()
-            plan = self.batch.plan(self.now())
-            self.waiting.steps += 1
+            plan = self.scheduler.plan(self.now())
             if isinstance(plan, Hold):
                 self.sleep(plan.until)
                 continue
             self.run_pass(plan)
             plan.end = self.now()
             self.note(plan)
-            for job in self.batch.commit(plan):
+            for job in self.scheduler.commit(plan):
                 done.append(row(job, job.first_scheduled, self.first_token[job], self.last_token[job], job.finished))
                 self.progress()
         return done
@@ -109,16 +102,14 @@ class _Run:
         now = self.now()
         while self.coming and self.coming[0].request.arrival <= now:
             job = self.coming.popleft()
-            job.device = self.device
-            job.queued = job.request.arrival
-            self.waiting.push(job, job.queued)
+            self.scheduler.submit(job, job.request.arrival)
 
     def sleep(self, until: float) -> None:
         """Until the next arrival, or the instant `until`, whichever is first."""
         if self.coming:
             until = min(until, self.coming[0].request.arrival)
         if until == float("inf"):
-            raise RuntimeError(f"{len(self.waiting)} requests wait for nothing")
+            raise RuntimeError(f"{len(self.scheduler.waiting)} requests wait for nothing")
         time.sleep(max(0.0, until - self.now()))
 
     def run_pass(self, plan: Plan) -> None:
@@ -146,7 +137,7 @@ class _Run:
         """The pass of `plan` has given each row a token: of some jobs the first, of some the last."""
         for job in plan.grants:
             self.first_token[job] = plan.end
-        for job in self.batch.running:
+        for job in self.scheduler.running:
             if job.request.truth.output_tokens == self.produced:
                 self.last_token[job] = plan.end
 

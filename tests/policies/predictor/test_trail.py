@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from policies.order.srpt import SRPT
 from policies.predictor.trail import Trail, transition, update
-from sim import Cluster, Request, Truth, simulate
+from sim import Cluster, Predictor, Request, Truth, simulate
 from tests.conftest import ROOT, make_device, make_policy
 
 
@@ -128,7 +128,7 @@ def test_what_makes_no_sense_is_refused(changes, message):
 
 
 @dataclass(frozen=True)
-class Unrefined:
+class Unrefined(Predictor):
     """The same first guesses, and nothing later."""
 
     trail: Trail

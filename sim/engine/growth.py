@@ -1,0 +1,115 @@
+"""A lockstep whose jobs take KV blocks as they go."""
+
+from __future__ import annotations
+
+from sim.engine.kv import KVCache
+from sim.engine.lockstep import Lockstep
+from sim.engine.prefix import PrefixCache
+from sim.job import Job
+
+
+class GrowingLockstep(Lockstep):
+    """Each job takes a block every `block_size` ticks, as its last is full.
+
+    Nobody needs a look: it is enough to count the jobs by phase, the tick modulo `block_size` at which they do. A job
+    that joins owns just the blocks of its computed tokens.
+    """
+
+    __slots__ = ("_phases",)
+
+    def __init__(self, kv: KVCache) -> None:
+        super().__init__(kv)
+        self._phases = [0] * kv.block_size
+
+    def join(self, job: Job) -> None:
+        """As in `Lockstep`."""
+        super().join(job)
+        phases = self._phases
+        phases[(self.tick - job.base_computed) % len(phases)] += 1
+
+    def leave(self, job: Job) -> None:
+        """As in `Lockstep`; `job` owns the blocks of what it has computed."""
+        super().leave(job)
+        phases, computed = self._phases, job.base_computed
+        phases[(self.tick - computed) % len(phases)] -= 1
+        job.blocks = -(-computed // len(phases))
+
+    def advance(self, ticks: int) -> None:
+        """As in `Lockstep`; the blocks of the ticks after the first are handed out."""
+        if ticks > 1:
+            self.kv.free -= self.growth(ticks - 1)
+        super().advance(ticks)
+
+    def grow(self, spare: int = 0) -> bool:
+        """As in `Lockstep`."""
+        kv, phases = self.kv, self._phases
+        left = kv.free - phases[self.tick % len(phases)]
+        if left < spare:
+            return False
+        kv.free = left
+        return True
+
+    def growth(self, ticks: int) -> int:
+        """As in `Lockstep`."""
+        phases, size = self._phases, len(self._phases)
+        first = (self.tick + 1) % size
+        last = first + ticks % size
+        blocks = sum(phases[first:last]) if last <= size else self.rows - sum(phases[last - size : first])
+        return blocks + ticks // size * self.rows
+
+    def ticks_within(self, most: int) -> int:
+        """As in `Lockstep`."""
+        free = self.kv.free
+        if self.rows * (most // len(self._phases) + 1) <= free or self.growth(most) <= free:
+            return most
+        enough, short = 0, most
+        while short - enough > 1:
+            middle = (enough + short) // 2
+            if self.growth(middle) <= free:
+                enough = middle
+            else:
+                short = middle
+        return enough
+
+
+class FillingLockstep(GrowingLockstep):
+    """The blocks that its jobs fill are known to a prefix cache from then on.
+
+    They are looked at one by one, in the order of admission, so a tick costs as much as it fills blocks.
+    """
+
+    __slots__ = ("_cache", "_members")
+
+    def __init__(self, kv: PrefixCache) -> None:
+        super().__init__(kv)
+        self._cache = kv
+        self._members: list[dict[Job, None]] = [{} for _ in range(kv.block_size)]  # by phase
+
+    def join(self, job: Job) -> None:
+        """As in `Lockstep`."""
+        super().join(job)
+        self.shares_output = self.shares_output or bool(job.request.truth.output_ids)
+        self._members[(self.tick - job.base_computed) % len(self._members)][job] = None
+
+    def leave(self, job: Job) -> None:
+        """As in `GrowingLockstep`."""
+        super().leave(job)
+        del self._members[(self.tick - job.base_computed) % len(self._members)][job]
+
+    def advance(self, ticks: int) -> None:
+        """As in `GrowingLockstep`."""
+        Lockstep.advance(self, 1)
+        for _ in range(1, ticks):
+            self.grow()
+            Lockstep.advance(self, 1)
+
+    def grow(self, spare: int = 0) -> bool:
+        """As in `GrowingLockstep`; the blocks that are filled at this tick are known from then on."""
+        cache, members, size = self._cache, self._members, self._cache.block_size
+        blocks = len(members[self.tick % size])
+        if cache.free - blocks < spare:
+            return False
+        cache.take(blocks)
+        for job in sorted(members[(self.tick + 1) % size], key=lambda job: job.admission):
+            cache.fill(job, (len(job.cached_blocks) + 1) * size)
+        return True

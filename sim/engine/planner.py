@@ -1,0 +1,235 @@
+"""Who gets what in a step of an iteration-level batch: those who run get tokens and blocks, then those who enter."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+
+from sim.device import Device
+from sim.engine.batch import Batch
+from sim.engine.plan import Plan
+from sim.engine.queue import WaitingQueue
+from sim.engine.selection import select
+from sim.execution import IterationLevel, Phases
+from sim.job import Job
+from sim.policy import Batching, Eviction, Keep
+from sim.step import Hold
+
+
+class Planner:
+    """Serves the running jobs in the order of their admission, then new ones, as vLLM's v1 scheduler does.
+
+    With `together` off every job is looked at in every step; otherwise only when tokens or blocks are short.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        execution: IterationLevel,
+        batching: Batching,
+        eviction: Eviction,
+        waiting: WaitingQueue,
+        batch: Batch,
+        together: bool,
+    ) -> None:
+        self.device = device
+        self.execution = execution
+        self.batching = batching
+        self.eviction = eviction
+        self.waiting = waiting
+        self.batch = batch
+        self.budget = execution.max_num_batched_tokens or sys.maxsize  # tokens of a step
+        self._seats = execution.max_num_seqs
+        self._most_decoding = self.budget if together else 0  # jobs that may be served alike
+        self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
+        self._threshold = execution.long_prefill_token_threshold or sys.maxsize
+
+    def has_seat(self) -> bool:
+        """Whether a waiting job could be admitted, as far as seats go."""
+        return len(self.batch.running) < self._seats
+
+    def plan(self, now: float) -> Plan | Hold:
+        """Choose the next step: which jobs, how many tokens each. A `Hold` is the answer if nobody is to run."""
+        plan = Plan(now)
+        running, hold = self.batch.running, None
+        budget = self._serve(plan) if running else self.budget
+        if self.waiting.front and budget > 0 and not plan.preempted:
+            hold = self._admit(plan, budget)
+        return plan if running or plan.preempted else hold or Hold(math.inf)
+
+    # Those who run
+
+    def decodes_on(self) -> bool:
+        """Give each job in lockstep its token and block, if all running jobs are in it and there are enough of both."""
+        batch = self.batch
+        lockstep = batch.lockstep
+        return 0 < lockstep.rows <= self._most_decoding and not batch.by_name and lockstep.grow()
+
+    def _serve(self, plan: Plan) -> int:
+        """Give the running jobs tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
+        kv, lockstep = self.batch.kv, self.batch.lockstep
+        rest = self.budget - lockstep.rows
+        if self.decodes_on():
+            return rest
+        # Who fills one of two equal blocks first is found first: then the order of admission counts.
+        fits = rest >= 0 and self._most_decoding > 0 and not lockstep.shares_output
+        need = 0
+        for job in self.batch.by_name:
+            chunk = self._chunk(job.pending)
+            new = min(chunk, rest)
+            fits = fits and new > 0 and (new == chunk or self._is_last(job))
+            if not fits:
+                break
+            plan.grants[job] = new
+            need += kv.missing(job, job.base_computed + new)
+            rest -= new
+        if not fits or not lockstep.grow(need):
+            plan.grants.clear()
+            return self._serve_in_order(plan)
+        for job, new in plan.grants.items():
+            kv.allocate(job, job.base_computed + new)
+        return rest
+
+    def _serve_in_order(self, plan: Plan) -> int:
+        """Serve the running jobs one by one until tokens or blocks run out; the budget that is left.
+
+        A job that finds no block takes those of the worst running job, which may be itself: then nobody after it is
+        served.
+        """
+        batch, kv, budget = self.batch, self.batch.kv, self.budget
+        batch.dissolve()
+        for job in self._in_order():
+            if budget == 0:
+                break
+            if job not in batch.running:
+                continue  # a victim of this very step
+            new = min(self._chunk(job.pending), budget)
+            while kv.missing(job, job.base_computed + new) > kv.free:
+                victim = self._worst(plan.start)
+                budget += plan.grants.pop(victim, 0)
+                self._preempt(plan, victim)
+                if victim is job:
+                    return budget
+            kv.allocate(job, job.base_computed + new)
+            plan.grants[job] = new
+            budget -= new
+        return budget
+
+    def _in_order(self) -> list[Job]:
+        """The running jobs in the order in which they are served."""
+        return list(self.batch.running)
+
+    def _is_last(self, job: Job) -> bool:
+        """Whether none of those granted tokens by name is served after `job`, so that it may take the last of them."""
+        return job is next(reversed(self.batch.running))
+
+    def _chunk(self, pending: int) -> int:
+        """Tokens that a job would compute next, of those `pending`: there is a longest chunk, unless it is alone."""
+        if pending > self._threshold and len(self.batch.running) + len(self.waiting) > 1:
+            return self._threshold
+        return pending
+
+    def _worst(self, now: float) -> Job:
+        """The running job that memory pressure takes first: the last in rank, then arrival, then id."""
+        return max(self.batch.running, key=lambda job: self.waiting.entry(job, now)[:3])
+
+    def _preempt(self, plan: Plan, victim: Job) -> None:
+        """Take `victim`'s blocks and let it wait again."""
+        self.batch.leave(victim)
+        victim.preemptions += 1
+        if self.eviction.on_pressure(victim) is Keep.SWAP:
+            victim.host_tokens = victim.base_computed
+        victim.base_computed = 0
+        plan.moved_tokens += victim.host_tokens
+        plan.preempted += (victim,)
+        self.waiting.push(victim, plan.start)
+
+    # Those who enter
+
+    def _admit(self, plan: Plan, budget: int) -> Hold | None:
+        """Admit waiting jobs as the batching selects them, while seats, tokens and blocks last."""
+        waiting, running = self.waiting, self.batch.running
+        seats = self._seats - len(running)
+        while waiting.front and budget > 0 and seats > 0:
+            left_out = len(waiting.front)
+            chosen = select(self.batching, waiting, running.keys(), plan.start)
+            if isinstance(chosen, Hold):
+                return chosen
+            reserved = self._reservations(chosen) if self.execution.reserve_output else {}
+            for job in chosen:
+                if seats == 0 or budget == 0:
+                    return None
+                new = self._enter(plan, job, budget, reserved.get(job, 0))
+                if new:
+                    budget -= new
+                    seats -= 1
+                    left_out -= 1
+                elif not self.execution.skip_unfit:
+                    return None
+            if left_out:
+                return None
+        return None
+
+    def _enter(self, plan: Plan, job: Job, budget: int, reserved: int) -> int:
+        """Admit `job` if tokens and blocks can be had; the tokens that it gets now, 0 if it stays out.
+
+        The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
+        `reserved` for it: tokens, 0 if it takes them as it goes.
+        """
+        batch = self.batch
+        kv = batch.kv
+        context = job.request.prompt_tokens + job.base_emitted
+        computed = job.base_computed or job.host_tokens
+        found = () if reserved or computed else kv.find(job)
+        computed = computed or len(found) * kv.block_size
+        new = context - computed
+        if new > self._threshold:
+            new = self._chunk(new)
+        if new > budget:
+            if not self.execution.chunked_prefill:
+                return 0
+            new = budget
+        if kv.missing(job, reserved or context, found) + (self._spare if batch.running else 0) > kv.free:
+            return 0
+        self.waiting.remove(job)
+        kv.allocate(job, reserved or computed + new, found)
+        job.base_computed = computed
+        if job.host_tokens:
+            plan.moved_tokens += job.host_tokens
+            job.host_tokens = 0
+        batch.join(job, plan, new)
+        return new
+
+    def _reservations(self, chosen: Sequence[Job]) -> dict[Job, int]:
+        """The KV tokens to set aside for each of `chosen`, so that the longest answer of its leg finds room."""
+        return {
+            job: job.context + (1 if job.prefill_only else self.device.longest_output(job.request) - job.base_emitted)
+            for job in chosen
+        }
+
+
+class DecodeFirst(Planner):
+    """Serves decoding jobs, then prefills under way, then new ones, as Sarathi-Serve does."""
+
+    def _in_order(self) -> list[Job]:
+        return sorted(self.batch.running, key=lambda job: job.pending > 1)
+
+    def _is_last(self, job: Job) -> bool:
+        return True
+
+
+class Exclusive(Planner):
+    """Runs the whole prefills of new jobs if any may enter, else a token for each that decodes, as vLLM's V0 does."""
+
+    def plan(self, now: float) -> Plan | Hold:
+        """As in `Planner`."""
+        plan = Plan(now)
+        hold = self._admit(plan, self.budget)
+        plan.decodes = not plan.admits
+        if plan.decodes:
+            self._serve(plan)
+        return plan if self.batch.running or plan.preempted else hold or Hold(math.inf)
+
+
+PLANNERS = {Phases.MIXED: Planner, Phases.DECODE_FIRST: DecodeFirst, Phases.EXCLUSIVE: Exclusive}

@@ -1,0 +1,74 @@
+"""A replica without its time: who waits there, who runs, and what is done next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sim.device import Device
+from sim.engine.batch import Batch
+from sim.engine.growth import FillingLockstep, GrowingLockstep
+from sim.engine.kv import KVCache
+from sim.engine.lockstep import Lockstep
+from sim.engine.plan import Plan
+from sim.engine.planner import PLANNERS, Planner
+from sim.engine.prefix import PrefixCache
+from sim.engine.queue import WaitingQueue
+from sim.engine.static import StaticBatch, StaticPlanner
+from sim.execution import IterationLevel, RequestLevel
+from sim.job import Job
+from sim.policy import Policy
+from sim.step import Hold
+
+
+class Scheduler:
+    """The parts that decide on a `device` under a `policy`, put together.
+
+    A replica simulates the time between `plan` and `commit`; an engine on a real model lets it pass. `together`: see
+    `sim.engine.planner.Planner`.
+    """
+
+    def __init__(self, device: Device, policy: Policy, together: bool = True) -> None:
+        batching = device.batching or policy.batching
+        execution = batching.execution
+        self.waiting = WaitingQueue(policy.order, execution.window)
+        self.batch: Batch
+        self.planner: Planner | StaticPlanner
+        if isinstance(execution, RequestLevel):
+            kv = KVCache(device.blocks, device.block_size)  # padded rows share nothing
+            self.batch = batch = StaticBatch(kv, GrowingLockstep(kv))
+            self.planner = StaticPlanner(device, batching, self.waiting, batch)
+        else:
+            self.batch = Batch(*_memory(device, execution))
+            make = PLANNERS[execution.phases]
+            self.planner = make(device, execution, batching, policy.eviction, self.waiting, self.batch, together)
+
+    @property
+    def running(self) -> Collection[Job]:
+        """The jobs that run, in the order of their admission: to read and not to keep."""
+        return self.batch.running.keys()
+
+    def submit(self, job: Job, now: float) -> None:
+        """Let `job` wait from `now` (s) on."""
+        job.queued = now
+        self.waiting.push(job, now)
+
+    def plan(self, now: float) -> Plan | Hold:
+        """What is done next; a `Hold` if nothing is."""
+        self.waiting.steps += 1
+        return self.planner.plan(now)
+
+    def commit(self, plan: Plan) -> list[Job]:
+        """`plan` has been carried out, at its `end` (s): the jobs whose leg is over, in the order of admission."""
+        return self.batch.commit(plan)
+
+
+def _memory(device: Device, execution: IterationLevel) -> tuple[KVCache, Lockstep]:
+    """An empty KV cache of the device's size, and how decoding jobs take blocks of it.
+
+    KV that is set aside before there is anything in it is not shared.
+    """
+    if device.prefix_caching and not execution.reserve_output:
+        cache = PrefixCache(device.blocks, device.block_size)
+        return cache, FillingLockstep(cache)
+    kv = KVCache(device.blocks, device.block_size)
+    return kv, Lockstep(kv) if execution.reserve_output else GrowingLockstep(kv)
