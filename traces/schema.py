@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 
 REQUIRED = ("arrival", "prompt_tokens", "output_tokens")
 COUNTS = ("prompt_tokens", "output_tokens", "max_tokens", "id_tokens")

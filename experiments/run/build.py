@@ -20,9 +20,9 @@ from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
 from sim import Cluster, Device, Policy, Request, Truth
 from sim.policy import Predictor
+from traces.kinds import KINDS
 from traces.operations import counted
 from traces.schema import TraceError
-from traces.text.kinds import KINDS
 
 OPTIONAL_COLUMNS = (
     "max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline", "think", "id_tokens",

@@ -20,7 +20,7 @@ from experiments.settings.parts import at
 from experiments.settings.reached import Reads
 from experiments.settings.wording import one_line, shown
 from sim import Policy
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 from traces.windows import Windows
 
 TEXT = ("tfidf.", "minilm.", "gbm.", "kernel_ridge.", "ssjf_classifier.", "ssjf_ordinal.", "ltr.", "alise.")

@@ -15,11 +15,11 @@ from experiments.run.build import read_trace, to_requests
 from experiments.run.run import main
 from experiments.run.sweep import LOG_VARIABLE
 from tests.conftest import ROOT
+from traces.kinds import KINDS
 from traces.split import in_training, normalized
 from traces.synthetic.paired_chat import PairedChat
 from traces.synthetic.selection import tilted
 from traces.text import chitchat, score_chitchat
-from traces.text.kinds import KINDS
 
 REPLIES = {
     "talker": {"chat": {"mean_words": 62.4, "sd_words": 28.0}, "small talk": {"mean_words": 30.0, "sd_words": 20.0}},

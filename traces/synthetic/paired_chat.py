@@ -13,13 +13,13 @@ import pandas as pd
 from scipy.special import log_ndtr, ndtri, ndtri_exp
 from scipy.stats import rankdata, zscore
 
+from traces.kinds import KINDS
 from traces.split import in_training
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.parameters import check_not_negative, check_positive, check_weights
 from traces.synthetic.selection import tilted
 from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped, drawn
 from traces.text import chitchat
-from traces.text.kinds import KINDS
 
 Found = TypeVar("Found")
 TRAINING_SHARE = 0.5  # of the messages; replay never draws one of them

@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 from traces.text.parser import UnknownModelError, parse
 from traces.text.scoring import SCORERS, score_texts, triggers
 

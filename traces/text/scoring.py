@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from traces.kinds import KINDS
 from traces.text import word_rules
-from traces.text.kinds import KINDS
 from traces.text.parser import parse
 from traces.text.rules import RULES
 
