@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -173,9 +173,9 @@ def own_grid(engine: str, rows: int) -> list[str]:
     return ["grid=quick", f"grid.decode.batch=[{listed}]", f"grid.prefill.batch=[{listed}]"]
 
 
-def device_of(profile: DeviceProfile, limits: dict[str, int]) -> Device:
+def device_of(profile: DeviceProfile, limits: Mapping[str, int]) -> Device:
     """The simulated device under `profile`, with the `limits` of the real engine (fields of `Device`)."""
-    sizes = {"kv_tokens": profile.kv_capacity_tokens, "max_model_len": profile.max_model_len} | limits
+    sizes: dict[str, Any] = {"kv_tokens": profile.kv_capacity_tokens, "max_model_len": profile.max_model_len, **limits}
     return Device("engine", "gpu", profile, **sizes, kv_bytes_per_token=profile.kv_bytes_per_token)
 
 

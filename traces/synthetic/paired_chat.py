@@ -133,7 +133,8 @@ class PairedChat:
         table = self._table(pool.iloc[chosen], instants, long, malicious)
         if self.deadlines is not None:
             (points,) = lengths.spawn(1)
-            table["deadline"] = instants + points.uniform(*self.deadlines, self.requests)
+            low, high = self.deadlines
+            table["deadline"] = instants + points.uniform(low, high, self.requests)
         table.attrs["malicious"] = int(malicious.sum())
         return drawn(table, "paired chat")
 

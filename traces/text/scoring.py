@@ -27,7 +27,7 @@ def triggers(doc: Doc) -> dict[str, list[str]]:
 def score_texts(texts: Sequence[str], scorer: str = "parser", progress: bool = False) -> np.ndarray:
     """The scores r_1..r_6 of each of `texts` (texts, 6), in the order of `KINDS`; ValueError for another scorer."""
     if scorer == "parser":
-        rows = [[len(rule(doc)) for rule in RULES] for doc in parse(texts, progress)]
+        rows: list[Sequence[float]] = [[len(rule(doc)) for rule in RULES] for doc in parse(texts, progress)]
     elif scorer == "words":
         rows = [word_rules.rule_scores(text) for text in tqdm(texts, desc="words", disable=not progress)]
     else:
