@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     compared = list(comparisons(options.folder))
     if not compared:
         parser.error(f"no measured or imported profile in {options.folder} has samples, a known model and a datasheet")
-    rows: list[Mapping[str, Any]] = error_rows(compared)
+    rows = error_rows(compared)
     print("\n".join(json.dumps(row) for row in rows) if options.json else describe(rows))
     if options.picture:
         draw(compared, options.picture)

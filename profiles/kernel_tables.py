@@ -75,8 +75,8 @@ def nest(rows: Sequence[Row], names: Sequence[str]) -> Grid:
 def rising(grid: Grid) -> Grid:
     """`grid`, but where it falls along the last coordinate, what stood before the fall stays."""
     below = [rising(part) for part in grid.parts if isinstance(part, Grid)]
-    numbers = [part for part in grid.parts if not isinstance(part, Grid)]
-    return Grid(grid.name, grid.knots, tuple(below or accumulate(numbers, max)))
+    highest = list(accumulate((part for part in grid.parts if not isinstance(part, Grid)), max))
+    return Grid(grid.name, grid.knots, tuple(below or highest))
 
 
 def read_attention(path: Path) -> Grid:

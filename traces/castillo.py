@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from traces.formats.castillo import CLIP, of_model, read
+from traces.kinds import KINDS
 from traces.locate import public_file
 from traces.resample import check_resample, resampled, said
 from traces.schema import TraceError, check
 from traces.split import check_kept, in_training, none_kept, normalized
 from traces.synthetic.arrivals import poisson
 from traces.text.cache import cached_scores
-from traces.text.kinds import KINDS
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,7 +20,7 @@ def panels(table: pd.DataFrame, name: str) -> list[Panel]:
         return [lambda axes: total_rate(axes, table), lambda axes: client_shares(axes, table)]
     if name == "servegen_quantiles":
         fields = ("input_tokens", "output_tokens")
-        return [lambda axes, field=field: window_lengths(axes, table, field) for field in fields]
+        return [partial(window_lengths, table=table, name=field) for field in fields]
     return [lambda axes: confusion(axes, table), lambda axes: lengths_by_class(axes, table)]
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from traces.formats.parquet import read_table, write_table
+from traces.kinds import KINDS
 from traces.resample import check_resample, resampled, said
 from traces.schema import LONGEST, TraceError, check, check_columns
 from traces.split import check_kept, in_training, none_kept
 from traces.synthetic.arrivals import poisson
 from traces.text import chitchat
-from traces.text.kinds import KINDS
 from traces.text.scoring import score_texts
 
 SHIPPED = Path(__file__).parent / "data" / "smollm2-135m_chitchat.parquet"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sim import Request, Truth
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 
 OPTIONAL_COLUMNS = (
     "max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline", "think", "id_tokens",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 
 REQUIRED = ("arrival", "prompt_tokens", "output_tokens")
 COUNTS = ("prompt_tokens", "output_tokens", "max_tokens", "id_tokens")
@@ -160,7 +160,7 @@ def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iter
 
 def is_whole(value: Any) -> bool:
     """Whether it is a whole number of 64 bits, with a sign or without one."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 64
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and -(1 << 63) <= int(value) < 1 << 64
 
 
 def _whole_numbers(cell: Any) -> bool:

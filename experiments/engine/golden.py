@@ -28,10 +28,11 @@ from policies.order.priority import Priority
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.least_loaded import LeastLoaded
 from sim import Cluster, Device, Line, Policy, Record, Request, Step, Truth, simulate
+from sim.policy import Order
 
 TOLERANCE = 1e-6  # s
 OUTPUT_ID = 7  # the id of every token that the reference generates
-ORDERS = {"fcfs": FIFO(), "priority": Priority()}
+ORDERS: dict[str, Order] = {"fcfs": FIFO(), "priority": Priority()}
 
 Iteration = tuple[float, dict[str, int], list[str]]  # start (s), tokens scheduled per request, requests preempted
 

@@ -196,7 +196,7 @@ def _arrivals(
     gaps[burst] *= 1e-3
     idle = rng.random(len(rows)) < rng.choice([0.0, 0.05])
     gaps[idle] += service / 2
-    return np.cumsum(gaps).tolist()  # type: ignore[no-any-return]
+    return np.cumsum(gaps).tolist()
 
 
 def _shared_prompts(rng: np.random.Generator, outputs: list[int]) -> list[list[int]]:
@@ -222,13 +222,13 @@ def _shared_prompts(rng: np.random.Generator, outputs: list[int]) -> list[list[i
 
 
 def _ids(rng: np.random.Generator, count: int) -> list[int]:
-    return rng.integers(0, IDS, count).tolist()  # type: ignore[no-any-return]
+    return rng.integers(0, IDS, count).tolist()
 
 
 def _lengths(rng: np.random.Generator, count: int, low: int, high: int) -> list[int]:
     """So many lengths in `low` .. `high`: even, or most of them short."""
     if rng.random() < 0.5:
-        return rng.integers(low, high + 1, count).tolist()  # type: ignore[no-any-return]
+        return rng.integers(low, high + 1, count).tolist()
     return [_between(rng, low, high) for _ in range(count)]
 
 

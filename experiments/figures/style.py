@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-RC: dict[str, Any] = {
+RC: dict[Any, Any] = {
     "font.size": 10,
     "axes.labelsize": 10.5,
     "axes.spines.top": False,

@@ -55,7 +55,7 @@ def files_beside(modules: Iterable[str], targets: Iterable[str]) -> dict[str, st
     taken = {source(module) for module in modules}
     tops = sorted({module.split(".")[0] for module in modules})
     places = {top: place for top in tops if (place := _plug_in(top))}
-    found = {}
+    found: dict[str, str] = {}
     for folder in sorted({beside.folder_of(place) for place in places.values()}):
         here = [top for top, place in places.items() if beside.folder_of(place) == folder]
         texts = {text for name in modules if name.split(".")[0] in here for text in _texts(name)}

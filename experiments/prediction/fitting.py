@@ -35,7 +35,7 @@ def fit_of(name: str) -> Fit:
     if name not in known:
         raise ValueError(f"unknown predictor {name!r}; known: {', '.join(known)}")
     settings = OmegaConf.load(YAML / f"{name}.yaml")
-    if not settings.get("_partial_"):
+    if not OmegaConf.select(settings, "_partial_"):
         raise ValueError(f"predictor {name!r} is not fitted to answers, so there is nothing to evaluate on these")
     fit: functools.partial[Predictor] = instantiate(settings, _convert_="all")
     return fit

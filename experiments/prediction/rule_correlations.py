@@ -28,10 +28,10 @@ from experiments.prediction.folds import folds_of
 from experiments.prediction.samples import UNKNOWN, Sampled, sampled
 from sim import Request
 from traces.formats.castillo import of_model, read
+from traces.kinds import KINDS
 from traces.recorded import SHIPPED, read_recording
 from traces.text import chitchat
 from traces.text.cache import cached_scores
-from traces.text.kinds import KINDS
 from traces.text.scoring import SCORERS
 
 FOLDS = 5

@@ -22,7 +22,7 @@ from experiments.settings.reached import Reads
 from experiments.settings.signatures import target
 from experiments.settings.wording import one_line, shown
 from sim import Policy
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 from traces.windows import Windows
 
 SLOTS = ("order", "batching", "routing", "eviction")

@@ -7,6 +7,7 @@ prompt_tokens, output_tokens. TTFT, TPOT and E2E are those of `sim.metrics`, ove
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ QUANTILES = {"P50": 50, "P90": 90, "P99": 99}
 SAME = ("id", "prompt_tokens", "output_tokens")  # what a real and a simulated run of one trace agree in
 NEEDED = (*SAME, "arrival", "first_token", "finished")
 
-Runs = pd.DataFrame | Sequence[pd.DataFrame]
+Runs: TypeAlias = pd.DataFrame | Sequence[pd.DataFrame]
 
 
 def statistics(requests: pd.DataFrame) -> pd.Series:

@@ -16,9 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from experiments.identity.of_run import digest
 from experiments.run.inputs import read_trace
 from experiments.run.parts import calibrated
-from experiments.run.results import Folder, digest
+from experiments.run.results import Folder
 from experiments.run.training import keeping_rows
 from experiments.validation.engines import COLUMNS, Engine
 from sim import Cluster, Device, Policy, Prediction, Record, Request, RequestLevel, Tables, simulate

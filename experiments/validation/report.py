@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -13,11 +13,9 @@ from experiments.run.results import write_whole
 from experiments.validation import gains
 from experiments.validation.errors import errors, request_errors
 from experiments.validation.figure import draw
+from experiments.validation.replay import Case
+from experiments.validation.session import Validation
 from experiments.validation.shown import render
-
-if TYPE_CHECKING:
-    from experiments.validation.main import Validation
-    from experiments.validation.replay import Case
 
 
 def write(done: Validation) -> None:

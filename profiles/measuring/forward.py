@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -93,7 +94,7 @@ class Forward:
         for _ in range(rounds):
             for build, seconds in timings.items():
                 state: State = build(batch, computed, mask, self.random)
-                seconds.append(self._timed(lambda state=state: self.passes.step(state, tokens)))
+                seconds.append(self._timed(partial(self.passes.step, state, tokens)))
         random, prefilled = (median(seconds) for seconds in timings.values())
         return random / prefilled
 

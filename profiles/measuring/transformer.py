@@ -42,7 +42,8 @@ def random_cache(
 
 def shapes_of(cache: DynamicCache) -> list[tuple[int, int]]:
     """(KV heads, head dimension) of each layer of a filled cache."""
-    return [(layer.keys.shape[1], layer.keys.shape[3]) for layer in cache.layers]
+    layers: list[Any] = cache.layers  # of a filled cache each has keys
+    return [(layer.keys.shape[1], layer.keys.shape[3]) for layer in layers]
 
 
 class DecoderOnly:

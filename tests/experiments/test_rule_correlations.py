@@ -12,7 +12,7 @@ from scipy import stats
 from experiments.prediction.rule_correlations import correlations, holm, main, render, table
 from experiments.prediction.samples import UNKNOWN, Sampled
 from sim import Request
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 
 
 def draws(count: int, resamples: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir, initialize_config_module
 from omegaconf import OmegaConf
 
 from experiments.tables.stats import quantile
-from experiments.validation import gains
+from experiments.validation import gains, session
 from experiments.validation import main as validate
 from experiments.validation.engines import COLUMNS
 from experiments.validation.replay import run_simulated
@@ -31,7 +31,7 @@ SMALL = [
 @pytest.fixture(autouse=True)
 def of_tiny(monkeypatch):
     """The profile that the tests take is said to be of the model that they serve."""
-    monkeypatch.setattr(validate, "load_path", lambda path: replace(load_path(path), model="tiny"))
+    monkeypatch.setattr(session, "load_path", lambda path: replace(load_path(path), model="tiny"))
 
 
 def table_of(arrivals, first_tokens, ends):
@@ -88,17 +88,17 @@ def run(tmp_path, *more):
 
 def test_a_validation_that_was_killed_goes_on_and_repeats_nothing(tmp_path, monkeypatch, capsys):
     killed, second = Instant(dies_after=5), Instant()
-    monkeypatch.setattr(validate, "open_engine", lambda cfg: killed)
+    monkeypatch.setattr(session, "open_engine", lambda cfg: killed)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     assert killed.closed
-    monkeypatch.setattr(validate, "open_engine", lambda cfg: second)
+    monkeypatch.setattr(session, "open_engine", lambda cfg: second)
     root = run(tmp_path)
     turns = [["FIFO", "SJF", "UP"] * 2, ["SJF", "UP", "FIFO"] * 2]  # repeat-major, and nobody is always the first
     assert killed.served + second.served == turns[0] + turns[1]
     assert len(killed.served) == 5
     assert len(list(root.glob("*/requests.parquet"))) == 12
-    monkeypatch.setattr(validate, "open_engine", lambda cfg: pytest.fail("there is nothing left to serve"))
+    monkeypatch.setattr(session, "open_engine", lambda cfg: pytest.fail("there is nothing left to serve"))
     run(tmp_path)
     text = capsys.readouterr().out
     assert "fifo at 40 requests/s: 6 requests, 2 real runs" in text
@@ -108,7 +108,7 @@ def test_a_validation_that_was_killed_goes_on_and_repeats_nothing(tmp_path, monk
 
 
 def test_json_is_one_object_a_line_and_nothing_else(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(validate, "open_engine", lambda cfg: Instant())
+    monkeypatch.setattr(session, "open_engine", lambda cfg: Instant())
     run(tmp_path, "json=true", "policies=[fifo,'up policy.order.alpha=3']", "rate=40", "traces=2")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     errors = [row for row in rows if row["kind"] == "error"]
@@ -125,7 +125,7 @@ def test_json_is_one_object_a_line_and_nothing_else(tmp_path, monkeypatch, capsy
 def test_without_a_rate_the_simulator_says_what_fifo_can_serve(tmp_path, monkeypatch):
     with initialize_config_dir(str(ROOT / "experiments" / "conf"), version_base="1.3"):
         overrides = [*SMALL, f"results={tmp_path}", "rate=null", "load=[0.5,1.0]", "policies=[fifo]"]
-        done = validate.Validation(compose("validate", overrides), overrides)
+        done = session.Validation(compose("validate", overrides), overrides)
     low, high = done.rates
     assert high == pytest.approx(2 * low, rel=0.02)
     case = done.cases[low, 0, "fifo"]
@@ -207,7 +207,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
 
 @pytest.mark.parametrize(("rows", "batches"), [(1, "[1,2]"), (3, "[1,2,3]"), (40, "24,32,40]")])
 def test_a_static_batchs_profile_has_every_number_of_rows(rows, batches):
-    quick, decode, prefill = validate.own_grid("hf", rows)
+    quick, decode, prefill = session.own_grid("hf", rows)
     assert quick == "grid=quick"
     assert decode.startswith("grid.decode.batch=[1")
     assert decode.endswith(batches)
@@ -216,12 +216,12 @@ def test_a_static_batchs_profile_has_every_number_of_rows(rows, batches):
 
 def test_a_profile_of_another_model_or_engine_is_refused():
     of = {"model": "tiny", "profile": "a.json"}
-    found = validate.load_path(PROFILE)
-    assert validate.matching(found, OmegaConf.create(of), "hf") is found
+    found = session.load_path(PROFILE)
+    assert session.matching(found, OmegaConf.create(of), "hf") is found
     with pytest.raises(ValueError, match=r"a.json is of tiny by hf, where tiny by vllm is wanted"):
-        validate.matching(found, OmegaConf.create(of), "vllm")
+        session.matching(found, OmegaConf.create(of), "vllm")
     with pytest.raises(ValueError, match="is of tiny by hf, where gpt2 by hf is wanted"):
-        validate.matching(found, OmegaConf.create({**of, "model": "gpt2"}), "hf")
+        session.matching(found, OmegaConf.create({**of, "model": "gpt2"}), "hf")
 
 
 @pytest.mark.parametrize(
@@ -233,4 +233,4 @@ def test_what_makes_no_sense_is_refused_before_anything_is_measured(setting, sai
     with initialize_config_module("experiments.conf", version_base="1.3"):
         cfg = compose("validate", [setting])
     with pytest.raises(ValueError, match=said):
-        validate.check(cfg, [setting])
+        session.check(cfg, [setting])

@@ -7,7 +7,7 @@ import sys
 import pytest
 from hydra import compose, initialize_config_dir
 
-from experiments.validation import main as validate
+from experiments.validation import session
 from experiments.validation.engines import Unavailable
 from experiments.validation.replay import Case, Known, run_simulated
 from policies.batching.continuous import Continuous
@@ -89,7 +89,7 @@ def test_without_vllm_one_line_says_how_to_install_it(monkeypatch):
     before = dict(os.environ)
     try:
         with pytest.raises((Unavailable, ModuleNotFoundError), match="make vllm"):
-            validate.open_engine(cfg)
+            session.open_engine(cfg)
     finally:
         os.environ.clear()
         os.environ.update(before)

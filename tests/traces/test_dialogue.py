@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from traces.kinds import KINDS
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.dialogue import EFFECTS, MIX, SyntheticDialogue
 from traces.synthetic.grammar import PLAIN, SENTENCES, sentence
-from traces.text.kinds import KINDS
 from traces.text.word_rules import rule_scores
 
 

@@ -15,12 +15,12 @@ from experiments.run.inputs import read_trace
 from experiments.run.run import main
 from experiments.run.sweep import LOG_VARIABLE
 from tests.conftest import ROOT
+from traces.kinds import KINDS
 from traces.requests import to_requests
 from traces.split import in_training, normalized
 from traces.synthetic.paired_chat import PairedChat
 from traces.synthetic.selection import tilted
 from traces.text import chitchat, score_chitchat
-from traces.text.kinds import KINDS
 
 REPLIES = {
     "talker": {"chat": {"mean_words": 62.4, "sd_words": 28.0}, "small talk": {"mean_words": 30.0, "sd_words": 20.0}},

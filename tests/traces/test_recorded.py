@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from traces.kinds import KINDS
 from traces.recorded import RECORDING, Recorded, read_recording, with_scores, write_recording
 from traces.schema import TraceError
 from traces.split import in_training
 from traces.text import chitchat
-from traces.text.kinds import KINDS
 from traces.text.word_rules import rule_scores
 
 PROVENANCE = {

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from traces.kinds import KINDS
 from traces.recorded import RECORDING, SHIPPED, Recorded, read_recording, with_scores
 from traces.text import chitchat
-from traces.text.kinds import KINDS
 
 
 def test_it_is_small_and_has_the_columns_of_a_recording_alone() -> None:

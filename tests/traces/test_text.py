@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 from traces.text.word_rules import rule_scores
 
 EXAMPLES = {

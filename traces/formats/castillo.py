@@ -90,7 +90,7 @@ def _all(table: pd.DataFrame, path: Path, column: str, good: list[bool], reason:
 
 
 def _count(cell: Any) -> bool:
-    return isinstance(cell, Integral) and not isinstance(cell, bool) and 1 <= cell <= LONGEST
+    return isinstance(cell, Integral) and not isinstance(cell, bool) and 1 <= int(cell) <= LONGEST
 
 
 def _counts(cell: Any) -> bool:

@@ -92,8 +92,8 @@ class ClientMix:
             instant, client = upcoming[0]
             came.append((instant, client))
             heapq.heapreplace(upcoming, (instant + arrivals.gamma(shapes[client], scales[client]), client))
-        instants, client = zip(*came, strict=True)
-        return np.array(instants), np.array(client)
+        instants, clients = zip(*came, strict=True)
+        return np.array(instants), np.array(clients)
 
     def _table(
         self, instants: np.ndarray, client: np.ndarray, lengths: np.random.Generator, training: bool

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from traces.kinds import KINDS
 from traces.split import in_training
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.grammar import prompt
 from traces.synthetic.workload import drawn
-from traces.text.kinds import KINDS
 from traces.text.scoring import score_texts
 
 # All [A]: RT-LM says which way the effects go, not how large they are.

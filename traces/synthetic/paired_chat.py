@@ -13,13 +13,13 @@ import pandas as pd
 from scipy.special import log_ndtr, ndtri, ndtri_exp
 from scipy.stats import rankdata, zscore
 
+from traces.kinds import KINDS
 from traces.split import in_training
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.parameters import check_not_negative, check_positive, check_weights
 from traces.synthetic.selection import tilted
 from traces.synthetic.workload import TRAINING_REQUESTS, TRAINING_SEED, capped, drawn
 from traces.text import chitchat
-from traces.text.kinds import KINDS
 
 Found = TypeVar("Found")
 TRAINING_SHARE = 0.5  # of the messages; replay never draws one of them
@@ -133,7 +133,8 @@ class PairedChat:
         table = self._table(pool.iloc[chosen], instants, long, malicious)
         if self.deadlines is not None:
             (points,) = lengths.spawn(1)
-            table["deadline"] = instants + points.uniform(*self.deadlines, self.requests)
+            low, high = self.deadlines
+            table["deadline"] = instants + points.uniform(low, high, self.requests)
         table.attrs["malicious"] = int(malicious.sum())
         return drawn(table, "paired chat")
 

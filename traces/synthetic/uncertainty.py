@@ -14,12 +14,12 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
+from traces.kinds import KINDS
 from traces.schema import LONGEST
 from traces.synthetic.arrivals import poisson
 from traces.synthetic.dialogue import SyntheticDialogue
 from traces.synthetic.selection import tilted
 from traces.synthetic.workload import capped, drawn
-from traces.text.kinds import KINDS
 
 ROUNDS = 100  # in which as many dialogues are drawn as malicious ones are wanted
 

@@ -13,8 +13,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 from traces.text.parser import UnknownModelError, parse
 from traces.text.scoring import SCORERS, score_texts, triggers
 
@@ -28,7 +29,7 @@ def read_texts(prompt: str) -> tuple[list[str], bool]:
     return [prompt], False
 
 
-def scored(texts: list[str], scorer: str, progress: bool) -> list[dict[str, object]]:
+def scored(texts: list[str], scorer: str, progress: bool) -> list[dict[str, Any]]:
     """For each text, its scores by kind and, of the parser, the words behind them."""
     if scorer == "parser":
         found = [triggers(doc) for doc in parse(texts, progress)]
@@ -40,7 +41,7 @@ def scored(texts: list[str], scorer: str, progress: bool) -> list[dict[str, obje
     return [{"text": text, "scores": dict(zip(KINDS, row, strict=True))} for text, row in zip(texts, rows, strict=True)]
 
 
-def show(row: dict[str, object], alone: bool) -> str:
+def show(row: dict[str, Any], alone: bool) -> str:
     """One prompt's scores: a line a kind if it is `alone`, else one line."""
     scores, words = row["scores"], row.get("words", {})
     if alone:

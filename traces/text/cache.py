@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from traces.text.kinds import KINDS
+from traces.kinds import KINDS
 from traces.text.scoring import score_texts
 
 VARIABLE = "TOKENYARD_CACHE"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from traces.formats.parquet import read_table
+from traces.kinds import KINDS
 from traces.schema import check_columns
-from traces.text.kinds import KINDS
 
 MIN_WORDS, MAX_WORDS = 3, 60
 SCORED = Path(__file__).parents[1] / "data" / "chitchat_scores.parquet"

