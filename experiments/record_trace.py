@@ -1,6 +1,6 @@
 """Record a trace: a real model answers human chat messages, one at a time, until its own end of sequence.
 
-    python -m experiments.record_trace model=smollm2-135m messages=600 threads=1
+    tokenyard trace record model=smollm2-135m messages=600 threads=1
 
 Each answer is appended to `<output>.partial.jsonl` as it ends, so a killed recording resumes where it stopped; the
 finished recording is a parquet file of message ids, token counts, measured seconds and rule scores, without any text
@@ -155,7 +155,3 @@ def main(config: DictConfig) -> None:
     answers = record(options)
     cut = (answers["finish_reason"] == "length").sum()
     print(f"{options.output}: {len(answers)} answers, {cut} of them cut at {options.max_tokens} tokens")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Make a fitted profile from measured kernel tables: python -m profiles.import_kernel_tables --help"""
+"""Make a fitted profile from measured kernel tables."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def import_profile(config: DictConfig) -> Path:
             "libraries": machine.library_versions(),
             "threads": 0,
             "date": machine.today(),
-            "command": machine.command("profiles.import_kernel_tables"),
+            "command": machine.command("profile import kernels"),
             **kernels.provenance,
             "included": INCLUDED,
             "assumptions": {"host_seconds": config.host_seconds_from, **ASSUMPTIONS},
@@ -84,7 +84,3 @@ def import_profile(config: DictConfig) -> Path:
 def main(config: DictConfig) -> None:
     """The command line; see conf/import_kernel_tables.yaml."""
     import_profile(config)
-
-
-if __name__ == "__main__":
-    main()

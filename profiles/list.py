@@ -1,4 +1,4 @@
-"""List the profiles that are available, with their errors: python -m profiles.list"""
+"""List the profiles that are available, with their errors."""
 
 from __future__ import annotations
 
@@ -24,12 +24,8 @@ def line(profile: DeviceProfile) -> str:
 
 def main() -> None:
     """Print one line a profile."""
-    print("left-out errors are P50 / P90 / max; an analytic profile's are its curves' alone (profiles.analytic_error)")
+    print("left-out errors are P50 / P90 / max; an analytic profile's are its curves' alone (tokenyard profile analytic-error)")
     titles = "model", "device", "kind", "engine", "samples", "prefill, left out", "decode, left out"
     print(COLUMNS.format(*titles).rstrip())
     for pair in available():
         print(line(load(*pair)))
-
-
-if __name__ == "__main__":
-    main()

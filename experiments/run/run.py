@@ -171,7 +171,3 @@ def report(outcomes: list[Outcome]) -> int:
         file=sys.stderr,
     )
     return states.count("failed")
-
-
-if __name__ == "__main__":
-    main()

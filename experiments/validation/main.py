@@ -1,6 +1,6 @@
 """The simulator beside a real engine on this machine: one trace, replayed by both.
 
-    python -m experiments.validation.main engine=hf model=gpt2 trace=short_dialogue rate=[2,3] --json
+    tokenyard validate engine=hf model=gpt2 trace=short_dialogue rate=[2,3] --json
 
 Takes the settings of conf/validate.yaml (`--help`). First the profile is measured, by the engine that will serve;
 then each trace is replayed in real time under each policy, `repeats` times, the first repeat of all before the second
@@ -148,13 +148,13 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
     if not path.is_file():
         settings = [f"model={cfg.model}", f"engine={measured_by}", f"threads={cfg.threads}", f"output={path}"]
         settings += cfg.measure.split() if cfg.measure else own_grid(measured_by, cfg.max_num_seqs)
-        say(f"measuring {cfg.model} on this machine: profiles.measure {' '.join(settings)}")
+        say(f"measuring {cfg.model} on this machine: tokenyard profile measure {' '.join(settings)}")
         done = subprocess.run(  # in a process of its own: two engines in one would share memory and threads
-            [sys.executable, "-m", "profiles.measure", *settings], stdout=sys.stderr, check=False
+            [sys.executable, "-m", "experiments.cli", "profile", "measure", *settings], stdout=sys.stderr, check=False
         )
         if done.returncode:
             raise ValueError(
-                f"profiles.measure ended {done.returncode}: see above; profile=FILE takes one that is there"
+                f"tokenyard profile measure ended {done.returncode}: see above; profile=FILE takes one that is there"
             )
     return load_path(path)
 
@@ -168,7 +168,7 @@ def matching(profile: DeviceProfile, cfg: DictConfig, engine: str) -> DeviceProf
 
 
 def own_grid(engine: str, rows: int) -> list[str]:
-    """What profiles.measure is told beyond engine and model: for static batches each number of rows is a point.
+    """What `tokenyard profile measure` is told beyond engine and model: for static batches each number of rows is a point.
 
     Steps do not rise evenly with the rows of a batch: on a CPU three can take longer than four.
     """
@@ -239,7 +239,7 @@ def _app(cfg: DictConfig) -> None:
     try:
         validate(cfg, list(HydraConfig.get().overrides.task))
     except (ValueError, OSError, ModuleNotFoundError, Unavailable) as error:
-        sys.exit(f"experiments.validation.main: {error}")
+        sys.exit(f"tokenyard validate: {error}")
 
 
 def main() -> None:
@@ -250,7 +250,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted: real runs that are complete stay, the same command does the rest", file=sys.stderr)
         raise SystemExit(130) from None
-
-
-if __name__ == "__main__":
-    main()

@@ -45,7 +45,7 @@ def texts(figure) -> str:
 
 def test_the_script_writes_png_and_pdf_and_prints_where(tmp_path: Path):
     make_table().to_parquet(tmp_path / "table.parquet")
-    line = [sys.executable, "-m", "experiments.figures.response_time", str(tmp_path)]
+    line = [sys.executable, "-m", "experiments.cli", "figures", "response_time", str(tmp_path)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     png, pdf = (tmp_path / "figures" / f"response_time.{kind}" for kind in ("png", "pdf"))
