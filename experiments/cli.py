@@ -159,7 +159,8 @@ def main() -> None:
 
         if not isinstance(error, HydraException | OmegaConfBaseException):
             raise
-        status = f"{sys.argv[0]}: {' '.join(str(error).split())}; {sys.argv[0]} --help tells what can be given"
+        lines = [line for line in str(error).splitlines() if not line.startswith("To append")]  # nothing would read it
+        status = f"{sys.argv[0]}: {' '.join(' '.join(lines).split())}; {sys.argv[0]} --help tells what can be given"
     sys.exit(status)
 
 

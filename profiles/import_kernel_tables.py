@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -83,4 +84,7 @@ def import_profile(config: DictConfig) -> Path:
 @hydra.main(version_base="1.3", config_path="conf", config_name="import_kernel_tables")
 def main(config: DictConfig) -> None:
     """The command line; see conf/import_kernel_tables.yaml."""
-    import_profile(config)
+    try:
+        import_profile(config)
+    except (ValueError, OSError) as error:
+        sys.exit(f"tokenyard profile import kernels: {error}")

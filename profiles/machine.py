@@ -38,7 +38,7 @@ def library_versions(*names: str) -> dict[str, str]:
 
 
 def command(verb: str, leave_out: tuple[str, ...] = ("output",)) -> str:
-    """The command `tokenyard VERB ...` that was given, without the overrides named in `leave_out` (paths of one machine)."""
+    """The command `tokenyard VERB ...` that was given, without overrides in `leave_out` (paths of one machine)."""
     kept = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in leave_out]
     return shlex.join(["tokenyard", *verb.split(), *kept])
 

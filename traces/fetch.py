@@ -13,14 +13,14 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from traces.catalogue import CATALOGUE, PublicTrace, public_trace
-from traces.locate import VARIABLE, public_file
+from traces.catalogue import PublicTrace, public_trace
+from traces.locate import VARIABLE
 from traces.schema import TraceError
 
 CHUNK = 1 << 18  # bytes

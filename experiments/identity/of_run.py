@@ -18,7 +18,8 @@ from experiments.identity.of_code import code_of, files_beside, is_code, source
 IRRELEVANT = ("name", "results", "experiment", "reference", "hydra")  # they do not change a run
 SPOKEN = ("model",)  # read by what refers to them alone: they count where they are referred to
 OF_LOAD = ("load_of",)  # read where there is a `load` alone
-MAKERS = ("sim", "sim.metrics", "experiments.run.build", "experiments.run.measure")  # always a part of what makes the numbers
+# Always a part of what makes the numbers.
+MAKERS = ("sim", "sim.metrics", "experiments.run.build", "experiments.run.measure")
 ENCODER = "policies.predictor.encoder"
 
 

@@ -2,9 +2,9 @@
 
     tokenyard rate trace=recorded policy=fifo +slowdown=3 +seeds=5
 
-Takes every setting of `tokenyard`; `slowdown` is the multiple, `seeds` how many traces the means are over, from `seed`
-on. The unloaded mean is that of the same requests, so far apart that none meets another. Where no rate is high enough,
-it says what the largest multiple is: that of all requests at once.
+Takes every setting of a run (`tokenyard run --help`), and two of its own: `slowdown` is the multiple, `seeds` how many
+traces the means are over, from `seed` on. The unloaded mean is that of the same requests, so far apart that none meets
+another. Where no rate is high enough, it says what the largest multiple is: that of all requests at once.
 """
 
 from __future__ import annotations
@@ -129,6 +129,9 @@ def main() -> None:
     """Search and print; what is wrong is said in one line."""
     try:
         given = command.read([one for one in sys.argv[1:] if not OWN.match(one)])
+        if given.flags.help:
+            print(__doc__)
+            return
         lines = problems(given) if given.runs else []
     except SettingError as error:
         lines = list(error.lines)

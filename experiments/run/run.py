@@ -1,4 +1,4 @@
-"""The Hydra application `tokenyard`: one run, or with `-m` a sweep over many."""
+"""Simulate: replay a trace on a cluster under a policy, once, or with -m for every combination of settings."""
 
 from __future__ import annotations
 
@@ -161,6 +161,8 @@ def report(outcomes: list[Outcome]) -> int:
             for folder in {folder.path: folder for folder in done}.values():
                 if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
                     print(f"\n{text}")
+        except BrokenPipeError:  # whoever reads the table has read enough
+            raise
         except (ValueError, OSError) as error:
             print(f"no table, or no figure: {error}", file=sys.stderr)
             return states.count("failed") + 1

@@ -168,7 +168,7 @@ def matching(profile: DeviceProfile, cfg: DictConfig, engine: str) -> DeviceProf
 
 
 def own_grid(engine: str, rows: int) -> list[str]:
-    """What `tokenyard profile measure` is told beyond engine and model: for static batches each number of rows is a point.
+    """What `profile measure` is told beyond engine and model: for static batches each number of rows is a point.
 
     Steps do not rise evenly with the rows of a batch: on a CPU three can take longer than four.
     """

@@ -146,7 +146,7 @@ def test_no_table_and_no_run_is_an_error(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["response_time", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
         response_time.main()
-    assert ended.value.code == f"response_time: no complete run below {tmp_path} (0 runs in all)"
+    assert ended.value.code == f"tokenyard figures response_time: no complete run below {tmp_path} (0 runs in all)"
     assert not (tmp_path / "figures").exists()
     with pytest.raises(FileNotFoundError, match="absent is no folder"):
         response_time.read(tmp_path / "absent")

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traces.text import make_senses, parser, word_rules
-from traces.text.__main__ import main
 from traces.text.kinds import KINDS
+from traces.text.score import main
 from traces.text.scoring import rule_scores, score_texts
 from traces.text.senses import by_file, senses, uses
 

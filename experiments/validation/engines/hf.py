@@ -1,7 +1,7 @@
 """Static batches on a transformers model in this process, pass by pass, as the simulator's replica plans them.
 
-The batches are chosen by the very code that the simulator runs (`sim.engine.batch.Batch`: the policy's order and batching,
-room in the KV cache, padding to the widest prompt); only the time is real. A pass is what
+The batches are chosen by the very code that the simulator runs (`sim.engine.batch.Batch`: the policy's order and
+batching, room in the KV cache, padding to the widest prompt); only the time is real. A pass is what
 `profiles.measuring.forward` measures, and the batch goes on until its last member has its tokens: those of the trace,
 there is no end of sequence. Beyond the measured pass a step takes an argmax over the vocabulary and the planning.
 Prompts are random tokens, padded on the left; position ids are not shifted by the padding as `generate` does it: that
