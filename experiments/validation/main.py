@@ -10,6 +10,7 @@ two, and says what each policy brought.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -149,9 +150,11 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
         settings = [f"model={cfg.model}", f"engine={measured_by}", f"threads={cfg.threads}", f"output={path}"]
         settings += cfg.measure.split() if cfg.measure else own_grid(measured_by, cfg.max_num_seqs)
         say(f"measuring {cfg.model} on this machine: tokenyard profile measure {' '.join(settings)}")
-        done = subprocess.run(  # in a process of its own: two engines in one would share memory and threads
-            [sys.executable, "-m", "experiments.cli", "profile", "measure", *settings], stdout=sys.stderr, check=False
-        )
+        # In a process of its own: two engines in one would share memory and threads. It imports from where this one did,
+        # whatever lies in the current folder.
+        line = [sys.executable, "-P", "-m", "experiments.cli", "profile", "measure", *settings]
+        path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+        done = subprocess.run(line, env={**os.environ, "PYTHONPATH": path}, stdout=sys.stderr, check=False)
         if done.returncode:
             raise ValueError(
                 f"tokenyard profile measure ended {done.returncode}: see above; profile=FILE takes one that is there"
