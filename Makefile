@@ -30,18 +30,18 @@ $(VENV)/.test: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 
 # This machine's own profile: measured once. Delete results/ to begin anew.
 results/profiles/gpt2/cpu.json: | $(VENV)/.demo
-	$(BIN)/python -m profiles.measure model=gpt2 device=cpu grid=quick output=$@
+	$(BIN)/tokenyard profile measure model=gpt2 device=cpu grid=quick output=$@
 
 demo: $(VENV)/.demo results/profiles/gpt2/cpu.json
 	$(BIN)/tokenyard -m experiment=demo
-	$(BIN)/python -m experiments.tables.collect results/demo > /dev/null
-	$(BIN)/python -m experiments.figures.response_time results/demo
+	$(BIN)/tokenyard collect results/demo > /dev/null
+	$(BIN)/tokenyard figures response_time results/demo
 
 RTLM := main kinds ladder ablation alpha lambda b xi k c_f malicious variance strength predictions continuous recorded
 
 rtlm: $(VENV)/.demo
 	set -e; for name in $(RTLM); do $(BIN)/tokenyard -m experiment=rtlm/$$name > /dev/null; done
-	$(BIN)/python -m experiments.figures rtlm
+	$(BIN)/tokenyard figures rtlm
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -61,7 +61,7 @@ $(VLLM)/.vllm: setup.cfg pyproject.toml
 	@touch $@
 
 vllm: $(VLLM)/.vllm
-	$(VLLM)/bin/python -m experiments.engine.against_vllm
+	$(VLLM)/bin/tokenyard engine against-vllm
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/mypy

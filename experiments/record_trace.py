@@ -1,6 +1,6 @@
 """Record a trace: a real model answers human chat messages, one at a time, until its own end of sequence.
 
-    python -m experiments.record_trace model=smollm2-135m messages=600 threads=1
+    tokenyard trace record model=smollm2-135m messages=600 threads=1
 
 Each answer is appended to `<output>.partial.jsonl` as it ends, so a killed recording resumes where it stopped; the
 finished recording is a parquet file of message ids, token counts, measured seconds and rule scores, without any text
@@ -9,6 +9,7 @@ finished recording is a parquet file of message ids, token counts, measured seco
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -151,11 +152,13 @@ def _check_order(answered: Sequence[str], wanted: Sequence[str], path: Path) -> 
 @hydra.main(version_base="1.3", config_path="conf", config_name="record")
 def main(config: DictConfig) -> None:
     """Record what the config says."""
-    options = Options(**{str(name): value for name, value in config.items()})
-    answers = record(options)
+    try:
+        options = Options(**{str(name): value for name, value in config.items()})
+        answers = record(options)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"tokenyard trace record: {error}")
+    except KeyboardInterrupt:
+        print("interrupted: the answers so far are kept, the same command goes on", file=sys.stderr)
+        sys.exit(130)
     cut = (answers["finish_reason"] == "length").sum()
     print(f"{options.output}: {len(answers)} answers, {cut} of them cut at {options.max_tokens} tokens")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Make a profile from a model's sizes and a device's datasheet: python -m profiles.analytic --help"""
+"""Make a profile from a model's sizes and a device's datasheet."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def make(config: DictConfig) -> Path:
             "libraries": machine.library_versions(),
             "threads": 0,
             "date": machine.today(),
-            "command": machine.command("profiles.analytic"),
+            "command": machine.command("profile analytic"),
             "source": "operation counts (arXiv 2302.14017) over a datasheet",
             "tensor_parallelism": devices,
             "datasheet": asdict(device),
@@ -128,8 +128,4 @@ def main(config: DictConfig) -> None:
     try:
         make(config)
     except ValueError as error:
-        sys.exit(f"profiles.analytic: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"tokenyard profile analytic: {error}")

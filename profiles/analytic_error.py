@@ -1,4 +1,4 @@
-"""How far analytic profiles are from those measured or imported: python -m profiles.analytic_error --help"""
+"""How far analytic profiles are from those measured or imported."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def describe(rows: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="profiles.analytic_error", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DATA, help="profiles with samples (default: those that ship)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
     parser.add_argument("--picture", type=Path, help="write a PNG, a panel a profile")
@@ -153,7 +153,3 @@ def main(arguments: list[str] | None = None) -> None:
     print("\n".join(json.dumps(row) for row in rows) if options.json else describe(rows))
     if options.picture:
         draw(compared, options.picture)
-
-
-if __name__ == "__main__":
-    main()

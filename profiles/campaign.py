@@ -1,4 +1,4 @@
-"""Measure as many profiles as fit in some minutes, most wanted first: python -m profiles.campaign --help"""
+"""Measure as many profiles as fit in some minutes, most wanted first."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Campaign:
             if whole and left > self.seconds_left():
                 print(f"{own.model} gives way to the others", flush=True)
                 return Outcome("unfinished", share=measurement.share_left)
-            measurement.write(*measurement.run(self.check_time, own.model), "profiles.campaign")
+            measurement.write(*measurement.run(self.check_time, own.model), "profile campaign")
         except OutOfTimeError:
             return Outcome("unfinished", share=measurement.share_left)
         return Outcome("finished", seconds=self.clock() - start)
@@ -225,12 +225,8 @@ def main(config: DictConfig) -> None:
     try:
         campaign = run(config)
     except (ValueError, OSError) as error:
-        sys.exit(f"profiles.campaign: {error}")
+        sys.exit(f"tokenyard profile campaign: {error}")
     except KeyboardInterrupt:
-        sys.exit("profiles.campaign: stopped; the same command goes on")
+        sys.exit("tokenyard profile campaign: stopped; the same command goes on")
     if any(outcome.state == "failed" for outcome in campaign.outcomes.values()):
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -34,7 +34,7 @@ def device_name(device: str) -> str:
 
 
 def model_settings(config: DictConfig) -> dict[str, DictConfig]:
-    """The settings of `profiles.measure` for each model of the campaign; ValueError for what cannot be measured."""
+    """The settings of `profile measure` for each model of the campaign; ValueError for what cannot be measured."""
     minutes, chosen = config.minutes, config.models
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < math.inf:
         raise ValueError(f"minutes must be a positive number, got {minutes!r}")

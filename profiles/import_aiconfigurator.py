@@ -1,4 +1,4 @@
-"""Make a profile from aiconfigurator's operator times: python -m profiles.import_aiconfigurator --help"""
+"""Make a profile from aiconfigurator's operator times."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def import_profile(config: DictConfig) -> Path:
             "libraries": machine.library_versions("aiconfigurator"),
             "threads": 0,
             "date": machine.today(),
-            "command": machine.command("profiles.import_aiconfigurator"),
+            "command": machine.command("profile import aiconfigurator"),
             "source": f"aiconfigurator (Apache-2.0), {config.framework} {times.version} on {config.system}",
             "host_seconds": config.host_seconds,
             "included": INCLUDED,
@@ -103,10 +103,6 @@ def main(config: DictConfig) -> None:
     try:
         import_profile(config)
     except ModuleNotFoundError as error:
-        sys.exit(f"profiles.import_aiconfigurator: {error}: pip install 'tokenyard[aiconfigurator]'")
+        sys.exit(f"tokenyard profile import aiconfigurator: {error}: pip install 'tokenyard[aiconfigurator]'")
     except ValueError as error:
-        sys.exit(f"profiles.import_aiconfigurator: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"tokenyard profile import aiconfigurator: {error}")

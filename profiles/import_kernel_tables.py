@@ -1,7 +1,8 @@
-"""Make a fitted profile from measured kernel tables: python -m profiles.import_kernel_tables --help"""
+"""Make a fitted profile from measured kernel tables."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -70,7 +71,7 @@ def import_profile(config: DictConfig) -> Path:
             "libraries": machine.library_versions(),
             "threads": 0,
             "date": machine.today(),
-            "command": machine.command("profiles.import_kernel_tables"),
+            "command": machine.command("profile import kernels"),
             **kernels.provenance,
             "included": INCLUDED,
             "assumptions": {"host_seconds": config.host_seconds_from, **ASSUMPTIONS},
@@ -83,8 +84,7 @@ def import_profile(config: DictConfig) -> Path:
 @hydra.main(version_base="1.3", config_path="conf", config_name="import_kernel_tables")
 def main(config: DictConfig) -> None:
     """The command line; see conf/import_kernel_tables.yaml."""
-    import_profile(config)
-
-
-if __name__ == "__main__":
-    main()
+    try:
+        import_profile(config)
+    except (ValueError, OSError) as error:
+        sys.exit(f"tokenyard profile import kernels: {error}")

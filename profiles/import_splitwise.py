@@ -1,4 +1,4 @@
-"""Make a profile from the measurements that splitwise-sim carries: python -m profiles.import_splitwise --help"""
+"""Make a profile from the measurements that splitwise-sim carries."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def import_profile(config: DictConfig) -> Path:
         "libraries": machine.library_versions(),
         "threads": 0,
         "date": machine.today(),
-        "command": machine.command("profiles.import_splitwise", leave_out=("output", "table")),
+        "command": machine.command("profile import splitwise", leave_out=("output", "table")),
         "source": config.source,
         "tensor_parallelism": devices,
         "host_seconds": 0.0,
@@ -153,8 +153,4 @@ def main(config: DictConfig) -> None:
     try:
         import_profile(config)
     except (ValueError, MissingMandatoryValue) as error:
-        sys.exit(f"profiles.import_splitwise: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"tokenyard profile import splitwise: {error}")

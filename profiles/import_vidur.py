@@ -1,4 +1,4 @@
-"""Make a profile from the operator times that Vidur's profiler writes: python -m profiles.import_vidur --help"""
+"""Make a profile from the operator times that Vidur's profiler writes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def import_profile(config: DictConfig) -> Path:
         "libraries": machine.library_versions(),
         "threads": 0,
         "date": machine.today(),
-        "command": machine.command("profiles.import_vidur", leave_out=("output", "mlp", "attention", "all_reduce")),
+        "command": machine.command("profile import vidur", leave_out=("output", "mlp", "attention", "all_reduce")),
         "source": config.source,
         "tensor_parallelism": devices,
         "host_seconds": config.host_seconds,
@@ -100,8 +100,4 @@ def main(config: DictConfig) -> None:
     try:
         import_profile(config)
     except (ValueError, MissingMandatoryValue) as error:
-        sys.exit(f"profiles.import_vidur: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"tokenyard profile import vidur: {error}")

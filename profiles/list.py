@@ -1,6 +1,8 @@
-"""List the profiles that are available, with their errors: python -m profiles.list"""
+"""List the profiles that are available, with their errors."""
 
 from __future__ import annotations
+
+import argparse
 
 from profiles.profile import DeviceProfile, available, load
 
@@ -22,14 +24,14 @@ def line(profile: DeviceProfile) -> str:
     return COLUMNS.format(*facts, profile.provenance["samples"], *errors).rstrip()
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print one line a profile."""
-    print("left-out errors are P50 / P90 / max; an analytic profile's are its curves' alone (profiles.analytic_error)")
+    argparse.ArgumentParser(
+        description=f"{__doc__} A run takes one by cluster.devices.gpu.profile.model=MODEL and .device=DEVICE.",
+        epilog="to measure one: tokenyard profile measure --help",
+    ).parse_args(arguments)
+    print("left-out errors are P50 / P90 / max; an analytic profile's are its curves' alone (profile analytic-error)")
     titles = "model", "device", "kind", "engine", "samples", "prefill, left out", "decode, left out"
     print(COLUMNS.format(*titles).rstrip())
     for pair in available():
         print(line(load(*pair)))
-
-
-if __name__ == "__main__":
-    main()

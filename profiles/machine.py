@@ -37,10 +37,10 @@ def library_versions(*names: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def command(module: str, leave_out: tuple[str, ...] = ("output",)) -> str:
-    """The command that was given, without the overrides named in `leave_out` (paths of one machine)."""
+def command(verb: str, leave_out: tuple[str, ...] = ("output",)) -> str:
+    """The command `tokenyard VERB ...` that was given, without overrides in `leave_out` (paths of one machine)."""
     kept = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in leave_out]
-    return shlex.join(["python", "-m", module, *kept])
+    return shlex.join(["tokenyard", *verb.split(), *kept])
 
 
 def device_facts(device: str) -> dict[str, Any]:

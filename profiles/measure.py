@@ -1,4 +1,4 @@
-"""Measure a model on this machine and fit a profile to it: python -m profiles.measure --help"""
+"""Measure a model on this machine and fit a profile to it."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def measure(config: DictConfig) -> Path:
             f"{config.model}: {passes.count} passes over {len(passes.points)} points, about {minutes:.0f} min",
             flush=True,
         )
-    profile = measurement.write(*measurement.run(), "profiles.measure")
+    profile = measurement.write(*measurement.run(), "profile measure")
     print(f"{output}\n{describe(profile.provenance['residuals'])}")
     return output
 
@@ -285,8 +285,4 @@ def main(config: DictConfig) -> None:
     try:
         measure(config)
     except (ValueError, ModuleNotFoundError, DisturbedError) as error:
-        sys.exit(f"profiles.measure: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"tokenyard profile measure: {error}")

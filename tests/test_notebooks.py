@@ -37,7 +37,8 @@ TOLD = {  # what a reader must find in the outputs
 def sweep(path: Path, tmp_path: Path) -> Path:
     """The results that the notebook `path` reads, of a tiny sweep."""
     settings, folder = SWEEPS[path.stem]
-    line = [sys.executable, "-m", "experiments.run.run", "-m", *settings, f"results={tmp_path}", "hydra.launcher.n_jobs=1"]
+    line = [sys.executable, "-m", "experiments.cli", "-m", *settings, f"results={tmp_path}"]
+    line.append("hydra.launcher.n_jobs=1")
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return tmp_path / folder

@@ -1,4 +1,4 @@
-"""Write any trace as this project's parquet: `python -m traces.convert FILE --to OUT.parquet`."""
+"""Write any trace as this project's parquet, whatever its format."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from traces.sniff import FORMATS, known_format, told
 from traces.summary import summary
 
 EPILOG = """examples:
-  python -m traces.convert requests.csv --to mine.parquet --unit ms \\
+  tokenyard trace convert requests.csv --to mine.parquet --unit ms \\
       --columns arrival=ts prompt_tokens=in output_tokens=out
-  python -m traces.convert log.jsonl.gz --to mine.parquet --columns arrival=time prompt_tokens=usage.prompt \\
+  tokenyard trace convert log.jsonl.gz --to mine.parquet --columns arrival=time prompt_tokens=usage.prompt \\
       output_tokens=usage.completion client=user                 (a dotted name reaches into json objects)
-  python -m traces.convert BurstGPT_1.csv --to mine.parquet --skip-bad      (a known format, its failed rows left out)
+  tokenyard trace convert BurstGPT_1.csv --to mine.parquet --skip-bad      (a known format, its failed rows left out)
 then: tokenyard trace=parquet trace.path=mine.parquet predictor=oracle
 """
 
 
-def options_of(arguments: list[str]) -> argparse.Namespace:
+def options_of(arguments: list[str] | None) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(
-        prog="python -m traces.convert",
         description="Write a trace as this project's parquet, with where it came from. The file is of a known format "
         f"({', '.join(form.name for form in FORMATS if form.loader)}), which is told by its header or keys, or any csv "
         "or json whose columns are named with --columns. Prints what was read and dropped, the span and the rate.",
@@ -105,7 +104,7 @@ def convert(path: Path, options: argparse.Namespace) -> str:
     return "\n".join([*lines, f"to        {options.to} (tokenyard trace=parquet trace.path={options.to})"])
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Convert as `arguments` say."""
     options = options_of(arguments)
     try:
@@ -114,7 +113,3 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

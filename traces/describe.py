@@ -1,4 +1,4 @@
-"""Say and draw what is in a trace: `python -m traces.describe azure_2023_conv`, or a path."""
+"""Say and draw what is in a trace: requests, rate, burstiness, lengths, clients, sessions, reuse of prefixes."""
 
 from __future__ import annotations
 
@@ -136,14 +136,13 @@ def _checksum(path: Path, entry: PublicTrace | None) -> str:
     return "the publisher's" if found == entry.sha256 else f"{found}, NOT the publisher's {entry.sha256}"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Describe the trace that `arguments` name."""
     parser = argparse.ArgumentParser(
-        prog="python -m traces.describe",
         description="Print what is in a trace: requests, span, rate, burstiness, quantiles of the lengths, clients, "
         "sessions, pauses, the reuse of prefixes; and draw it. A file of which traces are made is described too.",
     )
-    parser.add_argument("trace", metavar="NAME|PATH", help="a public trace (python -m traces.fetch --list), or a file")
+    parser.add_argument("trace", metavar="NAME|PATH", help="a public trace (tokenyard trace list), or a file")
     parser.add_argument(
         "--format", metavar="F", help=f"the format, if not told by the file: {', '.join(f.name for f in FORMATS)}"
     )
@@ -182,7 +181,3 @@ def main(arguments: list[str]) -> int:
         print(human(facts, figures))
         print(f"{'drawn':<29}{picture}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

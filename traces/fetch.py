@@ -1,4 +1,4 @@
-"""Download a public trace from its publisher and verify it: `python -m traces.fetch azure_2023_conv`."""
+"""Download a public trace from its publisher, and verify it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from traces.catalogue import CATALOGUE, PublicTrace, public_trace
-from traces.locate import VARIABLE, public_file
+from traces.catalogue import PublicTrace, public_trace
+from traces.locate import VARIABLE
 from traces.schema import TraceError
 
 CHUNK = 1 << 18  # bytes
@@ -181,54 +181,25 @@ def _chunks(file: Any) -> Iterator[bytes]:
         yield chunk
 
 
-def listing(entries: Iterable[PublicTrace]) -> str:
-    """A table of the traces: name, size, licence, whether it is there, and what it is."""
-    lines = [f"{'name':<27}{'size':>10}  {'licence':<12}{'there':<7}what"]
-    for entry in entries:
-        lines.append(
-            f"{entry.name:<27}{_size(entry):>10}  {entry.licence:<12}{'yes' if _there(entry) else 'no':<7}{entry.what}"
-        )
-    return "\n".join(lines)
-
-
-def _size(entry: PublicTrace) -> str:
-    return "not known" if entry.size is None else f"{entry.size / 1e6:,.1f} MB"
-
-
-def _there(entry: PublicTrace) -> bool:
-    try:
-        public_file(entry.file)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _heading(entry: PublicTrace) -> str:
     checksum = entry.sha256 or (
         "the publisher's is not known: the first download's is printed and stored, later ones are compared with it"
     )
-    size = _size(entry) if entry.size is None else f"{entry.size:,} bytes"
+    size = "not known" if entry.size is None else f"{entry.size:,} bytes"
     facts = {"size": size, "sha256": checksum, "licence": entry.licence, "source": entry.source}
     facts["from"] = entry.url or "no single file of the publisher"
     return "\n".join([f"{entry.name}: {entry.what}", *(f"  {name:<9}{fact}" for name, fact in facts.items())])
 
 
-def main(arguments: list[str]) -> int:
-    """Fetch the trace that `arguments` name, or list them all."""
+def main(arguments: list[str] | None = None) -> int:
+    """Fetch the trace that `arguments` name."""
     parser = argparse.ArgumentParser(
-        prog="python -m traces.fetch",
         description="Download a public trace from its publisher. Its size, checksum and licence are shown first; a "
         "broken download is taken up where it ended; a file that is there already is verified, not downloaded.",
     )
-    parser.add_argument("name", nargs="?", help="the trace's name; --list shows them all")
+    parser.add_argument("name", metavar="NAME", help="the trace's name: tokenyard trace list")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help=f"the folder of public data (default: ${VARIABLE})")
-    parser.add_argument("--list", action="store_true", help="show all public traces, and whether they are there")
     options = parser.parse_args(arguments)
-    if options.list:
-        print(listing(CATALOGUE))
-        return 0
-    if options.name is None:
-        parser.error("a NAME is needed, or --list")
     try:
         entry = public_trace(options.name)
         print(_heading(entry), flush=True)
@@ -243,7 +214,3 @@ def main(arguments: list[str]) -> int:
         print("stopped; run this again to go on", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -26,7 +26,7 @@ def public_file(path: str) -> Path:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         name = next((entry.name for entry in CATALOGUE if entry.file == path and entry.url), None)
-        hint = f", or download it: python -m traces.fetch {name}" if name else ""
+        hint = f", or download it: tokenyard trace fetch {name}" if name else ""
         raise FileNotFoundError(
             f"no trace file {path!r}; looked at {', '.join(map(str, places))}. Set {VARIABLE} to the folder that holds "
             f"the public data ({VARIABLE} is now {folder!r}){hint}"

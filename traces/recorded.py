@@ -1,4 +1,4 @@
-"""Replay what a real model answered to human chat messages (`experiments.record_trace` makes such a file).
+"""Replay what a real model answered to human chat messages (`tokenyard trace record` makes such a file).
 
 The file holds ids, lengths, seconds and rule scores, no text; the text comes from the package `chitchat-dataset`.
 """

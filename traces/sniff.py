@@ -124,7 +124,7 @@ def told(path: Path) -> Format:
     which = " and ".join(form.name for form in best) if best else "no known format"
     shown = ", ".join(sorted(found)[:12]) or "no columns or keys"
     hint = (
-        "" if best else "; or say which column is which: python -m traces.convert FILE --columns (trace=csv of a run)"
+        "" if best else "; or say which column is which: tokenyard trace convert FILE --columns (trace=csv of a run)"
     )
     raise TraceError(f"{path}: {which} fits what it begins with ({shown}); name it with --format: {_names()}{hint}")
 

@@ -1,11 +1,11 @@
 """Ask the vLLM that is installed: its own scheduler decides on random workloads, and the engine has to decide the same.
 
-    python -m experiments.engine.against_vllm
-    python -m experiments.engine.against_vllm --workloads 500 --kinds memory,prefix --seed 7 --save differing
+    tokenyard engine against-vllm
+    tokenyard engine against-vllm --workloads 500 --kinds memory,prefix --seed 7 --save differing
 
 vLLM's v1 `Scheduler` is driven in virtual time, without a model: requests enter in order of arrival before each
 iteration, an iteration lasts fixed + per_token * tokens, every answer is of the length set and of token 7. What it did
-is then replayed as `python -m experiments.engine.golden` replays a stored workload, and matches by the same rules. The kinds:
+is then replayed as `tokenyard engine golden` replays a stored workload, and matches by the same rules. The kinds:
 
     plain        many requests, few places, a small budget of tokens
     memory       answers that outgrow the KV cache, so that jobs are preempted
@@ -185,7 +185,7 @@ def judge(workload: Workload, name: str) -> Comparison:
 
 
 def save(workload: Workload, path: Path) -> None:
-    """Write `workload` where `experiments.engine.golden` can read it."""
+    """Write `workload` where `tokenyard engine golden` can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(json.dumps(workload).encode(), mtime=0))
 
@@ -213,7 +213,7 @@ def whole(least: int) -> Any:
 def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line, parsed."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.engine.against_vllm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workloads", type=whole(1), default=200, metavar="N", help="how many (default: 200)")
     parser.add_argument("--seed", type=whole(0), metavar="S", help="repeat a run by the seed it printed")
@@ -253,7 +253,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             save({"engine": engine, "seed": [seed, number], **workload}, options.save / f"{seed}-{name}.json.gz")
     print(f"vLLM preempted in {preempting} of {len(comparisons)} workloads")
     return report(comparisons)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,8 +1,8 @@
 """How fast the engine simulates: one JSON line per case.
 
-    python -m experiments.engine.bench
-    python -m experiments.engine.bench --cases azure,order_srpt --repeats 9
-    python -m experiments.engine.bench --azure AzureLLMInferenceTrace_conv.csv
+    tokenyard engine bench
+    tokenyard engine bench --cases azure,order_srpt --repeats 9
+    tokenyard engine bench --azure AzureLLMInferenceTrace_conv.csv
 
 `timeouts_per_request` is the time of one simulated request in units of one bare SimPy timeout, a process that yields a
 million of them. Both are measured in turn, in the same process, and the median of the ratios is taken, so that the
@@ -161,7 +161,7 @@ def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the line of each case."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.engine.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cases", default=",".join(CASES), help=f"comma-separated (default: all: {', '.join(CASES)})")
     parser.add_argument("--repeats", type=int, default=5, help="measurements per case (default: 5)")
@@ -190,7 +190,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 2
         print(json.dumps(figures), flush=True)
     return 1 if missing else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,7 +1,7 @@
 """Replay workloads whose every scheduling decision a real vLLM took, and compare the engine's own, one by one.
 
-    python -m experiments.engine.golden tests/golden
-    python -m experiments.engine.golden one.json.gz another.json.gz
+    tokenyard engine golden tests/golden
+    tokenyard engine golden one.json.gz another.json.gz
 
 A workload is a json (gzipped) with vLLM's config, the requests, and for each iteration its start, the tokens scheduled
 per request and the requests preempted. It matches if every iteration's tokens (and their order), preemptions and start
@@ -195,7 +195,7 @@ def files(paths: Sequence[str]) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare each workload under the paths given."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.engine.golden", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a *.json.gz, or a folder that holds some")
     try:
@@ -210,7 +210,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return report(comparisons)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,7 +1,7 @@
 """Where the engine's time goes: the bytecode instructions of one simulated request, function by function.
 
-    python -m experiments.engine.instructions
-    python -m experiments.engine.instructions --case synthetic_10k --requests 5000
+    tokenyard engine instructions
+    tokenyard engine instructions --case synthetic_10k --requests 5000
 
 Instructions are counted, not timed, so that the table is the same on every machine with the same Python; a bare SimPy
 timeout is counted beside them. Counting is slow: a minute or so for 2,000 requests. Work inside C (heaps, dictionaries,
@@ -64,11 +64,10 @@ def timeouts(number: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.engine.instructions",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--case", default="azure", choices=CASES, help="of experiments.engine.bench (default: azure)")
+    parser.add_argument("--case", default="azure", choices=CASES, help="of tokenyard engine bench (default: azure)")
     parser.add_argument("--requests", type=int, default=2000, help="the first so many of it (default: 2000)")
     parser.add_argument("--rows", type=int, default=40, help="functions to print (default: 40)")
     parser.add_argument("--azure", type=Path, default=AZURE, metavar="CSV", help="Azure's conversation trace")
@@ -94,7 +93,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for place, number in counts.most_common(settings.rows):
         print(f"{number / len(requests):11.1f} {number / whole:6.1%}  {place}")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

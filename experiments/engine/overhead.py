@@ -1,6 +1,6 @@
 """Measure what predicting and scheduling cost on this machine, for the yaml files that charge it to the clock.
 
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m experiments.engine.overhead
+    taskset -c 0 env OMP_NUM_THREADS=1 tokenyard engine overhead
 
 Needs pip install -e '.[text]': prompts are scored on chat messages of the package chitchat-dataset, and on longer ones
 made of `LONG` of them each.
@@ -141,12 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = measurements(options.repeats)
     except (ModuleNotFoundError, UnknownModelError) as error:
-        print(f"overhead: {error}", file=sys.stderr)
+        print(f"tokenyard engine overhead: {error}", file=sys.stderr)
         return 1
     for name, (low, middle, high) in found.items():
         print(f"{name:64s} {1e6 * middle:9.2f} us  (min {1e6 * low:.2f}, max {1e6 * high:.2f})")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,7 @@
 
     tokenyard -m experiment=predictors                                    # the learned predictors, and the oracle
     tokenyard -m experiment=predictors policy=fifo predictor=constant     # what gains are taken from
-    python -m experiments.figures.gain_by_tau results/predictors          # into results/predictors/figures/
+    tokenyard figures gain_by_tau results/predictors          # into results/predictors/figures/
 
 The gain of a run is what its policy takes off the mean response time of FIFO on the same trace, its predictor's own
 time included; the share kept is the mean gain over the oracle's mean gain on the same seeds. Kendall's tau-b is between
@@ -155,7 +155,7 @@ def main() -> None:
         table = read(arguments.results)
         found = points(table)
     except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"gain_by_tau: {error}")
+        sys.exit(f"tokenyard figures gain_by_tau: {error}")
     text = {"tau": "{:.3f}", "gain": "{:+.3f}", "kept": "{:.1%}"}
     shown = found.assign(**{name: [form.format(point) for point in found[name]] for name, form in text.items()})
     print("gain over FIFO in mean response time (s) and the share of the oracle's, mean over seeds ± half of its 95 %")
@@ -167,7 +167,3 @@ def main() -> None:
     )
     for path in save(draw(found, caption), (arguments.output or arguments.results / "figures") / "gain_by_tau"):
         print(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """How well each predictor ranks answers by length, and how far below the ceiling of sampling noise: a panel a model.
 
-    python -m experiments.prediction.evaluate --prompts P --lengths L --model Qwen2.5-7B --json > scores.jsonl
-    python -m experiments.figures.predictors scores.jsonl --output figures
+    tokenyard evaluate predictors --prompts P --lengths L --model Qwen2.5-7B --json > scores.jsonl
+    tokenyard figures predictors scores.jsonl --output figures
 
 Filled points: Kendall's tau over all prompts; hollow ones: among the prompts of one data set, averaged over data sets.
 """
@@ -30,7 +30,7 @@ def read(paths: list[Path]) -> pd.DataFrame:
         try:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
-            raise ValueError(f"{path}: not the output of evaluate_predictors --json: {error}") from error
+            raise ValueError(f"{path}: not the output of tokenyard evaluate predictors --json: {error}") from error
         rows += [
             {"model": line["model"].split("--")[-1], "predictor": line["predictor"], "score": score, **line[score]}
             for line in lines
@@ -74,16 +74,12 @@ def draw(table: pd.DataFrame) -> Figure:
 def main() -> None:
     """Read, draw, save; print where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scores", type=Path, nargs="+", help="what evaluate_predictors --json printed")
+    parser.add_argument("scores", type=Path, nargs="+", help="what tokenyard evaluate predictors --json printed")
     parser.add_argument("--output", type=Path, default=Path(), help="folder of the figure (default: the current one)")
     arguments = parser.parse_args()
     try:
         figure = draw(read(arguments.scores))
     except (OSError, ValueError) as error:
-        sys.exit(f"predictors: {error}")
+        sys.exit(f"tokenyard figures predictors: {error}")
     for path in save(figure, arguments.output / "predictors"):
         print(path)
-
-
-if __name__ == "__main__":
-    main()

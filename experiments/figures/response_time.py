@@ -1,7 +1,7 @@
 """Mean response time and throughput against the arrival rate, a line per policy.
 
-    python -m experiments.figures.response_time results/demo                   # into results/demo/figures/
-    python -m experiments.figures.response_time results/demo --output paper    # paper/response_time.{png,pdf}
+    tokenyard figures response_time results/demo                   # into results/demo/figures/
+    tokenyard figures response_time results/demo --output paper    # paper/response_time.{png,pdf}
 
 Reads table.parquet of the folder, or collects the folder's complete runs where that is missing or older than one of
 them. Sweep `trace.rate` to get lines; one rate gives a point with its interval per policy instead. Every other setting
@@ -162,7 +162,7 @@ def caption(table: pd.DataFrame, mark: str, more: str) -> str:
     else:
         means = (
             f"Mean over {count} seeds. {mark}: 95 % interval of that mean, over traces; all policies replay the "
-            "same traces, so compare two of them by their paired difference (experiments.tables.collect), not by overlap. "
+            "same traces, so compare two of them by their paired difference (tokenyard collect), not by overlap. "
         )
     lost = " and ".join(f"{table[state].sum()} {state}" for state in ("censored", "rejected") if table[state].sum())
     return f"{provenance(table)} {means}{more}" + (f"Not in the response times: {lost} requests." if lost else "")
@@ -177,10 +177,6 @@ def main() -> None:
     try:
         figure = draw(read(arguments.results))
     except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"response_time: {error}")
+        sys.exit(f"tokenyard figures response_time: {error}")
     for path in save(figure, (arguments.output or arguments.results / "figures") / "response_time"):
         print(path)
-
-
-if __name__ == "__main__":
-    main()

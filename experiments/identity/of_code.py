@@ -23,7 +23,11 @@ from experiments.identity.syntax import called, nodes, parsed, plain, texts_in
 
 PROJECT = ("sim", "traces", "policies", "profiles", "experiments")
 BUILDERS = ("hydra", "omegaconf")  # they only call what a configuration names
-LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+SITES = ("site-packages", "dist-packages")  # a user's own, or the system's that an environment shares
+LIBRARIES = (
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *(Path(place) for place in sys.path if Path(place).name in SITES),
+)
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.?")
 STARTED, LOADED = time.time(), frozenset(sys.modules)  # what this process had loaded by then is no younger
 

@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def with_figures() -> list[str]:
-    """The papers that have figures: `FIGURES` in `<paper>.figures`, and the `SETTINGS` that tell their traces apart."""
-    return sorted(folder.parent.name for folder in Path(__file__).parent.glob("*/figures/"))
+    """The papers that have figures, which `<paper>.draw` makes."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/draw.py"))

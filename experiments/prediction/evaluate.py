@@ -1,6 +1,6 @@
 """Judge predictors of answer lengths on prompts that they never saw, against the ceiling that sampling noise sets.
 
-    python -m experiments.prediction.evaluate --prompts prompts.parquet --lengths lengths.parquet --model Qwen2.5-7B
+    tokenyard evaluate predictors --prompts prompts.parquet --lengths lengths.parquet --model Qwen2.5-7B
 
 Any pair of files in CASTILLO's format: prompts (dataset, prompt_id, prompt_text) and lengths (dataset, prompt_id,
 model, input_tokens, output_tokens: a list, an entry a sampled answer). Each prompt is foretold by a fit to others;
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         evaluate(options)
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"evaluate_predictors: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tokenyard evaluate predictors: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: what was parsed and encoded is kept", file=sys.stderr)
@@ -148,7 +148,3 @@ def header(options: argparse.Namespace, names: list[str], clipped: dict[str, int
         "date": today(),
         "versions": library_versions("numpy", "scikit-learn", "lightgbm", "torch", "transformers", "spacy"),
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Does any rule of uncertainty foretell how long an answer is? Correlations of prompt features with output tokens.
 
-    python -m experiments.prediction.rule_correlations                          # the SmolLM2 recording that ships
-    python -m experiments.prediction.rule_correlations --prompts prompts.parquet --lengths lengths.parquet --model Qwen2.5-7B
+    tokenyard evaluate rules                          # the SmolLM2 recording that ships
+    tokenyard evaluate rules --prompts prompts.parquet --lengths lengths.parquet --model Qwen2.5-7B
 
 The features are the six rule scores of each scorer, their sum and maximum, the prompt's length, and the foretelling of
 the log-linear fit to length and rules (predictor=rules), each prompt by a fit to the other folds. Brackets are 95 %
@@ -150,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Correlate and print; 1, with one line on stderr, for input that cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--recording", type=Path, default=SHIPPED, help="of experiments.record_trace (default: the shipped one)"
+        "--recording", type=Path, default=SHIPPED, help="of tokenyard trace record (default: the shipped one)"
     )
     parser.add_argument("--prompts", type=Path, help="instead of a recording, parquet: dataset, prompt_id, prompt_text")
     parser.add_argument("--lengths", type=Path, help="with --prompts, parquet: ... model, input_tokens, output_tokens")
@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         rows = table(data, options.bootstrap, options.seed)
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"rule_correlations: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tokenyard evaluate rules: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     if options.json:
         print(
@@ -181,7 +181,3 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         print(f"{data.model}: {len(data.requests)} prompts, {data.answers.shape[1]} answers to each\n{render(rows)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

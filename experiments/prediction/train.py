@@ -1,6 +1,6 @@
 """Train a predictor on sampled answer lengths, judge it on prompts that it never saw, and save its weights.
 
-    python -m experiments.prediction.train predictor=gbm data=castillo data.model=Qwen2.5-7B
+    tokenyard train predictor=gbm data=castillo data.model=Qwen2.5-7B
 
 Takes the settings of conf/train.yaml (`--help`).
 """
@@ -77,7 +77,7 @@ def train(cfg: DictConfig, name: str) -> None:
         "training_keys": keys(training.texts()),
         "samples": data.answers.shape[1],
         "held_out": {"prompts": len(held.requests), **scores},
-        "command": command("experiments.prediction.train", ("output", "data.prompts", "data.lengths")),
+        "command": command("train", ("output", "data.prompts", "data.lengths")),
         "date": today(),
         "processor": cpu_name(),
         "versions": versions,
@@ -107,11 +107,7 @@ def main(cfg: DictConfig) -> None:
     try:
         train(cfg, HydraConfig.get().runtime.choices["predictor"])
     except (ValueError, TypeError, OSError, ModuleNotFoundError, RuntimeError) as error:  # the last are torch's
-        sys.exit(f"experiments.prediction.train: {' '.join(str(error).split())}")
+        sys.exit(f"tokenyard train: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         print("interrupted: what was parsed and encoded is kept", file=sys.stderr)
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,10 @@
 """Find the arrival rate at which the mean response time is a given multiple of the unloaded one.
 
-    python -m experiments.run.rate trace=recorded policy=fifo +slowdown=3 +seeds=5
+    tokenyard rate trace=recorded policy=fifo +slowdown=3 +seeds=5
 
-Takes every setting of `tokenyard`; `slowdown` is the multiple, `seeds` how many traces the means are over, from `seed`
-on. The unloaded mean is that of the same requests, so far apart that none meets another. Where no rate is high enough,
-it says what the largest multiple is: that of all requests at once.
+Takes every setting of a run (`tokenyard run --help`), and two of its own: `slowdown` is the multiple, `seeds` how many
+traces the means are over, from `seed` on. The unloaded mean is that of the same requests, so far apart that none meets
+another. Where no rate is high enough, it says what the largest multiple is: that of all requests at once.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def find(cfg: DictConfig, slowdown: float, seeds: int) -> tuple[float, float, fl
     if others != count:
         raise ValueError(
             f"trace.rate decides how many requests this trace has ({count} at {UNLOADED_RATE:g}/s, {others} at "
-            f"{high:g}/s): find_rate needs one whose number of requests is a setting"
+            f"{high:g}/s): tokenyard rate needs one whose number of requests is a setting"
         )
     most, _ = mean_response(cfg, AT_ONCE_RATE, seeds)
     if most < wanted:
@@ -107,13 +107,13 @@ def check(cfg: DictConfig, overrides: list[str]) -> tuple[float, int]:
         raise ValueError(f"seed must be the first of the seeds, a whole number, got {cfg.seed}; seeds says how many")
     if "rate" not in cfg.trace:
         names = ", ".join(name for name in cfg.trace if not str(name).startswith("_"))
-        raise ValueError(f"find_rate looks for trace.rate, and this trace has none to set; it has {names}")
+        raise ValueError(f"tokenyard rate looks for trace.rate, and this trace has none to set; it has {names}")
     for name in ("load", "horizon"):
         if cfg[name] is not None:
-            raise ValueError(f"{name} must be null, got {cfg[name]}: find_rate sets the rate and serves all to the end")
+            raise ValueError(f"{name} must be null, got {cfg[name]}: tokenyard rate sets it and serves all to the end")
     for override in overrides:
         if override.lstrip("+").startswith("trace.rate="):
-            raise ValueError(f"{override} is what find_rate looks for: leave it out")
+            raise ValueError(f"{override} is what tokenyard rate looks for: leave it out")
     return float(slowdown), seeds
 
 
@@ -122,7 +122,7 @@ def _app(cfg: DictConfig) -> None:
     try:
         rate, mean, unloaded = find(cfg, *check(cfg, list(HydraConfig.get().overrides.task)))
     except (ValueError, OSError, ModuleNotFoundError, HydraException) as error:
-        sys.exit(f"experiments.run.rate: {' '.join(str(error).split())}")
+        sys.exit(f"tokenyard rate: {' '.join(str(error).split())}")
     print(f"unloaded mean response time {unloaded:.4f} s")
     print(f"trace.rate={rate:.4g} gives {mean:.4f} s, {mean / unloaded:.2f} times as much")
 
@@ -131,13 +131,12 @@ def main() -> None:
     """Search and print; what is wrong is said in one line."""
     try:
         given = command.read([one for one in sys.argv[1:] if not OWN.match(one)])
+        if given.flags.help:
+            print(__doc__)
+            return
         lines = problems(given) if given.runs else []
     except SettingError as error:
         lines = list(error.lines)
     if lines:
-        sys.exit("\n".join(f"experiments.run.rate: {line}" for line in lines))
+        sys.exit("\n".join(f"tokenyard rate: {line}" for line in lines))
     _app()
-
-
-if __name__ == "__main__":
-    main()

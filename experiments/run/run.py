@@ -1,10 +1,11 @@
-"""The Hydra application `tokenyard`: one run, or with `-m` a sweep over many."""
+"""Simulate: replay a trace on a cluster under a policy, once, or with -m for every combination of settings."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -73,21 +74,26 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
     return replace(outcome, seconds=time.perf_counter() - start)
 
 
+def outcomes(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress: bool) -> Iterator[Outcome]:
+    """The outcome of the run of `cfg`, or of one for each of its seeds; a log of the sweep must be there."""
+    cfg.name, cfg.results = str(cfg.name), str(cfg.results)
+    if not isinstance(cfg.seed, ListConfig):
+        yield run(cfg, choices, overrides, progress)
+        return
+    others = [override for override in overrides if not override.startswith("seed=")]
+    for seed in cfg.seed:
+        of_seed = OmegaConf.merge(cfg, {"seed": seed})
+        yield run(of_seed, choices, [*others, f"seed={seed}"], progress)
+
+
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def _app(cfg: DictConfig) -> None:
     settings = HydraConfig.get()
     choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
     single = settings.mode == RunMode.RUN
     overrides = list(OmegaConf.to_container(settings.overrides.task, resolve=False))  # as they were typed
-    cfg.name, cfg.results = str(cfg.name), str(cfg.results)
     reference = None if cfg.reference is None else str(cfg.reference)
-    if not isinstance(cfg.seed, ListConfig):
-        replace(run(cfg, choices, overrides, progress=single), reference=reference).append()
-        return
-    others = [override for override in overrides if not override.startswith("seed=")]
-    for seed in cfg.seed:
-        of_seed = OmegaConf.merge(cfg, {"seed": seed})
-        outcome = run(of_seed, choices, [*others, f"seed={seed}"], progress=single)
+    for outcome in outcomes(cfg, choices, overrides, progress=single):
         replace(outcome, reference=reference).append()
 
 
@@ -161,6 +167,8 @@ def report(outcomes: list[Outcome]) -> int:
             for folder in {folder.path: folder for folder in done}.values():
                 if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
                     print(f"\n{text}")
+        except BrokenPipeError:  # whoever reads the table has read enough
+            raise
         except (ValueError, OSError) as error:
             print(f"no table, or no figure: {error}", file=sys.stderr)
             return states.count("failed") + 1
@@ -171,7 +179,3 @@ def report(outcomes: list[Outcome]) -> int:
         file=sys.stderr,
     )
     return states.count("failed")
-
-
-if __name__ == "__main__":
-    main()

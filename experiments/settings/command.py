@@ -146,7 +146,7 @@ def _count(override: Override) -> float:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message}; tokenyard --help tells what can be given")
+        raise SettingError(f"{message}; tokenyard run --help tells what can be given")
 
 
 def read(arguments: list[str]) -> Command:

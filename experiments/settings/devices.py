@@ -57,9 +57,8 @@ def idle(job: Job, plain: Mapping[str, Any]) -> dict[str, str]:
             why = "its own" if devices[device]["batching"] is not None else batching
             found[one.text] = f"{_bare(one.text)} changes nothing: the batching of {device} is static ({why})"
         swaps = one.key == "policy/eviction" and one.value != "recompute"
-        swaps = swaps or (
-            one.key == "policy.eviction._target_" and one.value != "policies.eviction.recompute.Recompute"
-        )
+        target = "policies.eviction.recompute.Recompute"
+        swaps = swaps or (one.key == "policy.eviction._target_" and one.value != target)
         if swaps and all(not _preempts(how) for how in runs.values()):
             found[one.text] = (
                 f"{_bare(one.text)} changes nothing: nobody is preempted where batches are static or set KV aside for "

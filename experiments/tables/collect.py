@@ -1,7 +1,7 @@
 """One tidy table of all complete runs: a row a run, its settings, its metrics.
 
-    python -m experiments.tables.collect results/demo            # writes results/demo/table.parquet and table.csv
-    python -m experiments.tables.collect results/demo --reference policy/routing=gpu
+    tokenyard collect results/demo            # writes results/demo/table.parquet and table.csv
+    tokenyard collect results/demo --reference policy/routing=gpu
 
 Differences are taken from the runs of a policy or system (`--reference rtlm`; fifo if none is named), or from those
 with one value of any setting, at equal values of all others (`--reference trace.rate=4`).
@@ -134,7 +134,7 @@ def main() -> None:
         write_table(root / "table.parquet", table)
         write_whole(root / "table.csv", table.to_csv(index=False))
     except (ValueError, OSError) as error:
-        sys.exit(f"experiments.tables.collect: {error}")
+        sys.exit(f"tokenyard collect: {error}")
     print(shown)
     folders = [Folder(path.parent) for path in sorted(root.glob("**/status.json"))]
     others = [folder.state for folder in folders]
@@ -145,7 +145,3 @@ def main() -> None:
     for folder in (folder for folder, state in zip(folders, others, strict=True) if state == "damaged"):
         print(f"left out, damaged: {folder.path}: {folder.damage()}")
     print(f"{table['run'].nunique()} runs; table: {root / 'table.parquet'}, {root / 'table.csv'}")
-
-
-if __name__ == "__main__":
-    main()

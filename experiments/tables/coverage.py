@@ -1,8 +1,8 @@
 """How often the printed intervals cover: resamples of a few of many seeds, against the value over all of them.
 
     tokenyard -m policy=fifo,sjf trace=poisson trace/lengths=zipf predictor=oracle load=1.2 'seed=range(200)' name=many
-    python -m experiments.tables.coverage results/many
-    python -m experiments.tables.coverage results/many --seeds 10 --all-methods
+    tokenyard evaluate coverage results/many
+    tokenyard evaluate coverage results/many --seeds 10 --all-methods
 
 Seeds are drawn with replacement, so that each resample is of independent runs from a population whose value is known:
 that over all seeds. A row is a policy and a quantity, a column a method of making the interval; `printed` is the one
@@ -239,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.all_methods,
         )
     except (ValueError, OSError, KeyError) as error:
-        print(f"experiments.tables.coverage: {error}", file=sys.stderr)
+        print(f"tokenyard evaluate coverage: {error}", file=sys.stderr)
         return 1
     print(f"coverage in % of nominal 95 % intervals: {options.resamples:,} resamples of {options.seeds} seeds")
     print(found.to_string(index=False, float_format="{:.1f}".format, na_rep=""))
@@ -247,7 +247,3 @@ def main(arguments: list[str] | None = None) -> int:
     inside = compared["printed"].between(*TARGET).sum()
     print(f"printed: {inside} of {len(compared)} differences and percentages within {TARGET[0]:g} to {TARGET[1]:g} %")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

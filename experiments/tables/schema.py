@@ -148,7 +148,7 @@ def document() -> str:
         *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),
-        *_section("table.parquet, table.csv", "A row for each run, by `python -m experiments.tables.collect`: settings, then "
+        *_section("table.parquet, table.csv", "A row for each run, by `tokenyard collect`: settings, then "
                   "`run`, then all of summary.json.", COLLECTED),
     ]  # fmt: skip
     return "\n".join(parts) + "\n"

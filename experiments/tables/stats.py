@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-EXCESS_KURTOSIS = 0.5  # of what seeds give, taken for the degrees of freedom; chosen by experiments.tables.coverage
+EXCESS_KURTOSIS = 0.5  # of what seeds give, taken for the degrees of freedom; chosen by tokenyard evaluate coverage
 OBSERVED = ("response_time_mean", "response_time_max", "throughput_requests")  # what tells observations apart
 Floats = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """The simulator beside a real engine on this machine: one trace, replayed by both.
 
-    python -m experiments.validation.main engine=hf model=gpt2 trace=short_dialogue rate=[2,3] --json
+    tokenyard validate engine=hf model=gpt2 trace=short_dialogue rate=[2,3] --json
 
 Takes the settings of conf/validate.yaml (`--help`). First the profile is measured, by the engine that will serve;
 then each trace is replayed in real time under each policy, `repeats` times, the first repeat of all before the second
@@ -56,7 +56,7 @@ def _app(cfg: DictConfig) -> None:
     try:
         validate(cfg, list(HydraConfig.get().overrides.task))
     except (ValueError, OSError, ModuleNotFoundError, Unavailable) as error:
-        sys.exit(f"experiments.validation.main: {error}")
+        sys.exit(f"tokenyard validate: {error}")
 
 
 def main() -> None:
@@ -67,7 +67,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted: real runs that are complete stay, the same command does the rest", file=sys.stderr)
         raise SystemExit(130) from None
-
-
-if __name__ == "__main__":
-    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,13 +137,15 @@ def profile_of(cfg: DictConfig, root: Path) -> DeviceProfile:
     if not path.is_file():
         settings = [f"model={cfg.model}", f"engine={measured_by}", f"threads={cfg.threads}", f"output={path}"]
         settings += cfg.measure.split() if cfg.measure else own_grid(measured_by, cfg.max_num_seqs)
-        say(f"measuring {cfg.model} on this machine: profiles.measure {' '.join(settings)}")
-        done = subprocess.run(  # in a process of its own: two engines in one would share memory and threads
-            [sys.executable, "-m", "profiles.measure", *settings], stdout=sys.stderr, check=False
-        )
+        say(f"measuring {cfg.model} on this machine: tokenyard profile measure {' '.join(settings)}")
+        # In a process of its own: two engines in one would share memory and threads. It imports from where this one did,
+        # whatever lies in the current folder.
+        line = [sys.executable, "-P", "-m", "experiments.cli", "profile", "measure", *settings]
+        imports = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+        done = subprocess.run(line, env={**os.environ, "PYTHONPATH": imports}, stdout=sys.stderr, check=False)
         if done.returncode:
             raise ValueError(
-                f"profiles.measure ended {done.returncode}: see above; profile=FILE takes one that is there"
+                f"tokenyard profile measure ended {done.returncode}: see above; profile=FILE takes one that is there"
             )
     return load_path(path)
 
@@ -156,7 +159,7 @@ def matching(profile: DeviceProfile, cfg: DictConfig, engine: str) -> DeviceProf
 
 
 def own_grid(engine: str, rows: int) -> list[str]:
-    """What profiles.measure is told beyond engine and model: for static batches each number of rows is a point.
+    """What `profile measure` is told beyond engine and model: for static batches each number of rows is a point.
 
     Steps do not rise evenly with the rows of a batch: on a CPU three can take longer than four.
     """

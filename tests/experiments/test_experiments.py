@@ -31,7 +31,7 @@ SMALL = [
 def command(*arguments: str, results: Path) -> list[str]:
     flags = [argument for argument in arguments if argument.startswith("-")]
     settings = [argument for argument in arguments if not argument.startswith("-")]
-    return [sys.executable, "-m", "experiments.run.run", *flags, *small(*settings), f"results={results}"]
+    return [sys.executable, "-m", "experiments.cli", "run", *flags, *small(*settings), f"results={results}"]
 
 
 def small(*settings: str) -> list[str]:

@@ -45,7 +45,7 @@ def texts(figure) -> str:
 
 def test_the_script_writes_png_and_pdf_and_prints_where(tmp_path: Path):
     make_table().to_parquet(tmp_path / "table.parquet")
-    line = [sys.executable, "-m", "experiments.figures.response_time", str(tmp_path)]
+    line = [sys.executable, "-m", "experiments.cli", "figures", "response_time", str(tmp_path)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     png, pdf = (tmp_path / "figures" / f"response_time.{kind}" for kind in ("png", "pdf"))
@@ -146,7 +146,7 @@ def test_no_table_and_no_run_is_an_error(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["response_time", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
         response_time.main()
-    assert ended.value.code == f"response_time: no complete run below {tmp_path} (0 runs in all)"
+    assert ended.value.code == f"tokenyard figures response_time: no complete run below {tmp_path} (0 runs in all)"
     assert not (tmp_path / "figures").exists()
     with pytest.raises(FileNotFoundError, match="absent is no folder"):
         response_time.read(tmp_path / "absent")

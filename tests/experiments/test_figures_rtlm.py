@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.figures.__main__ import main
 from experiments.figures.stored import METRICS, Stored, of
+from experiments.papers.rtlm.draw import main
 from experiments.papers.rtlm.figures import (
     FIGURES,
     SETTINGS,
@@ -168,7 +168,7 @@ def test_a_main_effect_is_the_mean_with_the_mechanism_less_that_without() -> Non
 def test_what_has_no_results_is_named_with_its_command_and_the_rest_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["rtlm", "main", "--results", str(tmp_path)]) == 1
+    assert main(["main", "--results", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said == (
         f"rtlm main: no complete run in {tmp_path / 'rtlm/main'}; to make them: "
@@ -176,7 +176,7 @@ def test_what_has_no_results_is_named_with_its_command_and_the_rest_is_made(
     )
     made = FIGURES["ablation"]._replace(make=lambda stored, output: [output / "a.png"])
     monkeypatch.setitem(FIGURES, "ablation", made)
-    assert main(["rtlm", "main", "ablation", "--results", str(tmp_path)]) == 0
+    assert main(["main", "ablation", "--results", str(tmp_path)]) == 0
     told = capsys.readouterr()
     assert "rtlm ablation: 1 files in" in told.out
     assert "rtlm main: no complete run" in told.err
@@ -188,7 +188,7 @@ def test_help_names_every_figure_and_an_unknown_one_is_refused(capsys: pytest.Ca
     told = capsys.readouterr().out
     assert all(figure.about in told for figure in FIGURES.values())
     with pytest.raises(SystemExit, match=r"^2$"):
-        main(["rtlm", "nonsense"])
+        main(["nonsense"])
     assert "rtlm has no nonsense: it has main, ablation" in capsys.readouterr().err
 
 

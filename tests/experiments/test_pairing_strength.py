@@ -85,7 +85,7 @@ def test_the_command_reads_files_and_refuses_bad_ones_in_a_line(
         (model, name) for model in ("keen", "deaf") for name in (*CHAT[:2], "all")
     }
     assert main([*options, "Mbpp"]) == 1
-    assert capsys.readouterr().err == "pairing_strength: no data set Mbpp among Alpaca, DollyDataset\n"
+    assert capsys.readouterr().err == "tokenyard evaluate pairing: no data set Mbpp among Alpaca, DollyDataset\n"
     for arguments in (["--prompts", "p"], ["--bootstrap", "0"]):
         with pytest.raises(SystemExit, match="2"):
             main(arguments)

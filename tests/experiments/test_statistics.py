@@ -70,7 +70,8 @@ def test_coverage_prints_its_table_and_refuses_a_small_one(
     assert "printed: 4 of 4 differences and percentages within 93 to 97 %" in told
     population[population["seed"] < 150].to_csv(tmp_path / "small.csv", index=False)
     assert coverage.main([str(tmp_path / "small.csv")]) == 1
-    assert capsys.readouterr().err == "experiments.tables.coverage: sjf has 150 seeds with a run of fifo, and needs 200\n"
+    told = "tokenyard evaluate coverage: sjf has 150 seeds with a run of fifo, and needs 200\n"
+    assert capsys.readouterr().err == told
     assert coverage.main([str(tmp_path / "none.csv")]) == 1
 
 

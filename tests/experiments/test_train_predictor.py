@@ -121,7 +121,7 @@ def test_copies_share_a_key() -> None:
 )
 def test_what_cannot_be_trained_is_said_in_one_line(arguments, said, files, monkeypatch) -> None:
     line = command(monkeypatch, files, *arguments)
-    assert line.startswith("experiments.prediction.train: ")
+    assert line.startswith("tokenyard train: ")
     assert said in line
     assert "\n" not in line
     assert not list(Path().rglob("*.npz"))

@@ -198,10 +198,10 @@ def test_what_is_wrong_is_said_before_anything_is_begun(tmp_path, override, erro
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
-    line = [sys.executable, "-m", "experiments.validation.main", "engine=tgi", "--json", f"results={tmp_path}"]
+    line = [sys.executable, "-m", "experiments.cli", "validate", "engine=tgi", "--json", f"results={tmp_path}"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
-    assert done.stderr == "experiments.validation.main: engine must be one of hf, vllm, vllm_server, got 'tgi'\n"
+    assert done.stderr == "tokenyard validate: engine must be one of hf, vllm, vllm_server, got 'tgi'\n"
     assert done.stdout == ""
 
 

@@ -104,7 +104,8 @@ def test_a_new_order_is_one_file_and_one_yaml(tmp_path, monkeypatch):
     """The example of the design page, in a folder of its own."""
     (tmp_path / "aging.py").write_text(AGING)
     (tmp_path / "conf" / "policy" / "order").mkdir(parents=True)
-    (tmp_path / "conf" / "policy" / "order" / "aging.yaml").write_text("_target_: policies.order.aging.Aging\nweight: 10.0\n")
+    yaml = "_target_: policies.order.aging.Aging\nweight: 10.0\n"
+    (tmp_path / "conf" / "policy" / "order" / "aging.yaml").write_text(yaml)
     monkeypatch.setattr(policies, "__path__", [*policies.__path__, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "policies.order.aging", raising=False)
     searchpath = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"

@@ -92,7 +92,7 @@ def test_profiles_are_written_in_order_with_their_provenance_and_never_again(tmp
         profile = load_path(tmp_path / model / FILES[0])
         assert (profile.model, profile.device, profile.kind) == (model, "cpu_eager", "measured")
         facts = profile.provenance
-        assert facts["command"] == "python -m profiles.campaign device=cpu minutes=3"
+        assert facts["command"] == "tokenyard profile campaign device=cpu minutes=3"
         assert (facts["engine"], facts["dtype"], facts["threads"]) == ("hf", "float32", 1)
         assert facts["device_name"] == machine.cpu_name()
         assert facts["grid"]["prefill"]["new"] == [4, 8, 16]
@@ -306,12 +306,12 @@ def test_what_is_left_is_told_from_the_layers_and_parameters_of_those_that_were_
 
 def test_help_leaves_nothing_behind(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "profiles.campaign", "--help"],
+        [sys.executable, "-m", "experiments.cli", "profile", "campaign", "--help"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "python -m profiles.campaign device=cuda minutes=8" in done.stdout
+    assert "tokenyard profile campaign device=cuda minutes=8" in done.stdout
     assert list(tmp_path.iterdir()) == []

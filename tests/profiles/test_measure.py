@@ -92,7 +92,7 @@ def test_a_measurement_leaves_a_profile_its_samples_and_a_picture(tiny_model, tm
     assert facts["weights"] == "random"
     assert facts["parameter_count"] > 0
     assert facts["threads"] == 1
-    assert facts["command"] == "python -m profiles.measure model=tiny"
+    assert facts["command"] == "tokenyard profile measure model=tiny"
     assert (facts["engine"], facts["allocator"]) == ("hf", machine.keep_freed_memory())
     assert len(facts["accepted_passes"]) == 2
     assert len(facts["samples_sha256"]) == 64
@@ -163,7 +163,7 @@ def test_help_leaves_nothing_behind(tmp_path):
 
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "profiles.measure", "--help"],
+        [sys.executable, "-m", "experiments.cli", "profile", "measure", "--help"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,

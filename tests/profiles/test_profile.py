@@ -145,7 +145,7 @@ def test_no_shipped_profile_tells_of_the_machine_it_was_made_on():
 
 
 def test_the_list_has_a_line_for_each(capsys):
-    listing.main()
+    listing.main([])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(available()) + 2
     assert any(line.startswith("gpt2 ") and "l40s" in line and "imported" in line for line in lines)

@@ -161,7 +161,7 @@ def _matched(reading: Reading, table: pd.DataFrame) -> bool:
 
 
 def _described(path: Path, strict: _Loaded) -> Verdicts:
-    """`python -m traces.describe FILE` says one line on standard error, with exit code 1, of a file that is refused; of
+    """`tokenyard trace describe FILE` says one line on standard error, with exit code 1, of a file that is refused; of
     one that loads, its figures are worked out (what it draws of them is not on trial here)."""
     said, errors = io.StringIO(), io.StringIO()
     picture = path.with_name("drawn.png")

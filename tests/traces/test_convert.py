@@ -1,4 +1,4 @@
-"""`python -m traces.convert` writes any trace as parquet, and says what it read, dropped and doubts."""
+"""`tokenyard trace convert` writes any trace as parquet, and says what it read, dropped and doubts."""
 
 from __future__ import annotations
 

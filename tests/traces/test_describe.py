@@ -189,7 +189,7 @@ def test_a_public_trace_that_is_not_there_says_how_to_get_it(
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TOKENYARD_DATA", str(tmp_path))
     assert main(["burstgpt"]) == 1
-    assert "or download it: python -m traces.fetch burstgpt" in capsys.readouterr().err
+    assert "or download it: tokenyard trace fetch burstgpt" in capsys.readouterr().err
     (tmp_path / "traces").mkdir()
     (tmp_path / "traces" / "burstgpt.csv.gz").touch()
     assert find("burstgpt")[0] == tmp_path / "traces" / "burstgpt.csv.gz"

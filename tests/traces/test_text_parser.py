@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from traces.kinds import KINDS
 from traces.text import make_senses, parser, word_rules
-from traces.text.__main__ import main
+from traces.text.score import main
 from traces.text.scoring import rule_scores, score_texts
 from traces.text.senses import by_file, senses, uses
 

@@ -1,7 +1,7 @@
 """How strongly do RT-LM's rules foretell the lengths of real answers? Where trace=rtlm_dialogue has `correlation` from.
 
-    python -m experiments.papers.rtlm.pairing_strength       # the SmolLM2 recording that ships
-    python -m experiments.papers.rtlm.pairing_strength --prompts prompts.parquet --lengths lengths.parquet
+    tokenyard evaluate pairing       # the SmolLM2 recording that ships
+    tokenyard evaluate pairing --prompts prompts.parquet --lengths lengths.parquet
 
 For each model, and each data set and all of them together: Spearman's rank correlation of one answer's length with what
 the log-linear fit to length and rules (predictor=rules) foretells of it, each prompt by a fit to the other folds.
@@ -102,11 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
             for dataset, data in tqdm(pairs, desc="correlate", disable=None)
         ]
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"pairing_strength: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tokenyard evaluate pairing: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     print("\n".join(json.dumps(asdict(row)) for row in rows) if options.json else render(rows))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

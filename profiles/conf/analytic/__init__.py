@@ -1,1 +1,1 @@
-"""Hydra config of profiles.analytic: datasheets of devices, and how an engine launches its operators."""
+"""Hydra config of tokenyard profile analytic: datasheets of devices, and how an engine launches its operators."""

@@ -1,8 +1,8 @@
 """Score prompts on RT-LM's six kinds of uncertainty, and show the words that each rule counts.
 
-    python -m traces.text "Rice flies like sand"
-    python -m traces.text --scorer words "Rice flies like sand"    # word lists alone: no parser, and no words to show
-    python -m traces.text --json prompts.txt                       # a line a prompt; - for standard input
+    tokenyard trace score "Rice flies like sand"
+    tokenyard trace score --scorer words "Rice flies like sand"    # word lists alone: no parser, and no words to show
+    tokenyard trace score --json prompts.txt                       # a line a prompt; - for standard input
 
 The rules are this project's own: docs/text-features.md. Without --json, a line of a file gives a line: scores, text.
 """
@@ -49,10 +49,10 @@ def show(row: dict[str, Any], alone: bool) -> str:
     return "\t".join([*(f"{scores[kind]:g}" for kind in KINDS), row["text"]])
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print the scores; 1 without the parser, for a file that cannot be read and for a text that is too long."""
     parser = argparse.ArgumentParser(
-        prog="python -m traces.text", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("prompt", nargs="+", help="a text, a file of one text a line, or - for standard input")
     parser.add_argument("--scorer", choices=SCORERS, default="parser", help="default: parser")
@@ -62,14 +62,10 @@ def main(arguments: list[str]) -> int:
         texts, lines = read_texts(" ".join(options.prompt))
         rows = scored(texts, options.scorer, progress=lines and sys.stderr.isatty())
     except (ModuleNotFoundError, UnknownModelError, OSError, ValueError) as error:
-        print(f"python -m traces.text: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"tokenyard trace score: {str(error).splitlines()[0]}", file=sys.stderr)
         return 1
     if lines and not options.json:
         print("\t".join([*KINDS, "text"]))
     for row in rows:
         print(json.dumps(row, ensure_ascii=False) if options.json else show(row, alone=not lines))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
