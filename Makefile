@@ -1,7 +1,8 @@
-# tokenyard: five commands do everything on a machine with Python 3.11+, pip and make.
+# tokenyard: six commands do everything on a machine with Python 3.11+, pip and make.
 #   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
 #   make test   install what the tests need and run them all
 #   make check  what takes longer: 2,000 random command lines, a sweep that is killed ten times
+#   make golden write tests/golden/policies.json anew, and print what differs: after a change that is meant
 #   make rtlm   every experiment of RT-LM's kind, and its figures: about an hour on 2 cores, and it goes on where it stopped
 #   make vllm   install vLLM's own scheduler in .venv-vllm, and compare every decision of the engine with it
 
@@ -11,7 +12,7 @@ VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test check rtlm vllm lint clean help
+.PHONY: demo test check golden rtlm vllm lint clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -51,6 +52,9 @@ test: $(VENV)/.test
 check: $(VENV)/.test
 	$(BIN)/python tests/fuzz_settings.py --configs 2000
 	$(BIN)/python tests/test_kills.py --kills 10
+
+golden: $(VENV)/.test
+	$(BIN)/python tests/decisions.py
 
 # vLLM pins other versions than constraints.txt. Nothing here needs the three packages taken away again, and where pip
 # finds them built for another torch, vLLM could not be imported.

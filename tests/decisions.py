@@ -1,0 +1,116 @@
+"""What every policy, system and part decides on 40 requests in a short memory: `python tests/decisions.py`.
+
+tests/golden/policies.json has a line for each: a digest of its decisions (replica, tokens granted, preempted; for each
+step, in order) and six metrics. This writes the file anew and prints, entry by entry, what differs: for review. The
+trace is tests/golden/requests.csv: 60 rows to fit predictors to, 40 that are replayed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a file: imports begin at the root, for the folders here bear the packages' names
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from tqdm import tqdm
+
+from sim import Tables
+from tests.conftest import ROOT
+from tests.door import CONF, decide, options
+
+GOLDEN = ROOT / "tests" / "golden" / "policies.json"
+METRICS = ("response_time_mean", "response_time_p99", "ttft_mean", "throughput_tokens_overall", "scheduling_share")
+COLUMNS = (
+    "arrival", "prompt_tokens", "output_tokens", "max_tokens", "priority", "deadline", "prompt_ids",
+    "structural", "syntactic", "semantic", "vague", "open_ended", "multi_part",
+)  # fmt: skip
+TRACE = [
+    "trace=csv", f"trace.path={ROOT / 'tests' / 'golden' / 'requests.csv'}", "trace.id_tokens=16",
+    "trace.training_share=0.6", "warmup=0", *(f"++trace.columns.{name}={name}" for name in COLUMNS),
+]  # fmt: skip
+
+
+def short(*devices: str) -> list[str]:
+    """Memories of 30 blocks: three requests of the trace may need more."""
+    return [f"cluster.devices.{name}.{size}" for name in devices for size in ("kv_tokens=480", "max_model_len=320")]
+
+
+CONTINUOUS = ("policy=fifo", "policy/batching=continuous")
+CHUNKS = ("policy.batching.max_num_batched_tokens=12", "++policy.batching.long_prefill_token_threshold=4")
+PLAIN = short("gpu", "cpu")
+TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
+MORE = {  # what a part needs to have something to decide
+    "policy/batching=continuous": (*CHUNKS, *PLAIN),
+    "policy/batching=sarathi": (*CHUNKS, *PLAIN),
+    "policy/routing=round_robin": TWO_GPUS,
+    "policy/routing=gpu": TWO_GPUS,
+    "policy/routing=power_of_two": ("cluster.devices.gpu.count=3", *PLAIN),
+    "policy/routing=prefix_affinity": ("cluster.devices.gpu.prefix_caching=true", *TWO_GPUS),
+    "policy/routing=disaggregation": ("cluster=prefill_decode", *short("prefill", "decode")),
+}
+
+
+def entries() -> dict[str, list[str]]:
+    """The overrides of each entry: a policy and a system as they are, a part under FIFO in continuous batches."""
+    found = {choice: [choice, *PLAIN] for group in ("policy", "system") for choice in options(group)}
+    for folder in sorted(path.name for path in Path(CONF, "policy").iterdir() if path.is_dir()):
+        for choice in options(f"policy/{folder}"):
+            base = [one for one in CONTINUOUS if one.split("=")[0] != choice.split("=")[0]]
+            found[choice] = [*base, choice, *MORE.get(choice, PLAIN)]
+    return {choice: [*overrides, *TRACE] for choice, overrides in found.items()}
+
+
+def outcome(overrides: list[str]) -> dict[str, object]:
+    """The digest of the decisions that a run takes, how many steps they are, and its six metrics (NaN: None)."""
+    metrics, tables = decide(*overrides)
+    return {
+        "decisions": digest(tables),
+        "steps": len(tables.decisions),
+        "preemptions": int(tables.requests["preemptions"].sum()),
+        **{name: None if math.isnan(metrics[name]) else metrics[name] for name in METRICS},
+    }
+
+
+def digest(tables: Tables) -> str:
+    """The sha256 of who got how many tokens where, and who was preempted, in every step; instants show in metrics."""
+    text = hashlib.sha256()
+    for replica, _, granted, preempted in tables.decisions:
+        tokens = " ".join(f"{request}:{count}" for request, count in granted)
+        text.update(f"{replica} {tokens} - {' '.join(map(str, preempted))}\n".encode())
+    return text.hexdigest()[:16]
+
+
+def differences(old: dict[str, dict[str, object]], new: dict[str, dict[str, object]]) -> Iterator[str]:
+    """A line for each entry that is new, gone or different, with what differs of it."""
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"gone: {name}"
+        elif name not in old:
+            yield f"new: {name}: {new[name]}"
+        elif old[name] != new[name]:
+            keys = [key for key in old[name] | new[name] if old[name].get(key) != new[name].get(key)]
+            yield f"{name}: " + ", ".join(f"{key} {old[name].get(key)} -> {new[name].get(key)}" for key in keys)
+
+
+def read() -> dict[str, dict[str, object]]:
+    """The stored entries, by name."""
+    return json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+
+
+def main() -> None:
+    """Write the file anew, and say what differs from what it was."""
+    old = read()
+    new = {name: outcome(overrides) for name, overrides in tqdm(sorted(entries().items()), unit="run", disable=None)}
+    changed = [*differences(old, new)]
+    GOLDEN.write_text("{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(new[name])}" for name in new) + "\n}\n")
+    print(*changed, sep="\n", end="\n" * bool(changed))
+    print(f"{GOLDEN.name}: {len(new)} entries, {len(changed)} of them differ from what was there")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The way that tests of whole runs go: a configuration by its names, as on the command line, and what it decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+
+from experiments.run.build import read_inputs
+from experiments.run.load import at_load
+from experiments.run.measure import measure
+from sim import Tables
+from tests.conftest import ROOT
+
+CONF = ROOT / "experiments" / "conf"
+
+
+def options(group: str) -> list[str]:
+    """Each choice of a group of the configuration: `group=NAME`."""
+    return [f"{group}={path.stem}" for path in sorted(Path(CONF, group).glob("*.yaml"))]
+
+
+def decide(*overrides: str) -> tuple[dict[str, Any], Tables]:
+    """The metrics and the tables of one run, with every decision."""
+    with initialize_config_module("experiments.conf", version_base="1.3"):
+        cfg = compose("config", [*overrides, "record=decisions"])
+    cfg = at_load(cfg, overrides)
+    return measure(cfg, read_inputs(cfg), progress=False)
