@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_module
 
-from experiments.run.build import read_inputs
+from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load
 from experiments.run.measure import measure
 from sim import Tables

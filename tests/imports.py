@@ -48,6 +48,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "traces: programs": "traces.castillo traces.convert traces.describe traces.ingredients traces.plot "
         "traces.plot_ingredients traces.recorded",
     },
+    {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},
     {"experiments/run: results": "experiments.run.results"},
     {"experiments/tables": "experiments.tables"},
@@ -64,7 +65,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments/papers": "experiments.papers",
         "experiments/validation": "experiments.validation",
     },
-    {"experiments: programs": "experiments.cli experiments.record_trace experiments.figures.__main__"},
+    {"experiments: programs": "experiments.cli experiments.record_trace experiments.notebook"},
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 STATED = {name: room for floor in FLOORS for room, stated in floor.items() for name in stated.split()}

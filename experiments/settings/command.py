@@ -47,7 +47,7 @@ class Command:
         return [*flags, *self.texts]
 
     def add(self, lacking: Iterable[str]) -> list[str]:
-        """Give constants that some runs of a sweep are `lacking` to all of them; a line for each that only a yaml says."""
+        """Give constants that some runs of a sweep are `lacking` to all; a line for each that only a yaml says."""
         keys = {text.partition("=")[0] for text in self.texts}
         self.texts = [f"++{text}" if text.partition("=")[0] in lacking else text for text in self.texts]
         return [f"{key} is swept, and not every run has it: sweep ++{key}" for key in lacking if key not in keys]

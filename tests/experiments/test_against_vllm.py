@@ -144,7 +144,10 @@ def test_bad_usage_is_named(arguments, named, capsys):
 
 
 def test_help_teaches_and_needs_no_vllm():
-    code = "import sys; from experiments.engine import against_vllm as oracle; assert 'vllm' not in sys.modules; oracle.main(['--help'])"
+    code = (
+        "import sys; from experiments.engine import against_vllm; assert 'vllm' not in sys.modules; "
+        "against_vllm.main(['--help'])"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     assert all(word in shown for word in (*KINDS, "--seed", "virtual time", "Exits 1"))
 
