@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 
 from experiments import cli
 from experiments.settings import check
@@ -23,6 +24,7 @@ from tests.conftest import ROOT
 
 OWN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 PAGES = [*(ROOT / name for name in OWN), *sorted((ROOT / "docs").rglob("*.md"))]
+CONF = ROOT / "experiments" / "conf"
 LONGEST_README, LONGEST_DECISION = 90, 40  # lines
 TOKENYARD = ("tokenyard", ".venv-vllm/bin/tokenyard", ".venv/bin/tokenyard")
 NOT_HERE = re.compile(  # said of what does not ship: a public trace, and what a command above would have made
@@ -106,9 +108,11 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise TakenError
 
     def composed(args: Any, args_parser: Any, task_function: Any, config_path: str, config_name: str) -> NoReturn:
-        folder = Path(task_function.__code__.co_filename).parent / config_path
-        if config_name != "config" or "experiments" not in folder.parts:  # those of tokenyard run were checked before
-            with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+        folder = (Path(task_function.__code__.co_filename).parent / config_path).resolve()
+        if (folder, config_name) != (CONF, "config"):  # those of tokenyard run were checked before
+            if folder != CONF:  # what this process stores of ours is not there when another program is started
+                monkeypatch.delitem(ConfigStore.instance().repo, "system", raising=False)
+            with initialize_config_dir(str(folder), version_base="1.3"):
                 compose(config_name, overrides=args.overrides)
         raise TakenError
 
@@ -117,7 +121,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(check, "jobs", one_at_a_time)
     order = tmp_path / "FOLDER" / "policy" / "order"
     order.mkdir(parents=True)
-    shutil.copy(ROOT / "experiments" / "conf" / "policy" / "order" / "aging.yaml", order / "mine.yaml")
+    shutil.copy(CONF / "policy" / "order" / "aging.yaml", order / "mine.yaml")
     monkeypatch.chdir(tmp_path)
 
 
