@@ -21,7 +21,7 @@ Rank = float | tuple[float, ...]
 class Order(ABC):
     """Who goes first?
 
-    For `horizon` steps the rank of a job that waits holds; `math.inf`: as long as it waits, so that a queue may stay
+    For `horizon` steps the rank of a job that waits stands; `math.inf`: as long as it waits, so that a queue may stay
     sorted.
     """
 
@@ -34,7 +34,7 @@ class Order(ABC):
 
 
 class FixedOrder(Order):
-    """An order whose ranks hold as long as a job waits."""
+    """An order whose ranks stand as long as a job waits."""
 
     __slots__ = ()
     horizon = math.inf

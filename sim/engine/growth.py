@@ -22,7 +22,6 @@ class GrowingLockstep(Lockstep):
         self._phases = [0] * kv.block_size
 
     def join(self, job: Job) -> None:
-        """As in `Lockstep`."""
         super().join(job)
         phases = self._phases
         phases[(self.tick - job.base_computed) % len(phases)] += 1
@@ -41,7 +40,6 @@ class GrowingLockstep(Lockstep):
         super().advance(ticks)
 
     def grow(self, spare: int = 0) -> bool:
-        """As in `Lockstep`."""
         kv, phases = self.kv, self._phases
         left = kv.free - phases[self.tick % len(phases)]
         if left < spare:
@@ -50,7 +48,6 @@ class GrowingLockstep(Lockstep):
         return True
 
     def growth(self, ticks: int) -> int:
-        """As in `Lockstep`."""
         phases, size = self._phases, len(self._phases)
         first = (self.tick + 1) % size
         last = first + ticks % size
@@ -58,7 +55,6 @@ class GrowingLockstep(Lockstep):
         return blocks + ticks // size * self.rows
 
     def ticks_within(self, most: int) -> int:
-        """As in `Lockstep`."""
         free = self.kv.free
         if self.rows * (most // len(self._phases) + 1) <= free or self.growth(most) <= free:
             return most
@@ -86,18 +82,15 @@ class FillingLockstep(GrowingLockstep):
         self._members: list[dict[Job, None]] = [{} for _ in range(kv.block_size)]  # by phase
 
     def join(self, job: Job) -> None:
-        """As in `Lockstep`."""
         super().join(job)
         self.shares_output = self.shares_output or bool(job.request.truth.output_ids)
         self._members[(self.tick - job.base_computed) % len(self._members)][job] = None
 
     def leave(self, job: Job) -> None:
-        """As in `GrowingLockstep`."""
         super().leave(job)
         del self._members[(self.tick - job.base_computed) % len(self._members)][job]
 
     def advance(self, ticks: int) -> None:
-        """As in `GrowingLockstep`."""
         Lockstep.advance(self, 1)
         for _ in range(1, ticks):
             self.grow()

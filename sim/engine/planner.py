@@ -10,7 +10,6 @@ from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
-from sim.engine.selection import select
 from sim.execution import IterationLevel, Phases
 from sim.job import Job
 from sim.policy import Batching, Eviction, Keep
@@ -153,7 +152,7 @@ class Planner:
         seats = self._seats - len(running)
         while waiting.front and budget > 0 and seats > 0:
             left_out = len(waiting.front)
-            chosen = select(self.batching, waiting, running.keys(), plan.start)
+            chosen = waiting.select(self.batching, running.keys(), plan.start)
             if isinstance(chosen, Hold):
                 return chosen
             reserved = self._reservations(chosen) if self.execution.reserve_output else {}
@@ -223,7 +222,6 @@ class Exclusive(Planner):
     """Runs the whole prefills of new jobs if any may enter, else a token for each that decodes, as vLLM's V0 does."""
 
     def plan(self, now: float) -> Plan | Hold:
-        """As in `Planner`."""
         plan = Plan(now)
         hold = self._admit(plan, self.budget)
         plan.decodes = not plan.admits

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import insort
+from collections.abc import Collection, Sequence
 from heapq import heapify, heappop, heappush, nsmallest
 
 from sim.job import Job
-from sim.policy import Order, Rank
+from sim.policy import Batching, Order, Rank
+from sim.step import Hold
 
 Entry = tuple[Rank, float, int, Job]
 
@@ -15,7 +17,7 @@ Entry = tuple[Rank, float, int, Job]
 class WaitingQueue:
     """Waiting jobs by (rank, arrival, id): the first `window` of them sorted in `front`, the others in a heap behind.
 
-    A job comes and goes in O(log n + window). `steps` counts the steps of the replica, for which ranks may hold;
+    A job comes and goes in O(log n + window). `steps` counts the steps of the replica, for which ranks may stand;
     `ranked` the ranks computed, for the overhead that is charged for them.
     """
 
@@ -64,19 +66,29 @@ class WaitingQueue:
             front.append(heappop(self._heap))
 
     @property
-    def holds(self) -> float:
-        """For how many steps the ranks still hold."""
+    def lasts(self) -> float:
+        """For how many steps the ranks still stand."""
         return self._refreshed + self._horizon - self.steps
 
     def refresh(self, now: float) -> None:
-        """Rank everybody anew, unless the ranks still hold."""
-        if self.fixed or self.holds > 0:
+        """Rank everybody anew, unless the ranks still stand."""
+        if self.fixed or self.lasts > 0:
             return
         self._refreshed = self.steps
         entries = [self.entry(job, now) for *_, job in (*self.front, *self._heap)]
         self.front = nsmallest(self._window, entries)
         self._heap = [entry for entry in entries if entry > self.front[-1]]
         heapify(self._heap)
+
+    def select(self, batching: Batching, running: Collection[Job], now: float) -> Sequence[Job] | Hold:
+        """Whom `batching` selects of the first `window`; RuntimeError if it holds while jobs run, or until the past."""
+        if not self.fixed:
+            self.refresh(now)
+        chosen = batching.select(self.head(), running, now)
+        if isinstance(chosen, Hold) and (running or not chosen.until > now):
+            when = f"at {now} s until {chosen.until} s{' while jobs run' if running else ''}"
+            raise RuntimeError(f"{type(batching).__name__} holds {when}")
+        return chosen
 
     def head(self) -> tuple[Job, ...]:
         """The first `window` jobs."""

@@ -195,11 +195,11 @@ class Replica:
         return plan.overhead
 
     def _leap_steps(self, stretch: Stretch) -> int:
-        """For how many steps nothing can change: nobody ends, memory and the profile's line last, ranks hold."""
+        """For how many steps nothing can change: nobody ends, memory and the profile's line last, ranks stand."""
         lockstep = self.batch.lockstep
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
         if self.waiting.front and self.planner.has_seat():
-            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.waiting.holds)))
+            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.waiting.lasts)))
         return steps if steps <= 1 else 1 + lockstep.ticks_within(steps - 1)
 
     def _commit(self, plan: Plan) -> None:

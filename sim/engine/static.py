@@ -12,7 +12,6 @@ from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
-from sim.engine.selection import select
 from sim.job import Job
 from sim.policy import Batching
 from sim.step import Hold, Step, attended_tokens
@@ -75,7 +74,7 @@ class StaticPlanner:
             return plan
         if not self.waiting.front:
             return Hold(math.inf)
-        chosen = select(self.batching, self.waiting, self.batch.running.keys(), now)
+        chosen = self.waiting.select(self.batching, self.batch.running.keys(), now)
         if isinstance(chosen, Hold):
             return chosen
         for job in self._rows(chosen[: self.batching.execution.max_num_seqs]):

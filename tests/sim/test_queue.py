@@ -25,7 +25,7 @@ class Drifting(Order):
 
 
 class Plain(Order):
-    """Says nothing of how long its ranks hold."""
+    """Says nothing of how long its ranks stand."""
 
     def rank(self, job, now):
         return now
@@ -70,24 +70,24 @@ def test_it_shows_the_first_of_a_sorted_list(actions, window, horizon):
         assert (len(queue), queue.ranked) == (len(model), ranked)
 
 
-def test_ranks_hold_for_the_horizon_of_the_order_or_for_one_step():
+def test_ranks_stand_for_the_horizon_of_the_order_or_for_one_step():
     for order, steps in ((Drifting(3.0), 3), (Plain(), 1)):
         queue = WaitingQueue(order, 1)
         queue.push(Job(Request(0, 0.0, 1, Truth(1)), Prediction(1.0, 1.0)), 0.0)
         queue.steps = 10
         queue.refresh(0.0)
-        assert queue.holds == steps
+        assert queue.lasts == steps
         queue.steps += steps - 1
         queue.refresh(1.0)
         assert queue.ranked == 2
         queue.steps += 1
         queue.refresh(2.0)
         assert queue.ranked == 3
-        assert queue.holds == steps
+        assert queue.lasts == steps
 
 
 @pytest.mark.parametrize("window", [1, 2])
-def test_ranks_that_hold_for_ever_are_never_computed_again(window):
+def test_ranks_that_stand_for_ever_are_never_computed_again(window):
     queue = WaitingQueue(Drifting(math.inf), window)
     assert queue.fixed
     jobs = [Job(Request(number, 0.0, 1, Truth(1)), Prediction(5.0 - number, 9.0)) for number in range(4)]
