@@ -9,8 +9,8 @@ import pytest
 
 from experiments.notebook import frames, run
 from experiments.settings.wording import SettingError
-from tests.experiments.test_experiments import small
 from tests.conftest import ROOT
+from tests.experiments.test_experiments import small
 
 SETTINGS = small("predictor=oracle", "trace.requests=30")
 
