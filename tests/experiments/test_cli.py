@@ -148,7 +148,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-@pytest.mark.parametrize("arguments", [[], ["profile", "list"], ["trace", "describe", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["profile", "list"], ["--cfg", "job"]], ids=" ".join)
 def test_a_reader_that_reads_no_more_is_no_error(script, arguments):
     line = [sys.executable, str(script), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
