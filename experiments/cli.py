@@ -96,9 +96,9 @@ VERBS = Group(
 )
 BEGIN = """
 Begin with:
-  tokenyard policy=rtlm trace.rate=8                        one run, its metrics printed and kept in results/adhoc
-  tokenyard -m policy=fifo,rtlm trace.rate=4,8 seed=0,1,2   every combination, as a table of policies with intervals
-  tokenyard figures response_time results/adhoc             a figure of what is there"""
+  tokenyard policy=rtlm trace.rate=8                                    one run: its metrics, kept in results/adhoc
+  tokenyard -m policy=fifo,rtlm trace.rate=4,8 seed=0,1,2 name=mine     all combinations: a table with intervals
+  tokenyard figures response_time results/mine                          a figure of them"""
 
 
 def sentence(module: str) -> str:
@@ -162,7 +162,8 @@ def main() -> None:
         if not isinstance(error, HydraException | OmegaConfBaseException):
             raise
         lines = [line for line in str(error).splitlines() if not line.startswith("To append")]  # nothing would read it
-        status = f"{sys.argv[0]}: {' '.join(' '.join(lines).split())}; {sys.argv[0]} --help tells what can be given"
+        said = " ".join(" ".join(lines).split()).rstrip(".")
+        status = f"{sys.argv[0]}: {said}; {sys.argv[0]} --help tells what can be given"
     sys.exit(status)
 
 

@@ -35,8 +35,8 @@ from sim.metrics import measured_window
 class Frames:
     """What runs left: a row a request, a step (of runs with record=steps), a run.
 
-    Each row begins with its run's settings, and `run`, its folder's name. `measured` says whether a request arrived
-    in the measured window, which the metrics in `summaries` are of.
+    Each row begins with the settings of its run, and `run`, its folder's name. `measured` says whether a request
+    arrived in the measured window, which the metrics in `summaries` are of.
     """
 
     requests: pd.DataFrame

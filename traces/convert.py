@@ -108,8 +108,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Convert as `arguments` say."""
     options = options_of(arguments)
     try:
-        print(convert(public_file(options.file), options))
+        told = convert(public_file(options.file), options)
     except (TraceError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    print(told)
     return 0

@@ -207,6 +207,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not folder:
             raise FetchError(f"where to? Give --to FOLDER, or set {VARIABLE} to the folder of public data")
         fetch(entry, Path(folder).expanduser())
+    except BrokenPipeError:  # whoever reads the output has read enough
+        raise
     except (TraceError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -62,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         evaluate(options)
+    except BrokenPipeError:  # whoever reads the output has read enough
+        raise
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"tokenyard evaluate predictors: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

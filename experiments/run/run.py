@@ -120,6 +120,8 @@ def main() -> None:
         raise SystemExit(1) from None
     except TerminatedWorkerError:
         broken = "a worker of the sweep was killed, or ran out of memory"
+    except BrokenPipeError:  # whoever reads the output has read enough
+        raise
     except OSError as error:
         broken = f"a file cannot be written: {' '.join(str(error).split())}"
     finally:
@@ -167,7 +169,7 @@ def report(outcomes: list[Outcome]) -> int:
             for folder in {folder.path: folder for folder in done}.values():
                 if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
                     print(f"\n{text}")
-        except BrokenPipeError:  # whoever reads the table has read enough
+        except BrokenPipeError:
             raise
         except (ValueError, OSError) as error:
             print(f"no table, or no figure: {error}", file=sys.stderr)

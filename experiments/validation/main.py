@@ -55,6 +55,8 @@ def quoted(value: str) -> str:
 def _app(cfg: DictConfig) -> None:
     try:
         validate(cfg, list(HydraConfig.get().overrides.task))
+    except BrokenPipeError:  # whoever reads the output has read enough
+        raise
     except (ValueError, OSError, ModuleNotFoundError, Unavailable) as error:
         sys.exit(f"tokenyard validate: {error}")
 
