@@ -1,8 +1,9 @@
-# tokenyard: six commands do everything on a machine with Python 3.11+, pip and make.
+# tokenyard: seven commands do everything on a machine with Python 3.11+, pip and make.
 #   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
-#   make test   install what the tests need and run them all
-#   make check  what takes longer: 2,000 random command lines, a sweep that is killed ten times
+#   make test   install what the tests need and run them on every core
+#   make check  what takes longer: claims, long tests, 2,000 random command lines, a sweep killed ten times, 100 mutants
 #   make golden write tests/golden/policies.json anew, and print what differs: after a change that is meant
+#   make mutate change one thing of the engine or a policy, a hundred times, and see whether a test fails each time
 #   make rtlm   every experiment of RT-LM's kind, and its figures: about an hour on 2 cores, and it goes on where it stopped
 #   make vllm   install vLLM's own scheduler in .venv-vllm, and compare every decision of the engine with it
 
@@ -12,7 +13,7 @@ VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test check golden rtlm vllm lint clean help
+.PHONY: demo test check golden mutate rtlm vllm lint clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,11 +48,16 @@ rtlm: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile -m 'not long and not claim'
 
 check: $(VENV)/.test
+	$(BIN)/python -m pytest -n logical --dist load -m 'long or claim'
 	$(BIN)/python tests/fuzz_settings.py --configs 2000
 	$(BIN)/python tests/test_kills.py --kills 10
+	$(BIN)/python tests/mutate.py --mutants 100
+
+mutate: $(VENV)/.test
+	$(BIN)/python tests/mutate.py --mutants 100
 
 golden: $(VENV)/.test
 	$(BIN)/python tests/decisions.py

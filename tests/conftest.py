@@ -21,6 +21,7 @@ from profiles.profile import PROVENANCE
 from sim import Device, Line, Policy, Request, Step, Truth
 
 ROOT = Path(__file__).parent.parent
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks train slower on more; every core has a test to run
 
 
 @dataclass(frozen=True)

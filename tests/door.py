@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
 
 from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load
@@ -21,9 +22,13 @@ def options(group: str) -> list[str]:
     return [f"{group}={path.stem}" for path in sorted(Path(CONF, group).glob("*.yaml"))]
 
 
+def composed(*overrides: str) -> DictConfig:
+    """The configuration that these overrides name."""
+    with initialize_config_module("experiments.conf", version_base="1.3"):
+        return compose("config", [*overrides])
+
+
 def decide(*overrides: str) -> tuple[dict[str, Any], Tables]:
     """The metrics and the tables of one run, with every decision."""
-    with initialize_config_module("experiments.conf", version_base="1.3"):
-        cfg = compose("config", [*overrides, "record=decisions"])
-    cfg = at_load(cfg, overrides)
+    cfg = at_load(composed(*overrides, "record=decisions"), overrides)
     return measure(cfg, read_inputs(cfg), progress=False)

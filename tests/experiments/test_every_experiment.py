@@ -1,0 +1,59 @@
+"""Every experiment's yaml runs: on 20 requests, with the first value of each setting that it sweeps."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from tests.door import CONF, composed, decide
+
+SMALL = {"requests": 20, "training_requests": 100, "longest_prompt": 40}  # of a trace, where it has them
+FILES = ("path", "prompts", "lengths")  # of a trace: not shipped
+MEASURED_HERE = "cluster.devices.cpu.profile.folder"  # by make demo; without it, the profiles that ship
+
+
+def experiments() -> dict[str, list[str]]:
+    """Each experiment (what has a name; the others are bases), with the first value of each of its sweeps."""
+    found = {}
+    for path in sorted(Path(CONF, "experiment").rglob("*.yaml")):
+        content = yaml.safe_load(path.read_text())
+        if "name" in content:
+            swept = content.get("hydra", {}).get("sweeper", {}).get("params", {})
+            name = path.relative_to(CONF / "experiment").with_suffix("").as_posix()
+            found[name] = [first(f"{key}={values}") for key, values in swept.items()]
+    return found
+
+
+def first(text: str) -> str:
+    """The first setting of `text`, a sweep or not."""
+    override = OverridesParser.create().parse_override(text)
+    return f"{override.key_or_group}={next(override.sweep_string_iterator())}" if override.is_sweep_override() else text
+
+
+EXPERIMENTS = experiments()
+
+
+def test_a_sweep_gives_its_first_value():
+    assert [first(one) for one in ("a=3,2", "seed=range(2,5)", "b=null,[0,5]", "c=rtlm")] == [
+        "a=3", "seed=2", "b=null", "c=rtlm",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs(name, tmp_path, monkeypatch, request):
+    settings = [f"experiment={name}", *EXPERIMENTS[name]]
+    cfg = composed(*settings)
+    if files := [cfg.trace[key] for key in FILES if cfg.trace.get(key)]:
+        data = request.getfixturevalue("shared_data")
+        if missing := [file for file in files if not (data / file).exists()]:
+            pytest.skip(f"no {missing[0]} in {data}")
+        monkeypatch.setenv("TOKENYARD_DATA", str(data))
+    monkeypatch.chdir(tmp_path)
+    settings += [f"trace.{key}={value}" for key, value in SMALL.items() if key in cfg.trace]
+    settings += [f"{MEASURED_HERE}=null"] if OmegaConf.select(cfg, MEASURED_HERE) else []
+    settings += [f"seed={cfg.seed[0]}"] if OmegaConf.is_list(cfg.seed) else []
+    metrics, tables = decide(*settings)
+    assert metrics["counts"]["replayed"] == (20 if "requests" in cfg.trace else metrics["counts"]["read"])
+    assert set(tables.requests["status"]) == {"finished"}
