@@ -89,6 +89,7 @@ VERBS = Group(
                 "bench": "experiments.engine.bench",
                 "instructions": "experiments.engine.instructions",
                 "overhead": "experiments.engine.overhead",
+                "theory": "experiments.engine.theory",
             },
         ),
     },
