@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from experiments.run.inputs import read_inputs
@@ -19,7 +19,8 @@ CONF = ROOT / "experiments" / "conf"
 
 def options(group: str) -> list[str]:
     """Each choice of a group of the configuration: `group=NAME`."""
-    return [f"{group}={path.stem}" for path in sorted(Path(CONF, group).glob("*.yaml"))]
+    with initialize_config_module("experiments.conf", version_base="1.3"):
+        return [f"{group}={name}" for name in sorted(GlobalHydra.instance().config_loader().get_group_options(group))]
 
 
 def composed(*overrides: str) -> DictConfig:
