@@ -24,7 +24,7 @@ from traces.schema import TraceError
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """The rows of a trace that parts are fitted to: one object for equal settings, and what is fitted is kept under it."""
+    """The rows of a trace that parts are fitted to: one object for equal settings, for what fits is kept under it."""
 
     table: pd.DataFrame
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sim.policy import Predictor
 
 VERSION = 1
-FORMER = "policies.predictors."  # as files call the first of the packages that were saved before it had its name
+FORMER = "policies.predictors."  # what older files call the first of the packages
 PACKAGES = ("policies.predictor.", "sim.prediction.")  # where the classes of a file are from
 BROKEN = (  # what numpy, zipfile and zlib raise at a file that is none, or a part of one
     ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
