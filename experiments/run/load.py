@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.run.inputs import build_cluster, read_trace
 from experiments.run.node import Node
 from experiments.run.parts import build
+from experiments.run.references import has
 from experiments.run.training import fitted, keeping_rows
 from sim import Record, simulate
 from sim.record import Table
@@ -167,16 +168,11 @@ def _system(load_of: str, shared: tuple[str, ...]) -> DictConfig:
     groups = [one for one in shared if "." not in one.split("=", 1)[0]]
     try:
         cfg = _compose([*groups, *chosen])
-        values = [one for one in shared if one not in groups and _has(cfg, one.split("=", 1)[0])]
+        values = [one for one in shared if one not in groups and has(cfg, one.split("=", 1)[0])]
         return _compose([*groups, *chosen, *values]) if values else cfg
     except HydraException as error:
         said = str(error).split(" Available options")[0].splitlines()
         raise ValueError(f"load_of={load_of!r} names no system (system=fifo does): {' '.join(said[:2])}") from error
-
-
-def _has(cfg: DictConfig, key: str) -> bool:
-    folder, _, name = key.rpartition(".")
-    return name in (OmegaConf.select(cfg, folder) or ())
 
 
 def _compose(overrides: list[str]) -> DictConfig:

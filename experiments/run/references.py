@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")
 
@@ -34,6 +34,13 @@ def behind(raw: Mapping[str, Any], path: str) -> set[str]:
             found.add(key)
             left += [name for target in references(key, raw[key]) for name in raw if within(name, target)]
     return found
+
+
+def has(cfg: DictConfig, key: str) -> bool:
+    """Whether `cfg` holds the setting `key`, with a value or without one."""
+    folder, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, folder, throw_on_resolution_failure=False) if folder else cfg
+    return OmegaConf.is_dict(node) and name in node
 
 
 def within(key: str, place: str) -> bool:

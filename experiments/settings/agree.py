@@ -51,6 +51,15 @@ def why_unread(key: str, job: Job, reads: Reads) -> str:
     return ""
 
 
+def how_to_bring(said: str) -> str:
+    """What brings a constant of the calibration that, as `said`, nothing here has: its yaml, in the part's defaults."""
+    for file in sorted((CONF / "calibration").glob("*.yaml")):
+        for name in yaml.safe_load(file.read_text(encoding="utf-8")):
+            if f"'calibration.{name}'" in said:
+                return f"; a part that takes it has /calibration/{file.stem}@_global_.calibration in its defaults"
+    return ""
+
+
 def named_model(job: Job) -> str:
     """Which cluster names which model itself."""
     entries = [one.profile for one in job.cfg.cluster.devices.values() if OmegaConf.is_dict(one.profile)]

@@ -179,7 +179,7 @@ class JobCheck:
                 OmegaConf.select(cfg, key)
             except OmegaConfBaseException as error:
                 said = str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
-                yield f"{key}={shown(self.reads.raw[key])} cannot be resolved: {said}"
+                yield f"{key}={shown(self.reads.raw[key])} cannot be resolved: {said}{agree.how_to_bring(said)}"
         for given in self.job.given:
             yield from self._overruled(given)
 

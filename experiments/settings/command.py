@@ -21,7 +21,7 @@ from hydra.types import RunMode
 
 from experiments.conf import HERE as CONF
 from experiments.conf import name_systems
-from experiments.run.references import plain_key
+from experiments.run.references import has, plain_key
 from experiments.settings.composer import Composer
 from experiments.settings.wording import SettingError
 
@@ -38,6 +38,7 @@ class Command:
     texts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folders: set[tuple[Any, Any]] = field(default_factory=set)  # results and name of its runs, as that found
+    absent: set[str] = field(default_factory=set)  # settings that only the options which are swept have
     fits: bool = False  # whether some run of it fits something to rows of its trace, as `check.problems` found
 
     def in_order(self, arguments: list[str]) -> list[str]:
@@ -47,9 +48,13 @@ class Command:
         return [*flags, *self.texts]
 
     def add(self, lacking: Iterable[str]) -> list[str]:
-        """Give constants that some runs of a sweep are `lacking` to all; a line for each that only a yaml says."""
+        """Give all runs of a sweep the constants that some are `lacking`; a line for each that only a yaml says.
+
+        Hydra first composes what is not swept alone: what only swept options have is added there too.
+        """
         keys = {text.partition("=")[0] for text in self.texts}
-        self.texts = [f"++{text}" if text.partition("=")[0] in lacking else text for text in self.texts]
+        added = {*lacking, *self.absent}
+        self.texts = [f"++{text}" if text.partition("=")[0] in added else text for text in self.texts]
         return [f"{key} is swept, and not every run has it: sweep ++{key}" for key in lacking if key not in keys]
 
     @property
@@ -87,7 +92,8 @@ class Command:
         if wrong := [one for one in added if not one.key_or_group.startswith(OPEN)]:
             raise SettingError(*(f"{one.input_line} is read by nothing: Hydra has no such setting" for one in wrong))
         sweeps = [one for one in parsed if one.is_sweep_override()]
-        master = composer.base([one for one in parsed if one not in sweeps and _chooses(composer, one)]).hydra
+        base = composer.base([one for one in parsed if one not in sweeps and _chooses(composer, one)])
+        master = base.hydra
         swept = master.sweeper.get("params") or {}
         multirun = self.flags.multirun or master.mode == RunMode.MULTIRUN
         if not multirun:
@@ -97,6 +103,8 @@ class Command:
             if swept:
                 self.notes.append(f"this is one run: for all that the experiment sweeps ({', '.join(swept)}) give -m")
             return [(str(number), [text]) for number, text in enumerate(self.texts)]
+        single = [one.key_or_group for one in parsed if one not in sweeps and not _chooses(composer, one)]
+        self.absent = {key for key in single if not has(base, key)}
         params = composer.parsed([f"{key}={value}" for key, value in swept.items()])
         keys: dict[str, list[str]] = {}
         for override in [*params, *parsed]:

@@ -118,8 +118,7 @@ NESTED = {
     "load.rate": Column("requests/s", "the mean rate of the arrivals, where `load` was given"),
     "load.capacity": Column("requests/s", "that the system `load_of` serves of this trace when it never waits for one"),
     "load.of": Column("-", "whose capacity: `load_of`"),
-    "calibration.*": Column("various", "constants that the policy names, found or fixed: phi, eta, tau, "
-                            "batch_size; kappa beside tau"),
+    "calibration.*": Column("various", "what the policy names, found or fixed: phi, eta, tau (and kappa), batch_size"),
     "provenance.*": Column("-", "where the trace and each device's times come from"),
     "kv.*": Column("-", "the KV that each device holds, and what was not taken off it"),
     "errors.*": Column("share", "of a measured trace: simulated / measured - 1"),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sim.policy import Predictor
 
 VERSION = 1
+FORMER = "policies.predictors."  # what older files call the first of the packages
 PACKAGES = ("policies.predictor.", "sim.prediction.")  # where the classes of a file are from
 BROKEN = (  # what numpy, zipfile and zlib raise at a file that is none, or a part of one
     ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError,
@@ -119,7 +120,7 @@ def _made(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
 
 def _class(name: str) -> type:
     """The dataclass called `name`, if it is one that predictors are made of."""
-    module, _, plain = name.rpartition(".")
+    module, _, plain = name.replace(FORMER, PACKAGES[0]).rpartition(".")
     if not f"{module}.".startswith(PACKAGES):
         raise ValueError(f"unknown class {name!r}")
     try:

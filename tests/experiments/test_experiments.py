@@ -71,7 +71,9 @@ def typed(monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """The options of a group; experiments lie in folders too."""
+    found = (CONF / group).glob("**/*.yaml" if group == "experiment" else "*.yaml")
+    return sorted(path.relative_to(CONF / group).with_suffix("").as_posix() for path in found)
 
 
 @pytest.mark.parametrize(
@@ -275,3 +277,66 @@ def test_the_reference_of_a_table_needs_no_quotes_and_changes_no_run(tmp_path, t
     assert "0 made now, 4 complete already" in said
     assert "mean - policy/routing=offload" not in tables[0]
     assert "mean - policy/routing=offload" in tables[1]
+
+
+@pytest.mark.parametrize("slot", ["order", "batching", "routing", "eviction"])
+def test_a_part_of_a_slot_is_code_in_the_folder_of_that_slot(slot):
+    files = sorted((CONF / "policy" / slot).glob("*.yaml"))
+    named = {file.stem: yaml.safe_load(file.read_text())["_target_"] for file in files}
+    assert named
+    assert {stem for stem, name in named.items() if not name.startswith(f"policies.{slot}.")} == set()
+
+
+@pytest.mark.parametrize("policy", options("policy"))
+def test_a_policy_is_a_system_of_its_name(policy):
+    bare = policy not in options("system")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        system, alone = (compose("config", overrides=[f"{group}={policy}"]) for group in ("system", "policy"))
+    assert system.policy == alone.policy
+    assert (system == alone) is bare
+
+
+def test_a_plug_ins_policy_is_a_system_of_its_name_and_the_plug_ins_own_system_says_more(tmp_path, typed):
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "system").mkdir()
+    for name in ("mine", "luf"):
+        (tmp_path / "policy" / f"{name}.yaml").write_text((CONF / "policy" / "luf.yaml").read_text())
+    (tmp_path / "system" / "luf.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /policy: luf\n  - override /predictor: oracle\n"
+    )
+    found = "system=mine,luf,muf"
+    assert typed(tmp_path, *SMALL, "-m", f"--config-dir={tmp_path}", found, "hydra.launcher.n_jobs=1")[0] == 0
+    table = collect(complete_folders(tmp_path))
+    assert dict(zip(table["system"], table["predictor"], strict=True)) == {
+        "mine": "rules", "luf": "oracle", "muf": "rules",
+    }  # fmt: skip
+
+
+def test_an_experiment_by_its_old_name_is_told_the_new_one(tmp_path, typed):
+    for old, new in (
+        ("rtlm_main", "rtlm/main"), ("rtlm_c_f", "rtlm/c_f"), ("base/rtlm", "rtlm/base"),
+        ("validate_rtx_pro_6000", "validation/rtx_pro_6000"),
+    ):  # fmt: skip
+        code, said = typed(tmp_path, f"experiment={old}")
+        assert (code, said) == (1, f"experiment={old} is now called experiment={new}\n")
+
+
+def test_a_constant_of_some_of_the_runs_of_a_sweep_is_given_to_them_and_refused_where_none_takes_it(tmp_path, typed):
+    line = [*SMALL, "-m", "policy=fifo,offload", "hydra.launcher.n_jobs=1"]
+    assert typed(tmp_path, *line, "calibration.tau=40")[0] == 0
+    table = collect(complete_folders(tmp_path))
+    assert table["calibration.tau"].tolist() == [40, 40]
+    assert table.set_index("policy")["calibration.kappa"].notna().to_dict() == {"fifo": False, "offload": True}
+    code, said = typed(tmp_path, *SMALL, "policy=fifo", "calibration.tau=40")
+    assert code == 1
+    assert "calibration.tau=40 is read by nothing here: no part of policy=fifo takes ${calibration.tau}" in said
+    code, said = typed(tmp_path, *SMALL, "policy=fifo", "policy.routing.kind='${calibration.tau}'")
+    assert code == 1
+    assert "; a part that takes it has /calibration/tau@_global_.calibration in its defaults" in said
+
+
+def test_a_setting_that_all_swept_options_have_needs_not_be_of_the_default_one(tmp_path, typed):
+    line = [*SMALL, "-m", "policy=rtlm,up", "hydra.launcher.n_jobs=1", "calibration.phi=0.001"]
+    assert typed(tmp_path, *line, "policy.order.alpha=-3")[0] == 0
+    table = collect(complete_folders(tmp_path))
+    assert set(zip(table["policy.order.alpha"], table["calibration.phi"], strict=True)) == {(-3, 0.001)}

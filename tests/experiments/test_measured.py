@@ -72,11 +72,11 @@ def validation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     if missing:
         pytest.skip(f"{', '.join(missing)} not in {data}")
     results = tmp_path_factory.mktemp("results")
-    line = [sys.executable, "-m", "experiments.cli", "run", "experiment=validate_rtx_pro_6000", f"results={results}"]
+    line = [sys.executable, "-m", "experiments.cli", "run", "experiment=validation/rtx_pro_6000", f"results={results}"]
     environment = {**os.environ, "TOKENYARD_DATA": str(data.resolve())}
     done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return results / "validate_rtx_pro_6000", done.stdout
+    return results / "validation/rtx_pro_6000", done.stdout
 
 
 def test_the_validation_prints_and_keeps_its_errors_and_draws_them(validation: tuple[Path, str]) -> None:
