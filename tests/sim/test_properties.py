@@ -233,9 +233,8 @@ def digest_of_some_runs() -> str:
 
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])
 def test_equal_inputs_give_equal_tables_in_another_process_under_another_hash_seed(seed):
-    script = "import test_sim_properties; print(test_sim_properties.digest_of_some_runs())"
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths}
+    script = "from tests.sim.test_properties import digest_of_some_runs; print(digest_of_some_runs())"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == digest_of_some_runs()
 
