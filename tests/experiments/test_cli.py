@@ -119,6 +119,12 @@ def test_a_run_and_a_rate_say_which_setting_was_meant(typed, verb):
     assert "polcy=fifo: no such setting; did you mean policy?" in f"{code}{errors}"
 
 
+def test_two_flags_that_each_ask_for_something_else_are_refused(typed):
+    code, out, errors = typed("-m", "policy=fifo,sjf", "--cfg", "job")
+    assert (code, out) == (1, "")
+    assert errors == "one of --run, --multirun, --cfg, --info and --shell-completion can be given, not two\n"
+
+
 def test_settings_and_flags_without_a_verb_mean_run(typed):
     shown = typed("run", "--cfg", "job", "policy=sjf", "predictor=oracle")
     assert shown[0] in (0, None)
