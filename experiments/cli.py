@@ -82,7 +82,7 @@ VERBS = Group(
             },
         ),
         "engine": Group(
-            "The simulator itself: against vLLM's scheduler, and how fast it is.",
+            "The simulator itself: against vLLM's scheduler and queueing theory, and how fast it is.",
             {
                 "golden": "experiments.engine.golden",
                 "against-vllm": "experiments.engine.against_vllm",

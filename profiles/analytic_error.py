@@ -141,7 +141,10 @@ def describe(rows: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__} Relative errors, %, at each profile's own samples.",
+        epilog="example: tokenyard profile analytic-error --picture analytic-error.png",
+    )
     parser.add_argument("--folder", type=Path, default=DATA, help="profiles with samples (default: those that ship)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line instead of a table")
     parser.add_argument("--picture", type=Path, help="write a PNG, a panel a profile")

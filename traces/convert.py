@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ then: tokenyard trace=parquet trace.path=mine.parquet predictor=oracle
 def options_of(arguments: list[str] | None) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(
-        description="Write a trace as this project's parquet, with where it came from. The file is of a known format "
-        f"({', '.join(form.name for form in FORMATS if form.loader)}), which is told by its header or keys, or any csv "
-        "or json whose columns are named with --columns. Prints what was read and dropped, the span and the rate.",
+        description="Write a trace as this project's parquet, with where it came from. The file is of a known format,\n"
+        "which is told by its header or keys, or any csv or json whose columns are named with --columns. Prints what\n"
+        "was read and dropped, the span (s) and the rate (requests/s). Formats:\n"
+        f"{textwrap.fill(', '.join(form.name for form in FORMATS if form.loader), 100)}",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,6 +20,12 @@ from traces.schema import TraceError
 from traces.sniff import FORMATS, Format, known_format, told
 from traces.summary import summary
 
+EPILOG = """examples:
+  tokenyard trace describe azure_2023_conv                     (a public trace: tokenyard trace list)
+  tokenyard trace describe mine.parquet --draw mine.png
+  tokenyard trace describe requests.jsonl --unit ms --skip-bad (stamps in ms; bad rows are counted, and left out)
+  tokenyard trace describe prompts.json --chars-per-token 4 --json
+"""
 FIGURES = Path("results") / "traces"
 COLUMNS = ("mean", "p50", "p90", "p99", "max")
 TABLED = {  # what stands in the table of quantiles, and its unit
@@ -139,8 +145,11 @@ def _checksum(path: Path, entry: PublicTrace | None) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Describe the trace that `arguments` name."""
     parser = argparse.ArgumentParser(
-        description="Print what is in a trace: requests, span, rate, burstiness, quantiles of the lengths, clients, "
-        "sessions, pauses, the reuse of prefixes; and draw it. A file of which traces are made is described too.",
+        description="Print what is in a trace: requests, span, rate, burstiness, quantiles of the lengths, clients,\n"
+        "sessions, pauses, the reuse of prefixes; and draw it. Times are in seconds, lengths in tokens. A file of\n"
+        "which traces are made is described too.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("trace", metavar="NAME|PATH", help="a public trace (tokenyard trace list), or a file")
     parser.add_argument(

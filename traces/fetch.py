@@ -196,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Download a public trace from its publisher. Its size, checksum and licence are shown first; a "
         "broken download is taken up where it ended; a file that is there already is verified, not downloaded.",
+        epilog="example: tokenyard trace fetch azure_2023_conv --to ~/data",
     )
     parser.add_argument("name", metavar="NAME", help="the trace's name: tokenyard trace list")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help=f"the folder of public data (default: ${VARIABLE})")

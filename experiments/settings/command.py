@@ -162,4 +162,6 @@ def read(arguments: list[str]) -> Command:
     parser = get_args_parser()
     parser.__class__ = _Parser
     flags = parser.parse_intermixed_args(arguments)
+    if sum(map(bool, (flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion))) > 1:
+        raise SettingError("one of --run, --multirun, --cfg, --info and --shell-completion can be given, not two")
     return Command(flags, [NUMERIC.sub(r"\1='\2'", text) for text in flags.overrides])

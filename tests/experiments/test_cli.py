@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,12 @@ def test_a_run_and_a_rate_say_which_setting_was_meant(typed, verb):
     assert "polcy=fifo: no such setting; did you mean policy?" in f"{code}{errors}"
 
 
+def test_two_flags_that_each_ask_for_something_else_are_refused(typed):
+    code, out, errors = typed("-m", "policy=fifo,sjf", "--cfg", "job")
+    assert (code, out) == (1, "")
+    assert errors == "one of --run, --multirun, --cfg, --info and --shell-completion can be given, not two\n"
+
+
 def test_settings_and_flags_without_a_verb_mean_run(typed):
     shown = typed("run", "--cfg", "job", "policy=sjf", "predictor=oracle")
     assert shown[0] in (0, None)
@@ -170,3 +177,16 @@ def test_a_sweep_runs_beside_folders_and_files_with_the_packages_names(script, t
     assert done.returncode == 0, done.stderr
     assert "2 runs: 2 made now, 0 complete already, 0 failed" in done.stderr
     assert len(list((here / "results" / "adhoc").glob("*/summary.json"))) == 2
+
+
+MAKERS = {"experiments.tables.schema", "traces.text.make_senses", "traces.text.score_chitchat"}  # of files that ship
+
+
+def test_nothing_speaks_of_a_module_where_there_is_a_verb():
+    folders = ("experiments", "profiles", "traces", "policies", "sim", "notebooks")
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*"))
+    files = [path for path in found if path.suffix in (".py", ".yaml", ".ipynb")]
+    spoken = {name for path in files for name in re.findall(r"python -m ([a-z_]+\.[\w.]+\w)", path.read_text())}
+    assert spoken == MAKERS
+    blocks = {path for path in files if 'if __name__ == "__main__":' in path.read_text()}
+    assert blocks == {ROOT / f"{name.replace('.', '/')}.py" for name in (*MAKERS, "experiments.cli")}
