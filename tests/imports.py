@@ -219,7 +219,7 @@ def draw(modules: Mapping[str, Path], among: Arrows, path: Path) -> None:
     for module in modules:
         sizes[room_of(module)] += counted[module]
     colours = dict(zip(PACKAGES, ("#4c72b0", "#55a868", "#c48a3f", "#8172b3", "#b35d5d"), strict=True))
-    matplotlib.rcParams["svg.hashsalt"] = "imports"  # the same picture is the same file
+    matplotlib.rcParams |= {"svg.hashsalt": "imports", "svg.fonttype": "none"}  # the same picture is the same file
     figure = Figure(figsize=(9.7, 9.5), layout="constrained")
     axes = figure.add_subplot()
     count = len(rooms)
@@ -269,7 +269,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     modules = read()
     among = arrows(modules)
-    print("\n".join(report(modules, among)))
+    try:
+        print("\n".join(report(modules, among)))
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
     if options.picture:
         draw(modules, among, options.picture)
     return 1 if upwards(among) or circles(among) else 0
