@@ -3,8 +3,9 @@
     python tests/imports.py                                 # a report
     python tests/imports.py --picture docs/imports.svg      # the same as a picture, by matplotlib
 
-Every import counts: at the top of a module, inside a function, and for types alone (`TYPE_CHECKING`). Not counted is a
-package's own `__init__`, which Python loads before any module of the package. Exit code 1 if something is amiss.
+Every import counts: at the top of a module, inside a function, and for types alone (`TYPE_CHECKING`). Not counted is
+what a text names (a `_target_`, the verbs of experiments/cli.py), and a package's own `__init__`, which Python loads
+before any module of the package. Exit code 1 if something is amiss.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("sim", "policies", "profiles", "traces", "experiments")
 
 # Rooms from the ground up, several on a floor. A room may import rooms of lower floors alone. A module is in the room
-# that states the longest name of it: its own, or that of a package it is in.
+# that states the longest name of it: its own, or that of a package it is in. Where a folder is of several rooms, what
+# others build on lies below, and what puts it together above.
 FLOORS: tuple[dict[str, str], ...] = (
     {"sim": "sim"},
     {"sim/engine": "sim.engine"},
