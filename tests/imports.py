@@ -3,8 +3,9 @@
     python tests/imports.py                                 # a report
     python tests/imports.py --picture docs/imports.svg      # the same as a picture, by matplotlib
 
-Every import counts: at the top of a module, inside a function, and for types alone (`TYPE_CHECKING`). Not counted is a
-package's own `__init__`, which Python loads before any module of the package. Exit code 1 if something is amiss.
+Every import counts: at the top of a module, inside a function, and for types alone (`TYPE_CHECKING`). Not counted is
+what a text names (a `_target_`, the verbs of experiments/cli.py), and a package's own `__init__`, which Python loads
+before any module of the package. Exit code 1 if something is amiss.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("sim", "policies", "profiles", "traces", "experiments")
 
 # Rooms from the ground up, several on a floor. A room may import rooms of lower floors alone. A module is in the room
-# that states the longest name of it: its own, or that of a package it is in.
+# that states the longest name of it: its own, or that of a package it is in. Where a folder is of several rooms, what
+# others build on lies below, and what puts it together above.
 FLOORS: tuple[dict[str, str], ...] = (
     {"sim": "sim"},
     {"sim/engine": "sim.engine"},
@@ -219,7 +221,7 @@ def draw(modules: Mapping[str, Path], among: Arrows, path: Path) -> None:
     for module in modules:
         sizes[room_of(module)] += counted[module]
     colours = dict(zip(PACKAGES, ("#4c72b0", "#55a868", "#c48a3f", "#8172b3", "#b35d5d"), strict=True))
-    matplotlib.rcParams["svg.hashsalt"] = "imports"  # the same picture is the same file
+    matplotlib.rcParams |= {"svg.hashsalt": "imports", "svg.fonttype": "none"}  # the same picture is the same file
     figure = Figure(figsize=(9.7, 9.5), layout="constrained")
     axes = figure.add_subplot()
     count = len(rooms)
@@ -269,7 +271,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     modules = read()
     among = arrows(modules)
-    print("\n".join(report(modules, among)))
+    try:
+        print("\n".join(report(modules, among)))
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 1
     if options.picture:
         draw(modules, among, options.picture)
     return 1 if upwards(among) or circles(among) else 0

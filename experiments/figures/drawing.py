@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -47,10 +48,10 @@ class Panels:
     row_inches: float = 1.9
     right: float = 1.95  # inches, for the legend
     known: Sequence[Hashable] = ()  # of rows, columns and lines, those that come first, in this order
-    called: Mapping[Hashable, str] = field(default_factory=dict)  # rows and columns by another name
+    called: Mapping[Any, str] = field(default_factory=dict)  # rows and columns by another name
 
 
-def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Hashable, Look] | None = None) -> Figure:
+def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Any, Look] | None = None) -> Figure:
     """The figure of a table of `over_seeds`: a row of panels for each of `panels.rows`, a column for `panels.columns`.
 
     Points of one panel are shifted sideways, so that equal ones stay visible; those of words are not joined.
@@ -116,7 +117,9 @@ def _panel(
         return
     at = {value: place for place, value in enumerate(values)}
     words = _words(values)
-    inches = axes.get_position().width * axes.get_figure().get_figwidth() / len(values)
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    inches = axes.get_position().width * figure.get_figwidth() / len(values)
     spread = min(MOST_SPREAD, SHIFT * (len(drawn) - 1) / inches)
     if panels.zero:
         axes.axhline(0, color="black", linewidth=1.2, zorder=1)
@@ -128,7 +131,7 @@ def _panel(
         means, halves = ([getattr(point, part) for point in own[panels.metric]] for part in ("mean", "half_width"))
         axes.errorbar(x, means, yerr=np.nan_to_num(halves), fmt="none", ecolor=how.color, alpha=0.6, elinewidth=1)
         axes.plot(x, means, **how.line() | ({"linestyle": ""} if words else {}), **_points(how), zorder=3)
-    axes.set_xticks(range(len(values)), [value if words else f"{value:g}" for value in values])
+    axes.set_xticks(range(len(values)), [str(value) if words else f"{value:g}" for value in values])
     if words:
         for label in axes.get_xticklabels():
             label.set(rotation=30 if len(values) < MANY else 60, ha="right", rotation_mode="anchor")
@@ -136,7 +139,7 @@ def _panel(
     axes.grid(visible=False, axis="x")
 
 
-def _points(how: Look) -> dict[str, object]:
+def _points(how: Look) -> dict[str, Any]:
     return how.points() | {"markersize": 0.75 * float(how.points()["markersize"])}
 
 
@@ -174,6 +177,6 @@ def provenance_of(table: pd.DataFrame) -> str:
     return provenance(table[["trace", "provenance.trace"]].join(devices).drop_duplicates())
 
 
-def listed(values: Iterable[Hashable]) -> str:
+def listed(values: Iterable[Any]) -> str:
     """The different values, with commas."""
     return ", ".join(f"{value}" for value in sorted(set(values)))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -70,8 +70,8 @@ class Stored:
                 errors.append(error)
         if not found:
             raise errors[0]
-        for error in errors:
-            print(f"left out: {error}", file=sys.stderr)
+        for missing in errors:
+            print(f"left out: {missing}", file=sys.stderr)
         return found
 
     def requests(self, sweep: str, run: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -150,10 +150,11 @@ def over_seeds(
 
 def _over_seeds(whole: pd.DataFrame, metric: str, cells: int) -> Interval:
     """The mean or the change of one metric, of runs in the order of seeds and, within a seed, of cells."""
-    ours, theirs, weights = (
+    columns: list[Any] = [
         whole[name].to_numpy(dtype=float).reshape(-1, cells) if name in whole else None
         for name in (metric, metric + OF_REFERENCE, "weight")
-    )
+    ]
+    ours, theirs, weights = columns
     if theirs is None:
         return interval(pd.DataFrame(ours).mean(axis=1))
     return change(ours, theirs, weights[0] / cells if weights is not None and len(weights) else None)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -83,6 +84,7 @@ def outcomes(cfg: DictConfig, choices: dict[str, str], overrides: list[str], pro
     others = [override for override in overrides if not override.startswith("seed=")]
     for seed in cfg.seed:
         of_seed = OmegaConf.merge(cfg, {"seed": seed})
+        assert isinstance(of_seed, DictConfig)
         yield run(of_seed, choices, [*others, f"seed={seed}"], progress)
 
 
@@ -91,7 +93,7 @@ def _app(cfg: DictConfig) -> None:
     settings = HydraConfig.get()
     choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
     single = settings.mode == RunMode.RUN
-    overrides = list(OmegaConf.to_container(settings.overrides.task, resolve=False))  # as they were typed
+    overrides: Any = OmegaConf.to_container(settings.overrides.task, resolve=False)  # as they were typed
     reference = None if cfg.reference is None else str(cfg.reference)
     for outcome in outcomes(cfg, choices, overrides, progress=single):
         replace(outcome, reference=reference).append()

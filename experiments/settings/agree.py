@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.conf import HERE as CONF
 from experiments.run.inputs import read_trace
 from experiments.run.references import leaves
 from experiments.run.training import fitted, keeping_rows
 from experiments.settings import parts
-from experiments.settings.command import CONF
 from experiments.settings.composer import Job
 from experiments.settings.parts import at
 from experiments.settings.reached import Reads

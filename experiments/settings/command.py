@@ -15,7 +15,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
@@ -44,7 +44,12 @@ class Command:
     def in_order(self, arguments: list[str]) -> list[str]:
         """`arguments` with the flags first: Hydra takes none after a setting."""
         left = list(self.flags.overrides)
-        flags = [one for one in arguments if one not in left or left.remove(one)]
+        flags = []
+        for one in arguments:
+            if one in left:
+                left.remove(one)
+            else:
+                flags.append(one)
         return [*flags, *self.texts]
 
     def add(self, lacking: Iterable[str]) -> list[str]:
@@ -76,7 +81,7 @@ class Command:
             path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
         GlobalHydra.instance().clear()
         try:
-            loader = Hydra.create_main_hydra2("run", path).config_loader
+            loader: Any = Hydra.create_main_hydra2("run", path).config_loader
             loader.ensure_main_config_source_available()
             yield Composer(loader, flags.config_name or "config")
         except HydraException as error:
@@ -149,7 +154,7 @@ def _count(override: Override) -> float:
         if not value.step or value.stop is None or value.start is None:
             return math.inf
         return (value.stop - value.start) / value.step
-    return len(value.list) if hasattr(value, "list") else 1
+    return len(value.list) if isinstance(value, ChoiceSweep) else 1
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,8 +12,9 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import create_defaults_list
 from omegaconf import OmegaConf
 
+from experiments.conf import HERE as CONF
 from experiments.run.references import leaves
-from experiments.settings.command import CONF, Command
+from experiments.settings.command import Command
 from experiments.settings.composer import FOLDERS, Composer
 from experiments.settings.wording import shown
 

@@ -98,7 +98,7 @@ def policy_problems(policy: Policy, node: Mapping[str, Any]) -> Iterator[str]:
         yield f"policy.overhead={shown(node.get('overhead'))} must be a sim.Overhead"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Idle:
     """A replica as a routing sees it before anything runs."""
 
@@ -222,7 +222,7 @@ def device_problems(name: str, entry: Any, named: Named) -> Iterator[str]:
         if key not in DEVICE:
             yield f"{named(f'{path}.{key}')}: a device has {', '.join(DEVICE)}{did_you_mean(str(key), DEVICE)}"
     for key, (least, most, unit, null) in WHOLE.items():
-        value = entry.get(key)
+        value: Any = entry.get(key)
         if key not in entry or (value is None and null):
             continue
         if (wrong := mismatch(value, int)) or not least <= value <= most:
@@ -238,9 +238,9 @@ def device_problems(name: str, entry: Any, named: Named) -> Iterator[str]:
         yield f"{named(f'{path}.kv_tokens')} is less than one block of block_size={block} tokens: nothing fits"
 
 
-def at(plain: Mapping[str, Any], path: str) -> Any:
+def at(plain: Any, path: str) -> Any:
     """What stands at the dotted `path`, or None."""
-    node: Any = plain
+    node = plain
     for part in path.split("."):
         if isinstance(node, list) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]

@@ -132,11 +132,11 @@ def checked_folder(results: Any, name: Any) -> Path:
     try:
         if not folder.resolve().is_relative_to(root.resolve()):
             raise SettingError(f"name={shown(name)} leads out of results, to {folder.resolve()}")
-        if wrong := [place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()]:
+        if files := [place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()]:
             said = (
-                f"results={shown(results)}" if wrong[0] == root or wrong[0] in root.parents else f"name={shown(name)}"
+                f"results={shown(results)}" if files[0] == root or files[0] in root.parents else f"name={shown(name)}"
             )
-            raise SettingError(f"{said}: {wrong[0]} is a file, not a folder")
+            raise SettingError(f"{said}: {files[0]} is a file, not a folder")
     except (OSError, RuntimeError) as error:
         raise SettingError(f"name={shown(name)}, results={shown(results)}: {one_line(error)}") from error
     return folder

@@ -24,7 +24,7 @@ __all__ = ["FIGURES", "SETTINGS"]
 BEFORE = (main, ablation, sensitivity, kinds, ladder)
 AFTER = (continuous, real, overhead, calibration)
 FIGURES = {
-    **{module.__name__.rpartition(".")[2]: Figure(module.__doc__, module.make) for module in BEFORE},
+    **{module.__name__.rpartition(".")[2]: Figure(module.__doc__ or "", module.make) for module in BEFORE},
     **{name: Figure(of.shows, partial(conditions.make, name)) for name, of in conditions.CONDITIONS.items()},
-    **{module.__name__.rpartition(".")[2]: Figure(module.__doc__, module.make) for module in AFTER},
+    **{module.__name__.rpartition(".")[2]: Figure(module.__doc__ or "", module.make) for module in AFTER},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
@@ -44,7 +45,7 @@ def over_seeds(
     return stored.over_seeds(table, by, metrics, averaged)
 
 
-def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Hashable, Look] | None = None) -> Drawing:
+def draw(table: pd.DataFrame, panels: Panels, caption: str, looks: Mapping[Any, Look] | None = None) -> Drawing:
     """`drawing.draw`, with RT-LM's names in order."""
     ours = replace(panels, known=(*CLUSTERS, *MODELS, *SYSTEMS), called=CLUSTERS)
     return drawing.draw(table, ours, caption, {**LOOKS, **(looks or {})})
