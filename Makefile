@@ -51,7 +51,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest -n logical --dist loadfile -m 'not long and not claim'
 
 check: $(VENV)/.test
-	$(BIN)/python -m pytest -n logical --dist load -m 'long or claim'
+	$(BIN)/python -m pytest -n logical --dist loadfile -m 'long or claim'
 	$(BIN)/python tests/fuzz_settings.py --configs 2000
 	$(BIN)/python tests/test_kills.py --kills 10
 	$(BIN)/python tests/mutate.py --mutants 100

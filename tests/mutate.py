@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -86,26 +87,37 @@ def run(tests: list[str], tree: Path, seconds: float) -> str:
     return named[1] if named else f"pytest, which ends with {process.returncode}"
 
 
-def killer(mutant: Mutant, tree: Path, limits: dict[str, float]) -> str:
-    """What kills `mutant` in the copy `tree`, or empty: it survives. Stages take `limits`, s, at most."""
+class Limits:
+    """How long each stage of tests may take, found when the first mutant comes to it."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def of(self, tests: list[str], tree: Path) -> float:
+        """Seconds for `tests`; SystemExit if one fails in `tree`, in which nothing is changed at the moment."""
+        with self._lock:
+            if str(tests) not in self._seconds:
+                start = time.perf_counter()
+                if failed := run(tests, tree, 3600):
+                    raise SystemExit(f"{failed} fails without any mutant")
+                self._seconds[str(tests)] = 30 + SLOWEST * (time.perf_counter() - start)
+            return self._seconds[str(tests)]
+
+
+def killer(mutant: Mutant, tree: Path, limits: Limits) -> str:
+    """What kills `mutant` in the copy `tree`, or empty: it survives."""
     path = tree / mutant.path
     source = path.read_text()
-    path.write_text(mutant.of(source))
-    try:
-        return next((found for tests in stages(mutant.path) if (found := run(tests, tree, limits[str(tests)]))), "")
-    finally:
-        path.write_text(source)
-
-
-def limits(chosen: list[Mutant], tree: Path) -> dict[str, float]:
-    """How long each stage of tests may take, s; SystemExit where one fails in a tree that nothing was changed in."""
-    found = {}
-    for tests in {str(tests): tests for one in chosen for tests in stages(one.path)}.values():
-        start = time.perf_counter()
-        if failed := run(tests, tree, 3600):
-            raise SystemExit(f"{failed} fails without any mutant")
-        found[str(tests)] = 30 + SLOWEST * (time.perf_counter() - start)
-    return found
+    for tests in stages(mutant.path):
+        seconds = limits.of(tests, tree)
+        path.write_text(mutant.of(source))
+        try:
+            if found := run(tests, tree, seconds):
+                return found
+        finally:
+            path.write_text(source)
+    return ""
 
 
 def identity(mutant: Mutant, root: Path) -> str:
@@ -135,12 +147,12 @@ def main(arguments: list[str] | None = None) -> None:
         trees: queue.Queue[Path] = queue.Queue()
         for number in range(min(options.jobs, len(left))):
             trees.put(copy(ROOT, Path(folder, f"tree{number}")))
-        most = limits([chosen[name] for name in left], Path(folder, "tree0")) if left else {}
+        limits = Limits()
 
         def tried(name: str) -> tuple[str, str]:
             tree = trees.get()
             try:
-                return name, killer(chosen[name], tree, most)
+                return name, killer(chosen[name], tree, limits)
             finally:
                 trees.put(tree)
 
