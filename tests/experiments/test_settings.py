@@ -70,6 +70,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy/ordr=fifo", "policy/ordr=fifo: no such group; did you mean policy/order"),
     ("policy=up policy.order.alpha=true", "policy.order.alpha=true must be a finite number"),
     ("policy.order._target_=policies.order.aging.Agin", "policy.order._target_=policies.order.aging.Agin", "did you mean Aging?"),
+    ("predictor._target_=policies.eviction.swap.Swap", "is no predictor: it must derive from sim.Predictor"),
     ("policy.order._target_=policies.eviction.swap.Swap", "policy.order=policies.eviction.swap.Swap is no order"),
     ("trace.rate=[1", "trace.rate=[1 is no setting as key=value"),
     ("foo", "foo is no setting as key=value", "foo=VALUE"),
