@@ -81,7 +81,7 @@ class WaitingQueue:
         heapify(self._heap)
 
     def select(self, batching: Batching, running: Collection[Job], now: float) -> Sequence[Job] | Hold:
-        """Whom `batching` selects of the first `window`; RuntimeError if it holds while jobs run, or until the past."""
+        """Whom `batching` selects of the first `window`; RuntimeError if it holds though jobs run, or no later."""
         if not self.fixed:
             self.refresh(now)
         chosen = batching.select(self.head(), running, now)

@@ -72,6 +72,10 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy.order._target_=policies.order.aging.Agin", "policies.order.aging.Agin", "did you mean Aging?"),
     ("policy.order._target_=policies.eviction.swap.Swap", "policy.order=policies.eviction.swap.Swap is no order"),
     ("trace.rate=[1", "trace.rate=[1 is no setting as key=value"),
+    (
+        "predictor=oracle predictor._target_=policies.eviction.swap.Swap",
+        "predictor=policies.eviction.swap.Swap is no predictor: it must derive from sim.Predictor",
+    ),
     ("foo", "foo is no setting as key=value", "foo=VALUE"),
     ("trace.rate=1,2", "trace.rate=1,2 is several values: for a run of each give -m"),
     ("trace=parquet", "trace.path is missing"),

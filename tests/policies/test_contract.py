@@ -13,7 +13,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import policies
+import policies.order
 from policies.batching.continuous import Continuous
 from policies.batching.static import Static
 from policies.contract import ContractError, GuardedTruth, check_policy
@@ -102,32 +102,33 @@ def test_the_policies_and_the_parts_are_found():
 
 def test_a_new_order_is_one_file_and_one_yaml(tmp_path, monkeypatch):
     """The example of the design page, in a folder of its own."""
-    (tmp_path / "aging.py").write_text(AGING)
-    (tmp_path / "conf" / "policy" / "order").mkdir(parents=True)
-    yaml = "_target_: policies.order.aging.Aging\nweight: 10.0\n"
-    (tmp_path / "conf" / "policy" / "order" / "aging.yaml").write_text(yaml)
-    monkeypatch.setattr(policies, "__path__", [*policies.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "policies.order.aging", raising=False)
+    (tmp_path / "patience.py").write_text(PATIENCE)
+    yaml = tmp_path / "conf" / "policy" / "order" / "patience.yaml"
+    yaml.parent.mkdir(parents=True)
+    yaml.write_text("_target_: policies.order.patience.Patience\nweight: 10.0\n")
+    monkeypatch.setattr(policies.order, "__path__", [*policies.order.__path__, str(tmp_path)])
     searchpath = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
     try:
-        for batching in ("static", "continuous"):
-            policy = compose(searchpath, "policy/order=aging", f"policy/batching={batching}", "policy.order.weight=3.0")
-            assert repr(policy.order) == "Aging(weight=3.0)"
+        for batching in ("policy/batching=static", "policy/batching=continuous"):
+            policy = compose(searchpath, "policy/order=patience", "policy.order.weight=3", batching)
+            assert repr(policy.order) == "Patience(weight=3)"
             assert set(checked(policy)["status"].tolist()) == {"finished"}
         with pytest.raises(Exception, match="weight must not be negative, got -1"):
-            compose(searchpath, "policy/order=aging", "policy.order.weight=-1")
+            compose(searchpath, "policy/order=patience", "policy.order.weight=-1")
     finally:
-        sys.modules.pop("policies.order.aging", None)
-        vars(policies).pop("aging", None)
+        sys.modules.pop("policies.order.patience", None)
+        vars(policies.order).pop("patience", None)
 
 
-AGING = '''
+PATIENCE = '''
 """Shortest predicted job first, with linear aging so that nobody waits for ever."""
 from dataclasses import dataclass
 
+from sim import Order
+
 
 @dataclass(frozen=True, slots=True)
-class Aging:
+class Patience(Order):
     """Rank by predicted length, less `weight` tokens for each second waited."""
     weight: float = 10.0
     def __post_init__(self):

@@ -126,6 +126,20 @@ def test_a_victim_whose_kv_was_swapped_is_charged_for_both_ways_and_computes_not
     assert instants(tables, "finished") == [4.62, 6.13]
 
 
+def test_of_a_victim_whose_kv_was_swapped_none_is_computed_on_the_device_until_it_is_back():
+    seen = []
+
+    class Watching(Order):
+        def rank(self, job, now):
+            seen.append((job.request.id, job.host_tokens, job.computed))
+            return job.request.arrival
+
+    requests = make_requests([0, 0], [4, 4], [4, 3])
+    serve(requests, device(kv_tokens=10, block_size=1), eviction=Swap(), order=Watching())
+    assert [one for one in seen if one[1]] == [(1, 5, 0)] * 3
+    assert (1, 0, 5) in seen
+
+
 def test_nothing_is_admitted_in_a_step_in_which_something_was_preempted():
     requests = make_requests([0, 0, 1.5], [4, 4, 2], [3, 4, 1])  # the last would fit where the victim was
     tables = serve(requests, device(kv_tokens=10, block_size=1), order=LUF())
@@ -205,6 +219,28 @@ def test_a_prediction_that_is_not_finite_or_is_negative_is_refused(wrong):
 
     with pytest.raises(ValueError, match=f"request 0: a prediction must be finite and not negative, got .*{wrong[-1]}"):
         serve(make_requests([0], [1], [1]), predictor=Wrong())
+
+
+class Unordered:
+    def rank(self, job, now):
+        return 0.0
+
+
+class Unpredicting:
+    def predict(self, request):
+        return Prediction(1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"order": Unordered()}, "an order must be a sim.policy.Order, Unordered is none"),
+        ({"predictor": Unpredicting()}, "a predictor must be a sim.policy.Predictor, Unpredicting is none"),
+    ],
+)
+def test_an_order_and_a_predictor_have_all_that_is_asked_of_them(parts, message):
+    with pytest.raises(TypeError, match=message):
+        serve([], **parts)
 
 
 # Devices
