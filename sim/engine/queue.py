@@ -72,7 +72,7 @@ class WaitingQueue:
 
     def refresh(self, now: float) -> None:
         """Rank everybody anew, unless the ranks still stand."""
-        if self.fixed or self.lasts > 0:
+        if self.lasts > 0:
             return
         self._refreshed = self.steps
         entries = [self.entry(job, now) for *_, job in (*self.front, *self._heap)]
