@@ -204,7 +204,7 @@ class PeekingEviction:
         return job.request.truth.output_tokens
 
 
-@pytest.mark.parametrize("part", [{"routing": PeekingRouting()}, {"eviction": PeekingEviction()}], ids=str)
+@pytest.mark.parametrize("part", [{"routing": PeekingRouting()}, {"eviction": PeekingEviction()}], ids=["routing", "eviction"])
 def test_a_routing_or_an_eviction_that_reads_the_truth_is_found_out(part):
     refused(READS, **part)
 

@@ -41,7 +41,7 @@ def lines(*rows: dict[str, Any]) -> str:
         ("x,ts,in,out\n" + ROWS.replace("1787", ",1787")).replace(",", ";"),
         ("ts,in,out,x\n" + ROWS.replace("\n", ",\n")).replace(",", "\t"),
         ' ts , in,out\n"1787000000000","600","5"\n1787000000250, 601,6\n1787000000500,602.0,7\n',
-        gzip.compress(("\ufeffts,in,out\n" + ROWS).encode()),
+        gzip.compress(("\ufeffts,in,out\n" + ROWS).encode(), mtime=0),
         lines(*({"ts": 1787000000000 + 250 * at, "in": 600 + at, "out": 5 + at} for at in range(3))),
         json.dumps([{"ts": str(1787000000000 + 250 * at), "in": 600 + at, "out": 5 + at} for at in range(3)], indent=1),
     ],
