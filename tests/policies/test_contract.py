@@ -204,9 +204,9 @@ class PeekingEviction:
         return job.request.truth.output_tokens
 
 
-@pytest.mark.parametrize("part", [{"routing": PeekingRouting()}, {"eviction": PeekingEviction()}], ids=["routing", "eviction"])
-def test_a_routing_or_an_eviction_that_reads_the_truth_is_found_out(part):
-    refused(READS, **part)
+@pytest.mark.parametrize(("slot", "part"), [("routing", PeekingRouting), ("eviction", PeekingEviction)])
+def test_a_routing_or_an_eviction_that_reads_the_truth_is_found_out(slot, part):
+    refused(READS, **{slot: part()})
 
 
 @dataclass
