@@ -83,7 +83,7 @@ def run(tests: list[str], tree: Path, seconds: float) -> str:
             return f"time, more than {seconds:.0f} s"
     if process.returncode == 0:
         return ""
-    named = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
+    named = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", said, re.MULTILINE)
     return named[1] if named else f"pytest, which ends with {process.returncode}"
 
 

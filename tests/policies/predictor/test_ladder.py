@@ -80,6 +80,12 @@ def test_a_rule_that_never_varies_is_not_the_best():
     assert fit_single_rule(requests, answers, rules=[0, 1], seconds=0.0).columns.rules == (1,)
 
 
+def test_a_rule_of_larger_scores_is_no_better_for_that():
+    lengths = [10 * (1 + n % 3) for n in range(60)]
+    requests = [Request(n, 0.0, 9, Truth(1), features=(50.0 * (n % 3) + 100.0 * (n % 2), n % 3)) for n in range(60)]
+    assert fit_single_rule(requests, [[one] for one in lengths], rules=[0, 1], seconds=0.0).columns.rules == (1,)
+
+
 def test_weighted_rules_do_not_see_the_prompts_length():
     short, long = (Request(0, 0.0, prompt, Truth(1), features=(1.0,) * 6) for prompt in (1, 4000))
     assert fitted("weighted_rules").predict(short) == fitted("weighted_rules").predict(long)
