@@ -310,4 +310,4 @@ def test_an_operation_on_a_public_trace_counts_what_it_refuses(shared_data, monk
     assert provenance.endswith(f"; then ToRate(rate=4.0); refused: {refused}")
     copied, training, _ = build("mmpp trace/lengths=copied", **SMALL, **{"trace.lengths.training_share": 0.2})
     assert len(copied) == 40
-    assert len(training) == 30
+    assert len(training.table) == 30

@@ -256,7 +256,7 @@ def test_the_yaml_builds_every_model_and_workload(model: str) -> None:
         cfg.trace.workload = workload
         table, training, provenance = read_trace(cfg.trace, seed=0)
         assert len(to_requests(table)) == 30
-        assert len(training) == 2000
+        assert len(training.table) == 2000
         assert f"{model} on {workload}" in provenance
 
 
