@@ -22,7 +22,7 @@ if __name__ == "__main__":  # run as a file: imports begin at the root, for the 
 from experiments.run.results import Folder
 from experiments.tables.collect import collect, complete_folders
 from tests.apart import begun
-from tests.experiments.test_experiments import small
+from tests.experiments.run.test_run import small
 
 SWEEP = ["-m", *small("trace.requests=120"), "system=sjf_oracle,rtlm", "seed=[0,1]"]
 RUNS = 4

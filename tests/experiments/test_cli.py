@@ -13,7 +13,7 @@ import pytest
 from experiments import cli
 from experiments.cli import VERBS, Group
 from tests.conftest import ROOT
-from tests.experiments.test_experiments import small
+from tests.experiments.run.test_run import small
 
 SCRIPT = "import sys\nfrom experiments.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from experiments.run import rate as find_rate
 from tests.conftest import ROOT
-from tests.experiments.test_experiments import SMALL
+from tests.experiments.run.test_run import SMALL
 
 
 def config(*overrides):

@@ -10,7 +10,7 @@ from experiments.tables.collect import complete_folders
 from sim import Cluster, Record, simulate
 from sim.metrics import summary
 from tests.conftest import make_device, make_policy, make_requests
-from tests.experiments.test_experiments import SMALL, typed  # noqa: F401 - a fixture
+from tests.experiments.run.test_run import SMALL, typed  # noqa: F401 - a fixture
 
 
 def test_the_document_is_what_the_schema_says() -> None:

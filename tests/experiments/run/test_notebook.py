@@ -10,7 +10,7 @@ import pytest
 from experiments.notebook import frames, run
 from experiments.settings.wording import SettingError
 from tests.conftest import ROOT
-from tests.experiments.test_experiments import small
+from tests.experiments.run.test_run import small
 
 SETTINGS = small("predictor=oracle", "trace.requests=30")
 

@@ -15,7 +15,7 @@ from experiments.settings.reached import Reads
 from experiments.settings.signatures import mismatch
 from experiments.settings.toplevel import TOP_LEVEL, checked_folder
 from experiments.settings.wording import SettingError
-from tests.experiments.test_experiments import CONF, small, typed  # noqa: F401 - a fixture
+from tests.experiments.run.test_run import CONF, small, typed  # noqa: F401 - a fixture
 
 FOUR_ROWS = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
     f"2023-11-16 18:20:{second:02}.0,9,5\n" for second in (10, 11, 11, 14)

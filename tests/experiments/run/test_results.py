@@ -15,7 +15,7 @@ from experiments.identity.of_run import digest
 from experiments.run.results import Folder, write_whole
 from experiments.tables.collect import collect, complete_folders, main
 from tests import apart
-from tests.experiments.test_experiments import SMALL, typed  # noqa: F401 - a fixture
+from tests.experiments.run.test_run import SMALL, typed  # noqa: F401 - a fixture
 
 MADE_OF = {"config": {"seed": 0, "model": "gpt2"}, "choices": {"policy": "fifo"}, "inputs": {}, "tokenyard": "0"}
 SUMMARY = {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}

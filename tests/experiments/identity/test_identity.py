@@ -26,7 +26,7 @@ from profiles.profile import load
 from sim import Cluster
 from tests.apart import done
 from tests.conftest import ROOT, make_device
-from tests.experiments.test_experiments import CONF, SMALL, small, typed  # noqa: F401 - a fixture
+from tests.experiments.run.test_run import CONF, SMALL, small, typed  # noqa: F401 - a fixture
 from traces.formats.parquet import write
 
 

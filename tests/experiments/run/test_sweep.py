@@ -7,7 +7,7 @@ import pytest
 
 from experiments.run.sweep import KILLED, LOG_VARIABLE, Outcome, SweepLog, _write
 from tests.apart import begun
-from tests.experiments.test_experiments import SMALL, small, typed  # noqa: F401 - a fixture
+from tests.experiments.run.test_run import SMALL, small, typed  # noqa: F401 - a fixture
 
 DEADLY = """
 import os, signal
@@ -61,7 +61,7 @@ def test_a_log_that_cannot_be_written_ends_the_sweep_in_a_line(log, monkeypatch)
 
 def test_a_worker_that_is_killed_is_told_in_a_line_and_its_runs_are_named(tmp_path, typed, monkeypatch):  # noqa: F811
     (tmp_path / "deadly.py").write_text(DEADLY)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[3]}")
     monkeypatch.syspath_prepend(tmp_path)
     sweep = ["-m", *SMALL, "seed=0,1", "hydra.launcher.n_jobs=2", "policy=fifo", "policy.order._target_=deadly.Deadly"]
     code, said = typed(tmp_path, *sweep)
