@@ -72,7 +72,7 @@ def test_the_judge_sees_what_has_no_effect(monkeypatch, tmp_path):
     monkeypatch.setattr(judge, "_typed", lambda arguments, folder: (0, ""))
     assert judge.judge(case("seed=1"), tmp_path).outcome == INCOMPLETE
     monkeypatch.setattr(judge, "_complete", lambda results: judge.Verdict(COMPLETE, ""))
-    made = {"+foo.bar=1": IDLE, "calibration.kappa=3": IDLE, "seed=1": COMPLETE, "seed=0": COMPLETE}
+    made = {"+foo.bar=1": IDLE, "++calibration.kappa=3": IDLE, "seed=1": COMPLETE, "seed=0": COMPLETE}
     for given, outcome in made.items():
         verdict = judge.judge(Case(0, (*tiny, "predictor=oracle"), (given,), (), False), tmp_path)
         assert verdict.outcome == outcome, verdict

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from experiments import record as recorder
+from experiments import record_trace as recorder
 from experiments.record_trace import Answer, Ask, Options, record, selection
 from traces.recorded import read_recording
 from traces.text import chitchat

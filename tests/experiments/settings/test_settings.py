@@ -69,7 +69,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy=up policy.order.alhpa=1", "policy.order.alhpa=1: no such setting; did you mean policy.order.alpha?"),
     ("policy/ordr=fifo", "policy/ordr=fifo: no such group; did you mean policy/order"),
     ("policy=up policy.order.alpha=true", "policy.order.alpha=true must be a finite number"),
-    ("policy.order._target_=policies.order.aging.Agin", "policies.order.aging.Agin", "did you mean Aging?"),
+    ("policy.order._target_=policies.order.aging.Agin", "policy.order._target_", "did you mean Aging?"),
     ("policy.order._target_=policies.eviction.swap.Swap", "policy.order=policies.eviction.swap.Swap is no order"),
     ("trace.rate=[1", "trace.rate=[1 is no setting as key=value"),
     (
