@@ -91,6 +91,7 @@ def test_a_test_that_hangs_is_stopped(tree):
     assert mutate.run(["hangs.py"], tree, 3.0) == "time, more than 3 s"
 
 
+@pytest.mark.long
 def test_tests_that_fail_without_a_mutant_are_named(tree):
     (tree / "slow.py").write_text("def test_of_nothing():\n    assert False\n")
     with pytest.raises(SystemExit, match=r"slow\.py::test_of_nothing fails without any mutant"):
