@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,11 @@ def shared_data() -> Path:
         if place and Path(place).is_dir():
             return Path(place)
     return pytest.skip("no public data: TOKENYARD_DATA is not set and there is no ../shared/data")
+
+
+@pytest.fixture(autouse=True)
+def _own_systems():
+    """The systems of a plug-in are those of its test alone."""
+    yield
+    if "experiments.conf" in sys.modules:
+        sys.modules["experiments.conf"].name_systems()

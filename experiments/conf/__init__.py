@@ -9,16 +9,18 @@ from hydra.core.config_store import ConfigStore
 HERE = Path(__file__).parent
 
 
-def name_systems(folder: Path) -> None:
-    """Let `system=NAME` choose the policy NAME of `folder`, where no yaml in its `system/` or in ours says more."""
+def name_systems(*folders: Path) -> None:
+    """Let `system=NAME` choose the policy NAME, ours or of one of `folders`, where no yaml in a `system/` says more.
+
+    Hydra keeps such options for the process: what earlier folders had is forgotten.
+    """
+    places = (HERE, *folders)
     store = ConfigStore.instance()
-    systems = {file.name for place in (folder, HERE) for file in place.glob("system/*.yaml")}
-    for file in folder.glob("policy/*.yaml"):
-        if file.name not in systems:
-            chosen = {"defaults": [{"override /policy": file.stem}]}
-            store.store(group="system", name=file.stem, node=chosen, package="_global_")
-    for name in systems & set(store.repo.get("system", ())):
-        del store.repo["system"][name]
+    store.repo["system"] = {}
+    said = {file.name for place in places for file in place.glob("system/*.yaml")}
+    policies = {file for place in places for file in place.glob("policy/*.yaml") if file.name not in said}
+    for name in sorted({file.stem for file in policies}):
+        store.store(group="system", name=name, node={"defaults": [{"override /policy": name}]}, package="_global_")
 
 
-name_systems(HERE)
+name_systems()

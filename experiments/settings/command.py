@@ -73,12 +73,14 @@ class Command:
         """What composes this command's configurations."""
         flags = self.flags
         path = create_config_search_path(str(Path(flags.config_path).resolve() if flags.config_path else CONF))
+        folders: list[Path] = []
         if flags.config_dir is not None:
             folder = Path(flags.config_dir).absolute()
             if not folder.is_dir():
                 raise SettingError(f"--config-dir {folder} is no folder")
-            name_systems(folder)
             path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+            folders.append(folder)
+        name_systems(*folders)
         GlobalHydra.instance().clear()
         try:
             loader: Any = Hydra.create_main_hydra2("run", path).config_loader

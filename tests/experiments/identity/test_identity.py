@@ -177,7 +177,7 @@ def plug(tmp_path, monkeypatch) -> Path:
 
 CODES = """
 import json, sys
-from experiments.code_digest import code_of, files_beside
+from experiments.identity.of_code import code_of, files_beside
 try:
     code = code_of((), sys.argv[1:])
     print(json.dumps(code | files_beside(code, sys.argv[1:])))
