@@ -6,6 +6,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from numbers import Real
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from sim.cluster import Cluster
 from sim.execution import Execution
 from sim.job import Job
 from sim.policy import Batching, Order, Policy, Predictor, Rank
+from sim.prediction import Prediction
 from sim.record import Record, Tables
 from sim.request import Request, Truth
 from sim.simulation import simulate
@@ -77,8 +79,8 @@ class _CheckedOrder(Order):
         before = _state((job,))
         rank = self.order.rank(job, now)
         parts = rank if isinstance(rank, tuple) else (rank,)
-        if any(math.isnan(part) for part in parts):
-            _broken(self.order, "rank", f"gives {rank} for {job} at {now} s")
+        if not all(isinstance(part, Real) and not math.isnan(part) for part in parts):
+            _broken(self.order, "rank", f"gives {rank!r} for {job} at {now} s, which is no number, nor a tuple of them")
         if self.order.rank(job, now) != rank:
             _broken(self.order, "rank", f"is not pure: it ranks {job} differently when asked twice at {now} s")
         if _state((job,)) != before:
@@ -118,6 +120,17 @@ class _CheckedBatching:
         return result
 
 
+def check_order(order: Order) -> None:
+    """Rank a made-up job by every rule of ranks, before anything runs; `ContractError` names the first that is broken.
+
+    It knows little of the order: `check_policy` runs it.
+    """
+    if not isinstance(order, Order):
+        raise ContractError(f"{type(order).__name__} is no order: it must derive from sim.Order")
+    request = Request(0, 1.0, 8, GuardedTruth(4), max_tokens=16, client="a", task="a", priority=1.0, deadline=9.0)
+    _CheckedOrder(order, order.horizon).rank(Job(request, Prediction(4.0, 4.0)), 2.0)
+
+
 def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, requests: Sequence[Request]) -> Tables:
     """Run `policy` on `requests` with every rule checked, and return the tables; `ContractError` names what is broken.
 
@@ -127,6 +140,7 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
     is read by nobody but the engine and the oracle; every request ends once. `Unservable` names one that could
     never fit, for then less would be checked.
     """
+    check_order(policy.order)
     checked = dataclasses.replace(
         policy,
         order=_CheckedOrder(policy.order, policy.order.horizon),

@@ -79,6 +79,9 @@ class Command:
             if not folder.is_dir():
                 raise SettingError(f"--config-dir {folder} is no folder")
             path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+            hidden = [file for file in sorted(folder.rglob("*.yaml")) if (CONF / file.relative_to(folder)).exists()]
+            if hidden:
+                raise SettingError(*(f"{file} bears the name of one that ships, which hides it" for file in hidden))
             folders.append(folder)
         name_systems(*folders)
         GlobalHydra.instance().clear()

@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from experiments.run.references import leaves, plain_key
 from experiments.settings.signatures import takes
@@ -46,6 +47,14 @@ class Job:
     before: DictConfig
     choices: dict[str, str | None]
     given: tuple[Given, ...]
+
+
+def _misspelt(error: Exception) -> str:
+    """Where a yaml file is none, if that is what `error` is about."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return "Hydra cannot take this"
+    mark = error.problem_mark
+    return f"{mark.name}, line {mark.line + 1}: {error.problem}"
 
 
 class Composer:
@@ -108,7 +117,7 @@ class Composer:
                 reason = str(error.__cause__ or "").partition("\n")[0]
                 cause = f": {reason}" if reason not in str(error) else ""
                 own = isinstance(error, HydraException | OmegaConfBaseException | ValueError)
-                said = str(error).partition("\n    full_key")[0] if own else "Hydra cannot take this"
+                said = str(error).partition("\n    full_key")[0] if own else _misspelt(error)
                 said = said.replace("\nTo append to your default list use", "; to add it, give")
                 raise SettingError(f"{' '.join(key) or 'the defaults'}: {said}{cause}") from error
         return self._bases[key]

@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from experiments.settings.reached import DEVICE
 from experiments.settings.signatures import mismatch
 from experiments.settings.wording import did_you_mean, one_line, shown
+from policies.contract import ContractError, check_order
 from sim import Link, Order, Overhead, Policy, Prediction, Predictor, Request, Truth
 from sim.job import Job
 from traces.locate import public_file
@@ -91,6 +92,13 @@ def policy_problems(policy: Policy, node: Mapping[str, Any]) -> Iterator[str]:
     kinds = {slot: getattr(node.get(slot), "get", lambda _: None)("_target_") for slot in node}
     if not isinstance(policy.order, Order):
         yield f"policy.order={shown(kinds.get('order'))} is no order: it must derive from sim.Order"
+    else:
+        try:
+            check_order(policy.order)
+        except ContractError as error:
+            yield f"policy.order={shown(kinds.get('order'))}: {error}"
+        except Exception:  # it may look at what only a trace has
+            pass
     for slot, method in {"batching": "select", "routing": "route", "eviction": "on_pressure"}.items():
         if not callable(getattr(getattr(policy, slot), method, None)):
             yield f"policy.{slot}={shown(kinds.get(slot))} is no {slot}: it has no method {method}"

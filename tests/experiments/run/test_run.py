@@ -299,17 +299,35 @@ def test_a_policy_is_a_system_of_its_name(policy):
 def test_a_plug_ins_policy_is_a_system_of_its_name_and_the_plug_ins_own_system_says_more(tmp_path, typed):
     (tmp_path / "policy").mkdir()
     (tmp_path / "system").mkdir()
-    for name in ("mine", "luf"):
+    for name in ("mine", "other"):
         (tmp_path / "policy" / f"{name}.yaml").write_text((CONF / "policy" / "luf.yaml").read_text())
-    (tmp_path / "system" / "luf.yaml").write_text(
-        "# @package _global_\ndefaults:\n  - override /policy: luf\n  - override /predictor: oracle\n"
+    (tmp_path / "system" / "other.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /policy: other\n  - override /predictor: oracle\n"
     )
-    found = "system=mine,luf,muf"
+    found = "system=mine,other,muf"
     assert typed(tmp_path, *SMALL, "-m", f"--config-dir={tmp_path}", found, "hydra.launcher.n_jobs=1")[0] == 0
     table = collect(complete_folders(tmp_path))
     assert dict(zip(table["system"], table["predictor"], strict=True)) == {
-        "mine": "rules", "luf": "oracle", "muf": "rules",
+        "mine": "rules", "other": "oracle", "muf": "rules",
     }  # fmt: skip
+
+
+def test_a_plug_ins_yaml_that_bears_the_name_of_a_shipped_one_is_refused(tmp_path, typed):
+    (tmp_path / "policy" / "order").mkdir(parents=True)
+    for name in ("mine", "sjf"):
+        (tmp_path / "policy" / "order" / f"{name}.yaml").write_text("_target_: policies.order.luf.LUF\n")
+    said = typed(tmp_path, *SMALL, f"--config-dir={tmp_path}", "policy/order=mine")
+    hidden = tmp_path / "policy" / "order" / "sjf.yaml"
+    assert said == (1, f"{hidden} bears the name of one that ships, which hides it\n")
+
+
+def test_a_plug_ins_yaml_that_is_none_is_told_by_file_and_line(tmp_path, typed):
+    yaml = tmp_path / "policy" / "order" / "mine.yaml"
+    yaml.parent.mkdir(parents=True)
+    yaml.write_text("_target_: policies.order.luf.LUF\n  weight: 1\n")
+    code, said = typed(tmp_path, *SMALL, f"--config-dir={tmp_path}", "policy/order=mine")
+    assert code == 1
+    assert f"{yaml}, line 2: mapping values are not allowed here" in said
 
 
 def test_an_experiment_by_its_old_name_is_told_the_new_one(tmp_path, typed):

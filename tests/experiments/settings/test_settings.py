@@ -15,6 +15,7 @@ from experiments.settings.reached import Reads
 from experiments.settings.signatures import mismatch
 from experiments.settings.toplevel import TOP_LEVEL, checked_folder
 from experiments.settings.wording import SettingError
+from sim import Order
 from tests.experiments.run.test_run import CONF, small, typed  # noqa: F401 - a fixture
 
 FOUR_ROWS = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
@@ -44,6 +45,13 @@ TEN = "trace.source.path=x"
 STORED = "trace=azure_2023_conv trace.path=FILE"
 AZURE = f"{STORED} predictor=oracle"
 CACHED = "trace=multi_turn predictor=oracle cluster.devices.gpu.prefix_caching=true"
+class Peeking(Order):
+    """What an order must not be."""
+
+    def rank(self, job, now):
+        return job.request.truth.output_tokens
+
+
 REFUSED = [  # settings, and how the line begins and goes on
     ("seed=-1", "seed=-1 must be at least 0"),
     ("horizon=0", "horizon=0 must be above 0", " s"),
@@ -71,6 +79,10 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy=up policy.order.alpha=true", "policy.order.alpha=true must be a finite number"),
     ("policy.order._target_=policies.order.aging.Agin", "policy.order._target_", "did you mean Aging?"),
     ("policy.order._target_=policies.eviction.swap.Swap", "policy.order=policies.eviction.swap.Swap is no order"),
+    (
+        f"policy.order._target_={__name__}.Peeking", f"policy.order={__name__}.Peeking",
+        f"{__name__} reads the true output length",
+    ),
     ("trace.rate=[1", "trace.rate=[1 is no setting as key=value"),
     (
         "predictor=oracle predictor._target_=policies.eviction.swap.Swap",
