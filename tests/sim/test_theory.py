@@ -145,6 +145,16 @@ def test_a_run_of_one_server_is_of_whole_busy_cycles():
     assert (sizes == sizes.round()).all()
 
 
+@pytest.mark.parametrize("policy", ["PS", "M/M/4"])
+@pytest.mark.parametrize("law", ["Exp", "bounded Pareto"])
+def test_a_token_is_so_small_that_a_sixteenth_of_it_changes_nothing(law, policy):
+    row = Row(law, 0.9, policy)
+    gaps, sizes, _ = row.drawn(seed=0, requests=1500)
+    coarse, fine = (response_time(row.serve(finer * gaps, finer * sizes, 0).requests) / finer for finer in (1, 16))
+    assert coarse.mean() == pytest.approx(fine.mean(), rel=1e-3)
+    assert (coarse != fine).any()
+
+
 @pytest.mark.parametrize("row", MANY_SERVERS, ids=named)
 def test_many_servers_answer_each_job_within_a_step_of_what_a_queue_of_their_own_says(row):
     gaps, sizes, _ = row.drawn(seed=0, requests=4000)
