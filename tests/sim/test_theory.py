@@ -1,90 +1,117 @@
 """The engine against queueing theory: a step gives each running job a token, so sizes are whole numbers of steps.
 
-`tokenyard engine theory` makes the same comparisons from longer runs.
+`tokenyard engine theory` makes the same comparisons from longer runs; tests/experiments/engine/test_queueing.py is
+about the theory.
 """
 
 import heapq
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from experiments.engine import theory
-from experiments.engine.theory import (
-    EVERYBODY,
-    LAWS,
-    QUEUES,
-    STEP,
-    Comparison,
-    Queue,
-    comparisons,
-    erlang_c,
-    first_come,
-    shared,
-    shortest_first,
-)
+from experiments.engine.queueing import means
+from experiments.engine.queueing.laws import LAWS
+from experiments.engine.theory import DISCIPLINES, ROWS, STRAYS, Comparison, Row, Run, comparisons, one_run
 from sim.metrics import response_time
 
-MANY_SERVERS = [queue for queue in QUEUES if 1 < queue.servers < EVERYBODY]
+QUICK = [row for row in ROWS if row.load in (0.5, 8.0)]
+MANY_SERVERS = [row for row in ROWS if row.policy in ("M/M/4", "M/M/16")]
+
+
+def named(row: Row) -> str:
+    return f"{row.law} {row.load} {row.policy}"
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[Queue, Comparison]:
-    return {row.queue: row for row in comparisons(len(QUEUES), runs=10, requests=1000)}
+def found() -> dict[Row, Comparison]:
+    return {told.row: told for told in comparisons(QUICK, runs=20, requests=1000)}
 
 
-@pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: f"{queue.law} {queue.sizes} {queue.load} {queue.policy}")
-def test_the_mean_response_is_that_of_theory(found, queue):
-    assert found[queue].verdict(queue.exact) == "agrees"
-    assert found[queue].standard_error < 0.07 * queue.exact
+@pytest.mark.parametrize("row", QUICK, ids=named)
+def test_the_mean_response_is_that_of_theory(found, row):
+    assert found[row].verdict in ("agrees", "strays")
+    assert found[row].standard_error < 0.06 * row.exact
+
+
+def test_few_rows_stray(found):
+    assert [told.verdict for told in found.values()].count("strays") <= STRAYS
 
 
 def test_the_check_can_fail(found):
-    """What differs from first come, first served, by more than a fifth of its mean is told from it."""
-    otherwise = {queue: first_come(LAWS[queue.sizes], queue.rate) for queue in QUEUES if queue.servers == 1}
-    told = {queue for queue, mean in otherwise.items() if found[queue].verdict(mean) == "differs"}
-    far = {queue for queue, mean in otherwise.items() if abs(mean - queue.exact) > 0.2 * queue.exact}
-    assert [(queue.policy, queue.sizes) for queue in QUEUES if queue in far] == [
-        ("SJF", "uniform"), ("PS", "constant"), ("PS", "hyperexponential"), ("PS", "uniform"),
+    """What differs from first come, first served, by a fifth of its mean is told from it."""
+    single = [row for row in QUICK if DISCIPLINES[row.policy].servers == 1 and row.policy != "FCFS"]
+    far = [row for row in single if abs(means.fcfs(LAWS[row.law], row.load) - row.exact) > 0.2 * row.exact]
+    assert [(row.policy, row.law) for row in far] == [
+        ("SJF", "H2"), ("SJF", "bounded Pareto"), ("SJF guessed", "H2"), ("SJF guessed", "bounded Pareto"),
+        ("PS", "H2"), ("PS", "bounded Pareto"),
     ]  # fmt: skip
-    assert far <= told
+    otherwise = [(row, replace(row, policy="FCFS")) for row in far]
+    assert {replace(found[row], row=other).verdict for row, other in otherwise} == {"differs"}
+
+
+@pytest.mark.parametrize(
+    ("off", "error", "verdict"),
+    [
+        (0.009, 1e-6, "agrees"), (0.019, 0.01, "agrees"), (0.021, 0.01, "strays"), (0.039, 0.01, "strays"),
+        (-0.041, 0.01, "differs"), (-0.011, 0.001, "differs"),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_by_one_percent_and_by_standard_errors(off, error, verdict):
+    row = Row("H2", 0.5, "FCFS")
+    told = Comparison(row, (1 + off) * row.exact, error * row.exact, 14)
+    assert told.verdict == verdict
+    assert replace(told, bounded=False).verdict == "work out of bounds"
+
+
+def test_the_table_is_wide_enough():
+    """Each policy for one server under five laws at three loads; nothing twice."""
+    assert len({*ROWS}) == len(ROWS) >= 60
+    for policy, discipline in DISCIPLINES.items():
+        rows = {(row.law, row.load) for row in ROWS if row.policy == policy}
+        assert rows >= {("Exp", 8.0)} or {load for _, load in rows} == {0.5, 0.8, 0.9}
+        assert {law for law, _ in rows} == ({"Exp"} if policy.startswith("M/M/") else {*LAWS})
+        assert discipline.exact(LAWS["Exp"], 0.5) >= 1.0
 
 
 def test_the_command_prints_a_json_object_a_line(capsys):
-    assert theory.main(["--json", "--rows", "2", "--requests", "300", "--runs", "5"]) == 0
+    assert theory.main(["--json", "--policy", "M/G/infinity", "--requests", "300", "--runs", "10"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     keys = ["law", "load", "policy", "simulated", "standard_error", "interval", "exact"]
-    assert [list(row) for row in rows] == [keys, keys]
-    assert [(row["law"], row["load"]) for row in rows] == [("M/M/1, exponential sizes", load) for load in (0.5, 0.7)]
+    assert [list(row) for row in rows] == [keys] * len(LAWS)
+    assert [(row["law"], row["load"], row["policy"]) for row in rows] == [(law, 8.0, "M/G/infinity") for law in LAWS]
     assert all(row["interval"][0] < row["simulated"] < row["interval"][1] for row in rows)
 
 
-def test_the_command_says_what_differs(capsys, monkeypatch):
-    wrong = [Comparison(queue, off * queue.exact, 0.01, 17) for queue, off in zip(QUEUES, (1.0, 1.1), strict=False)]
-    monkeypatch.setattr(theory, "comparisons", lambda *settings: wrong)
-    assert theory.main([]) == 1
-    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["verdict", "agrees", "differs"]
+@pytest.mark.parametrize(
+    ("offs", "status"),
+    [
+        ([0.0, 0.0, 0.03, 0.03, 0.03], 0), ([0.0, 0.03, 0.03, 0.03, 0.03], 1), ([0.0, 0.0, 0.0, 0.0, 0.05], 1),
+    ],
+)  # fmt: skip
+def test_the_command_fails_if_many_stray_or_one_differs(capsys, monkeypatch, offs, status):
+    told = [Comparison(row, (1 + off) * row.exact, 0.01 * row.exact, 14) for row, off in zip(ROWS, offs, strict=False)]
+    monkeypatch.setattr(theory, "comparisons", lambda *settings: told)
+    assert theory.main([]) == status
+    verdicts = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert verdicts == [{0.0: "agrees", 0.03: "strays", 0.05: "differs"}[off] for off in offs]
 
 
-def test_a_setting_that_is_too_small_is_named(capsys):
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["--runs", "9"], "--runs must be at least 10, got 9"),
+        (["--requests", "99"], "--requests must be at least 100, got 99"),
+        (["--policy", "LIFO"], "invalid choice: 'LIFO'"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(capsys, wrong, says):
     with pytest.raises(SystemExit):
-        theory.main(["--runs", "3"])
-    assert "--runs must be at least 4, got 3" in capsys.readouterr().err
-
-
-def test_the_formulas_give_the_values_of_the_literature():
-    """Of continuous laws at the load 0.8, from integrals; our sizes are whole steps, each a thousandth of the mean."""
-    found = [
-        first_come(LAWS["exponential"], 0.8),
-        first_come(LAWS["uniform"], 0.8),
-        first_come(LAWS["hyperexponential"], 0.8),
-        shortest_first(LAWS["exponential"], 0.8),
-        shortest_first(LAWS["uniform"], 0.8),
-        shared(LAWS["hyperexponential"], 0.8),
-    ]
-    assert found == pytest.approx([5.0, 3.6667, 12.1111, 2.8821, 2.7637, 5.0], rel=0.003)
-    assert erlang_c(1)(LAWS["exponential"], 0.5) == pytest.approx(2.0, rel=0.001)
+        theory.main(wrong)
+    assert says in capsys.readouterr().err
 
 
 def replayed(arrivals: NDArray, seconds: NDArray, servers: int) -> NDArray:
@@ -100,16 +127,62 @@ def replayed(arrivals: NDArray, seconds: NDArray, servers: int) -> NDArray:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_one_server_answers_each_job_when_lindley_says(law):
-    queue = Queue("M/G/1", law, 0.9, first_come)
-    arrivals, sizes = queue.drawn(seed=0, requests=2000)
-    tables = queue.serve(arrivals, sizes)
-    assert response_time(tables.requests) == pytest.approx(replayed(arrivals, sizes * STEP, 1), abs=1e-8)
+    row = Row(law, 0.9, "FCFS")
+    gaps, sizes, found = row.drawn(seed=0, requests=2000)
+    tables = row.serve(gaps, sizes, seed=0)
+    assert response_time(tables.requests) == pytest.approx(found + sizes, rel=1e-9)
+    assert response_time(tables.requests) == pytest.approx(replayed(tables.requests["arrival"], sizes, 1), rel=1e-9)
     assert tables.iterations == sizes.sum()  # it works as long as there is work, and no longer
 
 
-@pytest.mark.parametrize("queue", MANY_SERVERS, ids=lambda queue: queue.law)
-def test_many_servers_answer_each_job_within_a_step_of_what_a_queue_of_their_own_says(queue):
-    arrivals, sizes = queue.drawn(seed=0, requests=4000)
-    late = response_time(queue.serve(arrivals, sizes).requests) - replayed(arrivals, sizes * STEP, queue.servers)
-    assert late.min() > -1e-8
-    assert late.max() < STEP + 1e-8
+def test_a_run_of_one_server_is_of_whole_busy_cycles():
+    row = Row("H2", 0.9, "SJF")
+    gaps, sizes, found = row.drawn(seed=3, requests=500)
+    assert found[0] == 0
+    assert len(sizes) == 500 or found[500:].min() > 0
+    assert found[-1] + sizes[-1] <= gaps[-1]
+    assert (sizes >= 1).all()
+    assert (sizes == sizes.round()).all()
+
+
+@pytest.mark.parametrize("policy", ["PS", "M/M/4"])
+@pytest.mark.parametrize("law", ["Exp", "bounded Pareto"])
+def test_a_token_is_so_small_that_a_sixteenth_of_it_changes_nothing(law, policy):
+    row = Row(law, 0.9, policy)
+    gaps, sizes, _ = row.drawn(seed=0, requests=1500)
+    coarse, fine = (response_time(row.serve(finer * gaps, finer * sizes, 0).requests) / finer for finer in (1, 16))
+    assert coarse.mean() == pytest.approx(fine.mean(), rel=1e-3)
+    assert (coarse != fine).any()
+
+
+@pytest.mark.parametrize("row", MANY_SERVERS, ids=named)
+def test_many_servers_answer_each_job_within_a_step_of_what_a_queue_of_their_own_says(row):
+    gaps, sizes, _ = row.drawn(seed=0, requests=4000)
+    table = row.serve(gaps, sizes, seed=0).requests
+    late = response_time(table) - replayed(table["arrival"], sizes, row.discipline.servers)
+    assert late.min() > -1e-4
+    assert late.max() < 1 + 1e-4
+
+
+@pytest.mark.parametrize("order", ["FCFS", "SJF", "SJF guessed"])
+@pytest.mark.parametrize("law", LAWS)
+def test_work_in_several_servers_is_within_its_bounds_under_any_order(monkeypatch, law, order):
+    discipline = replace(DISCIPLINES[order], batching=theory.places(5), servers=5)
+    monkeypatch.setitem(DISCIPLINES, "M/G/5", discipline)
+    assert one_run(Row(law, 0.9, "M/G/5"), seed=1, requests=2000).bounded
+
+
+def test_work_out_of_bounds_is_told():
+    """Nine jobs at once on four servers, and the same 200 tokens later than it could have been."""
+    row = Row("Exp", 0.5, "M/M/4")
+    table = row.serve(np.zeros(9), np.full(9, 50.0), seed=0).requests
+    assert theory.within(table, 4)
+    late = {**table, **{name: table[name] + 200.0 for name in ("first_scheduled", "finished")}}
+    assert not theory.within(late, 4)
+
+
+def test_runs_weigh_as_their_jobs():
+    """Without noise or luck the mean is that over all jobs."""
+    runs = [Run(jobs, total, (0.0,)) for jobs, total in ((100, 150.0), (300, 550.0), (200, 500.0))]
+    assert theory.compared(ROWS[0], runs).simulated == pytest.approx(2.0)
+    assert theory.compared(ROWS[0], runs).degrees == 2
