@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -126,8 +127,11 @@ def call(group: Group, called: str, arguments: list[str]) -> Any:
     if not arguments or arguments in (["--help"], ["-h"]):
         print(overview(group, called))
         return 0
+    if arguments == ["--version"] and group is VERBS:
+        print(f"tokenyard {version('tokenyard')}")
+        return 0
     name, rest = arguments[0], arguments[1:]
-    if name not in group.verbs and group.default and (name[0] in "-+~" or "=" in name):
+    if name not in group.verbs and group.default and (name[:1] in tuple("-+~") or "=" in name):
         name, rest = group.default, arguments
     if name not in group.verbs:
         from experiments.settings.wording import did_you_mean

@@ -127,6 +127,8 @@ def check_order(order: Order) -> None:
     """
     if not isinstance(order, Order):
         raise ContractError(f"{type(order).__name__} is no order: it must derive from sim.Order")
+    if not (isinstance(order.horizon, Real) and order.horizon >= 1):
+        _broken(order, "horizon", f"must be a number of steps, 1 or more, and is {order.horizon!r}")
     request = Request(0, 1.0, 8, GuardedTruth(4), max_tokens=16, client="a", task="a", priority=1.0, deadline=9.0)
     _CheckedOrder(order, order.horizon).rank(Job(request, Prediction(4.0, 4.0)), 2.0)
 

@@ -14,7 +14,7 @@ is then replayed as `tokenyard engine golden` replays a stored workload, and mat
     longprefill  several long prompts at once, under long_prefill_token_threshold
     unchunked    no chunked prefill
 
-Exits 1 unless all workloads match, 2 if vLLM is not installed: README's section on the `vllm` extra says how to.
+Exits 1 unless all workloads match, 2 if vLLM is not installed: docs/engine.md says how to.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def installed() -> str:
     except Exception as error:  # a package that vLLM imports may fail in a way of its own
         raise Missing(
             f"vLLM cannot be imported ({type(error).__name__}: {error}): `make vllm` installs it and tokenyard in an "
-            "environment of their own; README's section on the `vllm` extra says more"
+            "environment of their own; docs/engine.md says more"
         ) from error
     return str(vllm.__version__)
 

@@ -20,7 +20,7 @@ from experiments.settings.reached import DEVICE
 from experiments.settings.signatures import mismatch
 from experiments.settings.wording import did_you_mean, one_line, shown
 from policies.contract import ContractError, check_order
-from sim import Link, Order, Overhead, Policy, Prediction, Predictor, Request, Truth
+from sim import IterationLevel, Link, Order, Overhead, Policy, Prediction, Predictor, Request, RequestLevel, Truth
 from sim.job import Job
 from traces.locate import public_file
 from traces.schema import TraceError
@@ -102,8 +102,20 @@ def policy_problems(policy: Policy, node: Mapping[str, Any]) -> Iterator[str]:
     for slot, method in {"batching": "select", "routing": "route", "eviction": "on_pressure"}.items():
         if not callable(getattr(getattr(policy, slot), method, None)):
             yield f"policy.{slot}={shown(kinds.get(slot))} is no {slot}: it has no method {method}"
+    yield from batching_problems(policy.batching, f"policy.batching={shown(kinds.get('batching'))}")
     if not isinstance(policy.overhead, Overhead):
         yield f"policy.overhead={shown(node.get('overhead'))} must be a sim.Overhead"
+
+
+def batching_problems(batching: Any, called: str) -> Iterator[str]:
+    """What is wrong with how a batching runs what it selects."""
+    try:
+        execution = batching.execution
+    except Exception as error:
+        yield f"{called} cannot say its execution: {said(error)}"
+        return
+    if not isinstance(execution, IterationLevel | RequestLevel):
+        yield f"{called} must have a sim.IterationLevel or a sim.RequestLevel as its execution, and has {execution!r}"
 
 
 @dataclass(slots=True, eq=False)

@@ -27,7 +27,15 @@ def part_name(group: str, choice: str, config: dict[str, Any]) -> str:
         found = found.get(key) if isinstance(found, dict) else None
     shipped = stock(group, choice) or {}
     targets = [part.get("_target_") if isinstance(part, dict) else None for part in (found, shipped)]
-    return choice if None in targets or targets[0] == targets[1] else str(targets[0]).rsplit(".", 1)[-1]
+    if None in targets or _where_it_was(str(targets[0])) == _where_it_was(str(targets[1])):
+        return choice
+    return str(targets[0]).rsplit(".", 1)[-1]
+
+
+def _where_it_was(target: str) -> str:
+    """A part of `policies` by its class alone, for results of before the parts had a folder a slot."""
+    package, _, name = target.rpartition(".")
+    return name if package.split(".")[0] == "policies" else target
 
 
 def is_usual(policy: str, column: str, value: object) -> bool:

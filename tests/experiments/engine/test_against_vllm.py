@@ -122,7 +122,7 @@ def test_without_vllm_it_says_how_to_get_it(error, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert not printed.out
     assert f"{type(error).__name__}: {error}" in printed.err
-    assert "README" in printed.err
+    assert "docs/engine.md" in printed.err
     assert "make vllm" in printed.err
 
 

@@ -15,7 +15,7 @@ from experiments.settings.reached import Reads
 from experiments.settings.signatures import mismatch
 from experiments.settings.toplevel import TOP_LEVEL, checked_folder
 from experiments.settings.wording import SettingError
-from sim import Order
+from sim import Execution, Order
 from tests.experiments.run.test_run import CONF, small, typed  # noqa: F401 - a fixture
 
 FOUR_ROWS = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
@@ -45,6 +45,17 @@ TEN = "trace.source.path=x"
 STORED = "trace=azure_2023_conv trace.path=FILE"
 AZURE = f"{STORED} predictor=oracle"
 CACHED = "trace=multi_turn predictor=oracle cluster.devices.gpu.prefix_caching=true"
+class NoExecution:
+    """A batching as it was before it told its level."""
+
+    @property
+    def execution(self):
+        return Execution(max_num_seqs=4)
+
+    def select(self, waiting, running, now):
+        return waiting
+
+
 class Peeking(Order):
     """What an order must not be."""
 
@@ -79,6 +90,10 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy=up policy.order.alpha=true", "policy.order.alpha=true must be a finite number"),
     ("policy.order._target_=policies.order.aging.Agin", "policy.order._target_", "did you mean Aging?"),
     ("policy.order._target_=policies.eviction.swap.Swap", "policy.order=policies.eviction.swap.Swap is no order"),
+    (
+        f"policy/batching=continuous ~policy.batching policy.batching={{_target_:{__name__}.NoExecution}}",
+        f"policy.batching={__name__}.NoExecution cannot say its execution",
+    ),
     (
         f"policy.order._target_={__name__}.Peeking", f"policy.order={__name__}.Peeking",
         f"{__name__} reads the true output length",
