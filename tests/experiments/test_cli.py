@@ -194,6 +194,7 @@ def test_nothing_speaks_of_a_module_where_there_is_a_verb():
 
 @pytest.mark.parametrize(("given", "status", "said"), [("", 2, "no verb ''"), ("--version", 0, "tokenyard 0.")])
 def test_no_verb_at_all_and_the_version(given, status, said):
-    done = subprocess.run([sys.executable, "-m", "experiments.cli", given], capture_output=True, text=True, cwd=ROOT, check=False)
+    line = [sys.executable, "-m", "experiments.cli", given]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == status
     assert said in done.stdout + done.stderr

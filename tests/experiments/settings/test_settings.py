@@ -11,6 +11,7 @@ from experiments.run.references import leaves
 from experiments.run.run import _ready
 from experiments.settings.covering import jobs
 from experiments.settings.helps import commented
+from experiments.settings.parts import batching_problems
 from experiments.settings.reached import Reads
 from experiments.settings.signatures import mismatch
 from experiments.settings.toplevel import TOP_LEVEL, checked_folder
@@ -90,10 +91,6 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy=up policy.order.alpha=true", "policy.order.alpha=true must be a finite number"),
     ("policy.order._target_=policies.order.aging.Agin", "policy.order._target_", "did you mean Aging?"),
     ("policy.order._target_=policies.eviction.swap.Swap", "policy.order=policies.eviction.swap.Swap is no order"),
-    (
-        f"policy/batching=continuous ~policy.batching policy.batching={{_target_:{__name__}.NoExecution}}",
-        f"policy.batching={__name__}.NoExecution cannot say its execution",
-    ),
     (
         f"policy.order._target_={__name__}.Peeking", f"policy.order={__name__}.Peeking",
         f"{__name__} reads the true output length",
@@ -333,3 +330,8 @@ def test_leaves_are_named_by_dots():
 )  # fmt: skip
 def test_types_are_what_annotations_say(value, hint, right):
     assert (mismatch(value, hint) is None) is right
+
+
+def test_a_batching_that_cannot_say_its_execution_is_told():
+    [line] = batching_problems(NoExecution(), "policy.batching=mine")
+    assert line.startswith("policy.batching=mine cannot say its execution: TypeError")
