@@ -129,3 +129,7 @@ def main(config: DictConfig) -> None:
         make(config)
     except ValueError as error:
         sys.exit(f"tokenyard profile analytic: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard profile analytic")

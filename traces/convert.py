@@ -116,3 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(told)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard trace convert")

@@ -190,3 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(human(facts, figures))
         print(f"{'drawn':<29}{picture}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard trace describe")
