@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -146,6 +147,14 @@ def call(group: Group, called: str, arguments: list[str]) -> Any:
     return importlib.import_module(verb).main()
 
 
+def no_option(file: str, options: Sequence[str]) -> ValueError:
+    """Hydra's refusal of the `file` GROUP/NAME of a choice, with what there is in place of where it was looked for."""
+    from experiments.settings.wording import did_you_mean
+
+    group, _, name = file.removesuffix(".yaml").rpartition("/")
+    return ValueError(f"no {group}={name}; there are {', '.join(options)}{did_you_mean(name, options)}")
+
+
 def main() -> None:
     """The command line; what Hydra refuses is said in one line, and a reader that has read enough is no error."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told here
@@ -161,11 +170,13 @@ def main() -> None:
         print("interrupted", file=sys.stderr)
         status = 128 + signal.SIGINT
     except Exception as error:
-        from hydra.errors import HydraException
+        from hydra.errors import HydraException, MissingConfigException
         from omegaconf.errors import OmegaConfBaseException
 
         if not isinstance(error, HydraException | OmegaConfBaseException):
             raise
+        if isinstance(error, MissingConfigException) and error.options:
+            error = no_option(error.missing_cfg_file or "", error.options)
         lines = [line for line in str(error).splitlines() if not line.startswith("To append")]  # nothing would read it
         said = " ".join(" ".join(lines).split()).rstrip(".")
         status = f"{sys.argv[0]}: {said}; {sys.argv[0]} --help tells what can be given"

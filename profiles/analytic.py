@@ -9,9 +9,10 @@ from typing import Any
 
 import hydra
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from profiles import machine
+from profiles.datasheets import read
 from profiles.operators.architecture import Architecture, architecture
 from profiles.operators.counts import Elements, Flops, encoder_total, generation_total, prefill_total
 from profiles.operators.decoder import pass_seconds
@@ -19,7 +20,7 @@ from profiles.operators.encoder_decoder import encoder_decoder_seconds
 from profiles.operators.roofline import ELEMENT_BYTES, Device, Launching, Roofline
 from profiles.operators.tensor_parallel import reduce_seconds
 from profiles.point import Point, as_row, grid_points
-from profiles.profile import kv_capacity
+from profiles.profile import DATA, kv_capacity
 from profiles.release import describe, release
 
 COUNTED_TOKENS = 512
@@ -60,12 +61,22 @@ def counted(model: Architecture) -> dict[str, dict[str, float]]:
     return rows
 
 
+def command(config: DictConfig) -> str:
+    """How to run on the profile that `config` writes; or where to write it, if a run would not find it there."""
+    output = Path(config.output)
+    if output.suffix != ".json" or output.parent.name != config.model:
+        return f"a run finds a profile that is written to output=FOLDER/{config.model}/NAME.json"
+    folder = output.parent.parent
+    where = "" if folder.resolve() == DATA.resolve() else f" cluster.devices.gpu.profile.folder={folder}"
+    model = f"model={config.model}{where} cluster.devices.gpu.profile.device={output.stem}"
+    return f"run on it: tokenyard {model}"
+
+
 def make(config: DictConfig) -> Path:
     """Compose, fit and write a profile as `config` says (conf/analytic/config.yaml); return its path."""
     model, devices = architecture(config.model), config.tensor_parallelism
-    settings: Any = OmegaConf.to_container(config.device, resolve=True)
-    device = Device(**settings)
-    times = Roofline(device, config.dtype, Launching(**config.launching))
+    device, launching = read(Device, "device", config.device), read(Launching, "launching", config.launching)
+    times = Roofline(device, config.dtype, launching)
     points = analytic_points(config.grid, model)
     seconds = (analytic_seconds(model, times, point, devices) for point in points)
     samples = pd.DataFrame(
@@ -118,7 +129,7 @@ def make(config: DictConfig) -> Path:
             },
         },
     )
-    print(f"{output}\n{describe(fitted.residuals)}")
+    print(f"{output}\n{describe(fitted.residuals)}\n{command(config)}")
     return output
 
 
@@ -129,3 +140,7 @@ def main(config: DictConfig) -> None:
         make(config)
     except ValueError as error:
         sys.exit(f"tokenyard profile analytic: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard profile analytic")

@@ -230,3 +230,7 @@ def main(config: DictConfig) -> None:
         sys.exit("tokenyard profile campaign: stopped; the same command goes on")
     if any(outcome.state == "failed" for outcome in campaign.outcomes.values()):
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -106,3 +106,7 @@ def main(config: DictConfig) -> None:
         sys.exit(f"tokenyard profile import aiconfigurator: {error}: pip install 'tokenyard[aiconfigurator]'")
     except ValueError as error:
         sys.exit(f"tokenyard profile import aiconfigurator: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard profile import aiconfigurator")

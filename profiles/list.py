@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from profiles.profile import DeviceProfile, available, load
 
@@ -35,3 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(COLUMNS.format(*titles).rstrip())
     for pair in available():
         print(line(load(*pair)))
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard profile list")

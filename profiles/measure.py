@@ -286,3 +286,7 @@ def main(config: DictConfig) -> None:
         measure(config)
     except (ValueError, ModuleNotFoundError, DisturbedError) as error:
         sys.exit(f"tokenyard profile measure: {error}")
+
+
+if __name__ == "__main__":
+    main()

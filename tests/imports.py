@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -282,4 +284,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        status = 128 + signal.SIGPIPE
+    sys.exit(status)

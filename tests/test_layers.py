@@ -1,6 +1,7 @@
 """Imports go one way, heavy packages are imported late, and no file grows past a screenful of screens."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -125,3 +126,11 @@ def test_a_file_is_short(path: Path):
 def test_what_counts_as_late(source, eager, late):
     assert imports.imports(ast.parse(source), late=False) == eager
     assert imports.imports(ast.parse(source), late=True) == late
+
+
+def test_a_reader_of_the_picture_may_leave_early():
+    done = subprocess.run(
+        f"set -o pipefail; '{sys.executable}' tests/imports.py | true; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.stderr, done.stdout) == ("", "141\n")

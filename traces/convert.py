@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
 import textwrap
 from pathlib import Path
@@ -12,19 +14,22 @@ import pandas as pd
 
 from traces.doubt import doubts
 from traces.fetch import sha256
+from traces.flags import as_flags
 from traces.formats import parquet, table
+from traces.kinds import KINDS
 from traces.locate import public_file
 from traces.schema import COLUMNS, TraceError
 from traces.sniff import FORMATS, known_format, told
 from traces.summary import summary
 
+FITTED = 100  # rows of which enough are kept for training to fit the default predictor
 EPILOG = """examples:
   tokenyard trace convert requests.csv --to mine.parquet --unit ms \\
       --columns arrival=ts prompt_tokens=in output_tokens=out
   tokenyard trace convert log.jsonl.gz --to mine.parquet --columns arrival=time prompt_tokens=usage.prompt \\
       output_tokens=usage.completion client=user                 (a dotted name reaches into json objects)
   tokenyard trace convert BurstGPT_1.csv --to mine.parquet --skip-bad      (a known format, its failed rows left out)
-then: tokenyard trace=parquet trace.path=mine.parquet predictor=oracle
+then: tokenyard trace=parquet trace.path=mine.parquet predictor=prompt_length
 """
 
 
@@ -102,8 +107,22 @@ def convert(path: Path, options: argparse.Namespace) -> str:
     rate = "not defined" if not figures["span"] else f"{figures['rate']:,.3f} requests/s"
     lines.append(f"written   {len(found):,} requests, {', '.join(found.columns)}")
     lines.append(f"span      {figures['span']:,.3f} s, {rate}")
-    lines += [f"doubtful  {doubt}" for doubt in doubts(found)]
-    return "\n".join([*lines, f"to        {options.to} (tokenyard trace=parquet trace.path={options.to})"])
+    lines += [f"doubtful  {as_flags(doubt)}" for doubt in doubts(found)]
+    return "\n".join([*lines, f"to        {options.to}", f"then      {command(options.to, found)}"])
+
+
+def command(path: Path, found: pd.DataFrame) -> str:
+    """A command that runs on the parquet file at `path` which holds `found`, or describes it if nothing can run it.
+
+    The default predictor is fitted to what its rules said of each prompt, the columns of `traces.kinds`.
+    """
+    if "pauses" in found:
+        return f"tokenyard trace describe {shlex.quote(str(path))}"
+    plain = re.fullmatch(r"[\w./-]+", str(path))
+    quoted = str(path).replace('"', '\\"')
+    where = f"trace.path={path}" if plain else shlex.quote(f'trace.path="{quoted}"')
+    fitted = {*KINDS} <= {*found} and len(found) >= FITTED
+    return f"tokenyard trace=parquet {where}{'' if fitted else ' predictor=prompt_length'}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,7 +131,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         told = convert(public_file(options.file), options)
     except (TraceError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(as_flags(error), file=sys.stderr)
         return 1
     print(told)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard trace convert")

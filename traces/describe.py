@@ -14,6 +14,7 @@ import pandas as pd
 from traces.catalogue import CATALOGUE, PublicTrace
 from traces.doubt import doubts
 from traces.fetch import sha256
+from traces.flags import as_flags
 from traces.ingredients import INGREDIENTS
 from traces.locate import public_file
 from traces.schema import TraceError
@@ -77,7 +78,11 @@ def describe(
             return {"is": ingredient.use, **ingredient.figures(table)}, table
     count = None if chars_per_token is None else lambda text: max(1, round(len(text) / chars_per_token))
     table = form.load(path, skip_bad=skip_bad, unit=unit, count_tokens=count)
-    return {**summary(table), "skipped": table.attrs.get("skipped", {}), "doubts": doubts(table)}, table
+    return {
+        **summary(table),
+        "skipped": table.attrs.get("skipped", {}),
+        "doubts": [as_flags(doubt) for doubt in doubts(table)],
+    }, table
 
 
 def human(facts: dict[str, str], figures: dict[str, Any]) -> str:
@@ -182,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
         if form.texts:
             facts["tokens"] = f"characters / {options.chars_per_token:g}, an estimate"
     except (TraceError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(as_flags(error), file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps({**facts, "figure": str(picture), **_json(figures)}))
@@ -190,3 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(human(facts, figures))
         print(f"{'drawn':<29}{picture}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard trace describe")

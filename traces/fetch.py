@@ -217,3 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped; run this again to go on", file=sys.stderr)
         return 130
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard trace fetch")

@@ -167,3 +167,7 @@ def main() -> None:
     )
     for path in save(draw(found, caption), (arguments.output or arguments.results / "figures") / "gain_by_tau"):
         print(path)
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard figures gain_by_tau")

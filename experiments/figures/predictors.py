@@ -83,3 +83,7 @@ def main() -> None:
         sys.exit(f"tokenyard figures predictors: {error}")
     for path in save(figure, arguments.output / "predictors"):
         print(path)
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard figures predictors")

@@ -180,3 +180,7 @@ def main() -> None:
         sys.exit(f"tokenyard figures response_time: {error}")
     for path in save(figure, (arguments.output or arguments.results / "figures") / "response_time"):
         print(path)
+
+
+if __name__ == "__main__":
+    sys.exit("this is now: tokenyard figures response_time")

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -198,3 +199,34 @@ def test_no_verb_at_all_and_the_version(given, status, said):
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == status
     assert said in done.stdout + done.stderr
+
+
+HERE = [
+    (words, module)
+    for words, module in WORDS.items()
+    if module.rpartition(".")[0] in ("traces", "profiles", "experiments.figures")
+]
+STILL = {"profiles.measure", "profiles.campaign"}  # these two go on as they were
+
+
+@pytest.mark.parametrize(("words", "module"), HERE, ids=lambda one: one if isinstance(one, str) else "")
+def test_a_module_that_was_a_command_goes_on_or_names_the_verb_that_it_is_now(words, module):
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    if module in STILL:
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"tokenyard {' '.join(words)}" in done.stdout
+        return
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code == f"this is now: tokenyard {' '.join(words)}"
+
+
+def test_an_unknown_device_is_refused_with_those_that_there_are(typed):
+    code, _, _ = typed("profile", "analytic", "device=b200")
+    devices = sorted(path.stem for path in (ROOT / "profiles/conf/analytic/device").glob("*.yaml"))
+    assert code.startswith(f"tokenyard profile analytic: no device=b200; there are {', '.join(devices)}")
+    assert "\n" not in code
+    assert "search path" not in code

@@ -1,6 +1,10 @@
 """Analytic profiles are made, and compared with others at those profiles' own points."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -66,6 +70,45 @@ def test_an_analytic_profile_is_made_of_any_model_on_any_device(tmp_path, overri
         assert curve.time(point.tokens, point.attended) == pytest.approx(exact, rel=0.1), "of a coarse grid"
     assert profile.provenance["datasheet"]["name"] == config.device.name
     assert profile.provenance["counts"]["generation_512"]["flops_per_element"] == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (("gemm_efficiency", "gemm_eficiency"), "gemm_eficiency is no key of it, did you mean gemm_efficiency?"),
+        (("link_seconds: 10.0e-6", ""), "link_seconds is missing"),
+        (("memory_bytes: 48305799168", "memory_bytes: 48GB"), "memory_bytes must be a number, got '48GB'"),
+        (("name: l40s", ""), "name is missing"),
+        (("bfloat16: 362.05e12", "bfloat16: many"), "flops_per_second.bfloat16 must be a number, got 'many'"),
+    ],
+)
+def test_a_wrong_datasheet_is_said_in_a_line_with_its_file(tmp_path, changed, said):
+    copied = shutil.copytree(ROOT / "profiles", tmp_path / "profiles", ignore=shutil.ignore_patterns("data"))
+    text = (CONF / "device/l40s.yaml").read_text()
+    assert changed[0] in text
+    (copied / "conf/analytic/device/b100.yaml").write_text(text.replace(*changed))
+    program = "import sys; sys.argv[1:] = ['device=b100']; from profiles.analytic import main; main()"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == f"tokenyard profile analytic: profiles/conf/analytic/device/b100.yaml: {said}\n"
+
+
+def test_it_says_how_to_run_on_what_it_wrote(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    analytic.make(config_of("model=gpt2", "device=l40s", *SMALL))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "run on it: tokenyard model=gpt2 cluster.devices.gpu.profile.folder=profile-output "
+        "cluster.devices.gpu.profile.device=l40s_analytic"
+    )
+    assert load("gpt2", "l40s_analytic", "profile-output").kind == "analytic"
+    elsewhere = analytic.command(config_of("model=gpt2", "output=made.json"))
+    assert elsewhere == "a run finds a profile that is written to output=FOLDER/gpt2/NAME.json"
+    shipped = analytic.command(config_of("model=gpt2", f"output={ROOT}/profiles/data/gpt2/b100.json"))
+    assert shipped == "run on it: tokenyard model=gpt2 cluster.devices.gpu.profile.device=b100"
 
 
 def test_two_devices_hold_more_and_take_less_time(tmp_path):

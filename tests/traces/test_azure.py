@@ -144,6 +144,19 @@ def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert public_file("traces/made.csv") == path
 
 
+def test_a_public_file_may_lie_directly_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENYARD_DATA", str(tmp_path))
+    path = made(tmp_path, HEADER + ROWS[0])
+    assert public_file("traces/made.csv") == path
+    (tmp_path / "traces").mkdir()
+    below = made(tmp_path / "traces", HEADER + ROWS[0])
+    assert public_file("traces/made.csv") == below
+    with pytest.raises(FileNotFoundError) as refused:
+        public_file("traces/none.csv")
+    for place in (tmp_path / "traces" / "none.csv", tmp_path / "none.csv"):
+        assert f"{place}, " in str(refused.value)
+
+
 def source(folder: Path, rows: int, **options: float | None) -> Windows:
     stamps = [f"2023-11-16 18:{at // 60:02}:{at % 60:02}.0000000,{at + 1},5" for at in range(rows)]
     options = {"training_share": 0.2, **options}

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.conftest import ROOT
 from traces import describe
-from traces.convert import main
+from traces.convert import command, main
 from traces.doubt import doubts
 from traces.formats import parquet
+from traces.kinds import KINDS
 
 BURST = """Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
 5,ChatGPT,472,18,490,Conversation log
@@ -23,6 +29,7 @@ BURST = """Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
 SECONDS = "".join(
     f'{{"timestamp": {at}.0, "input_length": 100, "output_length": 5, "hash_ids": [{min(at, 2)}]}}\n' for at in range(5)
 )
+MAPPED = ("--columns", "arrival=ts", "prompt_tokens=in", "output_tokens=out")
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def convert(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 def test_a_known_format_is_written_without_its_failed_rows(convert, tmp_path: Path) -> None:
     code, _, errors = convert(BURST)
     assert code == 1
-    assert "in.csv, line 4: Response tokens '0' is 0: a request that failed; trace.skip_bad=true (--skip-bad" in errors
+    assert "in.csv, line 4: Response tokens '0' is 0: a request that failed; --skip-bad drops and" in errors
     assert not (tmp_path / "out.parquet").exists()
     code, said, _ = convert(BURST, "--skip-bad")
     assert code == 0
@@ -69,10 +76,36 @@ def test_a_mapped_table_is_written(convert, tmp_path: Path) -> None:
     assert table.attrs["provenance"]["read_as"]["columns"]["arrival"] == "ts"
 
 
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [([], "out.parquet"), (["prompt_text"], "out.parquet"), ([*KINDS], "out.parquet"), ([], "my own,1=2.parquet")],
+)
+def test_the_command_that_is_printed_runs(tmp_path: Path, capsys, monkeypatch, columns: list[str], name: str) -> None:
+    given = [f"{at},{at % 7 + 5},{at % 5 + 2}{',1' * len(columns)}" for at in range(100)]
+    (tmp_path / "in.csv").write_text("\n".join([",".join(["ts,in,out", *columns]), *given]))
+    monkeypatch.chdir(tmp_path)
+    assert main(["in.csv", "--to", name, *MAPPED, *(f"{one}={one}" for one in columns)]) == 0
+    then = capsys.readouterr().out.splitlines()[-1].removeprefix("then").strip()
+    assert ("predictor=prompt_length" in then) is not (set(KINDS) <= {*columns})
+    assert shlex.split(then)[0] == "tokenyard"
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.cli", *shlex.split(then)[1:]],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 made now" in done.stdout + done.stderr
+
+
+def test_what_cannot_be_run_is_described() -> None:
+    assert command(Path("a b.parquet"), pd.DataFrame({"pauses": [[]]})) == "tokenyard trace describe 'a b.parquet'"
+    few = pd.DataFrame(dict.fromkeys(KINDS, [1.0] * 99))
+    assert command(Path("a"), few) == "tokenyard trace=parquet trace.path=a predictor=prompt_length"
+
+
 def test_a_clock_is_doubted_and_set_right(convert, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     _, said, _ = convert(SECONDS, name="in.jsonl")
-    assert "doubtful  its 5 requests arrive within 0.004 s: are its stamps in another unit (trace.unit=s, ms" in said
+    assert "doubtful  its 5 requests arrive within 0.004 s: are its stamps in another unit (--unit s, ms" in said
     _, said, _ = convert(SECONDS, "--unit", "s", name="in.jsonl")
     assert "doubtful" not in said
     assert "span      4.000 s, 1.000 requests/s" in said
@@ -88,7 +121,14 @@ def test_a_clock_is_doubted_and_set_right(convert, tmp_path: Path, capsys, monke
         ("a,b\n1,2\n", (), "no known format fits"),
         (BURST, ("--format", "azure"), "in.csv, line 1: the header is"),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,374,44\n", ("--unit", "ms"), "have no unit"),
-        ("ts,in,out\n1,2,3\n", ("--columns", "arrival=ts"), "trace.columns.prompt_tokens is not given"),
+        ("ts,in,out\n1,2,3\n", ("--columns", "arrival=ts"), "--columns prompt_tokens=... is not given"),
+        ("t,in,out\n1,2,3\n", MAPPED, "no column 'ts' for --columns arrival=..."),
+        ("ts,in,out\n2,2,3\n1,2,3\n", MAPPED, "before it (--sort sorts the rows)"),
+        ("ts,in,out\n1,0,3\n", MAPPED, "--skip-bad drops and counts such rows"),
+        ("ts,in,out\n1787000000000,5,6\n", MAPPED, "--unit ms (or --unit s, if"),
+        ("ts,in,out\n2023-11-16 18:15:46,5,6\n", (*MAPPED, "--unit", "ms"), "leave out --unit ms"),
+        ("ts,in,out\n1,2,3\n", (*MAPPED, "--id-tokens", "4"), "prompt_ids=... and --id-tokens go together"),
+        ("ts,in,out\n1,2,3\n", (*MAPPED, "prompt_tokenz=in"), "--columns prompt_tokenz=... is no column of a trace"),
     ],
 )
 def test_what_cannot_be_converted_is_said_in_a_line(
@@ -97,6 +137,7 @@ def test_what_cannot_be_converted_is_said_in_a_line(
     code, out, errors = convert(content, *arguments)
     assert (code, out, errors.count("\n")) == (1, "", 1)
     assert said in errors
+    assert "trace." not in errors.replace("tokenyard trace", "")
 
 
 def test_the_file_that_is_read_is_not_written_over(tmp_path: Path, capsys) -> None:
