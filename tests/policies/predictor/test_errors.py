@@ -56,6 +56,7 @@ def test_additive_noise_has_its_mean_absolute_error_and_covers_what_it_says():
 def test_no_noisy_length_is_below_one_token():
     lengths = said(AdditiveNoise(sigma=100.0, seed=0), np.full(500, 5))
     assert lengths.min() == 1.0
+    assert AdditiveNoise(sigma=1.0, seed=0).predict(answers([5])[0]).seconds == 0.0, "free unless said otherwise"
     assert said(MultiplicativeNoise(sigma=3.0, seed=0), np.full(500, 2)).min() == 1.0
 
 

@@ -38,7 +38,7 @@ def test_what_asks_for_much_is_foretold_longer_on_prompts_never_seen(training) -
     predictor = fit(training, seconds=0.02)
     asked = [Request(0, 0.0, 9, Truth(1), prompt_text=text.format("Bolivia")) for text in (SHORT[0], LONG[0])]
     short, long = (predictor.predict(request) for request in asked)
-    assert short.length < 30 < 200 < long.length
+    assert 5 < short.length < 30 < 200 < long.length < 500
     assert (short.seconds, short.uncertainty) == (0.02, short.length)
     assert short.distribution is not None
     assert short.distribution.quantile(0.05) < short.distribution.quantile(0.95)

@@ -14,6 +14,7 @@ from policies.predictor.heads import Training
 from policies.predictor.history import fit_history
 from policies.predictor.lw import fit_lw
 from policies.predictor.single_rule import fit_single_rule
+from policies.predictor.tfidf import vectorizer
 from sim import Request, Truth
 from tests.conftest import ROOT
 
@@ -150,3 +151,7 @@ def test_a_history_of_little_is_drawn_to_everyones():
 def test_a_history_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         history(**changes)
+
+
+def test_a_bag_of_words_holds_words_and_pairs_that_two_texts_have():
+    assert vectorizer(50).fit(["a big cat", "a big dog"]).get_feature_names_out().tolist() == ["a", "a big", "big"]

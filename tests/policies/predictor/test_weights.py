@@ -61,6 +61,16 @@ def test_equal_predictors_give_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
 
 
+def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(weights.os, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        save(constant(3.0), tmp_path / "one.npz", {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_no_plain_value_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="a range is no plain value"):
         save(constant(7.0, seconds=range(2)), tmp_path / "some.npz", {})  # type: ignore[arg-type]
