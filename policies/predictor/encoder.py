@@ -59,7 +59,7 @@ class Encoder:
     def _forward(self, texts: Sequence[str]) -> Array:
         import torch
 
-        windows = [self._window(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
+        windows = [window(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
         longest = max(map(len, windows))
         ids = torch.tensor([window + [0] * (longest - len(window)) for window in windows])
         mask = torch.tensor([[1] * len(window) + [0] * (longest - len(window)) for window in windows])
@@ -69,9 +69,11 @@ class Encoder:
             pooled = [(state * weight).sum(1) / weight.sum(1) for state in states[1:]]
             return np.asarray(torch.stack(pooled, 1).numpy(), dtype=np.float32)
 
-    def _window(self, ids: list[int]) -> list[int]:
-        half = WINDOW // 2
-        return ids if len(ids) <= WINDOW else ids[:half] + ids[-half:]
+
+def window(ids: list[int]) -> list[int]:
+    """The tokens of a text that the model is shown: all, or the first and the last half of a `WINDOW`."""
+    half = WINDOW // 2
+    return ids if len(ids) <= WINDOW else ids[:half] + ids[-half:]
 
 
 @cache

@@ -231,3 +231,18 @@ def test_an_unknown_device_is_refused_with_those_that_there_are(typed):
     assert code.startswith(f"tokenyard profile analytic: no device=b200; there are {', '.join(devices)}")
     assert "\n" not in code
     assert "search path" not in code
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("measure", ["quiet machine", "grid: full, gpu, large, quick, vllm"]),
+        ("campaign", ["tokenyard profile campaign device=cuda minutes=8"]),
+    ],
+)
+def test_help_of_what_measures_leaves_nothing_behind(verb, told, tmp_path):
+    line = [sys.executable, "-m", "experiments.cli", "profile", verb, "--help"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert [one for one in told if one not in done.stdout] == []
+    assert list(tmp_path.iterdir()) == []

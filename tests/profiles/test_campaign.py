@@ -2,9 +2,6 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pandas as pd
@@ -15,7 +12,6 @@ from profiles import campaign, campaign_settings, machine
 from profiles.measure import Measurement
 from profiles.measuring import models
 from profiles.profile import load_path
-from tests.conftest import ROOT
 from tests.profiles.test_measure import SIZES, TINY_GRID
 
 torch = pytest.importorskip("torch")
@@ -302,16 +298,3 @@ def test_what_is_left_is_told_from_the_layers_and_parameters_of_those_that_were_
     assert begun.about("llama-3-8b") == pytest.approx(64)
     assert begun.about("opt-1.3b") == pytest.approx(24)
     assert campaign.Campaign({}, 0.0, stopped, outcomes).about("llama-3-8b") is None
-
-
-def test_help_leaves_nothing_behind(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.cli", "profile", "campaign", "--help"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "tokenyard profile campaign device=cuda minutes=8" in done.stdout
-    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,6 @@
 """Measuring for real, on a model of two layers: the passes run, the cache is as long as stated, the files are there."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -154,25 +153,6 @@ def test_the_bandwidth_of_a_copy_is_positive():
     from profiles.measuring.forward import copy_bandwidth
 
     assert copy_bandwidth(torch.device("cpu"), size_bytes=2**16, repeats=1) > 0
-
-
-def test_help_leaves_nothing_behind(tmp_path):
-    import os
-    import subprocess
-    import sys
-
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.cli", "profile", "measure", "--help"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "quiet machine" in done.stdout
-    assert "grid: full, gpu, large, quick, vllm" in done.stdout
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_mixed_steps_are_compared_with_what_the_curves_make_of_them(tiny_model, tmp_path):

@@ -61,11 +61,7 @@ def sjf(law: Law, load: float) -> float:
 
 def psjf(law: Law, load: float) -> float:
     """The shortest job first, with preemption: r E[S^2; S <= x] / 2 (1 - r(x))^2 + x / (1 - r(x))."""
-    arrivals = rate(law, load)
-    sizes, weights = quadrature(law)
-    idle = 1 - arrivals * law.part(1, sizes)
-    response = arrivals * law.part(2, sizes) / (2 * idle**2) + sizes / idle
-    return float(weights @ (law.density(sizes) * response))
+    return _delayed_by(law.part, law, load)
 
 
 def srpt(law: Law, load: float) -> float:
@@ -75,10 +71,15 @@ def srpt(law: Law, load: float) -> float:
 
 def fb(law: Law, load: float) -> float:
     """The least attained service first, quanta that vanish: r E[min(S, x)^2] / 2 (1 - R(x))^2 + x / (1 - R(x))."""
+    return _delayed_by(law.truncated, law, load)
+
+
+def _delayed_by(moment: Callable[[int, Floats], Floats], law: Law, load: float) -> float:
+    """The mean where a job of x shares the server with the work up to x of others, whose moments are `moment`(k, x)."""
     arrivals = rate(law, load)
     sizes, weights = quadrature(law)
-    idle = 1 - arrivals * law.truncated(1, sizes)
-    response = arrivals * law.truncated(2, sizes) / (2 * idle**2) + sizes / idle
+    idle = 1 - arrivals * moment(1, sizes)
+    response = arrivals * moment(2, sizes) / (2 * idle**2) + sizes / idle
     return float(weights @ (law.density(sizes) * response))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from policies.predictor import text_inputs
 from policies.predictor.alise import fit_alise
+from policies.predictor.encoder import window
 from policies.predictor.heads import Training
 from policies.predictor.length_classes import length_classes
 from policies.predictor.ltr import calibrate, fit_ltr, list_mle
@@ -183,3 +184,8 @@ def test_similar_prompts_are_weighted_by_their_similarity_and_others_left_out():
 def test_a_retrieval_that_cannot_be_is_refused(nearest, threshold):
     with pytest.raises(ValueError, match=f"got {nearest} and {threshold}"):
         fit_alise(*made(20), nearest=nearest, threshold=threshold, training=TRAINING, seconds=0.0)
+
+
+def test_of_a_long_text_the_encoder_is_shown_the_beginning_and_the_end():
+    assert window([*range(256)]) == [*range(256)]
+    assert window([*range(257)]) == [*range(128), *range(129, 257)]
