@@ -5,7 +5,7 @@ from sim.device import Device, Unservable
 from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
 from sim.execution import Execution, IterationLevel, Phases, RequestLevel
-from sim.policy import FixedOrder, Keep, Leg, Order, Overhead, Policy, Predictor
+from sim.policy import FixedOrder, Keep, Leg, NotingOrder, Order, Overhead, Policy, Predictor, Stands
 from sim.prediction import Distribution, Prediction
 from sim.record import Record, Tables
 from sim.request import Request, Truth
@@ -24,6 +24,7 @@ __all__ = [
     "Leg",
     "Line",
     "Link",
+    "NotingOrder",
     "Order",
     "Overhead",
     "Phases",
@@ -36,6 +37,7 @@ __all__ = [
     "Request",
     "RequestLevel",
     "Scheduler",
+    "Stands",
     "Step",
     "Tables",
     "Truth",

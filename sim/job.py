@@ -29,7 +29,7 @@ class Job:
     """
 
     __slots__ = (
-        "admission",  # the number of its admission: running jobs stand in this order
+        "admission",  # the number of its admission, 0 if it does not run: running jobs stand in this order
         "base_computed",  # tokens computed before the job joined the lockstep
         "base_emitted",  # output tokens emitted before it joined
         "blocks",  # KV blocks held on the device, as of then
@@ -40,6 +40,7 @@ class Job:
         "first_token",
         "host_tokens",  # tokens whose KV lies in host memory
         "lockstep",  # the ticker of those with which it decodes
+        "note",  # what an order that takes notes keeps of it
         "overhead_seconds",  # scheduler time spent while the job was in a replica
         "padding",  # tokens that widen its row to that of the widest in a static batch
         "prediction",
@@ -61,11 +62,17 @@ class Job:
         self.blocks = self.host_tokens = self.preemptions = 0
         self.cached_blocks: Sequence[Any] = ()
         self.prefill_only = False
+        self.note: Any = None
         self.overhead_seconds = 0.0
         self.queued: float | None = None
         self.first_scheduled: float | None = None
         self.first_token: float | None = None
         self.finished: float | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is in a replica's batch."""
+        return self.admission > 0
 
     @property
     def emitted(self) -> int:

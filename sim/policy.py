@@ -18,26 +18,60 @@ from sim.step import Hold
 Rank = float | tuple[float, ...]
 
 
-class Order(ABC):
-    """Who goes first?
+class Stands(NamedTuple):
+    """For how long a rank need not be asked anew: until the first of these.
 
-    For `horizon` steps the rank of a job that waits stands; `math.inf`: as long as it waits, so that a queue may stay
-    sorted.
+    `instant` is in seconds; `tokens` are output tokens that the job itself will emit, `steps` those of its replica.
     """
 
+    instant: float = math.inf
+    tokens: float = math.inf
+    steps: float = math.inf
+
+
+ALWAYS, THIS_STEP = Stands(), Stands(steps=1)
+
+
+class Order(ABC):
+    """Who goes first?"""
+
     __slots__ = ()
-    horizon: float = 1.0
 
     @abstractmethod
     def rank(self, job: Job, now: float) -> Rank:
         """A pure function of the job and the instant; smaller goes first; ties go by arrival, then id."""
 
+    def stands(self, job: Job, now: float) -> Stands:
+        """For how long the rank that `job` has at `now` stands, a pure function: after `now` (s), a token, a step.
+
+        Until then it does not change while the job waits, and may only fall while it runs. A rank that falls for all
+        alike is better written without that common part, so that it stands.
+        """
+        return THIS_STEP
+
 
 class FixedOrder(Order):
-    """An order whose ranks stand as long as a job waits."""
+    """An order whose ranks stand as long as a job waits, which nobody asks; `stands` is asked of those that run."""
 
     __slots__ = ()
-    horizon = math.inf
+
+    def stands(self, job: Job, now: float) -> Stands:
+        """Always."""
+        return ALWAYS
+
+
+class NotingOrder(Order):
+    """An order that remembers something of each job: its level, how long it was served there."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def note(self, job: Job, now: float) -> object:
+        """What is kept as `job.note` from `now` (s) on: a pure function of the job, its last note and the instant.
+
+        Asked before each rank that is computed of a job that waits, and just before it begins (`job.runs` is false) or
+        ceases to run (true); None is the note of a job that has come just now.
+        """
 
 
 class Batching(Protocol):

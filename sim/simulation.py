@@ -188,4 +188,4 @@ def simulate(
             gc.enable()
     if horizon is None and recorder.unfinished:
         raise RuntimeError(f"{len(recorder.unfinished)} jobs were never served, first {recorder.unfinished[0]}")
-    return recorder.tables(sum(replica.waiting.steps - replica.idled for replica in run.replicas))
+    return recorder.tables(sum(replica.iterations for replica in run.replicas))

@@ -33,7 +33,7 @@ from policies.routing.power_of_two import PowerOfTwo
 from policies.routing.prefix_affinity import PrefixAffinity
 from policies.routing.round_robin import RoundRobin
 from sim import Cluster, Device, Leg, Line, Link, Overhead, Policy, Prediction, Record, Request, Step, Tables, simulate
-from sim.policy import Order, Predictor
+from sim.policy import NotingOrder, Order, Predictor, Stands
 from tests.conftest import LinearProfile, make_device, make_requests
 
 MAX_TOKENS, LONGEST_PROMPT = 24, 40
@@ -63,12 +63,58 @@ class Stairs:
 
 @dataclass(frozen=True)
 class Ageing(Order):
-    """An order whose ranks change with time, and are looked at every `horizon` steps."""
+    """An order whose ranks change with time, and are looked at every so many `steps`."""
 
-    horizon: float
+    steps: float
+
+    def stands(self, job, now):
+        return Stands(steps=self.steps)
 
     def rank(self, job, now):
         return (job.prediction.length - 5.0 * (now - job.request.arrival), -job.emitted)
+
+
+@dataclass(frozen=True)
+class Promoting(Order):
+    """Shortest first; once a job is `patience` (s) old it is before all that are not."""
+
+    patience: float
+
+    def rank(self, job, now):
+        return (float(now < job.request.arrival + self.patience), job.prediction.length)
+
+    def stands(self, job, now):
+        old = job.request.arrival + self.patience
+        return Stands(instant=old) if now < old else Stands()
+
+
+@dataclass(frozen=True)
+class Levels(NotingOrder):
+    """Two seconds' tenth of service at each level, twice as much at the next; up again after a second without any."""
+
+    quantum: float = 0.2
+    patience: float = 1.0
+
+    def note(self, job, now):
+        level, served, waited, last = job.note or (0, 0.0, 0.0, now)
+        if job.runs:
+            served, waited = served + now - last, 0.0
+        else:
+            waited += now - last
+        while served >= self.quantum * 2**level:
+            level, served = level + 1, served - self.quantum * 2**level
+        if waited >= self.patience and level:
+            level, served, waited = 0, 0.0, 0.0
+        return level, served, waited, now
+
+    def rank(self, job, now):
+        return float(job.note[0])
+
+    def stands(self, job, now):
+        level, served, waited, last = job.note
+        if job.runs:
+            return Stands(instant=max(last + self.quantum * 2**level - served, math.nextafter(now, math.inf)))
+        return Stands(instant=max(last + self.patience - waited, math.nextafter(now, math.inf))) if level else Stands()
 
 
 @dataclass(frozen=True)
@@ -129,7 +175,7 @@ def plain(tables: Tables) -> str:
 
 
 static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
-orders = st.sampled_from([*static_ranks, Priority(), Aging(), Ageing(1.0), Ageing(3.0)])
+orders = st.sampled_from([*static_ranks, Priority(), Aging(), Ageing(1.0), Ageing(3.0), Promoting(0.3), Levels()])
 
 slots = st.integers(1, 8)
 watermarks = st.sampled_from([0.0, 0.1, 0.4])

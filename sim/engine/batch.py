@@ -34,6 +34,7 @@ class Batch:
     def leave(self, job: Job) -> None:
         """Let `job` run no more; its blocks are free."""
         del self.running[job], self.by_name[job]
+        job.admission = 0
         self.kv.release(job)
 
     def dissolve(self) -> None:
@@ -86,6 +87,7 @@ class Batch:
         else:
             self.lockstep.leave(job)
             del self.running[job]
+            job.admission = 0
             self.kv.release(job)
         if job.base_emitted == job.request.truth.output_tokens:
             job.finished = now

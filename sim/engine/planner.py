@@ -44,9 +44,9 @@ class Planner:
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
 
-    def has_seat(self) -> bool:
-        """Whether a waiting job could be admitted, as far as seats go."""
-        return len(self.batch.running) < self._seats
+    def refuses(self) -> bool:
+        """Whether somebody waits who could be admitted, as far as seats go."""
+        return bool(self.waiting.front) and len(self.batch.running) < self._seats
 
     def plan(self, now: float) -> Plan | Hold:
         """Choose the next step: which jobs, how many tokens each. A `Hold` is the answer if nobody is to run."""
@@ -135,6 +135,7 @@ class Planner:
 
     def _preempt(self, plan: Plan, victim: Job) -> None:
         """Take `victim`'s blocks and let it wait again."""
+        self.waiting.note(victim, plan.start)
         self.batch.leave(victim)
         victim.preemptions += 1
         if self.eviction.on_pressure(victim) is Keep.SWAP:
@@ -191,7 +192,7 @@ class Planner:
             new = budget
         if kv.missing(job, reserved or context, found) + (self._spare if batch.running else 0) > kv.free:
             return 0
-        self.waiting.remove(job)
+        self.waiting.remove(job, plan.start)
         kv.allocate(job, reserved or computed + new, found)
         job.base_computed = computed
         if job.host_tokens:

@@ -12,7 +12,7 @@ from sim.engine.lockstep import Lockstep
 from sim.engine.plan import Plan
 from sim.engine.planner import PLANNERS, Planner
 from sim.engine.prefix import PrefixCache
-from sim.engine.queue import WaitingQueue
+from sim.engine.queue import waiting_queue
 from sim.engine.static import StaticBatch, StaticPlanner
 from sim.execution import IterationLevel, RequestLevel
 from sim.job import Job
@@ -30,7 +30,7 @@ class Scheduler:
     def __init__(self, device: Device, policy: Policy, together: bool = True) -> None:
         batching = device.batching or policy.batching
         execution = batching.execution
-        self.waiting = WaitingQueue(policy.order, execution.window)
+        self.waiting = waiting_queue(policy.order, execution.window)
         self.batch: Batch
         self.planner: Planner | StaticPlanner
         if isinstance(execution, RequestLevel):

@@ -56,9 +56,9 @@ class StaticPlanner:
         self.waiting = waiting
         self.batch = batch
 
-    def has_seat(self) -> bool:
-        """Whether a waiting job could be admitted, as far as seats go."""
-        return not self.batch.running
+    def refuses(self) -> bool:
+        """Whether somebody waits who could be admitted, as far as seats go."""
+        return bool(self.waiting.front) and not self.batch.running
 
     def decodes_on(self) -> bool:
         """Give each row its token and block, if a batch runs."""
@@ -78,7 +78,7 @@ class StaticPlanner:
         if isinstance(chosen, Hold):
             return chosen
         for job in self._rows(chosen[: self.batching.execution.max_num_seqs]):
-            self.waiting.remove(job)
+            self.waiting.remove(job, now)
             self.batch.kv.allocate(job, job.context)
             self.batch.join(job, plan, job.pending)
         return plan if self.batch.running else Hold(math.inf)

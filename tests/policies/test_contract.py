@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import itertools
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,21 @@ from policies.order.fifo import FIFO
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.regression import fit_length_regression
 from policies.routing.least_loaded import LeastLoaded
-from sim import Cluster, Hold, IterationLevel, Link, Order, Policy, Prediction, Predictor, Request, Truth
+from sim import (
+    Cluster,
+    FixedOrder,
+    Hold,
+    IterationLevel,
+    Link,
+    NotingOrder,
+    Order,
+    Policy,
+    Prediction,
+    Predictor,
+    Request,
+    Stands,
+    Truth,
+)
 from tests.conftest import ROOT, make_device, make_policy
 
 CONF = ROOT / "experiments" / "conf"
@@ -146,8 +161,8 @@ def refused(message, predictor=None, **parts):
         check_policy(make_policy(**parts), CLUSTER, predictor or OraclePredictor(), workload())
 
 
-def order(rank, horizon=1.0):
-    return type("Bad", (Order,), {"rank": staticmethod(rank), "horizon": horizon})()
+def order(rank, kind=Order, **methods):
+    return type("Bad", (kind,), {name: staticmethod(one) for name, one in {"rank": rank, **methods}.items()})()
 
 
 @dataclass
@@ -164,14 +179,31 @@ def meddling(job, now):
     return 0.0
 
 
+ENDLESS = itertools.count(1)
+SEEN: dict[object, int] = {}
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (Counting(), "Counting.rank is not pure: it ranks Job\\(id=0"),
+        (Counting(), "Counting.rank is not pure: it answers otherwise when asked twice of Job\\(id=0"),
         (order(meddling), "Bad.rank changes Job\\(id=0"),
         (order(lambda job, now: float("nan")), "Bad.rank gives nan for Job\\(id=0"),
         (order(lambda job, now: (0.0, float("nan"))), "Bad.rank gives \\(0.0, nan\\)"),
-        (order(lambda job, now: now, horizon=float("inf")), "Bad.rank never changes, says its horizon"),
+        (
+            order(lambda job, now: now, FixedOrder),
+            r"Bad.stands says at (\S+) s that Job\(id=0, .*\) keeps the rank \1 until inf s or inf tokens: at 1.* s it",
+        ),
+        (
+            order(lambda job, now: now // 0.25, stands=lambda job, now: Stands(instant=now + 0.5)),
+            r"Bad.stands says at \S+ s that Job\(id=\d+, .*\) keeps the rank \S+ until \S+ s or inf tokens: at ",
+        ),
+        (
+            order(lambda job, now: SEEN.setdefault((job, now), len(SEEN)), stands=lambda job, now: Stands()),
+            r"Bad.stands says at \S+ s that Job",
+        ),
+        (order(lambda job, now: 0.0, stands=lambda job, now: Stands(tokens=next(ENDLESS))), "Bad.stands is not pure"),
+        (order(lambda job, now: 0.0, NotingOrder, note=lambda job, now: next(ENDLESS)), "Bad.note is not pure"),
         (order(lambda job, now: job.request.truth.output_tokens), READS),
         (order(lambda job, now: hash(job.request)), READS),
         (order(lambda job, now: len(repr(job.request))), READS),
@@ -294,7 +326,7 @@ def test_a_batching_that_breaks_a_rule_is_found_out(bad, message):
 
 @pytest.mark.parametrize("batching", [Batching(), Static(4), Static(4, max_wait=0.5)], ids=repr)
 def test_the_same_policies_without_the_fault_pass(batching):
-    by_progress = order(lambda job, now: -job.emitted, horizon=float("inf"))  # it stands still while the job waits
+    by_progress = order(lambda job, now: -job.emitted, FixedOrder)  # it stands still while the job waits
     for good in (FIFO(), by_progress, order(lambda job, now: (job.request.arrival - now, 1.0))):
         policy = make_policy(order=good, batching=batching)
         table = check_policy(policy, CLUSTER, OraclePredictor(), workload()).requests

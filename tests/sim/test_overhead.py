@@ -1,6 +1,6 @@
 """Every rank that is computed is charged, once, the search for a victim among those that run included."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,8 @@ from policies.order.priority import Priority
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Overhead, Record
-from sim.policy import Order
-from tests.cases import Ageing, Case, cases, on_several, stable
+from sim.policy import FixedOrder, NotingOrder, Order
+from tests.cases import Ageing, Case, Levels, Promoting, cases, on_several, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
 RANK_SECONDS = 2.0**-20  # so that sums are exact
@@ -24,25 +24,42 @@ class Counting(Order):
 
     order: Order
     calls: int = 0
-    horizon: float = field(init=False)
-
-    def __post_init__(self):
-        self.horizon = self.order.horizon
 
     def rank(self, job, now):
         self.calls += 1
         return self.order.rank(job, now)
 
+    def stands(self, job, now):
+        return self.order.stands(job, now)
+
+
+class CountingFixed(Counting, FixedOrder):
+    pass
+
+
+class CountingNoting(Counting, NotingOrder):
+    def note(self, job, now):
+        return self.order.note(job, now)
+
+
+def counting_ranks(order: Order) -> Counting:
+    if isinstance(order, FixedOrder):
+        return CountingFixed(order)
+    return CountingNoting(order) if isinstance(order, NotingOrder) else Counting(order)
+
 
 def charged_and_computed(case: Case, leap: bool) -> tuple[float, int]:
     """Ranks charged in the steps of a run, and those computed."""
-    counting = Counting(case.policy.order)
+    counting = counting_ranks(case.policy.order)
     policy = replace(case.policy, order=counting, overhead=Overhead(0.0, RANK_SECONDS))
     tables = replace(case, policy=policy).run(Record.STEPS, leap=leap)
     return float(tables.steps["overhead_seconds"].sum()) / RANK_SECONDS, counting.calls
 
 
-@pytest.mark.parametrize("order", [FIFO(), Priority(), SRPT(), Ageing(1.0), Ageing(3.0)], ids=repr)
+ORDERS = [FIFO(), Priority(), SRPT(), Ageing(1.0), Ageing(3.0), Promoting(0.1), Levels()]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=repr)
 @pytest.mark.parametrize("leap", [True, False])
 def test_in_a_run_with_preemptions_each_rank_computed_is_charged(order, leap):
     requests = make_requests([0.01 * number for number in range(40)], [16] * 40, [24] * 40)
