@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from sim.cluster import Cluster
 from sim.execution import Execution
 from sim.job import Job
-from sim.policy import ALWAYS, Batching, FixedOrder, NotingOrder, Order, Policy, Predictor, Rank, Stands
+from sim.policy import ALWAYS, Batching, FixedOrder, NotingOrder, Order, Policy, Predictor, Rank, Running, Short, Stands
 from sim.record import Record, Tables
 from sim.request import Request, Truth
 from sim.simulation import simulate
@@ -159,12 +159,9 @@ def _checked(order: Order) -> Order:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _CheckedBatching:
+class _CheckedBatching(Batching):
     batching: Batching
-
-    @property
-    def execution(self) -> Execution:
-        return self.batching.execution
+    execution: Execution
 
     def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         copy = (*waiting,)
@@ -186,6 +183,20 @@ class _CheckedBatching:
         return result
 
 
+class _CheckedExchange(_CheckedBatching):
+    __slots__ = ()
+
+    def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
+        jobs = [*running]
+        states = _state((incoming, *jobs))
+        victim = self.batching.victim(incoming, running, lacks, now)
+        if victim is not None and victim not in jobs:
+            _broken(self.batching, "victim", f"names {victim} at {now} s, which was not shown as running")
+        if _state((incoming, *jobs)) != states:
+            _broken(self.batching, "victim", "changes a job")
+        return victim
+
+
 def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, requests: Sequence[Request]) -> Tables:
     """Run `policy` on `requests` with every rule checked, and return the tables; `ContractError` names what is broken.
 
@@ -195,10 +206,11 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
     is read by nobody but the engine and the oracle; every request ends once. `Unservable` names one that could
     never fit, for then less would be checked.
     """
+    kind = _CheckedBatching if type(policy.batching).victim is Batching.victim else _CheckedExchange
     checked = dataclasses.replace(
         policy,
         order=_checked(policy.order),
-        batching=_CheckedBatching(policy.batching),
+        batching=kind(policy.batching, policy.batching.execution),
     )
     guarded = [
         dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens, request.truth.output_ids))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,13 @@ from sim.prediction import Prediction, still_to_come
 from sim.request import Request
 
 Refine = Callable[[Request, Prediction, int], float]
+Refined = Callable[[int], float]
 NOWHERE = -1  # the replica of a job that was not sent to one
+
+
+def never(emitted: int) -> float:
+    """After how many tokens a predictor that learns nothing says more."""
+    return math.inf
 
 
 class Ticker:
@@ -48,14 +55,18 @@ class Job:
         "prefill_only",  # this leg ends with the first token
         "queued",
         "refine",  # how its predictor takes back what it said, as tokens come
+        "refined_at",  # after how many tokens it may next say more than before
         "replica",  # the index of the one where the current leg is
         "request",
     )
 
-    def __init__(self, request: Request, prediction: Prediction, refine: Refine = still_to_come) -> None:
+    def __init__(
+        self, request: Request, prediction: Prediction, refine: Refine = still_to_come, refined_at: Refined = never
+    ) -> None:
         self.request = request
         self.prediction = prediction
         self.refine = refine
+        self.refined_at = refined_at
         self.replica = NOWHERE
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = 0

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
+from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
+from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.aging import Aging
@@ -118,6 +120,18 @@ class Levels(NotingOrder):
 
 
 @dataclass(frozen=True)
+class Limited(Preemptive):
+    """No victim but those that have emitted no more than a `share` of what was predicted, and these for anything."""
+
+    share: float = 0.5
+
+    def victim(self, incoming, running, lacks, now):
+        young = [job for job in running if job.emitted <= self.share * job.prediction.length]
+        worst = max(young, key=lambda job: (running.rank(job), job.request.id), default=None)
+        return worst if young and running.rank(incoming) < running.rank(worst) else None
+
+
+@dataclass(frozen=True)
 class Misjudging(Predictor):
     """A predictor that is wrong, and not free."""
 
@@ -198,6 +212,17 @@ unchunked = st.builds(
     watermark=watermarks,
 )
 continuous = chunked | unchunked
+of_a_time = {"max_num_seqs": st.integers(1, 3) | slots, "reserve_output": st.booleans(), "watermark": watermarks}
+tokens = {
+    "max_num_batched_tokens": st.integers(1, 12) | st.integers(8, 80),
+    "long_prefill_token_threshold": st.sampled_from([0, 5, 16]),
+}
+shares = st.sampled_from([0.0, 0.3, 1.0])
+preemptive = (
+    st.builds(Preemptive, **of_a_time, **tokens)
+    | st.builds(Preemptive, **of_a_time, **whole_prompts)
+    | st.builds(Limited, share=shares, **of_a_time, **tokens)
+)
 waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
     Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
@@ -262,7 +287,7 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 @st.composite
 def cases(
     draw,
-    batchings=continuous | together,
+    batchings=continuous | together | preemptive,
     ample=False,
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
@@ -275,7 +300,7 @@ def cases(
         order=draw(orders),
         batching=batching,
         routing=draw(st.sampled_from(routings)),
-        eviction=draw(st.sampled_from([Recompute(), Swap()])),
+        eviction=draw(st.sampled_from([Recompute(), Swap(), Resident()])),
         overhead=draw(overheads),
     )
     link = draw(st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5)]))
@@ -287,7 +312,7 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together, caching: bool | None = None):
+def on_several(batchings=continuous | together | preemptive, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))

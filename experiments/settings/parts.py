@@ -91,7 +91,7 @@ def policy_problems(policy: Policy, node: Mapping[str, Any]) -> Iterator[str]:
     kinds = {slot: getattr(node.get(slot), "get", lambda _: None)("_target_") for slot in node}
     if not isinstance(policy.order, Order):
         yield f"policy.order={shown(kinds.get('order'))} is no order: it must derive from sim.Order"
-    for slot, method in {"batching": "select", "routing": "route", "eviction": "on_pressure"}.items():
+    for slot, method in {"batching": "select", "routing": "route", "eviction": "on_stop"}.items():
         if not callable(getattr(getattr(policy, slot), method, None)):
             yield f"policy.{slot}={shown(kinds.get(slot))} is no {slot}: it has no method {method}"
     if not isinstance(policy.overhead, Overhead):

@@ -54,7 +54,7 @@ class Replica:
         self._leap = leap
         self._charges = policy.overhead != Overhead()
         self._keeps_steps = recorder.keeps_steps
-        self._moves = self.waiting.moves
+        self._moves = scheduler.planner.moves
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
@@ -178,10 +178,10 @@ class Replica:
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
         done = stretch.done
-        if self._leap and not plan.grants:
+        if self._leap and not plan.grants and not plan.preempted:  # whom it stopped nobody was refused for
             plan.steps = self._leap_steps(stretch)
             if self._moves and self.planner.refuses():
-                now = min(now, self.waiting.until)
+                now = min(now, self.planner.until)
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:
             steps, plan.end = stretch.steps_by(now)
@@ -204,7 +204,7 @@ class Replica:
         lockstep = self.batch.lockstep
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
         if self.planner.refuses():
-            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.waiting.lasts)))
+            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.planner.lasts)))
         return steps if steps <= 1 else 1 + lockstep.ticks_within(steps - 1)
 
     def _commit(self, plan: Plan) -> None:

@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import policies.order
+import sim
 from policies.batching.continuous import Continuous
 from policies.batching.static import Static
 from policies.contract import ContractError, GuardedTruth, check_policy
@@ -24,6 +25,7 @@ from policies.predictor.regression import fit_length_regression
 from policies.routing.least_loaded import LeastLoaded
 from sim import (
     Cluster,
+    Eviction,
     FixedOrder,
     Hold,
     IterationLevel,
@@ -231,8 +233,8 @@ class PeekingRouting(LeastLoaded):
         return super().route(job, cluster) if job.request.truth.output_tokens < 10 else ()
 
 
-class PeekingEviction:
-    def on_pressure(self, job):
+class PeekingEviction(Eviction):
+    def on_stop(self, job, cause, load, now):
         return job.request.truth.output_tokens
 
 
@@ -242,7 +244,7 @@ def test_a_routing_or_an_eviction_that_reads_the_truth_is_found_out(slot, part):
 
 
 @dataclass
-class Batching:
+class Batching(sim.Batching):
     """Continuous batching, but for what a subclass does otherwise."""
 
     kept: list = field(default_factory=list)
@@ -298,6 +300,24 @@ class Peeks(Batching):
         return tuple(sorted(waiting, key=lambda job: job.request.truth.output_tokens))
 
 
+class StopsAStranger(Batching):
+    def victim(self, incoming, running, lacks, now):
+        return incoming
+
+
+class Demotes(Batching):
+    def victim(self, incoming, running, lacks, now):
+        for job in running:
+            job.preemptions += 1
+
+
+class Wavers(Batching):
+    """Its answer does not stand until ranks worsen: in each second the last stops in the second half."""
+
+    def victim(self, incoming, running, lacks, now):
+        return None if now % 1 < 0.5 else max(running, key=lambda job: job.request.id, default=None)
+
+
 class Dithers(Batching):
     """Its answer does not stand until a job comes or leaves: in each second nobody joins in the first half."""
 
@@ -317,6 +337,9 @@ class Dithers(Batching):
         (BoostsWhoRuns(), "BoostsWhoRuns.select changes a job"),
         (Dithers(), "leaping and stepping differ in step"),
         (Peeks(), READS),
+        (StopsAStranger(), r"StopsAStranger.victim names Job\(id=\d+, .*\) at \S+ s, which was not shown as running"),
+        (Demotes(), "Demotes.victim changes a job"),
+        (Wavers(), "leaping and stepping differ in step"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Batching) else "",
 )

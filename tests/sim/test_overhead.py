@@ -12,7 +12,18 @@ from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Overhead, Record
 from sim.policy import FixedOrder, NotingOrder, Order
-from tests.cases import Ageing, Case, Levels, Promoting, cases, on_several, stable
+from tests.cases import (
+    Ageing,
+    Case,
+    Levels,
+    Promoting,
+    cases,
+    continuous,
+    on_several,
+    preemptive,
+    stable,
+    together,
+)
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
 RANK_SECONDS = 2.0**-20  # so that sums are exact
@@ -72,13 +83,22 @@ def test_in_a_run_with_preemptions_each_rank_computed_is_charged(order, leap):
 
 
 @stable
-@given(cases() | on_several(), st.booleans())
+@given(cases(continuous | together) | on_several(continuous | together), st.booleans())
 def test_charged_ranks_are_those_computed(case, leap):
     charged, computed = charged_and_computed(case, leap)
     assert charged == pytest.approx(computed, abs=1e-6)
 
 
 @stable
-@given(cases() | on_several())
+@given(cases(preemptive) | on_several(preemptive))
+def test_the_ranks_of_a_refusal_that_stands_are_charged_once(case):
+    """Stepping looks for a victim in every step; neither pays for that again."""
+    (leaping, computed), (stepping, more) = (charged_and_computed(case, leap) for leap in (True, False))
+    assert leaping == stepping <= computed + 1e-6
+    assert computed <= more
+
+
+@stable
+@given(cases(continuous | together) | on_several(continuous | together))
 def test_leaping_computes_as_many_ranks_as_stepping(case):
     assert charged_and_computed(case, True) == charged_and_computed(case, False)
