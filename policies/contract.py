@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from sim.cluster import Cluster
 from sim.execution import Execution
 from sim.job import Job
-from sim.policy import Batching, Order, Policy, Predictor, Rank
+from sim.policy import ALWAYS, Batching, FixedOrder, NotingOrder, Order, Policy, Predictor, Rank, Running, Short, Stands
 from sim.prediction import Prediction
 from sim.record import Record, Tables
 from sim.request import Request, Truth
@@ -70,35 +70,105 @@ def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _CheckedOrder(Order):
-    order: Order
-    horizon: float
-    first_ranks: dict[tuple[Job, int], Rank] = dataclasses.field(default_factory=dict)
+class _Promise:
+    """That the rank of a job stands, as it was at `now` (s)."""
 
-    def rank(self, job: Job, now: float) -> Rank:
-        before = _state((job,))
-        rank = self.order.rank(job, now)
-        parts = rank if isinstance(rank, tuple) else (rank,)
-        if not all(isinstance(part, Real) and not math.isnan(part) for part in parts):
-            _broken(self.order, "rank", f"gives {rank!r} for {job} at {now} s, which is no number, nor a tuple of them")
-        if self.order.rank(job, now) != rank:
-            _broken(self.order, "rank", f"is not pure: it ranks {job} differently when asked twice at {now} s")
-        if _state((job,)) != before:
-            _broken(self.order, "rank", f"changes {job}")
-        if self.horizon == math.inf:
-            first = self.first_ranks.setdefault((job, job.emitted), rank)
-            if not first == rank == self.order.rank(job, now + 1.0):
-                _broken(self.order, "rank", f"never changes, says its horizon, and does for {job} after {now} s")
-        return rank
+    rank: Rank
+    now: float
+    stands: Stands
+    runs: bool
+    emitted: int
+    preemptions: int
+
+    def is_over(self, job: Job, now: float) -> bool:
+        """Whether it says nothing of `job` any longer."""
+        return (
+            now >= self.stands.instant
+            or (job.runs, job.preemptions) != (self.runs, self.preemptions)
+            or job.finished is not None
+            or (job.emitted - self.emitted >= self.stands.tokens if job.runs else job.emitted != self.emitted)
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _CheckedBatching:
-    batching: Batching
+class _CheckedOrder(Order):
+    order: Order
+    promises: dict[Job, _Promise] = dataclasses.field(default_factory=dict)
 
-    @property
-    def execution(self) -> Execution:
-        return self.batching.execution
+    def rank(self, job: Job, now: float) -> Rank:
+        rank: Rank = self._pure("rank", job, now)
+        for other in [*self.promises]:
+            self._keep(other, now)
+        if isinstance(self.order, FixedOrder) and not job.runs:
+            self._promise(job, now, ALWAYS)
+        return rank
+
+    def stands(self, job: Job, now: float) -> Stands:
+        stands: Stands = self._pure("stands", job, now)
+        self._promise(job, now, stands)
+        return stands
+
+    def note(self, job: Job, now: float) -> object:
+        return self._pure("note", job, now)
+
+    def _pure(self, method: str, job: Job, now: float) -> Any:
+        before, ask = _state((job,)), getattr(self.order, method)
+        answer = ask(job, now)
+        if method == "rank":
+            parts = answer if isinstance(answer, tuple) else (answer,)
+            if not all(isinstance(part, Real) and not math.isnan(part) for part in parts):
+                wrong = f"gives {answer!r} for {job} at {now} s, which is no number, nor a tuple of them"
+                _broken(self.order, "rank", wrong)
+        elif method == "stands" and not (answer.instant > now and answer.tokens >= 1 and answer.steps >= 1):
+            _broken(self.order, "stands", f"gives {answer} for {job} at {now} s: each must be later than now")
+        if ask(job, now) != answer:
+            _broken(self.order, method, f"is not pure: it answers otherwise when asked twice of {job} at {now} s")
+        if _state((job,)) != before:
+            _broken(self.order, method, f"changes {job}")
+        return answer
+
+    def _promise(self, job: Job, now: float, stands: Stands) -> None:
+        """See to it that the rank of `job` stands, as far as that is said in seconds and tokens."""
+        self.promises.pop(job, None)
+        if stands.steps == math.inf:
+            rank = self.order.rank(job, now)
+            self.promises[job] = _Promise(rank, now, stands, job.runs, job.emitted, job.preemptions)
+            self._keep(job, now + min(1.0, (stands.instant - now) / 2))
+
+    def _keep(self, job: Job, now: float) -> None:
+        """Refuse a rank that moved though it was to stand; for a job that runs, one that grew."""
+        promise = self.promises[job]
+        if promise.is_over(job, now):
+            del self.promises[job]
+            return
+        rank = self.order.rank(job, now)
+        if rank != promise.rank and not (promise.runs and rank < promise.rank):  # type: ignore[operator]
+            until = f"until {promise.stands.instant} s or {promise.stands.tokens} tokens"
+            _broken(
+                self.order,
+                "stands",
+                f"says at {promise.now} s that {job} keeps the rank {promise.rank} {until}: at {now} s it has {rank}",
+            )
+
+
+class _CheckedFixed(_CheckedOrder, FixedOrder):
+    __slots__ = ()
+
+
+class _CheckedNoting(_CheckedOrder, NotingOrder):
+    __slots__ = ()
+
+
+def _checked(order: Order) -> Order:
+    if isinstance(order, FixedOrder):
+        return _CheckedFixed(order)
+    return _CheckedNoting(order) if isinstance(order, NotingOrder) else _CheckedOrder(order)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _CheckedBatching(Batching):
+    batching: Batching
+    execution: Execution
 
     def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         copy = (*waiting,)
@@ -120,6 +190,20 @@ class _CheckedBatching:
         return result
 
 
+class _CheckedExchange(_CheckedBatching):
+    __slots__ = ()
+
+    def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
+        jobs = [*running]
+        states = _state((incoming, *jobs))
+        victim = self.batching.victim(incoming, running, lacks, now)
+        if victim is not None and victim not in jobs:
+            _broken(self.batching, "victim", f"names {victim} at {now} s, which was not shown as running")
+        if _state((incoming, *jobs)) != states:
+            _broken(self.batching, "victim", "changes a job")
+        return victim
+
+
 def check_order(order: Order) -> None:
     """Rank a made-up job by every rule of ranks, before anything runs; `ContractError` names the first that is broken.
 
@@ -127,26 +211,30 @@ def check_order(order: Order) -> None:
     """
     if not isinstance(order, Order):
         raise ContractError(f"{type(order).__name__} is no order: it must derive from sim.Order")
-    if not (isinstance(order.horizon, Real) and order.horizon >= 1):
-        _broken(order, "horizon", f"must be a number of steps, 1 or more, and is {order.horizon!r}")
+    checked = _checked(order)
     request = Request(0, 1.0, 8, GuardedTruth(4), max_tokens=16, client="a", task="a", priority=1.0, deadline=9.0)
-    _CheckedOrder(order, order.horizon).rank(Job(request, Prediction(4.0, 4.0)), 2.0)
+    job = Job(request, Prediction(4.0, 4.0))
+    if isinstance(checked, NotingOrder):
+        job.note = checked.note(job, 2.0)
+    checked.rank(job, 2.0)
+    checked.stands(job, 2.0)
 
 
 def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, requests: Sequence[Request]) -> Tables:
     """Run `policy` on `requests` with every rule checked, and return the tables; `ContractError` names what is broken.
 
-    The rules: a rank is pure, is a number and, if the order says so, holds while the job waits; the tuples handed to a
+    The rules: a rank is pure, is a number, and stands for as long as its order says; the tuples handed to a
     batching are not kept, nor the jobs changed; only waiting jobs that were shown are selected, each once; a hold ends
     after now; an answer stands until a job comes or leaves, so that leaping and stepping give equal tables; the truth
     is read by nobody but the engine and the oracle; every request ends once. `Unservable` names one that could
     never fit, for then less would be checked.
     """
     check_order(policy.order)
+    kind = _CheckedBatching if type(policy.batching).victim is Batching.victim else _CheckedExchange
     checked = dataclasses.replace(
         policy,
-        order=_CheckedOrder(policy.order, policy.order.horizon),
-        batching=_CheckedBatching(policy.batching),
+        order=_checked(policy.order),
+        batching=kind(policy.batching, policy.batching.execution),
     )
     guarded = [
         dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens, request.truth.output_ids))

@@ -5,7 +5,22 @@ from sim.device import Device, Unservable
 from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
 from sim.execution import Execution, IterationLevel, Phases, RequestLevel
-from sim.policy import FixedOrder, Keep, Leg, Order, Overhead, Policy, Predictor
+from sim.policy import (
+    Batching,
+    Cause,
+    Eviction,
+    FixedOrder,
+    Keep,
+    Leg,
+    Load,
+    NotingOrder,
+    Order,
+    Overhead,
+    Policy,
+    Predictor,
+    Short,
+    Stands,
+)
 from sim.prediction import Distribution, Prediction
 from sim.record import Record, Tables
 from sim.request import Request, Truth
@@ -13,9 +28,12 @@ from sim.simulation import simulate
 from sim.step import Hold, Line, Profile, Step
 
 __all__ = [
+    "Batching",
+    "Cause",
     "Cluster",
     "Device",
     "Distribution",
+    "Eviction",
     "Execution",
     "FixedOrder",
     "Hold",
@@ -24,6 +42,8 @@ __all__ = [
     "Leg",
     "Line",
     "Link",
+    "Load",
+    "NotingOrder",
     "Order",
     "Overhead",
     "Phases",
@@ -36,6 +56,8 @@ __all__ = [
     "Request",
     "RequestLevel",
     "Scheduler",
+    "Short",
+    "Stands",
     "Step",
     "Tables",
     "Truth",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,13 @@ from sim.prediction import Prediction, still_to_come
 from sim.request import Request
 
 Refine = Callable[[Request, Prediction, int], float]
+Refined = Callable[[int], float]
 NOWHERE = -1  # the replica of a job that was not sent to one
+
+
+def never(emitted: int) -> float:
+    """After how many tokens a predictor that learns nothing says more."""
+    return math.inf
 
 
 class Ticker:
@@ -29,7 +36,7 @@ class Job:
     """
 
     __slots__ = (
-        "admission",  # the number of its admission: running jobs stand in this order
+        "admission",  # the number of its admission, 0 if it does not run: running jobs stand in this order
         "base_computed",  # tokens computed before the job joined the lockstep
         "base_emitted",  # output tokens emitted before it joined
         "blocks",  # KV blocks held on the device, as of then
@@ -40,6 +47,7 @@ class Job:
         "first_token",
         "host_tokens",  # tokens whose KV lies in host memory
         "lockstep",  # the ticker of those with which it decodes
+        "note",  # what an order that takes notes keeps of it
         "overhead_seconds",  # scheduler time spent while the job was in a replica
         "padding",  # tokens that widen its row to that of the widest in a static batch
         "prediction",
@@ -47,25 +55,35 @@ class Job:
         "prefill_only",  # this leg ends with the first token
         "queued",
         "refine",  # how its predictor takes back what it said, as tokens come
+        "refined_at",  # after how many tokens it may next say more than before
         "replica",  # the index of the one where the current leg is
         "request",
     )
 
-    def __init__(self, request: Request, prediction: Prediction, refine: Refine = still_to_come) -> None:
+    def __init__(
+        self, request: Request, prediction: Prediction, refine: Refine = still_to_come, refined_at: Refined = never
+    ) -> None:
         self.request = request
         self.prediction = prediction
         self.refine = refine
+        self.refined_at = refined_at
         self.replica = NOWHERE
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = 0
         self.blocks = self.host_tokens = self.preemptions = 0
         self.cached_blocks: Sequence[Any] = ()
         self.prefill_only = False
+        self.note: Any = None
         self.overhead_seconds = 0.0
         self.queued: float | None = None
         self.first_scheduled: float | None = None
         self.first_token: float | None = None
         self.finished: float | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is in a replica's batch."""
+        return self.admission > 0
 
     @property
     def emitted(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -18,36 +18,93 @@ from sim.step import Hold
 Rank = float | tuple[float, ...]
 
 
-class Order(ABC):
-    """Who goes first?
+class Stands(NamedTuple):
+    """For how long a rank need not be asked anew: until the first of these.
 
-    For `horizon` steps the rank of a job that waits stands; `math.inf`: as long as it waits, so that a queue may stay
-    sorted.
+    `instant` is in seconds; `tokens` are output tokens that the job itself will emit, `steps` those of its replica.
     """
 
+    instant: float = math.inf
+    tokens: float = math.inf
+    steps: float = math.inf
+
+
+ALWAYS, THIS_STEP = Stands(), Stands(steps=1)
+
+
+class Order(ABC):
+    """Who goes first?"""
+
     __slots__ = ()
-    horizon: float = 1.0
 
     @abstractmethod
     def rank(self, job: Job, now: float) -> Rank:
         """A pure function of the job and the instant; smaller goes first; ties go by arrival, then id."""
 
+    def stands(self, job: Job, now: float) -> Stands:
+        """For how long the rank that `job` has at `now` stands, a pure function: after `now` (s), a token, a step.
+
+        Until then it does not change while the job waits, and may only fall while it runs. A rank that falls for all
+        alike is better written without that common part, so that it stands.
+        """
+        return THIS_STEP
+
 
 class FixedOrder(Order):
-    """An order whose ranks stand as long as a job waits."""
+    """An order whose ranks stand as long as a job waits, which nobody asks; `stands` is asked of those that run."""
 
     __slots__ = ()
-    horizon = math.inf
+
+    def stands(self, job: Job, now: float) -> Stands:
+        """Always."""
+        return ALWAYS
 
 
-class Batching(Protocol):
-    """Who runs together?"""
+class NotingOrder(Order):
+    """An order that remembers something of each job: its level, how long it was served there."""
 
-    @property
-    def execution(self) -> Execution:
-        """How the replica runs the selection."""
+    __slots__ = ()
+
+    @abstractmethod
+    def note(self, job: Job, now: float) -> object:
+        """What is kept as `job.note` from `now` (s) on: a pure function of the job, its last note and the instant.
+
+        Asked before each rank that is computed of a job that waits, and just before it begins (`job.runs` is false) or
+        ceases to run (true); None is the note of a job that has come just now.
+        """
+
+
+class Short(Enum):
+    """What a waiting job lacks."""
+
+    SEATS = "seats"
+    TOKENS = "tokens"
+    BLOCKS = "blocks"
+
+
+class Running(Protocol):
+    """The jobs that run, by rank: to read and not to keep."""
+
+    def __iter__(self) -> Iterator[Job]:
+        """Those that may be stopped: all but those that were admitted in this very step."""
         ...
 
+    def rank(self, job: Job) -> Rank:
+        """The rank that `job` has now, whether it runs or waits."""
+        ...
+
+    def outranked(self, incoming: Job) -> Job | None:
+        """The last of them in rank, if `incoming` ranks before it; equal ranks leave each other alone."""
+        ...
+
+
+class Batching(ABC):
+    """Who runs together? `execution` says how the replica runs the selection."""
+
+    __slots__ = ()
+    execution: Execution
+
+    @abstractmethod
     def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """The waiting jobs to admit now, in the order of admission; asked while there is room for them.
 
@@ -55,22 +112,51 @@ class Batching(Protocol):
         and not to keep, in admission order. If all that were shown enter it is asked again. An answer stands until a
         job comes or leaves, or ranks may change; a `Hold` may be the answer only if nothing runs.
         """
-        ...
+
+    def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
+        """The running job that stops for the sake of `incoming`, a selected job that `lacks` something; None: nobody.
+
+        Asked until `incoming` can enter, and of a batching with a `victim` of its own alone, which is asked to `select`
+        although seats or tokens are short. An answer of None stands until a job comes or leaves, ranks stand no longer,
+        or a rank worsens: so ranks of running jobs may improve without a question.
+        """
+        return None
 
 
 class Keep(Enum):
     """What becomes of the KV of a job that will not run now."""
 
+    KEEP = "keep"
     DROP = "drop"
     SWAP = "swap"
 
 
-class Eviction(Protocol):
+class Cause(Enum):
+    """Why a job gives way."""
+
+    PRESSURE = "pressure"  # its memory is needed
+    OUTRANKED = "outranked"  # another takes its place
+
+
+class Load(NamedTuple):
+    """The memory of a replica, in KV blocks, and how many jobs run there."""
+
+    free_blocks: int
+    total_blocks: int
+    running: int
+
+
+class Eviction(ABC):
     """What becomes of the KV of a job that will not run now?"""
 
-    def on_pressure(self, job: Job) -> Keep:
-        """`job` is preempted for want of memory: DROP its KV (to be recomputed) or SWAP it to the host."""
-        ...
+    __slots__ = ()
+
+    @abstractmethod
+    def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
+        """DROP the KV of `job` (it is recomputed), SWAP it to the host or KEEP it where it is.
+
+        KEEP is no answer to PRESSURE, which comes over jobs that run and over those that wait with their KV kept.
+        """
 
 
 class Leg(NamedTuple):
@@ -130,14 +216,18 @@ class Predictor(ABC):
         """
         return still_to_come(request, prediction, emitted)
 
+    def refined_at(self, emitted: int) -> float:
+        """After how many tokens `refine` may next say that more is to come than it says after `emitted`."""
+        return math.inf
+
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
     """What scheduling itself costs, charged to the clock.
 
     `decision_seconds` for each plan that admits or preempts jobs, `rank_seconds` for each rank computed, of jobs that
-    wait and, in the search for a victim, of those that run. What an engine spends on every step, decision or not, is
-    part of the profile.
+    wait and, in the search for a victim, of those that run; of a search that finds nobody once, as long as that stands.
+    What an engine spends on every step, decision or not, is part of the profile.
     """
 
     decision_seconds: float = 0.0

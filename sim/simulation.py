@@ -16,7 +16,7 @@ from sim.engine.replica import Replica
 from sim.engine.sessions import Sessions
 from sim.engine.view import View
 from sim.job import Job
-from sim.policy import Leg, Order, Policy, Predictor
+from sim.policy import Batching, Eviction, Leg, Order, Policy, Predictor
 from sim.record import Record, Tables
 from sim.request import Request
 
@@ -91,7 +91,7 @@ class Simulation:
         length, uncertainty, seconds, _ = prediction = self.predictor.predict(request)
         if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
-        job = Job(request, prediction, self.predictor.refine)
+        job = Job(request, prediction, self.predictor.refine, self.predictor.refined_at)
         self.recorder.enter(job)
         if seconds > 0:
             self.predictor_free = max(self.clock.now, self.predictor_free) + seconds
@@ -170,6 +170,11 @@ def simulate(
     """
     if not isinstance(policy.order, Order):
         raise TypeError(f"an order must be a sim.policy.Order, {type(policy.order).__name__} is none")
+    for batching in (policy.batching, *(device.batching for device in cluster.devices if device.batching)):
+        if not isinstance(batching, Batching):
+            raise TypeError(f"a batching must be a sim.policy.Batching, {type(batching).__name__} is none")
+    if not isinstance(policy.eviction, Eviction):
+        raise TypeError(f"an eviction must be a sim.policy.Eviction, {type(policy.eviction).__name__} is none")
     if not isinstance(predictor, Predictor):
         raise TypeError(f"a predictor must be a sim.policy.Predictor, {type(predictor).__name__} is none")
     if unservable not in ("reject", "fail"):
@@ -188,4 +193,4 @@ def simulate(
             gc.enable()
     if horizon is None and recorder.unfinished:
         raise RuntimeError(f"{len(recorder.unfinished)} jobs were never served, first {recorder.unfinished[0]}")
-    return recorder.tables(sum(replica.waiting.steps - replica.idled for replica in run.replicas))
+    return recorder.tables(sum(replica.iterations for replica in run.replicas))

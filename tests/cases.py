@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
+from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
+from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.aging import Aging
@@ -33,7 +35,7 @@ from policies.routing.power_of_two import PowerOfTwo
 from policies.routing.prefix_affinity import PrefixAffinity
 from policies.routing.round_robin import RoundRobin
 from sim import Cluster, Device, Leg, Line, Link, Overhead, Policy, Prediction, Record, Request, Step, Tables, simulate
-from sim.policy import Order, Predictor
+from sim.policy import NotingOrder, Order, Predictor, Stands
 from tests.conftest import LinearProfile, make_device, make_requests
 
 MAX_TOKENS, LONGEST_PROMPT = 24, 40
@@ -63,12 +65,70 @@ class Stairs:
 
 @dataclass(frozen=True)
 class Ageing(Order):
-    """An order whose ranks change with time, and are looked at every `horizon` steps."""
+    """An order whose ranks change with time, and are looked at every so many `steps`."""
 
-    horizon: float
+    steps: float
+
+    def stands(self, job, now):
+        return Stands(steps=self.steps)
 
     def rank(self, job, now):
         return (job.prediction.length - 5.0 * (now - job.request.arrival), -job.emitted)
+
+
+@dataclass(frozen=True)
+class Promoting(Order):
+    """Shortest first; once a job is `patience` (s) old it is before all that are not."""
+
+    patience: float
+
+    def rank(self, job, now):
+        return (float(now < job.request.arrival + self.patience), job.prediction.length)
+
+    def stands(self, job, now):
+        old = job.request.arrival + self.patience
+        return Stands(instant=old) if now < old else Stands()
+
+
+@dataclass(frozen=True)
+class Levels(NotingOrder):
+    """Two seconds' tenth of service at each level, twice as much at the next; up again after a second without any."""
+
+    quantum: float = 0.2
+    patience: float = 1.0
+
+    def note(self, job, now):
+        level, served, waited, last = job.note or (0, 0.0, 0.0, now)
+        if job.runs:
+            served, waited = served + now - last, 0.0
+        else:
+            waited += now - last
+        while served >= self.quantum * 2**level:
+            level, served = level + 1, served - self.quantum * 2**level
+        if waited >= self.patience and level:
+            level, served, waited = 0, 0.0, 0.0
+        return level, served, waited, now
+
+    def rank(self, job, now):
+        return float(job.note[0])
+
+    def stands(self, job, now):
+        level, served, waited, last = job.note
+        if job.runs:
+            return Stands(instant=max(last + self.quantum * 2**level - served, math.nextafter(now, math.inf)))
+        return Stands(instant=max(last + self.patience - waited, math.nextafter(now, math.inf))) if level else Stands()
+
+
+@dataclass(frozen=True)
+class Limited(Preemptive):
+    """No victim but those that have emitted no more than a `share` of what was predicted, and these for anything."""
+
+    share: float = 0.5
+
+    def victim(self, incoming, running, lacks, now):
+        young = [job for job in running if job.emitted <= self.share * job.prediction.length]
+        worst = max(young, key=lambda job: (running.rank(job), job.request.id), default=None)
+        return worst if young and running.rank(incoming) < running.rank(worst) else None
 
 
 @dataclass(frozen=True)
@@ -129,7 +189,7 @@ def plain(tables: Tables) -> str:
 
 
 static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
-orders = st.sampled_from([*static_ranks, Priority(), Aging(), Ageing(1.0), Ageing(3.0)])
+orders = st.sampled_from([*static_ranks, Priority(), Aging(), Ageing(1.0), Ageing(3.0), Promoting(0.3), Levels()])
 
 slots = st.integers(1, 8)
 watermarks = st.sampled_from([0.0, 0.1, 0.4])
@@ -152,6 +212,17 @@ unchunked = st.builds(
     watermark=watermarks,
 )
 continuous = chunked | unchunked
+of_a_time = {"max_num_seqs": st.integers(1, 3) | slots, "reserve_output": st.booleans(), "watermark": watermarks}
+tokens = {
+    "max_num_batched_tokens": st.integers(1, 12) | st.integers(8, 80),
+    "long_prefill_token_threshold": st.sampled_from([0, 5, 16]),
+}
+shares = st.sampled_from([0.0, 0.3, 1.0])
+preemptive = (
+    st.builds(Preemptive, **of_a_time, **tokens)
+    | st.builds(Preemptive, **of_a_time, **whole_prompts)
+    | st.builds(Limited, share=shares, **of_a_time, **tokens)
+)
 waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
     Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
@@ -216,7 +287,7 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 @st.composite
 def cases(
     draw,
-    batchings=continuous | together,
+    batchings=continuous | together | preemptive,
     ample=False,
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
@@ -229,7 +300,7 @@ def cases(
         order=draw(orders),
         batching=batching,
         routing=draw(st.sampled_from(routings)),
-        eviction=draw(st.sampled_from([Recompute(), Swap()])),
+        eviction=draw(st.sampled_from([Recompute(), Swap(), Resident()])),
         overhead=draw(overheads),
     )
     link = draw(st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5)]))
@@ -241,7 +312,7 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together, caching: bool | None = None):
+def on_several(batchings=continuous | together | preemptive, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))

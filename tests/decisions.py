@@ -46,13 +46,17 @@ PLAIN = short("gpu", "cpu")
 TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
+    "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
+    "policy/eviction=keep": (
+        "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6", *PLAIN,
+    ),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
     "policy/routing=gpu": TWO_GPUS,
     "policy/routing=power_of_two": ("cluster.devices.gpu.count=3", *PLAIN),
     "policy/routing=prefix_affinity": ("cluster.devices.gpu.prefix_caching=true", *TWO_GPUS),
     "policy/routing=disaggregation": ("cluster=prefill_decode", *short("prefill", "decode")),
-}
+}  # fmt: skip
 
 
 def entries() -> dict[str, list[str]]:
@@ -60,8 +64,9 @@ def entries() -> dict[str, list[str]]:
     found = {choice: [choice, *PLAIN] for group in ("policy", "system") for choice in options(group)}
     for folder in sorted(path.name for path in Path(CONF, "policy").iterdir() if path.is_dir()):
         for choice in options(f"policy/{folder}"):
-            base = [one for one in CONTINUOUS if one.split("=")[0] != choice.split("=")[0]]
-            found[choice] = [*base, choice, *MORE.get(choice, PLAIN)]
+            chosen = [choice, *MORE.get(choice, PLAIN)]
+            groups = {one.split("=")[0] for one in chosen}
+            found[choice] = [*(one for one in CONTINUOUS if one.split("=")[0] not in groups), *chosen]
     return {choice: [*overrides, *TRACE] for choice, overrides in found.items()}
 
 

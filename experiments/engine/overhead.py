@@ -111,7 +111,7 @@ def measurements(repeats: int) -> dict[str, tuple[float, float, float]]:
 
     def push() -> None:
         queue.push(first, 0.0)
-        queue.remove(first)
+        queue.remove(first, 0.0)
 
     def plan() -> None:
         batching.select(queue.head(), (), 1e9)

@@ -48,10 +48,12 @@ from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import LAWS, Floats, Law
 from experiments.engine.queueing.paths import excess, work_found
 from policies.batching.continuous import Continuous
-from policies.eviction.recompute import Recompute
+from policies.batching.preemptive import Preemptive
+from policies.eviction.keep import Resident
 from policies.order.fifo import FIFO
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
+from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.least_loaded import LeastLoaded
 from sim import Cluster, Device, Policy, Request, Tables, Truth, simulate
@@ -88,17 +90,20 @@ def places(number: int) -> Continuous:
 
 
 BY_SIZE = SJF(ServiceTime(phi=0.0, eta=1.0))
+ONE_AT_A_TIME = Preemptive(1, max_num_batched_tokens=None)
 IN_TURN = IterationTime(fixed=0.0, per_token=1.0)
 DISCIPLINES = {
     "FCFS": Discipline(means.fcfs),
     "SJF": Discipline(means.sjf, BY_SIZE),
+    "PSJF": Discipline(means.psjf, BY_SIZE, ONE_AT_A_TIME),
+    "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
     "SJF guessed": Discipline(means.limited_by_guess(0.0), BY_SIZE, predictor=Guess, luck=0.5),
     "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN),
     "M/M/4": Discipline(means.erlang_c(4), batching=places(4), servers=4),
     "M/M/16": Discipline(means.erlang_c(16), batching=places(16), servers=16),
     "M/G/infinity": Discipline(means.no_queue, batching=places(EVERYBODY), servers=EVERYBODY),
 }
-EVERYWHERE = "FCFS", "SJF", "SJF guessed", "PS"  # for each law at each load
+EVERYWHERE = "FCFS", "SJF", "PSJF", "SRPT", "SJF guessed", "PS"  # for each law at each load
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ class Row:
         requests = [Request(number, arrival, 1, Truth(size)) for number, (arrival, size) in jobs]
         queue = self.discipline
         device = Device("gpu", "gpu", queue.step, kv_tokens=1 << 40, max_model_len=EVERYBODY)
-        policy = Policy(queue.order, queue.batching, LeastLoaded(), Recompute())
+        policy = Policy(queue.order, queue.batching, LeastLoaded(), Resident())
         return simulate(requests, policy, Cluster((device,)), queue.predictor(seed))
 
 

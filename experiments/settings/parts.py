@@ -99,7 +99,7 @@ def policy_problems(policy: Policy, node: Mapping[str, Any]) -> Iterator[str]:
             yield f"policy.order={shown(kinds.get('order'))}: {error}"
         except Exception:  # it may look at what only a trace has
             pass
-    for slot, method in {"batching": "select", "routing": "route", "eviction": "on_pressure"}.items():
+    for slot, method in {"batching": "select", "routing": "route", "eviction": "on_stop"}.items():
         if not callable(getattr(getattr(policy, slot), method, None)):
             yield f"policy.{slot}={shown(kinds.get(slot))} is no {slot}: it has no method {method}"
     yield from batching_problems(policy.batching, f"policy.batching={shown(kinds.get('batching'))}")

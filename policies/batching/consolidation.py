@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from policies.batching.static import oldest_deadline
 from sim.execution import RequestLevel
 from sim.job import Job
+from sim.policy import Batching
 from sim.step import Hold
 
 
 @dataclass(frozen=True, slots=True)
-class Consolidation:
+class Consolidation(Batching):
     """Static batches of at most `batch_size` (C_f) jobs, the largest uncertainty at most `ratio` times the smallest.
 
     The first `lookahead` * `batch_size` jobs in rank order are looked at, once so many wait or the oldest of them has

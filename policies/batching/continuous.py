@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from sim.execution import IterationLevel, Phases
 from sim.job import Job
+from sim.policy import Batching
 
 
 @dataclass(frozen=True, slots=True)
-class Continuous:
+class Continuous(Batching):
     """Continuous batching with paged KV and chunked prefill, as vLLM's v1 scheduler does it.
 
     The defaults are vLLM's own fall-backs for a bare scheduler config (max_num_batched_tokens 2048, max_num_seqs 128).

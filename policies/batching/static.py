@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sim.execution import RequestLevel
 from sim.job import Job
+from sim.policy import Batching
 from sim.step import Hold
 
 
@@ -16,7 +17,7 @@ def oldest_deadline(waiting: Sequence[Job], max_wait: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Static:
+class Static(Batching):
     """Static batching: the first `batch_size` jobs run, padded, until the last is complete.
 
     A batch that is not full waits until its oldest member has waited `max_wait` seconds.

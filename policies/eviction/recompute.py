@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.job import Job
-from sim.policy import Keep
+from sim.policy import Cause, Eviction, Keep, Load
 
 
 @dataclass(frozen=True, slots=True)
-class Recompute:
+class Recompute(Eviction):
     """Drop it and compute it again, as vLLM does."""
 
-    def on_pressure(self, job: Job) -> Keep:
+    def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
         """DROP."""
         return Keep.DROP

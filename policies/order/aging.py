@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.job import Job
-from sim.policy import Order
+from sim.policy import FixedOrder
 
 
 @dataclass(frozen=True, slots=True)
-class Aging(Order):
+class Aging(FixedOrder):
     """Rank by predicted length, less `weight` tokens for each second waited."""
 
     weight: float = 10.0
@@ -19,5 +19,5 @@ class Aging(Order):
             raise ValueError(f"weight must not be negative, got {self.weight}")
 
     def rank(self, job: Job, now: float) -> float:
-        """Predicted tokens, less the tokens that waiting is worth."""
-        return job.prediction.length - self.weight * (now - job.request.arrival)
+        """Predicted tokens, less those that waiting is worth, less what `now` takes from every rank alike."""
+        return job.prediction.length + self.weight * job.request.arrival

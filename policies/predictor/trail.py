@@ -66,6 +66,10 @@ class Trail(Predictor):
         length = min(max(told.mean, 1.0), request.max_tokens or math.inf)
         return Prediction(length, length, self.seconds, told)
 
+    def refined_at(self, emitted: int) -> float:
+        """At the next observation."""
+        return emitted - emitted % self.every + self.every
+
     def refine(self, request: Request, prediction: Prediction, emitted: int) -> float:
         """The filter's expected value at the last observation, less the tokens since, within the client's cap."""
         observation, since = divmod(emitted, self.every)

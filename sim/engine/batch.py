@@ -19,22 +19,26 @@ class Batch:
         self.lockstep = lockstep
         self.running: dict[Job, None] = {}  # an ordered set
         self.by_name: dict[Job, None] = {}
-        self._admissions = 0  # so far
+        self.admissions = 0  # so far
 
     def join(self, job: Job, plan: Plan, new: int) -> None:
         """Let `job` run, which `plan` grants `new` tokens."""
         self.running[job] = self.by_name[job] = None
-        self._admissions += 1
-        job.admission = self._admissions
+        self.admissions += 1
+        job.admission = self.admissions
         if job.first_scheduled is None:
             job.first_scheduled = plan.start
         plan.grants[job] = new
         plan.admits = True
 
-    def leave(self, job: Job) -> None:
-        """Let `job` run no more; its blocks are free."""
-        del self.running[job], self.by_name[job]
-        self.kv.release(job)
+    def stop(self, job: Job) -> None:
+        """Let `job` run no more; it keeps its blocks, and those that it was to fill in this step."""
+        if job.lockstep is None:
+            del self.by_name[job]
+        else:
+            self.lockstep.withdraw(job)
+        del self.running[job]
+        job.admission = 0
 
     def dissolve(self) -> None:
         """Let nobody decode in lockstep: each running job is granted its tokens by name."""
@@ -82,10 +86,11 @@ class Batch:
     def _retire(self, job: Job, now: float) -> None:
         """Let `job` go, whose leg is over."""
         if job.lockstep is None:
-            self.leave(job)  # its leg was to prefill
+            self.stop(job)  # its leg was to prefill
         else:
             self.lockstep.leave(job)
             del self.running[job]
-            self.kv.release(job)
+            job.admission = 0
+        self.kv.release(job)
         if job.base_emitted == job.request.truth.output_tokens:
             job.finished = now

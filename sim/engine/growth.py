@@ -33,6 +33,10 @@ class GrowingLockstep(Lockstep):
         phases[(self.tick - computed) % len(phases)] -= 1
         job.blocks = -(-computed // len(phases))
 
+    def withdraw(self, job: Job) -> None:
+        super().withdraw(job)
+        job.blocks = job.base_computed // len(self._phases) + 1
+
     def advance(self, ticks: int) -> None:
         """As in `Lockstep`; the blocks of the ticks after the first are handed out."""
         if ticks > 1:

@@ -40,6 +40,9 @@ class KVCache:
             if self.free < 0:
                 raise RuntimeError(f"{job} asks for {-self.free} more blocks than are free")
 
+    def forget(self, job: Job, tokens: int) -> None:
+        """`job` is to compute `tokens` tokens and no more for now: what was found of others stays."""
+
     def release(self, job: Job) -> None:
         """Take back every block of `job`."""
         self.free += job.blocks

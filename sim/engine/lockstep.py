@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from sim.engine.kv import KVCache
 from sim.job import Job, Ticker
@@ -45,6 +45,12 @@ class Lockstep(Ticker):
         job.lockstep = None
         self.rows -= 1
         self.context -= context
+
+    def withdraw(self, job: Job) -> None:
+        """`job` leaves in the midst of a step: it keeps the block that `grow` gave it, and does not get its token."""
+        self.ends = [entry for entry in self.ends if entry[2] is not job]
+        heapify(self.ends)
+        self.leave(job)
 
     def dissolve(self) -> None:
         """All jobs leave."""

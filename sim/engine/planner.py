@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sim.device import Device
 from sim.engine.batch import Batch
@@ -12,7 +12,7 @@ from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
 from sim.execution import IterationLevel, Phases
 from sim.job import Job
-from sim.policy import Batching, Eviction, Keep
+from sim.policy import Batching, Cause, Eviction, Keep, Load
 from sim.step import Hold
 
 
@@ -42,11 +42,13 @@ class Planner:
         self._seats = execution.max_num_seqs
         self._most_decoding = self.budget if together else 0  # jobs that may be served alike
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
+        self.moves = waiting.moves  # whether a refusal may stand no longer though nobody came or left
+        self.idle: dict[Job, None] = {}  # waiting jobs whose KV was kept
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
 
-    def has_seat(self) -> bool:
-        """Whether a waiting job could be admitted, as far as seats go."""
-        return len(self.batch.running) < self._seats
+    def refuses(self) -> bool:
+        """Whether somebody waits who could be admitted, as far as seats go."""
+        return bool(self.waiting.front) and len(self.batch.running) < self._seats
 
     def plan(self, now: float) -> Plan | Hold:
         """Choose the next step: which jobs, how many tokens each. A `Hold` is the answer if nobody is to run."""
@@ -56,6 +58,16 @@ class Planner:
         if self.waiting.front and budget > 0 and not plan.preempted:
             hold = self._admit(plan, budget)
         return plan if running or plan.preempted else hold or Hold(math.inf)
+
+    @property
+    def lasts(self) -> float:
+        """For how many steps the ranks stand by which somebody is refused."""
+        return self.waiting.lasts
+
+    @property
+    def until(self) -> float:
+        """Until which instant they do, s."""
+        return self.waiting.until
 
     # Those who run
 
@@ -93,8 +105,8 @@ class Planner:
     def _serve_in_order(self, plan: Plan) -> int:
         """Serve the running jobs one by one until tokens or blocks run out; the budget that is left.
 
-        A job that finds no block takes those of the worst running job, which may be itself: then nobody after it is
-        served.
+        A job that finds no block takes those of a job that waits with its KV kept, the worst first, then of the worst
+        running job, which may be itself: then nobody after it is served.
         """
         batch, kv, budget = self.batch, self.batch.kv, self.budget
         batch.dissolve()
@@ -105,9 +117,12 @@ class Planner:
                 continue  # a victim of this very step
             new = min(self._chunk(job.pending), budget)
             while kv.missing(job, job.base_computed + new) > kv.free:
-                victim = self._worst(plan.start)
-                budget += plan.grants.pop(victim, 0)
-                self._preempt(plan, victim)
+                if self.idle:
+                    self._evict(plan, self._worst(self.idle, plan.start))
+                    continue
+                victim = self._worst(batch.running, plan.start)
+                budget += self._stop(plan, victim, Cause.PRESSURE)
+                self.waiting.push(victim, plan.start)
                 if victim is job:
                     return budget
             kv.allocate(job, job.base_computed + new)
@@ -129,20 +144,45 @@ class Planner:
             return self._threshold
         return pending
 
-    def _worst(self, now: float) -> Job:
-        """The running job that memory pressure takes first: the last in rank, then arrival, then id."""
-        return max(self.batch.running, key=lambda job: self.waiting.entry(job, now)[:3])
+    def _worst(self, jobs: Iterable[Job], now: float) -> Job:
+        """The one of `jobs` that memory pressure takes first: the last in rank, then arrival, then id."""
+        return max(jobs, key=lambda job: self.waiting.entry(job, now)[:3])
 
-    def _preempt(self, plan: Plan, victim: Job) -> None:
-        """Take `victim`'s blocks and let it wait again."""
-        self.batch.leave(victim)
+    def _stop(self, plan: Plan, victim: Job, cause: Cause) -> int:
+        """Let `victim` run no longer; the tokens that it was granted in `plan`, and does not get."""
+        tokens = plan.grants.pop(victim, 0) or int(victim.lockstep is not None)
+        self.waiting.note(victim, plan.start)
+        keep = self._asked(victim, cause, plan.start)
+        self.batch.stop(victim)
         victim.preemptions += 1
-        if self.eviction.on_pressure(victim) is Keep.SWAP:
-            victim.host_tokens = victim.base_computed
-        victim.base_computed = 0
-        plan.moved_tokens += victim.host_tokens
+        if keep is Keep.KEEP:
+            self.batch.kv.forget(victim, victim.base_computed)
+            self.idle[victim] = None
+        else:
+            self._clear(plan, victim, keep)
         plan.preempted += (victim,)
-        self.waiting.push(victim, plan.start)
+        return tokens
+
+    def _evict(self, plan: Plan, idle: Job) -> None:
+        """Take the blocks of a job that waits with its KV kept."""
+        del self.idle[idle]
+        self._clear(plan, idle, self._asked(idle, Cause.PRESSURE, plan.start))
+
+    def _asked(self, job: Job, cause: Cause, now: float) -> Keep:
+        """What is to become of the KV of `job`; RuntimeError if it is to stay where memory is short."""
+        kv = self.batch.kv
+        keep = self.eviction.on_stop(job, cause, Load(kv.free, kv.total, len(self.batch.running)), now)
+        if keep is Keep.KEEP and cause is Cause.PRESSURE:
+            raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
+        return keep
+
+    def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
+        """Take the blocks of `job`, whose KV is dropped or goes to the host."""
+        self.batch.kv.release(job)
+        if keep is Keep.SWAP:
+            job.host_tokens = job.base_computed
+            plan.moved_tokens += job.host_tokens
+        job.base_computed = 0
 
     # Those who enter
 
@@ -160,7 +200,7 @@ class Planner:
                 if seats == 0 or budget == 0:
                     return None
                 new = self._enter(plan, job, budget, reserved.get(job, 0))
-                if new:
+                if new > 0:
                     budget -= new
                     seats -= 1
                     left_out -= 1
@@ -171,7 +211,7 @@ class Planner:
         return None
 
     def _enter(self, plan: Plan, job: Job, budget: int, reserved: int) -> int:
-        """Admit `job` if tokens and blocks can be had; the tokens that it gets now, 0 if it stays out.
+        """Admit `job` if it can be; the tokens that it gets now, 0 if tokens are short and -1 if blocks are.
 
         The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
         `reserved` for it: tokens, 0 if it takes them as it goes.
@@ -190,8 +230,8 @@ class Planner:
                 return 0
             new = budget
         if kv.missing(job, reserved or context, found) + (self._spare if batch.running else 0) > kv.free:
-            return 0
-        self.waiting.remove(job)
+            return -1
+        self.waiting.remove(job, plan.start)
         kv.allocate(job, reserved or computed + new, found)
         job.base_computed = computed
         if job.host_tokens:

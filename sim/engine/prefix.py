@@ -119,6 +119,16 @@ class PrefixCache(KVCache):
             blocks.append(block)
             self._known.setdefault(key, {})[block] = None
 
+    def forget(self, job: Job, tokens: int) -> None:
+        """As in `KVCache`; blocks that it was to fill are not known, unless somebody found them at once."""
+        blocks: list[Block] = job.cached_blocks  # type: ignore[assignment]  # a list since `allocate`
+        while len(blocks) > tokens // self.block_size and blocks[-1].owners == 1:
+            block = blocks.pop()
+            known = self._known[block.key]
+            del known[block]
+            if not known:
+                del self._known[block.key]
+
     def release(self, job: Job) -> None:
         """As in `KVCache`; blocks with content stay, the last of `job` to be evicted first."""
         blank = job.blocks - len(job.cached_blocks)

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heapify, heappop, heappush, nsmallest
 
 from sim.job import Job
-from sim.policy import Batching, Order, Rank
+from sim.policy import Batching, FixedOrder, NotingOrder, Order, Rank
 from sim.step import Hold
 
 Entry = tuple[Rank, float, int, Job]
+Appointments = list[tuple[float, int, Entry]]  # a heap: when the rank of an entry stands no longer
 
 
 class WaitingQueue:
     """Waiting jobs by (rank, arrival, id): the first `window` of them sorted in `front`, the others in a heap behind.
 
-    A job comes and goes in O(log n + window). `steps` counts the steps of the replica, for which ranks may stand;
-    `ranked` the ranks computed, for the overhead that is charged for them.
+    A job comes and goes in O(log n + window), and has one rank as long as it waits. `steps` counts the steps that the
+    replica has begun, `ranked` the ranks computed, for the overhead that is charged for them.
     """
 
-    __slots__ = ("_heap", "_horizon", "_order", "_refreshed", "_window", "fixed", "front", "ranked", "steps")
+    __slots__ = ("_heap", "_window", "front", "order", "ranked", "steps")
+    moves = False  # whether ranks may change
+    lasts = math.inf  # steps for which all ranks still stand
+    until = math.inf  # the instant until which they do, s
 
     def __init__(self, order: Order, window: int) -> None:
-        self._order = order
-        self._horizon = order.horizon
-        self.fixed = order.horizon == math.inf  # no rank ever changes
+        self.order = order
         self._window = window
-        self._refreshed = -1  # `steps` when all ranks were last computed
         self._heap: list[Entry] = []
-        self.front: list[Entry] = []  # as many as the window unless the heap is empty
+        self.front: list[Entry] = []  # as many as the window unless nobody is behind
         self.ranked = 0
         self.steps = 0
 
@@ -41,11 +42,17 @@ class WaitingQueue:
         """The sort key of `job` at `now`."""
         self.ranked += 1
         request = job.request
-        return (self._order.rank(job, now), request.arrival, request.id, job)
+        return (self.order.rank(job, now), request.arrival, request.id, job)
+
+    def note(self, job: Job, now: float) -> None:
+        """Keep what the order notes of `job` at `now`, if it takes notes."""
 
     def push(self, job: Job, now: float) -> None:
         """Let `job` wait."""
-        entry = self.entry(job, now)
+        self._place(self.entry(job, now))
+
+    def _place(self, entry: Entry) -> None:
+        """Sort `entry` in."""
         front = self.front
         if len(front) < self._window:
             insort(front, entry)
@@ -55,8 +62,8 @@ class WaitingQueue:
         else:
             heappush(self._heap, entry)
 
-    def remove(self, job: Job) -> None:
-        """Take out `job`, one of the first `window`."""
+    def remove(self, job: Job, now: float) -> None:
+        """Take out `job`, one of the first `window`, which begins to run."""
         front = self.front
         place = 0
         while front[place][3] is not job:
@@ -65,24 +72,12 @@ class WaitingQueue:
         if self._heap:
             front.append(heappop(self._heap))
 
-    @property
-    def lasts(self) -> float:
-        """For how many steps the ranks still stand."""
-        return self._refreshed + self._horizon - self.steps
-
     def refresh(self, now: float) -> None:
-        """Rank everybody anew, unless the ranks still stand."""
-        if self.lasts > 0:
-            return
-        self._refreshed = self.steps
-        entries = [self.entry(job, now) for *_, job in (*self.front, *self._heap)]
-        self.front = nsmallest(self._window, entries)
-        self._heap = [entry for entry in entries if entry > self.front[-1]]
-        heapify(self._heap)
+        """Rank anew those whose ranks stand no longer."""
 
     def select(self, batching: Batching, running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """Whom `batching` selects of the first `window`; RuntimeError if it holds though jobs run, or no later."""
-        if not self.fixed:
+        if self.moves:
             self.refresh(now)
         chosen = batching.select(self.head(), running, now)
         if isinstance(chosen, Hold) and (running or not chosen.until > now):
@@ -94,3 +89,106 @@ class WaitingQueue:
         """The first `window` jobs."""
         front = self.front
         return (front[0][3],) if len(front) == 1 else tuple([entry[3] for entry in front])
+
+
+class MovingQueue(WaitingQueue):
+    """A queue whose order says for how long a rank stands; each job is ranked anew when that is over, and is asked.
+
+    What its heaps hold of a job that has gone, or has another rank now, is passed over.
+    """
+
+    __slots__ = ("_entries", "_instants", "_notes", "_steps")
+    moves = True
+
+    def __init__(self, order: Order, window: int) -> None:
+        super().__init__(order, window)
+        self._notes = order.note if isinstance(order, NotingOrder) else None
+        self._entries: dict[Job, Entry] = {}
+        self._instants: Appointments = []
+        self._steps: Appointments = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def note(self, job: Job, now: float) -> None:
+        if self._notes is not None:
+            job.note = self._notes(job, now)
+
+    def push(self, job: Job, now: float) -> None:
+        self._place(self._ranked(job, now, self.steps - 1))  # it comes in the midst of a step
+
+    def _ranked(self, job: Job, now: float, steps_over: int) -> Entry:
+        """The entry of `job` from now on, when so many steps are over."""
+        self.note(job, now)
+        entry = self._entries[job] = self.entry(job, now)
+        instant, _, steps = self.order.stands(job, now)  # while it waits it emits nothing
+        if not (instant > now and steps >= 1):
+            until = f"the rank of {job} at {now} s is to stand until {instant} s, {steps} steps"
+            raise RuntimeError(f"{type(self.order).__name__}.stands: {until}")
+        number = job.request.id
+        for heap, when in ((self._instants, instant), (self._steps, steps_over + steps)):
+            if when < math.inf:
+                heappush(heap, (when, number, entry))
+                if len(heap) > 2 * len(self._entries) + 64:
+                    heap[:] = [one for one in heap if self._holds(one[2])]
+                    heapify(heap)
+        return entry
+
+    def _holds(self, entry: Entry) -> bool:
+        return self._entries.get(entry[3]) is entry
+
+    def remove(self, job: Job, now: float) -> None:
+        self._withdraw(job)
+        del self._entries[job]
+        self.note(job, now)
+
+    def _withdraw(self, job: Job) -> None:
+        """Take `job` out of the front, and fill that up."""
+        front, heap = self.front, self._heap
+        front.remove(self._entries[job])
+        while heap:
+            entry = heappop(heap)
+            if self._holds(entry):
+                front.append(entry)
+                break
+
+    def refresh(self, now: float) -> None:
+        due = dict.fromkeys([*self._due(self._instants, now), *self._due(self._steps, self.steps)])
+        if 4 * len(due) > len(self._entries):
+            for job in due:
+                self._ranked(job, now, self.steps)
+            self.front = nsmallest(self._window, self._entries.values())
+            last = self.front[-1]
+            self._heap = [entry for entry in self._entries.values() if entry > last]
+            heapify(self._heap)
+            return
+        for job in due:
+            if self._entries[job] <= self.front[-1]:
+                self._withdraw(job)
+            self._place(self._ranked(job, now, self.steps))
+
+    def _due(self, heap: Appointments, reached: float) -> Iterator[Job]:
+        """The jobs whose appointment is at `reached` or earlier."""
+        while heap and heap[0][0] <= reached:
+            entry = heappop(heap)[2]
+            if self._holds(entry):
+                yield entry[3]
+
+    def _first(self, heap: Appointments) -> float:
+        """When the next appointment of `heap` is."""
+        while heap and not self._holds(heap[0][2]):
+            heappop(heap)
+        return heap[0][0] if heap else math.inf
+
+    @property
+    def lasts(self) -> float:  # type: ignore[override]
+        return self._first(self._steps) - self.steps
+
+    @property
+    def until(self) -> float:  # type: ignore[override]
+        return self._first(self._instants)
+
+
+def waiting_queue(order: Order, window: int) -> WaitingQueue:
+    """The queue for the ranks of `order`: those that always stand, or not."""
+    return (WaitingQueue if isinstance(order, FixedOrder) else MovingQueue)(order, window)

@@ -47,7 +47,6 @@ class Replica:
         self.batch = scheduler.batch
         self.submitted = 0  # jobs that were ever sent here
         self.jobs = 0  # those of them that are here
-        self.idled = 0  # how often it waited for a job
         self._overhead = policy.overhead
         self._overhead_seconds = 0.0  # scheduler time spent here so far
         self._recorder = recorder
@@ -55,6 +54,7 @@ class Replica:
         self._leap = leap
         self._charges = policy.overhead != Overhead()
         self._keeps_steps = recorder.keeps_steps
+        self._moves = scheduler.planner.moves
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
@@ -62,6 +62,11 @@ class Replica:
         self._awaited = 0  # jobs here whose end starts something elsewhere
         self._execution = (device.batching or policy.batching).execution
         self._servable = device.surely_servable(self._execution)
+
+    @property
+    def iterations(self) -> int:
+        """Steps that are over."""
+        return self.waiting.steps - (self._plan is not None)
 
     def check_servable(self, request: Request, emits: int | None) -> None:
         """Raise `Unservable` if a leg of `request` that ends at `emits` tokens (None: all) can never run here."""
@@ -115,10 +120,7 @@ class Replica:
     def _go_on(self, now: float) -> None:
         """Carry out the plan whose time has come, if any, and plan again, knowing of nobody until `now` (s)."""
         start, plan = self._until, self._plan
-        if plan is None:
-            self.idled += 1
-            self.waiting.steps += 1  # to have idled is to have let time pass, as a step does
-        else:
+        if plan is not None:
             self._commit(plan)
         planner = self.planner
         if not self.waiting.front and planner.decodes_on():
@@ -134,6 +136,7 @@ class Replica:
             plan = decision
             self._price(plan, now)
         self._plan, self._until = plan, plan.end
+        self.waiting.steps += plan.steps
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
         if self._awaited:
@@ -164,7 +167,7 @@ class Replica:
     def _decode(self, plan: Plan, jobs: int, context: int, now: float) -> None:
         """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
 
-        It leaps as far as it may, but no further than the step under way at `now` (s).
+        It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer.
         """
         stretch = self._stretch
         if stretch is None or not stretch.continues(plan.start, jobs, context):
@@ -175,8 +178,10 @@ class Replica:
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
         done = stretch.done
-        if self._leap and not plan.grants:
+        if self._leap and not plan.grants and not plan.preempted:  # whom it stopped nobody was refused for
             plan.steps = self._leap_steps(stretch)
+            if self._moves and self.planner.refuses():
+                now = min(now, self.planner.until)
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:
             steps, plan.end = stretch.steps_by(now)
@@ -198,8 +203,8 @@ class Replica:
         """For how many steps nothing can change: nobody ends, memory and the profile's line last, ranks stand."""
         lockstep = self.batch.lockstep
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
-        if self.waiting.front and self.planner.has_seat():
-            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.waiting.lasts)))
+        if self.planner.refuses():
+            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.planner.lasts)))
         return steps if steps <= 1 else 1 + lockstep.ticks_within(steps - 1)
 
     def _commit(self, plan: Plan) -> None:
@@ -208,7 +213,6 @@ class Replica:
             self._record(plan)
         if self._stretch is not None:
             self._stretch.done += plan.steps
-        self.waiting.steps += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
             if self._awaited:

@@ -6,17 +6,18 @@ from collections.abc import Collection
 
 from sim.device import Device
 from sim.engine.batch import Batch
+from sim.engine.exchange import Exchanging
 from sim.engine.growth import FillingLockstep, GrowingLockstep
 from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
 from sim.engine.plan import Plan
 from sim.engine.planner import PLANNERS, Planner
 from sim.engine.prefix import PrefixCache
-from sim.engine.queue import WaitingQueue
+from sim.engine.queue import waiting_queue
 from sim.engine.static import StaticBatch, StaticPlanner
-from sim.execution import IterationLevel, RequestLevel
+from sim.execution import IterationLevel, Phases, RequestLevel
 from sim.job import Job
-from sim.policy import Policy
+from sim.policy import Batching, Policy
 from sim.step import Hold
 
 
@@ -30,7 +31,7 @@ class Scheduler:
     def __init__(self, device: Device, policy: Policy, together: bool = True) -> None:
         batching = device.batching or policy.batching
         execution = batching.execution
-        self.waiting = WaitingQueue(policy.order, execution.window)
+        self.waiting = waiting_queue(policy.order, execution.window)
         self.batch: Batch
         self.planner: Planner | StaticPlanner
         if isinstance(execution, RequestLevel):
@@ -39,7 +40,7 @@ class Scheduler:
             self.planner = StaticPlanner(device, batching, self.waiting, batch)
         else:
             self.batch = Batch(*_memory(device, execution))
-            make = PLANNERS[execution.phases]
+            make = _planner(batching, execution)
             self.planner = make(device, execution, batching, policy.eviction, self.waiting, self.batch, together)
 
     @property
@@ -60,6 +61,15 @@ class Scheduler:
     def commit(self, plan: Plan) -> list[Job]:
         """`plan` has been carried out, at its `end` (s): the jobs whose leg is over, in the order of admission."""
         return self.batch.commit(plan)
+
+
+def _planner(batching: Batching, execution: IterationLevel) -> type[Planner]:
+    """The planner for these phases; ValueError if there is none for a batching that names victims."""
+    if type(batching).victim is Batching.victim:
+        return PLANNERS[execution.phases]
+    if execution.phases is not Phases.MIXED:
+        raise ValueError(f"{type(batching).__name__} names victims: phases must be mixed, got {execution.phases.value}")
+    return Exchanging
 
 
 def _memory(device: Device, execution: IterationLevel) -> tuple[KVCache, Lockstep]:

@@ -55,10 +55,21 @@ class StaticPlanner:
         self.batching = batching
         self.waiting = waiting
         self.batch = batch
+        self.moves = waiting.moves  # whether ranks may change
 
-    def has_seat(self) -> bool:
-        """Whether a waiting job could be admitted, as far as seats go."""
-        return not self.batch.running
+    def refuses(self) -> bool:
+        """Whether somebody waits who could be admitted, as far as seats go."""
+        return bool(self.waiting.front) and not self.batch.running
+
+    @property
+    def lasts(self) -> float:
+        """For how many steps the ranks stand by which somebody is refused: he is refused in none."""
+        return self.waiting.lasts
+
+    @property
+    def until(self) -> float:
+        """Until which instant they do, s."""
+        return self.waiting.until
 
     def decodes_on(self) -> bool:
         """Give each row its token and block, if a batch runs."""
@@ -78,7 +89,7 @@ class StaticPlanner:
         if isinstance(chosen, Hold):
             return chosen
         for job in self._rows(chosen[: self.batching.execution.max_num_seqs]):
-            self.waiting.remove(job)
+            self.waiting.remove(job, now)
             self.batch.kv.allocate(job, job.context)
             self.batch.join(job, plan, job.pending)
         return plan if self.batch.running else Hold(math.inf)

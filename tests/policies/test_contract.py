@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import itertools
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import policies.order
+import sim
 from policies.batching.continuous import Continuous
 from policies.batching.static import Static
 from policies.contract import ContractError, GuardedTruth, check_policy
@@ -21,7 +23,22 @@ from policies.order.fifo import FIFO
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.regression import fit_length_regression
 from policies.routing.least_loaded import LeastLoaded
-from sim import Cluster, Hold, IterationLevel, Link, Order, Policy, Prediction, Predictor, Request, Truth
+from sim import (
+    Cluster,
+    Eviction,
+    FixedOrder,
+    Hold,
+    IterationLevel,
+    Link,
+    NotingOrder,
+    Order,
+    Policy,
+    Prediction,
+    Predictor,
+    Request,
+    Stands,
+    Truth,
+)
 from tests.conftest import ROOT, make_device, make_policy
 
 CONF = ROOT / "experiments" / "conf"
@@ -146,8 +163,8 @@ def refused(message, predictor=None, **parts):
         check_policy(make_policy(**parts), CLUSTER, predictor or OraclePredictor(), workload())
 
 
-def order(rank, horizon=1.0):
-    return type("Bad", (Order,), {"rank": staticmethod(rank), "horizon": horizon})()
+def order(rank, kind=Order, **methods):
+    return type("Bad", (kind,), {name: staticmethod(one) for name, one in {"rank": rank, **methods}.items()})()
 
 
 @dataclass
@@ -164,17 +181,34 @@ def meddling(job, now):
     return 0.0
 
 
+ENDLESS = itertools.count(1)
+SEEN: dict[object, int] = {}
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (Counting(), "Counting.rank is not pure: it ranks Job\\(id=0"),
+        (Counting(), "Counting.rank is not pure: it answers otherwise when asked twice of Job\\(id=0"),
         (order(meddling), "Bad.rank changes Job\\(id=0"),
         (order(lambda job, now: float("nan")), "Bad.rank gives nan for Job\\(id=0"),
         (order(lambda job, now: (0.0, float("nan"))), "Bad.rank gives \\(0.0, nan\\)"),
         (order(lambda job, now: None), "Bad.rank gives None for Job\\(id=0"),
         (order(lambda job, now: "a"), "Bad.rank gives 'a' for Job\\(id=0"),
         (FIFO, "ABCMeta is no order: it must derive from sim.Order"),
-        (order(lambda job, now: now, horizon=float("inf")), "Bad.rank never changes, says its horizon"),
+        (
+            order(lambda job, now: now, FixedOrder),
+            r"Bad.stands says at (\S+) s that Job\(id=0, .*\) keeps the rank \1 until inf s or inf tokens: at ",
+        ),
+        (
+            order(lambda job, now: now // 0.25, stands=lambda job, now: Stands(instant=now + 0.5)),
+            r"Bad.stands says at \S+ s that Job\(id=\d+, .*\) keeps the rank \S+ until \S+ s or inf tokens: at ",
+        ),
+        (
+            order(lambda job, now: SEEN.setdefault((job, now), len(SEEN)), stands=lambda job, now: Stands()),
+            r"Bad.stands says at \S+ s that Job",
+        ),
+        (order(lambda job, now: 0.0, stands=lambda job, now: Stands(tokens=next(ENDLESS))), "Bad.stands is not pure"),
+        (order(lambda job, now: 0.0, NotingOrder, note=lambda job, now: next(ENDLESS)), "Bad.note is not pure"),
         (order(lambda job, now: job.request.truth.output_tokens), READS),
         (order(lambda job, now: hash(job.request)), READS),
         (order(lambda job, now: len(repr(job.request))), READS),
@@ -202,8 +236,8 @@ class PeekingRouting(LeastLoaded):
         return super().route(job, cluster) if job.request.truth.output_tokens < 10 else ()
 
 
-class PeekingEviction:
-    def on_pressure(self, job):
+class PeekingEviction(Eviction):
+    def on_stop(self, job, cause, load, now):
         return job.request.truth.output_tokens
 
 
@@ -213,7 +247,7 @@ def test_a_routing_or_an_eviction_that_reads_the_truth_is_found_out(slot, part):
 
 
 @dataclass
-class Batching:
+class Batching(sim.Batching):
     """Continuous batching, but for what a subclass does otherwise."""
 
     kept: list = field(default_factory=list)
@@ -269,6 +303,24 @@ class Peeks(Batching):
         return tuple(sorted(waiting, key=lambda job: job.request.truth.output_tokens))
 
 
+class StopsAStranger(Batching):
+    def victim(self, incoming, running, lacks, now):
+        return incoming
+
+
+class Demotes(Batching):
+    def victim(self, incoming, running, lacks, now):
+        for job in running:
+            job.preemptions += 1
+
+
+class Wavers(Batching):
+    """Its answer does not stand until ranks worsen: in each second the last stops in the second half."""
+
+    def victim(self, incoming, running, lacks, now):
+        return None if now % 1 < 0.5 else max(running, key=lambda job: job.request.id, default=None)
+
+
 class Dithers(Batching):
     """Its answer does not stand until a job comes or leaves: in each second nobody joins in the first half."""
 
@@ -288,6 +340,9 @@ class Dithers(Batching):
         (BoostsWhoRuns(), "BoostsWhoRuns.select changes a job"),
         (Dithers(), "leaping and stepping differ in step"),
         (Peeks(), READS),
+        (StopsAStranger(), r"StopsAStranger.victim names Job\(id=\d+, .*\) at \S+ s, which was not shown as running"),
+        (Demotes(), "Demotes.victim changes a job"),
+        (Wavers(), "leaping and stepping differ in step"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Batching) else "",
 )
@@ -297,7 +352,7 @@ def test_a_batching_that_breaks_a_rule_is_found_out(bad, message):
 
 @pytest.mark.parametrize("batching", [Batching(), Static(4), Static(4, max_wait=0.5)], ids=repr)
 def test_the_same_policies_without_the_fault_pass(batching):
-    by_progress = order(lambda job, now: -job.emitted, horizon=float("inf"))  # it stands still while the job waits
+    by_progress = order(lambda job, now: -job.emitted, FixedOrder)  # it stands still while the job waits
     for good in (FIFO(), by_progress, order(lambda job, now: (job.request.arrival - now, 1.0))):
         policy = make_policy(order=good, batching=batching)
         table = check_policy(policy, CLUSTER, OraclePredictor(), workload()).requests

@@ -56,7 +56,8 @@ def test_a_rank_is_what_its_formula_says_at_any_instant(order, rank):
 
 @pytest.mark.parametrize(("now", "rank"), [(1.0, 10.0), (3.0, 4.0), (11.0, -20.0)])
 def test_aging_takes_its_weight_in_tokens_off_a_rank_for_each_second_waited(now, rank):
-    assert Aging(weight=3.0).rank(job(length=10.0), now) == rank
+    """But for what `now` takes from every rank alike."""
+    assert Aging(weight=3.0).rank(job(length=10.0), now) - 3.0 * now == rank
     assert Aging(weight=0.0).rank(job(length=10.0), now) == 10.0
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.predictor.oracle import OraclePredictor
@@ -15,7 +16,7 @@ from policies.routing.offload import Offload
 from policies.routing.power_of_two import PowerOfTwo
 from policies.routing.prefix_affinity import PrefixAffinity
 from policies.routing.round_robin import RoundRobin
-from sim import Cluster, Keep, Leg, Link, Prediction, Record, Request, Truth, simulate
+from sim import Cause, Cluster, Keep, Leg, Link, Load, Prediction, Record, Request, Truth, simulate
 from sim.job import Job
 from tests.conftest import make_device, make_policy, make_requests
 
@@ -152,5 +153,11 @@ def test_a_threshold_is_not_negative(threshold):
 
 
 def test_recompute_drops_and_swap_swaps():
-    assert Recompute().on_pressure(job()) is Keep.DROP
-    assert Swap().on_pressure(job()) is Keep.SWAP
+    for cause in Cause:
+        assert Recompute().on_stop(job(), cause, Load(0, 9, 1), 0.0) is Keep.DROP
+        assert Swap().on_stop(job(), cause, Load(0, 9, 1), 0.0) is Keep.SWAP
+
+
+def test_what_is_kept_is_dropped_under_pressure():
+    assert Resident().on_stop(job(), Cause.OUTRANKED, Load(0, 9, 1), 0.0) is Keep.KEEP
+    assert Resident().on_stop(job(), Cause.PRESSURE, Load(9, 9, 1), 0.0) is Keep.DROP

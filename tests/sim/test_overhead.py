@@ -1,6 +1,6 @@
 """Every rank that is computed is charged, once, the search for a victim among those that run included."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,19 @@ from policies.order.priority import Priority
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Overhead, Record
-from sim.policy import Order
-from tests.cases import Ageing, Case, cases, on_several, stable
+from sim.policy import FixedOrder, NotingOrder, Order
+from tests.cases import (
+    Ageing,
+    Case,
+    Levels,
+    Promoting,
+    cases,
+    continuous,
+    on_several,
+    preemptive,
+    stable,
+    together,
+)
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
 RANK_SECONDS = 2.0**-20  # so that sums are exact
@@ -24,25 +35,42 @@ class Counting(Order):
 
     order: Order
     calls: int = 0
-    horizon: float = field(init=False)
-
-    def __post_init__(self):
-        self.horizon = self.order.horizon
 
     def rank(self, job, now):
         self.calls += 1
         return self.order.rank(job, now)
 
+    def stands(self, job, now):
+        return self.order.stands(job, now)
+
+
+class CountingFixed(Counting, FixedOrder):
+    pass
+
+
+class CountingNoting(Counting, NotingOrder):
+    def note(self, job, now):
+        return self.order.note(job, now)
+
+
+def counting_ranks(order: Order) -> Counting:
+    if isinstance(order, FixedOrder):
+        return CountingFixed(order)
+    return CountingNoting(order) if isinstance(order, NotingOrder) else Counting(order)
+
 
 def charged_and_computed(case: Case, leap: bool) -> tuple[float, int]:
     """Ranks charged in the steps of a run, and those computed."""
-    counting = Counting(case.policy.order)
+    counting = counting_ranks(case.policy.order)
     policy = replace(case.policy, order=counting, overhead=Overhead(0.0, RANK_SECONDS))
     tables = replace(case, policy=policy).run(Record.STEPS, leap=leap)
     return float(tables.steps["overhead_seconds"].sum()) / RANK_SECONDS, counting.calls
 
 
-@pytest.mark.parametrize("order", [FIFO(), Priority(), SRPT(), Ageing(1.0), Ageing(3.0)], ids=repr)
+ORDERS = [FIFO(), Priority(), SRPT(), Ageing(1.0), Ageing(3.0), Promoting(0.1), Levels()]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=repr)
 @pytest.mark.parametrize("leap", [True, False])
 def test_in_a_run_with_preemptions_each_rank_computed_is_charged(order, leap):
     requests = make_requests([0.01 * number for number in range(40)], [16] * 40, [24] * 40)
@@ -55,13 +83,22 @@ def test_in_a_run_with_preemptions_each_rank_computed_is_charged(order, leap):
 
 
 @stable
-@given(cases() | on_several(), st.booleans())
+@given(cases(continuous | together) | on_several(continuous | together), st.booleans())
 def test_charged_ranks_are_those_computed(case, leap):
     charged, computed = charged_and_computed(case, leap)
     assert charged == pytest.approx(computed, abs=1e-6)
 
 
 @stable
-@given(cases() | on_several())
+@given(cases(preemptive) | on_several(preemptive))
+def test_the_ranks_of_a_refusal_that_stands_are_charged_once(case):
+    """Stepping looks for a victim in every step; neither pays for that again."""
+    (leaping, computed), (stepping, more) = (charged_and_computed(case, leap) for leap in (True, False))
+    assert leaping == stepping <= computed + 1e-6
+    assert computed <= more
+
+
+@stable
+@given(cases(continuous | together) | on_several(continuous | together))
 def test_leaping_computes_as_many_ranks_as_stepping(case):
     assert charged_and_computed(case, True) == charged_and_computed(case, False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,7 +9,7 @@ import pandas as pd
 
 from sim import Device, Policy
 from sim.job import Job
-from sim.policy import Order
+from sim.policy import FixedOrder, Order
 
 COLUMNS = (
     "id", "arrival", "prompt_tokens", "output_tokens", "first_scheduled", "first_token", "last_token", "finished",
@@ -68,10 +67,10 @@ def priorities(jobs: Sequence[Job], order: Order) -> list[int]:
     An engine that is told a priority once, with the request, can follow an order whose ranks hold as long as a job
     waits. ValueError for another.
     """
-    if order.horizon != math.inf:
+    if not isinstance(order, FixedOrder):
         raise ValueError(
             f"{type(order).__name__} ranks those who wait anew as time goes on; vLLM is told a priority once, with the "
-            "request: choose an order whose horizon is infinite (fifo, sjf, hpf, luf, muf, up)"
+            "request: choose a FixedOrder (fifo, sjf, hpf, luf, muf, up, aging)"
         )
     ranks = [order.rank(job, job.request.arrival) for job in jobs]
     places = {rank: place for place, rank in enumerate(sorted(set(ranks)))}

@@ -12,7 +12,7 @@ from policies.order.fifo import FIFO
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.up import UP
-from sim import Cluster, Prediction, Record, Unservable, simulate
+from sim import Cluster, Order, Prediction, Record, Unservable, simulate
 from sim.job import Job
 from tests.conftest import make_device, make_policy, make_requests
 
@@ -130,6 +130,11 @@ def test_the_simulator_is_asked_when_each_token_of_a_static_batch_was_there():
     assert instants[2][1] == table["last_token"][2] < table["finished"][2] == instants[1][8]
 
 
+class Moving(Order):
+    def rank(self, job, now):
+        return now
+
+
 def test_priorities_are_the_places_of_ranks_that_hold():
     jobs = [
         Job(request, Prediction(float(output), 0.0))
@@ -137,5 +142,5 @@ def test_priorities_are_the_places_of_ranks_that_hold():
     ]
     assert priorities(jobs, FIFO()) == [0, 1, 2, 3]
     assert priorities(jobs, SJF(SERVICE)) == [1, 0, 1, 2]
-    with pytest.raises(ValueError, match="Aging ranks those who wait anew"):
-        priorities(jobs, Aging(1.0))
+    with pytest.raises(ValueError, match="Moving ranks those who wait anew"):
+        priorities(jobs, Moving())

@@ -1,0 +1,205 @@
+"""Preemption as an exchange: a running job stops for a waiting one that lacks a seat, tokens or blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sim.engine.plan import Plan
+from sim.engine.planner import Planner
+from sim.engine.queue import Entry, WaitingQueue
+from sim.job import Job
+from sim.policy import Cause, Rank, Short
+from sim.step import Hold
+
+
+class RankedRunning:
+    """Implements `sim.policy.Running`: the running jobs, and for how long their ranks stand.
+
+    While a rank stands it can only improve. So what was the worst once is a bound until a job joins, or a rank stands
+    no longer; who does not come before the bound outranks nobody.
+    """
+
+    def __init__(self, waiting: WaitingQueue, running: dict[Job, None]) -> None:
+        self.now = 0.0
+        self.before = 0  # the number of the last admission before this step
+        self.bound: Rank | None = None  # no rank of a job that runs is worse
+        self._waiting = waiting
+        self._running = running
+        self._due: dict[Job, tuple[int, float, float, float]] = {}  # admission; instant, tokens and steps of its end
+
+    def __iter__(self) -> Iterator[Job]:
+        return (job for job in self._running if job.admission <= self.before)
+
+    def rank(self, job: Job) -> Rank:
+        return self._waiting.entry(job, self.now)[0]
+
+    def outranked(self, incoming: Job) -> Job | None:
+        rank = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)
+        if rank is None:
+            raise ValueError(f"{incoming} does not wait among the first")
+        if self.bound is None or not _before(rank, self.bound):
+            return None
+        entries = [self._waiting.entry(job, self.now) for job in self._running]
+        self.bound = max(entries)[0]
+        worst: Entry | None = max((one for one in entries if one[3].admission <= self.before), default=None)
+        return worst[3] if worst is not None and _before(rank, worst[0]) else None
+
+    def join(self, job: Job, now: float) -> None:
+        """`job` runs from `now` (s) on, or its rank stands no longer."""
+        waiting = self._waiting
+        rank = waiting.entry(job, now)[0]
+        if self.bound is None or _before(self.bound, rank):
+            self.bound = rank
+        instant, tokens, steps = waiting.order.stands(job, now)
+        if not (instant > now and tokens >= 1 and steps >= 1):
+            until = f"the rank of {job} at {now} s is to stand until {instant} s, {tokens} tokens, {steps} steps"
+            raise RuntimeError(f"{type(waiting.order).__name__}.stands: {until}")
+        if min(instant, tokens, steps) < math.inf:
+            self._due[job] = (job.admission, instant, job.emitted + tokens, waiting.steps + steps)
+
+    def refresh(self, now: float) -> bool:
+        """Ask anew for how long ranks stand that do no longer; whether there are any."""
+        found = False
+        for job, (admission, instant, emitted, steps) in [*self._due.items()]:
+            if job.admission != admission:
+                del self._due[job]
+            elif instant <= now or emitted <= job.emitted or steps <= self._waiting.steps:
+                found = True
+                del self._due[job]
+                self._waiting.note(job, now)
+                self.join(job, now)
+        return found
+
+    @property
+    def lasts(self) -> float:
+        """For how many steps all ranks stand."""
+        steps = self._waiting.steps
+        return min((min(due[2] - job.emitted, due[3] - steps) for job, due in self._due.items()), default=math.inf)
+
+    @property
+    def until(self) -> float:
+        """Until which instant they do, s."""
+        return min((due[1] for due in self._due.values()), default=math.inf)
+
+
+def _before(one: Any, other: Any) -> bool:
+    """Whether the rank, or key, `one` goes before `other`."""
+    return bool(one < other)
+
+
+class Exchanging(Planner):
+    """A planner whose batching may name a running job that stops for the one that is to enter."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.ranked = RankedRunning(self.waiting, self.batch.running)
+        self.moves = True
+        self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
+
+    def refuses(self) -> bool:
+        """Whether somebody waits: he might come in another's place."""
+        return bool(self.waiting.front)
+
+    @property
+    def lasts(self) -> float:
+        return min(self.waiting.lasts, self.ranked.lasts)
+
+    @property
+    def until(self) -> float:
+        return min(self.waiting.until, self.ranked.until)
+
+    def plan(self, now: float) -> Plan | Hold:
+        """As in `Planner`; those who wait are considered though seats and tokens are short."""
+        plan = Plan(now)
+        running, hold = self.batch.running, None
+        budget = self._serve(plan) if running else self.budget
+        if plan.preempted:
+            self._settled = None
+        elif self.waiting.front:
+            hold = self._admit(plan, budget)
+        return plan if running or plan.preempted else hold or Hold(math.inf)
+
+    def _admit(self, plan: Plan, budget: int) -> Hold | None:
+        """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
+        waiting, ranked = self.waiting, self.ranked
+        before = waiting.ranked
+        waiting.refresh(plan.start)
+        moved = ranked.refresh(plan.start) or waiting.ranked != before
+        stood = not moved and self._state() == self._settled
+        kept = waiting.ranked, ranked.bound
+        ranked.now, ranked.before = plan.start, self.batch.admissions
+        hold = self._exchange(plan, budget)
+        if stood and self._state() == self._settled:
+            waiting.ranked, ranked.bound = kept
+        self._settled = self._state()
+        return hold
+
+    def _state(self) -> tuple[int, int, int]:
+        return len(self.waiting), self.batch.admissions, len(self.batch.running)
+
+    def _exchange(self, plan: Plan, budget: int) -> Hold | None:
+        """Admit waiting jobs as the batching selects them, each in the place of those that it names."""
+        waiting, running = self.waiting, self.batch.running
+        while waiting.front:
+            left_out = len(waiting.front)
+            chosen = waiting.select(self.batching, running.keys(), plan.start)
+            if isinstance(chosen, Hold):
+                return chosen
+            reserved = self._reservations(chosen) if self.execution.reserve_output else {}
+            for job in chosen:
+                if job in plan.preempted:  # it had to go in this very step
+                    return None
+                stopped = len(plan.preempted)
+                entered, budget = self._come(plan, job, budget, reserved.get(job, 0))
+                for victim in plan.preempted[stopped:]:
+                    waiting.push(victim, plan.start)
+                if entered:
+                    left_out -= 1
+                elif not self.execution.skip_unfit:
+                    return None
+            if left_out:
+                return None
+        return None
+
+    def _come(self, plan: Plan, job: Job, budget: int, reserved: int) -> tuple[bool, int]:
+        """Admit `job`, in the place of others if need be: whether it entered, and the budget (tokens) that is left."""
+        while True:
+            lacks = Short.SEATS
+            if len(self.batch.running) < self._seats:
+                new = self._enter(plan, job, budget, reserved) if budget > 0 else 0
+                if new > 0:
+                    self.idle.pop(job, None)
+                    self.ranked.join(job, plan.start)
+                    return True, budget - new
+                lacks = Short.BLOCKS if new else Short.TOKENS
+                if lacks is Short.BLOCKS and self._make_room(plan, job, reserved):
+                    continue
+            victim = self.batching.victim(job, self.ranked, lacks, plan.start)
+            if victim is None:
+                return False, budget
+            self._check(victim, plan.start)
+            budget += self._stop(plan, victim, Cause.OUTRANKED)
+
+    def _check(self, victim: Job, now: float) -> None:
+        """RuntimeError unless `victim` runs, and did before this step."""
+        if victim not in self.batch.running or victim.admission > self.ranked.before:
+            why = "was admitted in this very step" if victim.runs else "does not run"
+            raise RuntimeError(f"{type(self.batching).__name__}.victim names {victim} at {now} s, which {why}")
+
+    def _make_room(self, plan: Plan, job: Job, reserved: int) -> bool:
+        """Take the blocks of the worst job that waits with its KV kept, if `job` ranks before it and may enter then.
+
+        Where nobody runs it need not rank before it.
+        """
+        own, running = self.waiting.entry(job, plan.start)[:3], self.batch.running
+        others = [(self.waiting.entry(one, plan.start)[:3], one) for one in self.idle if one is not job]
+        others = [one for one in others if not running or _before(own, one[0])]
+        kv = self.batch.kv
+        found: Sequence[Any] = () if reserved or job.base_computed or job.host_tokens else kv.find(job)
+        short = kv.missing(job, reserved or job.context, found) + (self._spare if running else 0) - kv.free
+        if short > sum(one.blocks for _, one in others):
+            return False
+        self._evict(plan, max(others, key=lambda one: one[0])[1])
+        return True

@@ -1,0 +1,160 @@
+"""Jobs that stop for others: who stops, what becomes of their KV, and what theory says of it."""
+
+import pytest
+from hypothesis import given, settings
+
+from experiments.engine.theory import Row, compared, one_run
+from policies.batching.continuous import Continuous
+from policies.batching.preemptive import Preemptive
+from policies.eviction.keep import Resident
+from policies.eviction.recompute import Recompute
+from policies.eviction.swap import Swap
+from policies.order.srpt import SRPT
+from policies.predictor.oracle import OraclePredictor
+from sim import Cluster, Eviction, Keep, Record, Short, simulate
+from tests.cases import Limited, cases, on_several, plain, preemptive, stable
+from tests.conftest import LinearProfile, make_device, make_policy, make_requests
+from tests.sim.test_leaping import assert_leap_equals_step
+
+
+@settings(stable, max_examples=400)
+@given(cases(preemptive) | on_several(preemptive))
+def test_leap_equals_step_where_jobs_stop_for_one_another(case):
+    assert_leap_equals_step(case)
+
+
+@stable
+@given(cases(preemptive))
+def test_a_batching_that_names_nobody_is_continuous_batching(case):
+    class Nobody(Preemptive):
+        def victim(self, incoming, running, lacks, now):
+            return None
+
+    tables = []
+    for kind in (Nobody, Continuous):
+        batching = kind(**{name: getattr(case.policy.batching, name) for name in Continuous.__match_args__})
+        policy = make_policy(order=case.policy.order, eviction=case.policy.eviction, batching=batching)
+        tables.append(plain(simulate(case.requests, policy, case.cluster, case.predictor, record=Record.DECISIONS)))
+    assert tables[0] == tables[1]
+
+
+def serve(requests, device=None, **parts):
+    device = device or make_device(profile=LinearProfile(1.0, 0.0), block_size=1)
+    parts = {"order": SRPT(), "batching": Preemptive(max_num_seqs=1), "eviction": Resident(), **parts}
+    policy = make_policy(**parts)
+    return simulate(requests, policy, Cluster((device,)), OraclePredictor(), record=Record.DECISIONS)
+
+
+def granted(tables) -> list[dict[int, int]]:
+    return [dict(grants) for _, _, grants, _ in tables.decisions]
+
+
+LONG_AND_SHORT = ([0, 2.5], [4, 3], [6, 2])
+
+
+@pytest.mark.parametrize(
+    ("eviction", "again"), [(Resident(), {0: 1}), (Recompute(), {0: 7}), (Swap(), {0: 1})], ids=lambda one: repr(one)
+)
+def test_a_short_job_takes_the_place_of_a_long_one_which_goes_on_behind_it(eviction, again):
+    tables = serve(make_requests(*LONG_AND_SHORT), eviction=eviction)
+    assert granted(tables) == [{0: 4}, {0: 1}, {0: 1}, {1: 3}, {1: 1}, again, {0: 1}, {0: 1}]
+    assert tables.requests["preemptions"].tolist() == [1, 0]
+    assert tables.requests["finished"].tolist() == [8.0, 5.0]
+    assert [out for *_, out in tables.decisions][3] == (0,)
+    kept = isinstance(eviction, Resident)
+    assert tables.steps["blocks_used"].tolist()[3] == 3 + 7 * kept  # its six, and the one of the token it did not get
+    assert bool(tables.steps["moved_tokens"].any()) is isinstance(eviction, Swap)
+
+
+def test_kept_kv_gives_way_to_a_job_that_ranks_before_it():
+    """The first stops for the second, whose nine tokens find no room beside the seven kept."""
+    device = make_device(profile=LinearProfile(1.0, 0.0), block_size=1, kv_tokens=12, max_model_len=12)
+    tables = serve(make_requests([0, 2.5], [4, 8], [6, 2]), device)
+    assert granted(tables) == [{0: 4}, {0: 1}, {0: 1}, {1: 8}, {1: 1}, {0: 7}, {0: 1}, {0: 1}]
+    assert tables.requests["preemptions"].tolist() == [1, 0]
+
+
+def test_kept_kv_gives_way_to_jobs_that_run_as_they_grow():
+    device = make_device(profile=LinearProfile(1.0, 0.0), block_size=1, kv_tokens=13, max_model_len=14)
+    tables = serve(make_requests([0, 1.5], [4, 2], [10, 7]), device)
+    assert granted(tables)[2:12] == [{1: 2}, *[{1: 1}] * 6, {0: 6}, {0: 1}, {0: 1}]
+
+
+def test_a_victim_gives_tokens_back():
+    batching = Preemptive(max_num_seqs=2, max_num_batched_tokens=4)
+    tables = serve(make_requests([0, 0.5], [9, 3], [9, 2]), batching=batching)
+    assert granted(tables)[:3] == [{0: 4}, {1: 3}, {1: 1, 0: 3}]
+
+
+class Names(Preemptive):
+    def victim(self, incoming, running, lacks, now):
+        return incoming
+
+
+class Greedy(Preemptive):
+    """Names those that were admitted in this very step too, by keeping what it is shown."""
+
+    def select(self, waiting, running, now):
+        SHOWN[:] = [running]
+        return waiting
+
+    def victim(self, incoming, running, lacks, now):
+        assert lacks is Short.SEATS
+        return next(iter(SHOWN[0]))
+
+
+SHOWN: list[object] = []
+
+
+@pytest.mark.parametrize(
+    ("batching", "message"),
+    [
+        (Names(max_num_seqs=1), r"Names.victim names Job\(id=1, .*\) at 0.0 s, which does not run"),
+        (Greedy(max_num_seqs=1), r"Greedy.victim names Job\(id=0, .*\) at 0.0 s, which was admitted in this very step"),
+    ],
+)
+def test_a_victim_that_cannot_stop_is_named(batching, message):
+    with pytest.raises(RuntimeError, match=message):
+        serve(make_requests([0, 0], [4, 3], [6, 9]), batching=batching)
+
+
+class Stubborn(Eviction):
+    def on_stop(self, job, cause, load, now):
+        return Keep.KEEP
+
+
+def test_what_is_kept_under_pressure_is_refused():
+    device = make_device(profile=LinearProfile(1.0, 0.0), block_size=1, kv_tokens=12, max_model_len=12)
+    with pytest.raises(RuntimeError, match=r"Stubborn.on_stop keeps Job\(id=0, .*\) at 3.0 s under pressure"):
+        serve(make_requests([0, 2.5], [4, 8], [6, 2]), device, eviction=Stubborn())
+
+
+def test_victims_are_for_mixed_phases():
+    with pytest.raises(ValueError, match="Preemptive names victims: phases must be mixed, got decode_first"):
+        serve(make_requests([0], [1], [1]), batching=Preemptive(phases="decode_first"))
+
+
+def test_limited_preemption_spares_who_is_nearly_done():
+    """Of ten tokens eight are left when the second comes: at most 0.3 of ten are emitted, and more than 0.1."""
+    requests = make_requests([0, 1.5], [1, 1], [10, 2])
+    assert serve(requests, batching=Limited(max_num_seqs=1, share=0.3)).requests["preemptions"].tolist() == [1, 0]
+    assert serve(requests, batching=Limited(max_num_seqs=1, share=0.1)).requests["preemptions"].tolist() == [0, 0]
+
+
+# Theory: one server, jobs known by their size
+
+
+@pytest.mark.parametrize("law", ["Exp", "Uniform", "H2"])
+@pytest.mark.parametrize("policy", ["PSJF", "SRPT"])
+def test_the_mean_response_under_preemption_is_that_of_theory(law, policy):
+    row = Row(law, 0.8, policy)
+    found = compared(row, [one_run(row, seed, 1500) for seed in range(16)])
+    assert found.verdict == "agrees"
+    assert found.standard_error < 0.03 * row.exact
+    assert abs(found.simulated - Row(law, 0.8, "FCFS").exact) > 4 * found.standard_error
+
+
+def test_psjf_and_srpt_are_told_apart():
+    row = Row("Uniform", 0.8, "SRPT")
+    found = compared(row, [one_run(row, seed, 1500) for seed in range(16)])
+    assert abs(found.simulated - Row("Uniform", 0.8, "PSJF").exact) > 4 * found.standard_error
