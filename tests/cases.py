@@ -92,10 +92,13 @@ class Promoting(Order):
 
 @dataclass(frozen=True)
 class Levels(NotingOrder):
-    """Two seconds' tenth of service at each level, twice as much at the next; up again after a second without any."""
+    """Two seconds' tenth of service at each level, twice as much at the next; up again after long without any.
+
+    So long that the prefill of any job of a case is over before: jobs whose KV is dropped would take turns for ever.
+    """
 
     quantum: float = 0.2
-    patience: float = 1.0
+    patience: float = 10.0
 
     def note(self, job, now):
         level, served, waited, last = job.note or (0, 0.0, 0.0, now)

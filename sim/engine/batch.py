@@ -20,6 +20,7 @@ class Batch:
         self.running: dict[Job, None] = {}  # an ordered set
         self.by_name: dict[Job, None] = {}
         self.admissions = 0  # so far
+        self.prefills = 0  # that are over, and other tokens emitted by name, so far
 
     def join(self, job: Job, plan: Plan, new: int) -> None:
         """Let `job` run, which `plan` grants `new` tokens."""
@@ -70,6 +71,7 @@ class Batch:
             if job.base_computed < job.request.prompt_tokens + job.base_emitted:
                 continue
             job.base_emitted += 1
+            self.prefills += 1
             if job.first_token is None:
                 job.first_token = plan.end
             if job.prefill_only:

@@ -15,6 +15,8 @@ from sim.job import Job
 from sim.policy import Batching, Cause, Eviction, Keep, Load
 from sim.step import Hold
 
+FRUITLESS = 100_000  # stops between two tokens: more than jobs run at a time, by far
+
 
 class Planner:
     """Serves the running jobs in the order of their admission, then new ones, as vLLM's v1 scheduler does.
@@ -44,6 +46,7 @@ class Planner:
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
         self.moves = waiting.moves  # whether a refusal may stand no longer though nobody came or left
         self.idle: dict[Job, None] = {}  # waiting jobs whose KV was kept
+        self._fruitless = 0, 0  # prefills that were over when a job stopped, and how many have stopped since
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
 
     def refuses(self) -> bool:
@@ -161,7 +164,17 @@ class Planner:
         else:
             self._clear(plan, victim, keep)
         plan.preempted += (victim,)
+        self._check_progress(victim, plan.start)
         return tokens
+
+    def _check_progress(self, victim: Job, now: float) -> None:
+        """RuntimeError if jobs have long done nothing but take each other's place: they would go on for ever."""
+        ended, stops = self._fruitless
+        fruitless = ended == self.batch.prefills and not self.batch.lockstep.rows
+        self._fruitless = self.batch.prefills, stops + 1 if fruitless else 1
+        if fruitless and stops >= FRUITLESS:
+            parts = f"{type(self.waiting.order).__name__} and {type(self.eviction).__name__}"
+            raise RuntimeError(f"{stops} jobs stopped in a row and no prefill ended, by {parts}: {victim} at {now} s")
 
     def _evict(self, plan: Plan, idle: Job) -> None:
         """Take the blocks of a job that waits with its KV kept."""

@@ -11,7 +11,7 @@ from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
-from sim import Cluster, Eviction, Keep, Record, Short, simulate
+from sim import Cluster, Eviction, Keep, Order, Record, Short, simulate
 from tests.cases import Limited, cases, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_leaping import assert_leap_equals_step
@@ -158,3 +158,18 @@ def test_psjf_and_srpt_are_told_apart():
     row = Row("Uniform", 0.8, "SRPT")
     found = compared(row, [one_run(row, seed, 1500) for seed in range(16)])
     assert abs(found.simulated - Row("Uniform", 0.8, "PSJF").exact) > 4 * found.standard_error
+
+
+def test_jobs_that_take_each_others_place_for_ever_are_found_out(monkeypatch):
+    """Each is promoted before the other's prefill is over, of which nothing is kept."""
+    monkeypatch.setattr("sim.engine.planner.FRUITLESS", 20)
+    batching = Preemptive(max_num_seqs=1, max_num_batched_tokens=1)
+    with pytest.raises(RuntimeError, match="20 jobs stopped in a row and no prefill ended, by Turns and Recompute: "):
+        serve(make_requests([0, 0], [9, 9], [1, 1]), order=Turns(), batching=batching, eviction=Recompute())
+
+
+class Turns(Order):
+    """A second each."""
+
+    def rank(self, job, now):
+        return (now + job.request.id) // 1.0 % 2
