@@ -1,10 +1,11 @@
 """The engine: a discrete-event model of language-model serving on SimPy. It imports none of its sibling packages."""
 
-from sim.cluster import Cluster, Link
+from sim.cluster import Cluster
 from sim.device import Device, Unservable
 from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
 from sim.execution import Execution, IterationLevel, Phases, RequestLevel
+from sim.link import Link, Sharing
 from sim.policy import (
     Batching,
     Cause,
@@ -56,6 +57,7 @@ __all__ = [
     "Request",
     "RequestLevel",
     "Scheduler",
+    "Sharing",
     "Short",
     "Stands",
     "Step",

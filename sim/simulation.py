@@ -10,6 +10,7 @@ import simpy
 
 from sim.cluster import Cluster
 from sim.device import Unservable
+from sim.engine.channel import Channel, channel
 from sim.engine.clock import Clock
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
@@ -65,6 +66,7 @@ class Simulation:
         self.views = tuple(View(replica) for replica in self.replicas)
         self.predictor_free = 0.0  # when the one predictor will have worked off its queue, s
         self.legs: dict[Job, list[Leg]] = {}  # legs still to come, of jobs that were given several
+        self.channels: dict[tuple[int, int], Channel] = {}
         self.sessions = Sessions()
 
     def arrive(self, event: simpy.Event | None = None) -> None:
@@ -138,14 +140,29 @@ class Simulation:
         if not self.legs.get(job):
             raise RuntimeError(f"request {job.request.id} is not complete after its last leg")
         leg, *self.legs[job] = self.legs[job]
-        come = self.clock.now + self.transfer_seconds(job)
-        self.clock.at(come, lambda _: self.replicas[leg.replica].submit(job, leg.prefill_only))
+        self.send(job, leg)
 
-    def transfer_seconds(self, job: Job) -> float:
-        """Seconds that the job's KV takes from where it is to another replica."""
-        if self.cluster.link is None:
+    def send(self, job: Job, leg: Leg) -> None:
+        """Send the job's KV from where it is, where it stays until it has come, to `leg`, which begins then."""
+        link, source = self.cluster.link, self.replicas[job.replica]
+        if link is None:
             raise ValueError(f"request {job.request.id} has several legs, and the cluster has no link")
-        return self.cluster.link.seconds(job.computed * self.cluster.devices[job.replica].kv_bytes_per_token)
+
+        def come(_: float) -> None:
+            source.release(job)
+            self.replicas[leg.replica].submit(job, leg.prefill_only)
+
+        size = job.computed * source.device.kv_bytes_per_token
+        if job.replica == leg.replica or link.seconds(size) == 0:
+            source.batch.kv.release(job)  # at once: whoever is admitted now finds its room
+        ends = job.replica, leg.replica
+        if ends not in self.channels:
+            self.channels[ends] = channel(link, self.appoint)
+        self.channels[ends].send(size, self.clock.now, come)
+
+    def appoint(self, instant: float, call: Callable[[float], None]) -> None:
+        """Let `call` be called at `instant` (s)."""
+        self.clock.at(instant, lambda _: call(instant))
 
 
 def simulate(

@@ -86,13 +86,13 @@ class Batch:
         return self.lockstep.ended()
 
     def _retire(self, job: Job, now: float) -> None:
-        """Let `job` go, whose leg is over."""
+        """Let `job` go, whose leg is over; its KV stays until it is sent to where the next leg is."""
         if job.lockstep is None:
             self.stop(job)  # its leg was to prefill
         else:
             self.lockstep.leave(job)
             del self.running[job]
             job.admission = 0
-        self.kv.release(job)
         if job.base_emitted == job.request.truth.output_tokens:
             job.finished = now
+            self.kv.release(job)

@@ -39,7 +39,7 @@ class RankedRunning:
         rank = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)
         if rank is None:
             raise ValueError(f"{incoming} does not wait among the first")
-        if self.bound is None or not _before(rank, self.bound):
+        if self.bound is None or not self._running or not _before(rank, self.bound):
             return None
         entries = [self._waiting.entry(job, self.now) for job in self._running]
         self.bound = max(entries)[0]

@@ -91,6 +91,18 @@ class Replica:
         if self._awaited:
             self.clock.at(self._until, self._on_time, LATE)
 
+    def release(self, job: Job) -> None:
+        """The KV of `job`, which has left for another leg, has been sent."""
+        if not job.blocks:
+            return
+        now: float = self.clock.now
+        self.settle(now)
+        self.batch.kv.release(job)
+        if self._plan is None and self._until > now and self.waiting.front:
+            self._until = now  # somebody may find room
+            if self._awaited:
+                self.clock.at(now, self._on_time, LATE)
+
     def advance(self, now: float) -> None:
         """Do all that is over before `now` (s), and see that the step under way then is the last of its plan."""
         while self._until < now:

@@ -62,6 +62,10 @@ class Scheduler:
         """`plan` has been carried out, at its `end` (s): the jobs whose leg is over, in the order of admission."""
         return self.batch.commit(plan)
 
+    def release(self, job: Job) -> None:
+        """The KV of `job`, whose leg is over, has been sent to where the next is."""
+        self.batch.kv.release(job)
+
 
 def _planner(batching: Batching, execution: IterationLevel) -> type[Planner]:
     """The planner for these phases; ValueError if there is none for a batching that names victims."""

@@ -113,7 +113,9 @@ class StaticPlanner:
             wider = max(width, job.context)
             tokens = min(wider + most, longest_len) - 1  # the last is emitted, and never computed
             fits = wider + longest <= longest_len and count * -(-tokens // kv.block_size) <= kv.free
-            if count > 1 and not (fits and self._is_priced(chosen[:count], wider)):
+            if count == 1:
+                fits = -(-(wider + longest - 1) // kv.block_size) <= kv.free  # KV that is being sent may take its room
+            if not fits or (count > 1 and not self._is_priced(chosen[:count], wider)):
                 break
             size, width = count, wider
         for job in chosen[:size]:
