@@ -1,7 +1,7 @@
 """The engine: a discrete-event model of language-model serving on SimPy. It imports none of its sibling packages."""
 
 from sim.cluster import Cluster
-from sim.device import Device, Unservable
+from sim.device import Copying, Device, HostMemory, Unservable
 from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
 from sim.execution import Execution, IterationLevel, Phases, RequestLevel
@@ -19,6 +19,7 @@ from sim.policy import (
     Overhead,
     Policy,
     Predictor,
+    Review,
     Short,
     Stands,
 )
@@ -32,12 +33,14 @@ __all__ = [
     "Batching",
     "Cause",
     "Cluster",
+    "Copying",
     "Device",
     "Distribution",
     "Eviction",
     "Execution",
     "FixedOrder",
     "Hold",
+    "HostMemory",
     "IterationLevel",
     "Keep",
     "Leg",
@@ -56,6 +59,7 @@ __all__ = [
     "Record",
     "Request",
     "RequestLevel",
+    "Review",
     "Scheduler",
     "Sharing",
     "Short",

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from numbers import Integral
 
 from sim.execution import Execution
+from sim.link import Link
 from sim.policy import Batching
 from sim.request import Request
 from sim.step import Profile
+
+
+class Copying(Enum):
+    """Whether a step waits for the KV that is copied between a device and its host."""
+
+    BLOCKING = "blocking"  # it does, as in vLLM's V0
+    OVERLAPPED = "overlapped"  # the copy goes on beside the steps, and holds its blocks on both sides until it ends
+
+
+@dataclass(frozen=True, slots=True)
+class HostMemory:
+    """Where KV that is swapped out of a device goes.
+
+    `tokens` is its size (None: no bound). `link` is what KV travels on, each way on its own; None: the device's profile
+    says how long a step takes that moves KV.
+    """
+
+    tokens: int | None = None
+    link: Link | None = None
+    copying: Copying = Copying.BLOCKING
+
+    def __post_init__(self) -> None:
+        if self.tokens is not None and not (isinstance(self.tokens, Integral) and self.tokens >= 0):
+            raise ValueError(f"host.tokens must be a whole number of tokens, or null for no bound, got {self.tokens!r}")
+        if isinstance(self.copying, str):  # as in a yaml
+            if self.copying not in [one.value for one in Copying]:
+                raise ValueError(f"host.copying must be blocking or overlapped, got {self.copying!r}")
+            object.__setattr__(self, "copying", Copying(self.copying))
+        if self.copying is Copying.OVERLAPPED and self.link is None:
+            raise ValueError("host.copying=overlapped needs host.link: a profile knows of copies that steps wait for")
 
 
 class Unservable(ValueError):  # noqa: N818 - the state a request is in, as DESIGN.md calls it
@@ -21,7 +53,8 @@ class Device:
 
     `kind` is what routings go by (gpu, cpu). `kv_tokens` is the KV cache's size in tokens, `kv_bytes_per_token` the
     size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `prefix_caching` lets
-    requests share the KV of equal prefixes. `batching`, where given, overrides the policy's on this device.
+    requests share the KV of equal prefixes. `batching`, where given, overrides the policy's on this device. `host` is
+    where swapped KV goes.
     """
 
     name: str
@@ -33,14 +66,15 @@ class Device:
     kv_bytes_per_token: int = 0
     prefix_caching: bool = False
     batching: Batching | None = None
+    host: HostMemory = field(default_factory=HostMemory)
 
     def __post_init__(self) -> None:
-        for field in ("kv_tokens", "max_model_len", "block_size"):
-            value = getattr(self, field)
+        for name in ("kv_tokens", "max_model_len", "block_size"):
+            value = getattr(self, name)
             if not isinstance(value, Integral):
-                raise ValueError(f"device {self.name}: {field} must be a whole number of tokens, got {value!r}")
+                raise ValueError(f"device {self.name}: {name} must be a whole number of tokens, got {value!r}")
             if value < 1:
-                raise ValueError(f"device {self.name}: {field} must be positive, got {value}")
+                raise ValueError(f"device {self.name}: {name} must be positive, got {value}")
         if self.kv_tokens < self.block_size:
             raise ValueError(
                 f"device {self.name}: kv_tokens must hold at least one block of block_size={self.block_size} tokens, "

@@ -22,8 +22,10 @@ class Link:
     sharing: Sharing = Sharing.FIRST_COME
 
     def __post_init__(self) -> None:
-        if not (self.latency >= 0 and self.bytes_per_second > 0):
-            raise ValueError(f"a link needs latency >= 0 and bytes/s > 0, got {self.latency}, {self.bytes_per_second}")
+        if not self.latency >= 0:
+            raise ValueError(f"the latency of a link must not be negative, got {self.latency} s")
+        if not self.bytes_per_second > 0:
+            raise ValueError(f"bytes_per_second of a link must be positive, got {self.bytes_per_second}")
         if isinstance(self.sharing, str):  # as in a yaml
             object.__setattr__(self, "sharing", _sharing(self.sharing))
 

@@ -139,11 +139,23 @@ class Cause(Enum):
 
 
 class Load(NamedTuple):
-    """The memory of a replica, in KV blocks, and how many jobs run there."""
+    """KV blocks of a replica's memory and of its host's (infinite without a bound), and how many jobs run there."""
 
     free_blocks: int
     total_blocks: int
     running: int
+    free_on_host: float = math.inf
+    total_on_host: float = math.inf
+
+
+class Review(NamedTuple):
+    """What is to become of the KV of waiting jobs, in this order; asked again after so many `steps` at the latest.
+
+    SWAP sends what is on the device to the host, KEEP brings it back, DROP frees it wherever it is.
+    """
+
+    moves: Sequence[tuple[Job, Keep]] = ()
+    steps: float = math.inf
 
 
 class Eviction(ABC):
@@ -157,6 +169,14 @@ class Eviction(ABC):
 
         KEEP is no answer to PRESSURE, which comes over jobs that run and over those that wait with their KV kept.
         """
+
+    def review(self, idle: Sequence[Job], load: Load, now: float) -> Review:
+        """What is to become of the KV of those who wait with some: `job.blocks` on the device, or `job.host_tokens`.
+
+        Asked at the beginning of each plan while there are any, of an eviction with a `review` of its own alone. Its
+        answer stands for as many steps as it says, unless a job comes or leaves.
+        """
+        return Review()
 
 
 class Leg(NamedTuple):

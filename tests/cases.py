@@ -34,7 +34,25 @@ from policies.routing.offload import Offload
 from policies.routing.power_of_two import PowerOfTwo
 from policies.routing.prefix_affinity import PrefixAffinity
 from policies.routing.round_robin import RoundRobin
-from sim import Cluster, Device, Leg, Line, Link, Overhead, Policy, Prediction, Record, Request, Step, Tables, simulate
+from sim import (
+    Cause,
+    Cluster,
+    Device,
+    HostMemory,
+    Keep,
+    Leg,
+    Line,
+    Link,
+    Overhead,
+    Policy,
+    Prediction,
+    Record,
+    Request,
+    Review,
+    Step,
+    Tables,
+    simulate,
+)  # fmt: skip
 from sim.policy import NotingOrder, Order, Predictor, Stands
 from tests.conftest import LinearProfile, make_device, make_requests
 
@@ -132,6 +150,29 @@ class Limited(Preemptive):
         young = [job for job in running if job.emitted <= self.share * job.prediction.length]
         worst = max(young, key=lambda job: (running.rank(job), job.request.id), default=None)
         return worst if young and running.rank(incoming) < running.rank(worst) else None
+
+
+@dataclass(frozen=True)
+class Patient(Swap):
+    """KV stays until its memory is needed."""
+
+    def on_stop(self, job, cause, load, now):
+        return Keep.KEEP if cause is Cause.OUTRANKED else super().on_stop(job, cause, load, now)
+
+
+@dataclass(frozen=True)
+class Tidy(Patient):
+    """Besides, KV goes to the host while less than a `share` of the blocks is free, and comes back while more is."""
+
+    share: float = 0.3
+
+    def review(self, idle, load, now):
+        here = [job for job in idle if job.blocks]
+        away = [job for job in idle if job.host_tokens]
+        if load.running and load.free_blocks < self.share * load.total_blocks:
+            return Review([(job, self.on_stop(job, Cause.PRESSURE, load, now)) for job in here[:1]], steps=1)
+        fits = load.free_blocks - self.share * load.total_blocks
+        return Review([(job, Keep.KEEP) for job in away[:1] if job.host_tokens <= fits], steps=1)
 
 
 @dataclass(frozen=True)
@@ -273,15 +314,20 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
         execution.kv_tokens(one.prompt_tokens + one.truth.output_tokens, one.prompt_tokens + MAX_TOKENS)
         for one in requests
     )
-    made = []
+    made, host = [], draw(hosts)
     for name, kind in names:
         blocks = -(-longest // block_size) + draw(st.integers(0, 12))
         kv_tokens = 1 << 20 if ample else blocks * block_size
         changes = {"kv_tokens": kv_tokens, "block_size": block_size, "prefix_caching": caching, "profile": profile}
-        made.append(make_device(name, kind, max_model_len=128, kv_bytes_per_token=100, **changes))
+        made.append(make_device(name, kind, max_model_len=128, kv_bytes_per_token=100, host=host, **changes))
     return tuple(made)
 
 
+evictions = st.sampled_from([Recompute(), Swap(), Resident(), Patient(), Tidy()])
+links = st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5), Link(0.0, 3e4, "fair")])
+hosts = st.builds(HostMemory, tokens=st.sampled_from([None, 16, 40])) | st.builds(
+    HostMemory, st.sampled_from([None, 16, 40, 200]), links, st.sampled_from(["blocking", "overlapped"])
+)
 TO_THE_LEAST_LOADED = (LeastLoaded(),)
 overheads = st.sampled_from([Overhead(), Overhead(0.002), Overhead(0.002, 1e-4), Overhead(0.0, 1e-3)])
 predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.02)])
@@ -303,11 +349,10 @@ def cases(
         order=draw(orders),
         batching=batching,
         routing=draw(st.sampled_from(routings)),
-        eviction=draw(st.sampled_from([Recompute(), Swap(), Resident()])),
+        eviction=draw(evictions),
         overhead=draw(overheads),
     )
-    link = draw(st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5)]))
-    cluster = Cluster(draw(devices(requests, batching.execution, ample, caching, names)), link)
+    cluster = Cluster(draw(devices(requests, batching.execution, ample, caching, names)), draw(links))
     return Case(requests, policy, cluster, draw(predictors))
 
 

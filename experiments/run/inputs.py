@@ -16,7 +16,7 @@ from experiments.run.node import Node
 from experiments.run.training import fitted
 from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
-from sim import Cluster, Device, Request
+from sim import Cluster, Device, HostMemory, Request
 from traces.operations import counted
 from traces.requests import to_requests
 from traces.schema import TraceError
@@ -115,6 +115,7 @@ def build_cluster(cfg: DictConfig) -> Cluster:
                     kv_bytes_per_token=profile.kv_bytes_per_token,
                     prefix_caching=entry.prefix_caching,
                     batching=batching,
+                    host=instantiate(entry.get("host")) or HostMemory(),
                 )
             )
     return Cluster(tuple(devices), instantiate(cfg.link))

@@ -26,6 +26,7 @@ from traces.kinds import KINDS
 from traces.windows import Windows
 
 SLOTS = ("order", "batching", "routing", "eviction")
+SWAPS = "policies.eviction.swap.Swap"
 CALLED = {"prompt_ids": "prompt ids", "priority": "priorities", "features": "text, for its rules"}
 
 
@@ -75,6 +76,7 @@ def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[
     yield from _derived(job)
     routed = list(_routing(job, plain))
     yield from routed
+    yield from _host(job, plain)
     if not routed:
         yield from _trace(job, plain)
         yield from _horizon(job, plain)
@@ -182,6 +184,20 @@ def _routing(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
     elif link is not None and most == 1 and any(one.key.startswith("cluster.link") for one in job.given):
         given = next(one.text for one in job.given if one.key.startswith("cluster.link"))
         yield f"{given} is used by nothing: {which} sends no KV from one device to another"
+
+
+def _host(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
+    """Swaps that have nowhere to go."""
+    if at(plain, "policy.eviction._target_") != SWAPS:
+        return
+    for name, entry in plain["cluster"]["devices"].items():
+        tokens, block = at(entry, "host.tokens"), entry["block_size"]
+        if entry["count"] and isinstance(tokens, int) and tokens < block:
+            which = f"policy/eviction={job.choices.get('policy/eviction')}"
+            yield (
+                f"cluster.devices.{name}.host.tokens={tokens} is a host memory of 0 blocks (block_size={block}): "
+                f"{which} has nowhere to swap to"
+            )
 
 
 def _built(path: str, node: Any) -> Any:

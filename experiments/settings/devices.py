@@ -11,8 +11,9 @@ from experiments.settings.composer import Job
 from experiments.settings.reached import Reads
 from experiments.settings.wording import did_you_mean, one_line, shown
 from profiles.profile import available
-from sim import Execution, IterationLevel, RequestLevel
+from sim import Batching, Execution, IterationLevel, RequestLevel
 
+NEVER_SWAP = ("policies.eviction.recompute.Recompute", "policies.eviction.keep.Resident")
 OWN_LOADERS = ("profiles.profile.load", "profiles.profile.scaled")
 
 
@@ -48,18 +49,20 @@ def idle(job: Job, plain: Mapping[str, Any]) -> dict[str, str]:
     """
     found = {}
     devices = {name: entry for name, entry in plain["cluster"]["devices"].items() if entry["count"]}
-    runs = {name: _execution(name, entry, plain) for name, entry in devices.items()}
+    runs = {name: _batching(name, entry, plain) for name, entry in devices.items()}
     batching = f"policy={job.choices.get('policy')}, policy/batching={job.choices.get('policy/batching')}"
+    eviction = parts.at(plain, "policy.eviction._target_")
     for one in job.given:
-        device = one.key.removeprefix("cluster.devices.").removesuffix(".prefix_caching")
-        caches = one.key == f"cluster.devices.{device}.prefix_caching" and one.value is True
-        if caches and isinstance(runs.get(device), RequestLevel):
+        _, _, device, setting, *_ = (*one.key.split("."), "", "", "", "")
+        if setting == "prefix_caching" and one.value is True and _is_static(runs.get(device)):
             why = "its own" if devices[device]["batching"] is not None else batching
             found[one.text] = f"{_bare(one.text)} changes nothing: the batching of {device} is static ({why})"
+        if setting == "host" and eviction in NEVER_SWAP:
+            which = f"policy/eviction={job.choices.get('policy/eviction')}"
+            found[one.text] = f"{_bare(one.text)} changes nothing: {which} sends no KV to the host"
         swaps = one.key == "policy/eviction" and one.value != "recompute"
-        target = "policies.eviction.recompute.Recompute"
-        swaps = swaps or (one.key == "policy.eviction._target_" and one.value != target)
-        if swaps and all(not _preempts(how) for how in runs.values()):
+        swaps = swaps or (one.key == "policy.eviction._target_" and one.value != NEVER_SWAP[0])
+        if swaps and not any(map(_stops, runs.values())):
             found[one.text] = (
                 f"{_bare(one.text)} changes nothing: nobody is preempted where batches are static or set KV aside for "
                 f"whole answers ({batching})"
@@ -67,21 +70,27 @@ def idle(job: Job, plain: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _preempts(execution: Execution | None) -> bool:
-    """Whether jobs may be preempted under `execution`; so it may be, where it is not known."""
-    return execution is None or (isinstance(execution, IterationLevel) and not execution.reserve_output)
+def _is_static(batching: Batching | None) -> bool:
+    return batching is not None and isinstance(batching.execution, RequestLevel)
+
+
+def _stops(batching: Batching | None) -> bool:
+    """Whether jobs may be preempted under `batching`; so it may be, where it is not known."""
+    if batching is None or type(batching).victim is not Batching.victim:
+        return True
+    return isinstance(batching.execution, IterationLevel) and not batching.execution.reserve_output
 
 
 def _bare(text: str) -> str:
     return one_line(text.lstrip("+"))
 
 
-def _execution(name: str, entry: Mapping[str, Any], plain: Mapping[str, Any]) -> Execution | None:
-    """How the device `name` runs its batches; None where a foreign batching does not say."""
+def _batching(name: str, entry: Mapping[str, Any], plain: Mapping[str, Any]) -> Batching | None:
+    """What the device `name` batches by; None where a foreign one does not say how it runs."""
     path, node = f"cluster.devices.{name}.batching", entry["batching"]
     try:
         policys = parts.built("policy", json.dumps(plain["policy"])).batching
-        found = (parts.built(path, json.dumps(node)) if node else policys).execution
-        return found if isinstance(found, Execution) else None
+        found = parts.built(path, json.dumps(node)) if node else policys
+        return found if isinstance(found.execution, Execution) else None
     except Exception:  # which is told where the part is looked at
         return None

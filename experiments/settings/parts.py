@@ -236,7 +236,7 @@ def device_problems(name: str, entry: Any, named: Named) -> Iterator[str]:
         yield f"{named(path)} must be a mapping: {', '.join(DEVICE)}"
         return
     for key in DEVICE:
-        if key not in entry:
+        if key not in entry and key != "host":  # without it as without a bound
             yield f"{path}.{key} is missing"
     for key in entry:
         if key not in DEVICE:

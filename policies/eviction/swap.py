@@ -10,8 +10,10 @@ from sim.policy import Cause, Eviction, Keep, Load
 
 @dataclass(frozen=True, slots=True)
 class Swap(Eviction):
-    """Copy it to host memory and back; the profile says how long that takes."""
+    """Copy it to host memory and back, which takes its time; where that is full, drop it and compute it again."""
 
     def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
-        """SWAP."""
-        return Keep.SWAP
+        """SWAP, or DROP if the host is too full; ValueError if it has no memory at all."""
+        if not load.total_on_host:
+            raise ValueError(f"eviction=swap has nowhere to put {job}: the host memory of its device is of 0 blocks")
+        return Keep.SWAP if job.blocks <= load.free_on_host else Keep.DROP

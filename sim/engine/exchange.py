@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sim.engine.plan import Plan
-from sim.engine.planner import Planner
+from sim.engine.planner import COMING, SOON, Planner
 from sim.engine.queue import Entry, WaitingQueue
 from sim.job import Job
 from sim.policy import Cause, Rank, Short
@@ -112,14 +112,14 @@ class Exchanging(Planner):
 
     def plan(self, now: float) -> Plan | Hold:
         """As in `Planner`; those who wait are considered though seats and tokens are short."""
-        plan = Plan(now)
+        plan = self._begun(now)
         running, hold = self.batch.running, None
         budget = self._serve(plan) if running else self.budget
         if plan.preempted:
             self._settled = None
         elif self.waiting.front:
             hold = self._admit(plan, budget)
-        return plan if running or plan.preempted else hold or Hold(math.inf)
+        return plan if (running and not self._stalls(plan)) or plan.preempted else hold or Hold(math.inf)
 
     def _admit(self, plan: Plan, budget: int) -> Hold | None:
         """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
@@ -154,7 +154,7 @@ class Exchanging(Planner):
                 stopped = len(plan.preempted)
                 entered, budget = self._come(plan, job, budget, reserved.get(job, 0))
                 for victim in plan.preempted[stopped:]:
-                    waiting.push(victim, plan.start)
+                    self._wait(victim, plan.start)
                 if entered:
                     left_out -= 1
                 elif not self.execution.skip_unfit:
@@ -170,12 +170,11 @@ class Exchanging(Planner):
             if len(self.batch.running) < self._seats:
                 new = self._enter(plan, job, budget, reserved) if budget > 0 else 0
                 if new > 0:
-                    self.idle.pop(job, None)
                     self.ranked.join(job, plan.start)
                     return True, budget - new
+                if new in (COMING, SOON):
+                    return new == COMING, budget
                 lacks = Short.BLOCKS if new else Short.TOKENS
-                if lacks is Short.BLOCKS and self._make_room(plan, job, reserved):
-                    continue
             victim = self.batching.victim(job, self.ranked, lacks, plan.start)
             if victim is None:
                 return False, budget
@@ -187,19 +186,3 @@ class Exchanging(Planner):
         if victim not in self.batch.running or victim.admission > self.ranked.before:
             why = "was admitted in this very step" if victim.runs else "does not run"
             raise RuntimeError(f"{type(self.batching).__name__}.victim names {victim} at {now} s, which {why}")
-
-    def _make_room(self, plan: Plan, job: Job, reserved: int) -> bool:
-        """Take the blocks of the worst job that waits with its KV kept, if `job` ranks before it and may enter then.
-
-        Where nobody runs it need not rank before it.
-        """
-        own, running = self.waiting.entry(job, plan.start)[:3], self.batch.running
-        others = [(self.waiting.entry(one, plan.start)[:3], one) for one in self.idle if one is not job]
-        others = [one for one in others if not running or _before(own, one[0])]
-        kv = self.batch.kv
-        found: Sequence[Any] = () if reserved or job.base_computed or job.host_tokens else kv.find(job)
-        short = kv.missing(job, reserved or job.context, found) + (self._spare if running else 0) - kv.free
-        if short > sum(one.blocks for _, one in others):
-            return False
-        self._evict(plan, max(others, key=lambda one: one[0])[1])
-        return True

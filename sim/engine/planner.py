@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sim.device import Device
 from sim.engine.batch import Batch
+from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
 from sim.execution import IterationLevel, Phases
 from sim.job import Job
-from sim.policy import Batching, Cause, Eviction, Keep, Load
+from sim.policy import Batching, Cause
 from sim.step import Hold
 
-FRUITLESS = 100_000  # stops between two tokens: more than jobs run at a time, by far
+SHORT_OF_BLOCKS, SOON, COMING = -1, -2, -3  # for now; until copies end that have begun; its KV is under way from now on
 
 
 class Planner:
@@ -29,7 +30,7 @@ class Planner:
         device: Device,
         execution: IterationLevel,
         batching: Batching,
-        eviction: Eviction,
+        parked: Parked,
         waiting: WaitingQueue,
         batch: Batch,
         together: bool,
@@ -37,7 +38,7 @@ class Planner:
         self.device = device
         self.execution = execution
         self.batching = batching
-        self.eviction = eviction
+        self.parked = parked
         self.waiting = waiting
         self.batch = batch
         self.budget = execution.max_num_batched_tokens or sys.maxsize  # tokens of a step
@@ -45,8 +46,7 @@ class Planner:
         self._most_decoding = self.budget if together else 0  # jobs that may be served alike
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
         self.moves = waiting.moves  # whether a refusal may stand no longer though nobody came or left
-        self.idle: dict[Job, None] = {}  # waiting jobs whose KV was kept
-        self._fruitless = 0, 0  # prefills that were over when a job stopped, and how many have stopped since
+        self._agenda = parked.agenda
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
 
     def refuses(self) -> bool:
@@ -55,12 +55,23 @@ class Planner:
 
     def plan(self, now: float) -> Plan | Hold:
         """Choose the next step: which jobs, how many tokens each. A `Hold` is the answer if nobody is to run."""
-        plan = Plan(now)
+        plan = self._begun(now)
         running, hold = self.batch.running, None
         budget = self._serve(plan) if running else self.budget
         if self.waiting.front and budget > 0 and not plan.preempted:
             hold = self._admit(plan, budget)
-        return plan if running or plan.preempted else hold or Hold(math.inf)
+        return plan if (running and not self._stalls(plan)) or plan.preempted else hold or Hold(math.inf)
+
+    def _begun(self, now: float) -> Plan:
+        """A plan from `now` (s) on, when all is done that was to happen before it."""
+        plan = Plan(now)
+        if self._agenda.head <= now or self.parked.reviews:
+            self.parked.attend(plan)
+        return plan
+
+    def _stalls(self, plan: Plan) -> bool:
+        """Whether all that run wait for blocks that are on their way to the host."""
+        return bool(self.parked.host.leaving) and not plan.grants and not self.batch.lockstep.rows
 
     @property
     def lasts(self) -> float:
@@ -111,7 +122,7 @@ class Planner:
         A job that finds no block takes those of a job that waits with its KV kept, the worst first, then of the worst
         running job, which may be itself: then nobody after it is served.
         """
-        batch, kv, budget = self.batch, self.batch.kv, self.budget
+        batch, kv, parked, budget = self.batch, self.batch.kv, self.parked, self.budget
         batch.dissolve()
         for job in self._in_order():
             if budget == 0:
@@ -119,15 +130,17 @@ class Planner:
             if job not in batch.running:
                 continue  # a victim of this very step
             new = min(self._chunk(job.pending), budget)
-            while kv.missing(job, job.base_computed + new) > kv.free:
-                if self.idle:
-                    self._evict(plan, self._worst(self.idle, plan.start))
+            while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
+                if parked.idle:
+                    parked.evict(plan, parked.worst(parked.idle, plan.start))
                     continue
-                victim = self._worst(batch.running, plan.start)
+                victim = parked.worst(batch.running, plan.start)
                 budget += self._stop(plan, victim, Cause.PRESSURE)
-                self.waiting.push(victim, plan.start)
+                self._wait(victim, plan.start)
                 if victim is job:
                     return budget
+            if short > 0:
+                continue  # until what is on its way to the host is there
             kv.allocate(job, job.base_computed + new)
             plan.grants[job] = new
             budget -= new
@@ -147,55 +160,20 @@ class Planner:
             return self._threshold
         return pending
 
-    def _worst(self, jobs: Iterable[Job], now: float) -> Job:
-        """The one of `jobs` that memory pressure takes first: the last in rank, then arrival, then id."""
-        return max(jobs, key=lambda job: self.waiting.entry(job, now)[:3])
-
     def _stop(self, plan: Plan, victim: Job, cause: Cause) -> int:
         """Let `victim` run no longer; the tokens that it was granted in `plan`, and does not get."""
         tokens = plan.grants.pop(victim, 0) or int(victim.lockstep is not None)
         self.waiting.note(victim, plan.start)
-        keep = self._asked(victim, cause, plan.start)
         self.batch.stop(victim)
         victim.preemptions += 1
-        if keep is Keep.KEEP:
-            self.batch.kv.forget(victim, victim.base_computed)
-            self.idle[victim] = None
-        else:
-            self._clear(plan, victim, keep)
+        self.parked.stop(plan, victim, cause)
         plan.preempted += (victim,)
-        self._check_progress(victim, plan.start)
         return tokens
 
-    def _check_progress(self, victim: Job, now: float) -> None:
-        """RuntimeError if jobs have long done nothing but take each other's place: they would go on for ever."""
-        ended, stops = self._fruitless
-        fruitless = ended == self.batch.prefills and not self.batch.lockstep.rows
-        self._fruitless = self.batch.prefills, stops + 1 if fruitless else 1
-        if fruitless and stops >= FRUITLESS:
-            parts = f"{type(self.waiting.order).__name__} and {type(self.eviction).__name__}"
-            raise RuntimeError(f"{stops} jobs stopped in a row and no prefill ended, by {parts}: {victim} at {now} s")
-
-    def _evict(self, plan: Plan, idle: Job) -> None:
-        """Take the blocks of a job that waits with its KV kept."""
-        del self.idle[idle]
-        self._clear(plan, idle, self._asked(idle, Cause.PRESSURE, plan.start))
-
-    def _asked(self, job: Job, cause: Cause, now: float) -> Keep:
-        """What is to become of the KV of `job`; RuntimeError if it is to stay where memory is short."""
-        kv = self.batch.kv
-        keep = self.eviction.on_stop(job, cause, Load(kv.free, kv.total, len(self.batch.running)), now)
-        if keep is Keep.KEEP and cause is Cause.PRESSURE:
-            raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
-        return keep
-
-    def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
-        """Take the blocks of `job`, whose KV is dropped or goes to the host."""
-        self.batch.kv.release(job)
-        if keep is Keep.SWAP:
-            job.host_tokens = job.base_computed
-            plan.moved_tokens += job.host_tokens
-        job.base_computed = 0
+    def _wait(self, job: Job, now: float) -> None:
+        """Let `job`, which has stopped, wait, unless its KV is under way: then it does when that has come."""
+        if job not in self.parked.host.moving:
+            self.waiting.push(job, now)
 
     # Those who enter
 
@@ -217,6 +195,8 @@ class Planner:
                     budget -= new
                     seats -= 1
                     left_out -= 1
+                elif new == COMING:
+                    left_out -= 1
                 elif not self.execution.skip_unfit:
                     return None
             if left_out:
@@ -224,12 +204,14 @@ class Planner:
         return None
 
     def _enter(self, plan: Plan, job: Job, budget: int, reserved: int) -> int:
-        """Admit `job` if it can be; the tokens that it gets now, 0 if tokens are short and -1 if blocks are.
+        """Admit `job` if it can be; the tokens that it gets now, 0 if tokens are short, or one of the words above.
 
         The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
-        `reserved` for it: tokens, 0 if it takes them as it goes.
+        `reserved` for it: tokens, 0 if it takes them as it goes. Idle jobs make room.
         """
-        batch = self.batch
+        batch, parked = self.batch, self.parked
+        if job in parked.host.moving:
+            return COMING
         kv = batch.kv
         context = job.request.prompt_tokens + job.base_emitted
         computed = job.base_computed or job.host_tokens
@@ -242,14 +224,19 @@ class Planner:
             if not self.execution.chunked_prefill:
                 return 0
             new = budget
-        if kv.missing(job, reserved or context, found) + (self._spare if batch.running else 0) > kv.free:
-            return -1
+        spare = self._spare if batch.running else 0
+        while (short := kv.missing(job, reserved or context, found) + spare - kv.free) > 0:
+            if not (parked.idle and parked.make_room(plan, job, short)):
+                return SOON if short <= parked.host.leaving else SHORT_OF_BLOCKS
         self.waiting.remove(job, plan.start)
+        if job.host_tokens:
+            kv.allocate(job, reserved or computed)
+            if not parked.host.back(plan, job):
+                return COMING
         kv.allocate(job, reserved or computed + new, found)
         job.base_computed = computed
-        if job.host_tokens:
-            plan.moved_tokens += job.host_tokens
-            job.host_tokens = 0
+        if parked.idle:
+            parked.idle.pop(job, None)
         batch.join(job, plan, new)
         return new
 
@@ -275,12 +262,13 @@ class Exclusive(Planner):
     """Runs the whole prefills of new jobs if any may enter, else a token for each that decodes, as vLLM's V0 does."""
 
     def plan(self, now: float) -> Plan | Hold:
-        plan = Plan(now)
+        plan = self._begun(now)
         hold = self._admit(plan, self.budget)
         plan.decodes = not plan.admits
         if plan.decodes:
             self._serve(plan)
-        return plan if self.batch.running or plan.preempted else hold or Hold(math.inf)
+        runs = self.batch.running and not self._stalls(plan)
+        return plan if runs or plan.preempted else hold or Hold(math.inf)
 
 
 PLANNERS = {Phases.MIXED: Planner, Phases.DECODE_FIRST: DecodeFirst, Phases.EXCLUSIVE: Exclusive}

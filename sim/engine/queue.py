@@ -72,6 +72,14 @@ class WaitingQueue:
         if self._heap:
             front.append(heappop(self._heap))
 
+    def withdraw(self, job: Job, now: float) -> None:
+        """Take out `job`, whose KV goes elsewhere, wherever it stands, if it waits."""
+        if any(entry[3] is job for entry in self.front):
+            self.remove(job, now)
+        else:
+            self._heap = [entry for entry in self._heap if entry[3] is not job]
+            heapify(self._heap)
+
     def refresh(self, now: float) -> None:
         """Rank anew those whose ranks stand no longer."""
 
@@ -138,11 +146,18 @@ class MovingQueue(WaitingQueue):
         return self._entries.get(entry[3]) is entry
 
     def remove(self, job: Job, now: float) -> None:
-        self._withdraw(job)
+        self._pull(job)
         del self._entries[job]
         self.note(job, now)
 
-    def _withdraw(self, job: Job) -> None:
+    def withdraw(self, job: Job, now: float) -> None:
+        if job in self._entries:
+            if self._entries[job] <= self.front[-1]:
+                self._pull(job)
+            del self._entries[job]
+            self.note(job, now)
+
+    def _pull(self, job: Job) -> None:
         """Take `job` out of the front, and fill that up."""
         front, heap = self.front, self._heap
         front.remove(self._entries[job])
@@ -164,7 +179,7 @@ class MovingQueue(WaitingQueue):
             return
         for job in due:
             if self._entries[job] <= self.front[-1]:
-                self._withdraw(job)
+                self._pull(job)
             self._place(self._ranked(job, now, self.steps))
 
     def _due(self, heap: Appointments, reached: float) -> Iterator[Job]:

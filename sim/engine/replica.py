@@ -15,7 +15,7 @@ import simpy
 
 from sim.device import Device
 from sim.engine.clock import LATE, Clock
-from sim.engine.plan import Plan
+from sim.engine.plan import NOTHING, Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
 from sim.engine.stretch import Stretch
@@ -45,6 +45,7 @@ class Replica:
         self.waiting = scheduler.waiting
         self.planner = scheduler.planner
         self.batch = scheduler.batch
+        self.parked = scheduler.parked
         self.submitted = 0  # jobs that were ever sent here
         self.jobs = 0  # those of them that are here
         self._overhead = policy.overhead
@@ -53,7 +54,10 @@ class Replica:
         self._leave = leave
         self._leap = leap
         self._charges = policy.overhead != Overhead()
+        self._priced_moves = device.host.link is not None  # not by the profile
         self._keeps_steps = recorder.keeps_steps
+        self._agenda = scheduler.agenda
+        self._reviews = self.parked is not None and self.parked.reviews
         self._moves = scheduler.planner.moves
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
@@ -135,15 +139,15 @@ class Replica:
         if plan is not None:
             self._commit(plan)
         planner = self.planner
-        if not self.waiting.front and planner.decodes_on():
+        if not self.waiting.front and start < self._agenda.head and planner.decodes_on():
             plan, lockstep = Plan(start), self.batch.lockstep
             self._decode(plan, lockstep.rows, lockstep.context, now)
         else:
             decision = planner.plan(start)
             if isinstance(decision, Hold):
-                self._plan, self._until = None, decision.until
-                if self._awaited and decision.until < math.inf:
-                    self.clock.at(decision.until, self._on_time, LATE)
+                self._plan, self._until = None, min(decision.until, self._agenda.head)
+                if self._awaited and self._until < math.inf:
+                    self.clock.at(self._until, self._on_time, LATE)
                 return
             plan = decision
             self._price(plan, now)
@@ -170,8 +174,11 @@ class Replica:
                 prefill_attended += attended_tokens(new, job.base_computed)
         overhead = self._charge(plan) if self._charges else 0.0
         if prefill_tokens or overhead or plan.moved_tokens or not jobs:
-            plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
-            plan.end = plan.start + (overhead + self.device.profile.step_time(plan.step))
+            work = plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
+            if self._priced_moves:
+                overhead, work = overhead + plan.copying, work._replace(moved_tokens=0)
+            seconds = 0.0 if work == NOTHING else self.device.profile.step_time(work)  # it may stop jobs, and no more
+            plan.end = plan.start + (overhead + seconds)
             self._stretch = None
         else:
             self._decode(plan, jobs, context, now)
@@ -192,6 +199,7 @@ class Replica:
         done = stretch.done
         if self._leap and not plan.grants and not plan.preempted:  # whom it stopped nobody was refused for
             plan.steps = self._leap_steps(stretch)
+            now = min(now, self._agenda.head)
             if self._moves and self.planner.refuses():
                 now = min(now, self.planner.until)
         plan.end = stretch.end(done + plan.steps)
@@ -217,6 +225,9 @@ class Replica:
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
         if self.planner.refuses():
             steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.planner.lasts)))
+        if self._reviews:
+            assert self.parked is not None  # see above
+            steps = max(1, int(min(steps, self.parked.lasts)))
         return steps if steps <= 1 else 1 + lockstep.ticks_within(steps - 1)
 
     def _commit(self, plan: Plan) -> None:

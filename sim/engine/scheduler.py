@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sim.device import Device
+from sim.engine.agenda import Agenda
 from sim.engine.batch import Batch
 from sim.engine.exchange import Exchanging
 from sim.engine.growth import FillingLockstep, GrowingLockstep
+from sim.engine.host import host_of
 from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
+from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import PLANNERS, Planner
 from sim.engine.prefix import PrefixCache
@@ -31,6 +34,8 @@ class Scheduler:
     def __init__(self, device: Device, policy: Policy, together: bool = True) -> None:
         batching = device.batching or policy.batching
         execution = batching.execution
+        self.agenda = Agenda()
+        self.parked: Parked | None = None  # a static batch stops nobody
         self.waiting = waiting_queue(policy.order, execution.window)
         self.batch: Batch
         self.planner: Planner | StaticPlanner
@@ -40,8 +45,10 @@ class Scheduler:
             self.planner = StaticPlanner(device, batching, self.waiting, batch)
         else:
             self.batch = Batch(*_memory(device, execution))
+            host = host_of(device, self.batch.kv, self.agenda)
+            self.parked = Parked(policy.eviction, self.waiting, self.batch, host, self.agenda)
             make = _planner(batching, execution)
-            self.planner = make(device, execution, batching, policy.eviction, self.waiting, self.batch, together)
+            self.planner = make(device, execution, batching, self.parked, self.waiting, self.batch, together)
 
     @property
     def running(self) -> Collection[Job]:

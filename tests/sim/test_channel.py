@@ -47,9 +47,9 @@ def test_where_bandwidth_is_boundless_there_is_nothing_to_share():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((0.0, 0.0), "a link needs latency >= 0 and bytes/s > 0, got 0.0, 0.0"),
-        ((-1.0, 1.0), "got -1.0, 1.0"),
-        ((0.0, math.nan), "got 0.0, nan"),
+        ((0.0, 0.0), "bytes_per_second of a link must be positive, got 0.0"),
+        ((-1.0, 1.0), "the latency of a link must not be negative, got -1.0 s"),
+        ((0.0, math.nan), "bytes_per_second of a link must be positive, got nan"),
         ((0.0, 1.0, "random"), "sharing must be first_come or fair, got 'random'"),
     ],
 )

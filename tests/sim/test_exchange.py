@@ -162,9 +162,9 @@ def test_psjf_and_srpt_are_told_apart():
 
 def test_jobs_that_take_each_others_place_for_ever_are_found_out(monkeypatch):
     """Each is promoted before the other's prefill is over, of which nothing is kept."""
-    monkeypatch.setattr("sim.engine.planner.FRUITLESS", 20)
+    monkeypatch.setattr("sim.engine.parked.FRUITLESS", 20)
     batching = Preemptive(max_num_seqs=1, max_num_batched_tokens=1)
-    with pytest.raises(RuntimeError, match="20 jobs stopped in a row and no prefill ended, by Turns and Recompute: "):
+    with pytest.raises(RuntimeError, match="KV moved 20 times in a row and no prefill ended, by Turns and Recompute: "):
         serve(make_requests([0, 0], [9, 9], [1, 1]), order=Turns(), batching=batching, eviction=Recompute())
 
 

@@ -1,0 +1,122 @@
+"""The host memory beside a device, and what is copied to and from it."""
+
+from __future__ import annotations
+
+import math
+
+from sim.device import Copying, Device
+from sim.engine.agenda import Agenda
+from sim.engine.channel import channel
+from sim.engine.kv import KVCache
+from sim.engine.plan import Plan
+from sim.job import Job
+
+
+class Host:
+    """A pool of blocks. The step in which KV is copied waits for it.
+
+    `moving` are the jobs whose KV is under way, which neither wait nor run, `leaving` the device blocks that come free
+    when copies under way end, and `arrived` the jobs whose copies have ended.
+    """
+
+    def __init__(self, device: Device, kv: KVCache) -> None:
+        tokens = device.host.tokens
+        self.total: float = math.inf if tokens is None else tokens // device.block_size
+        self.free = self.total
+        self.jobs: dict[Job, int] = {}  # blocks of each job whose KV is here, or under way
+        self.moving: dict[Job, None] = {}
+        self.leaving = 0
+        self.arrived: list[Job] = []
+        self._device = device
+        self._kv = kv
+
+    def out(self, plan: Plan, job: Job) -> None:
+        """Copy the KV of `job` here from the device; RuntimeError if there is no room."""
+        self._take(job)
+        size = self._leave(job)
+        plan.moved_tokens += job.host_tokens
+        self._wait(plan, size)
+
+    def back(self, plan: Plan, job: Job) -> bool:
+        """Copy it back, into the blocks that `job` holds there; whether it is there at once."""
+        plan.moved_tokens += job.host_tokens
+        self._wait(plan, self._arrive(job))
+        return True
+
+    def drop(self, job: Job) -> None:
+        """Forget the KV of `job`."""
+        self.free += self.jobs.pop(job)
+        job.host_tokens = 0
+
+    def _take(self, job: Job) -> None:
+        blocks = -(-job.base_computed // self._kv.block_size)
+        if blocks > self.free:
+            raise RuntimeError(
+                f"{job} is to be swapped out, and needs {blocks} blocks of host memory: "
+                f"{self._device.name} has {self.total}, of which {self.free} are free"
+            )
+        self.jobs[job] = blocks
+        self.free -= blocks
+
+    def _leave(self, job: Job) -> float:
+        """The KV of `job` is here: its bytes."""
+        self._kv.release(job)
+        job.host_tokens, job.base_computed = job.base_computed, 0
+        return self._size(job.host_tokens)
+
+    def _arrive(self, job: Job) -> float:
+        """The KV of `job` is on the device: its bytes."""
+        job.base_computed = job.host_tokens
+        self.drop(job)
+        return self._size(job.base_computed)
+
+    def _size(self, tokens: int) -> float:
+        return tokens * self._device.kv_bytes_per_token
+
+    def _wait(self, plan: Plan, size: float) -> None:
+        """Let `plan` wait for a copy of `size` bytes; without a link the profile says how long, by moved tokens."""
+        link = self._device.host.link
+        if link is not None:
+            plan.copying += link.seconds(size)
+
+
+class OverlappedHost(Host):
+    """KV is copied while steps go on, over a channel each way, and holds its blocks on both sides until it is there."""
+
+    def __init__(self, device: Device, kv: KVCache, agenda: Agenda) -> None:
+        super().__init__(device, kv)
+        link = device.host.link
+        assert link is not None  # see HostMemory
+        self._to, self._from = channel(link, agenda.at), channel(link, agenda.at)
+
+    def out(self, plan: Plan, job: Job) -> None:
+        self._take(job)
+        self._kv.forget(job, job.base_computed)
+        self.moving[job] = None
+        self.leaving += job.blocks
+
+        def gone(_: float) -> None:
+            self.leaving -= job.blocks
+            self._leave(job)
+            self._end(job)
+
+        self._to.send(self._size(job.base_computed), plan.start, gone)
+
+    def back(self, plan: Plan, job: Job) -> bool:
+        self.moving[job] = None
+
+        def come(_: float) -> None:
+            self._arrive(job)
+            self._end(job)
+
+        self._from.send(self._size(job.host_tokens), plan.start, come)
+        return False
+
+    def _end(self, job: Job) -> None:
+        del self.moving[job]
+        self.arrived.append(job)
+
+
+def host_of(device: Device, kv: KVCache, agenda: Agenda) -> Host:
+    """The host memory of `device`, empty."""
+    return OverlappedHost(device, kv, agenda) if device.host.copying is Copying.OVERLAPPED else Host(device, kv)

@@ -1,0 +1,144 @@
+"""The KV of jobs that do not run: it is resident, on the host, under way between them, or not there at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from sim.engine.agenda import Agenda
+from sim.engine.batch import Batch
+from sim.engine.host import Host
+from sim.engine.plan import Plan
+from sim.engine.queue import WaitingQueue
+from sim.job import Job
+from sim.policy import Cause, Eviction, Keep, Load
+
+FRUITLESS = 100_000  # moves of KV between two tokens: more than jobs are at a time, by far
+
+
+class Parked:
+    """What the `eviction` says of it. `idle` are the waiting jobs whose KV is on the device."""
+
+    def __init__(self, eviction: Eviction, waiting: WaitingQueue, batch: Batch, host: Host, agenda: Agenda) -> None:
+        self.eviction = eviction
+        self.waiting = waiting
+        self.batch = batch
+        self.host = host
+        self.agenda = agenda
+        self.idle: dict[Job, None] = {}
+        self.reviews = type(eviction).review is not Eviction.review
+        self.lasts = math.inf  # steps for which the last review stands
+        self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
+
+    def attend(self, plan: Plan) -> None:
+        """What has ended before `plan` starts, and the eviction's review."""
+        self.agenda.keep(plan.start)
+        for job in self.host.arrived:
+            if job.blocks:
+                self.idle[job] = None
+            self.waiting.push(job, plan.start)
+        self.host.arrived.clear()
+        if self.reviews:
+            self._review(plan)
+
+    def stop(self, plan: Plan, job: Job, cause: Cause) -> None:
+        """`job` runs no more: its KV stays, is dropped or goes to the host."""
+        keep = self._asked(job, cause, plan.start)
+        if keep is Keep.KEEP:
+            self._check_progress(job, plan.start)
+            self.batch.kv.forget(job, job.base_computed)
+            self.idle[job] = None
+        else:
+            self._clear(plan, job, keep)
+
+    def evict(self, plan: Plan, job: Job) -> None:
+        """Take the blocks of `job`, which waits with its KV on the device."""
+        del self.idle[job]
+        self._clear(plan, job, self._asked(job, Cause.PRESSURE, plan.start))
+        if job in self.host.moving:
+            self.waiting.withdraw(job, plan.start)
+
+    def worst(self, jobs: Iterable[Job], now: float) -> Job:
+        """The one of `jobs` that memory pressure takes first: the last in rank, then arrival, then id."""
+        return max(jobs, key=lambda job: self.waiting.entry(job, now)[:3])
+
+    def make_room(self, plan: Plan, job: Job, short: int) -> bool:
+        """Take the blocks of the worst idle job, if `job`, which is `short` of blocks, ranks before it and may enter.
+
+        Where nobody runs it need not rank before it.
+        """
+        running = self.batch.running
+        own, others = self.waiting.entry(job, plan.start)[:3], []
+        for one in self.idle:
+            if one is not job:
+                entry = self.waiting.entry(one, plan.start)[:3]
+                if not running or own < entry:
+                    others.append((entry, one))
+        if short > sum(one.blocks for _, one in others) + self.host.leaving or short <= self.host.leaving:
+            return False
+        self.evict(plan, max(others, key=lambda one: one[0])[1])
+        return True
+
+    def _check_progress(self, job: Job, now: float) -> None:
+        """RuntimeError if jobs have long done nothing but take each other's place: they would go on for ever."""
+        ended, moves = self._fruitless
+        fruitless = ended == self.batch.prefills and not self.batch.lockstep.rows
+        self._fruitless = self.batch.prefills, moves + 1 if fruitless else 1
+        if fruitless and moves >= FRUITLESS:
+            parts = f"{type(self.waiting.order).__name__} and {type(self.eviction).__name__}"
+            raise RuntimeError(f"KV moved {moves} times in a row and no prefill ended, by {parts}: {job} at {now} s")
+
+    def _asked(self, job: Job, cause: Cause, now: float) -> Keep:
+        """What is to become of the KV of `job`; RuntimeError if it is to stay where memory is short."""
+        keep = self.eviction.on_stop(job, cause, self._load(), now)
+        if keep is Keep.KEEP and cause is Cause.PRESSURE:
+            raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
+        return keep
+
+    def _load(self) -> Load:
+        kv, host = self.batch.kv, self.host
+        return Load(kv.free, kv.total, len(self.batch.running), host.free, host.total)
+
+    def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
+        """Take the blocks of `job`, whose KV is dropped or, if there is any, goes to the host."""
+        self._check_progress(job, plan.start)
+        if keep is Keep.SWAP and job.base_computed:
+            self.host.out(plan, job)
+        else:
+            self.batch.kv.release(job)
+            job.base_computed = 0
+
+    def _review(self, plan: Plan) -> None:
+        """Let the eviction move the KV of jobs that wait."""
+        self.lasts = math.inf
+        shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
+        if not shown:
+            return
+        moves, self.lasts = self.eviction.review((*shown,), self._load(), plan.start)
+        if not self.lasts >= 1:
+            name = type(self.eviction).__name__
+            raise RuntimeError(f"{name}.review at {plan.start} s is to stand for {self.lasts} steps, at least one")
+        for job, keep in moves:
+            if job not in shown:
+                name = type(self.eviction).__name__
+                raise RuntimeError(f"{name}.review names {job} at {plan.start} s, which it was not shown")
+            self._move(plan, job, keep)
+
+    def _move(self, plan: Plan, job: Job, keep: Keep) -> None:
+        """Bring the KV of `job` to where it is to be, unless it is there."""
+        kv, host = self.batch.kv, self.host
+        if job in self.idle:
+            if keep is not Keep.KEEP:
+                del self.idle[job]
+                self._clear(plan, job, keep)
+        elif keep is Keep.DROP:
+            host.drop(job)
+        elif keep is Keep.KEEP:
+            if (missing := kv.missing(job, job.host_tokens)) > kv.free:
+                where = f"{type(self.eviction).__name__}.review brings back {job} at {plan.start} s"
+                raise RuntimeError(f"{where}, which needs {missing} blocks, and {kv.free} are free")
+            kv.allocate(job, job.host_tokens)
+            if host.back(plan, job):
+                self.idle[job] = None
+        if job in host.moving:
+            self.waiting.withdraw(job, plan.start)
