@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from experiments.run.results import Folder
-from experiments.tables.labels import settings_of
+from experiments.tables.labels import settings_of, shown
 from experiments.tables.reference import Reference
 
 HEADING = "KV memory by use, % of a replica's tokens x seconds, mean over seeds (docs/results.md)"
@@ -38,5 +38,8 @@ def render(audit: pd.DataFrame, reference: Reference) -> str:
     names = [*reference.groups(table), "policy", "replica"]
     if reference.axis in table:
         names.insert(-1, reference.axis)
-    shares = 100 * table.pivot_table("share", names, "use", sort=False, dropna=False, observed=True)
-    return f"{HEADING}\n{shares.reset_index().to_string(index=False, float_format='{:.2f}'.format)}"
+    rows = [
+        {**dict(zip(names, map(shown, key), strict=True)), **(100 * runs.groupby("use", sort=False)["share"].mean())}
+        for key, runs in table.groupby(names, sort=False, dropna=False)
+    ]
+    return f"{HEADING}\n{pd.DataFrame(rows).to_string(index=False, float_format='{:.2f}'.format)}"

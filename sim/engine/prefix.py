@@ -72,7 +72,7 @@ class PrefixCache(KVCache):
 
     def shared(self, job: Job) -> Sequence[Block]:
         """As in `KVCache`."""
-        return job.cached_blocks if job.blocks else ()
+        return job.cached_blocks
 
     def missing(self, job: Job, tokens: int, found: Sequence[Block] = ()) -> int:
         """As in `KVCache`; what was found and is in nobody's use counts too, for it is free until it is taken."""

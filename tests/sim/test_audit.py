@@ -120,13 +120,13 @@ def test_a_job_that_stops_for_another(eviction, uses):
     assert found == {**uses, "free": 8 * 16 - sum(uses.values())}
 
 
-def test_of_a_prompt_that_was_dropped_halfway_the_first_half_is_computed_anew():
-    """2 tokens; 1 of another; the 2 anew, then 4 and 6 of the prompt, and 7."""
+def test_of_a_prompt_that_was_dropped_on_the_way_what_there_was_is_computed_anew():
+    """2 and 4 tokens; 1 of another; 2 and 4 anew, then 6 of the prompt, and 7."""
     batching = Preemptive(max_num_seqs=1, max_num_batched_tokens=2)
-    requests = make_requests([0, 0.5], [6, 1], [2, 1])
+    requests = make_requests([0, 1.5], [6, 1], [2, 1])
     found = audit_of(requests, order=SRPT(), batching=batching, eviction=Recompute())
-    uses = {"prefill": 2 + 1 + 4 + 6, "recompute": 2, "decode": 7}
-    assert found == {**uses, "free": 6 * 16 - sum(uses.values())}
+    uses = {"prefill": 2 + 4 + 1 + 6, "recompute": 2 + 4, "decode": 7}
+    assert found == {**uses, "free": 7 * 16 - sum(uses.values())}
 
 
 def test_the_padding_of_a_static_batch():

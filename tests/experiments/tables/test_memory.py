@@ -10,6 +10,8 @@ import pytest
 
 from experiments.notebook import frames, run
 from experiments.tables.collect import main
+from experiments.tables.memory import render
+from experiments.tables.reference import Reference
 from tests.experiments.run.test_run import small
 
 SETTINGS = small("predictor=oracle", "trace.requests=30")
@@ -57,6 +59,21 @@ def test_it_is_stored_and_printed_when_asked(results: Path, monkeypatch, capsys)
         mine = audit[(audit["policy"] == row[0]) & (audit["replica"] == row[1])]
         shares = 100 * mine.groupby("use")["share"].mean()
         assert [float(cell) for cell in row[2:]] == pytest.approx(shares[columns[2:]].tolist(), abs=0.0051)
+
+
+def test_runs_of_other_settings_have_rows_of_their_own_and_seeds_their_mean() -> None:
+    runs = [("fifo", 1.0, 0, 0.25), ("fifo", 1.0, 1, 0.75), ("sjf", None, 0, 0.125)]
+    rows = [
+        {"policy": policy, "trace.rate": rate, "seed": seed, "run": "", "replica": "gpu", "use": use, "share": share}
+        for policy, rate, seed, decode in runs
+        for use, share in (("decode", decode), ("free", 1 - decode))
+    ]
+    _, heading, *said = render(pd.DataFrame(rows), Reference.of(None)).splitlines()
+    assert heading.split() == ["trace.rate", "policy", "replica", "decode", "free"]
+    assert [row.split() for row in said] == [
+        ["1", "fifo", "gpu", "50.00", "50.00"],
+        ["null", "sjf", "gpu", "12.50", "87.50"],
+    ]
 
 
 def test_results_without_an_audit_say_how_to_have_one(tmp_path: Path, monkeypatch, capsys) -> None:
