@@ -27,13 +27,13 @@ from experiments.settings import command
 from experiments.settings.check import problems, unwritable
 from experiments.settings.wording import SettingError
 from experiments.tables.collect import collect, complete_folders
-from experiments.tables.labels import settings_of
+from experiments.tables.memory import settings_and_run, stored, with_settings
 from sim.metrics import measured_window
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What runs left: a row a request, a step (of runs with record=steps), a run.
+    """What runs left: a row a request, a step (of runs with record=steps), a run, a use of memory (with audit=true).
 
     Each row begins with the settings of its run, and `run`, its folder's name. `measured` says whether a request
     arrived in the measured window, which the metrics in `summaries` are of.
@@ -42,6 +42,7 @@ class Frames:
     requests: pd.DataFrame
     steps: pd.DataFrame
     summaries: pd.DataFrame
+    audit: pd.DataFrame
 
 
 def frames(results: str | Path) -> Frames:
@@ -79,23 +80,11 @@ def run(*overrides: str) -> Frames:
 def _of(folders: Iterable[Folder]) -> Frames:
     by_name = {folder.path.name: folder for folder in folders}
     summaries = collect(by_name.values())
-    requests, steps = [], []
-    for _, row in summaries[[*settings_of(summaries), "run"]].iterrows():
+    requests = []
+    for row in settings_and_run(summaries):
         folder = by_name[row["run"]]
         table = pd.read_parquet(folder.path / "requests.parquet")
         first, last = measured_window(dict(table.items()), folder.made_of()["config"]["warmup"])
-        requests.append(_with(row, table.assign(measured=table["arrival"].between(first, last))))
-        if (path := folder.path / "steps.parquet").exists():
-            steps.append(_with(row, pd.read_parquet(path)))
-    return Frames(_joined(requests), _joined(steps), summaries)
-
-
-def _with(settings: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with `settings` before its columns; ValueError where one is a column of it already."""
-    for at, (name, value) in enumerate(settings.items()):
-        table.insert(at, name, value)
-    return table
-
-
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        requests.append(with_settings(row, table.assign(measured=table["arrival"].between(first, last))))
+    steps, audit = (stored(name, summaries, by_name) for name in ("steps", "audit"))
+    return Frames(pd.concat(requests, ignore_index=True), steps, summaries, audit)

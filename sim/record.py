@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -15,6 +15,21 @@ STEP_COLUMNS = (
     "replica", "end", "seconds", "overhead_seconds", "prefill_tokens", "decode_jobs", "decode_context", "moved_tokens",
     "running", "waiting", "blocks_used", "preempted",
 )  # fmt: skip
+
+
+AUDIT_COLUMNS = ("replica", "use", "token_seconds", "share", "kv_tokens", "seconds")
+
+
+class Use(IntEnum):
+    """What a token slot of a KV cache is used for; a block that several jobs share is in the first of their uses."""
+
+    DECODE = 0
+    PREFILL = 1
+    RECOMPUTE = 2  # by jobs that compute anew what they had computed before it was dropped
+    TRANSFER = 3  # by jobs whose KV is being sent or comes
+    WAITING = 4  # by jobs that wait with their KV kept
+    FRAGMENTATION = 5  # in blocks that jobs hold, and without a token of theirs
+    FREE = 6  # in blocks that nobody holds, what a prefix cache still knows among them
 
 
 class Record(IntEnum):
@@ -31,7 +46,7 @@ class Tables:
 
     `decisions` are (replica, start, ((id, tokens), ...) in the order scheduled, (preempted id, ...)) of each step;
     `iterations` are the steps of all replicas, recorded or not. `rejection` says why the first request that could never
-    be served was rejected.
+    be served was rejected. `audit` has a row for each replica and use of its KV, if it was asked for.
     """
 
     requests: Table
@@ -39,3 +54,4 @@ class Tables:
     decisions: tuple[Decision, ...]
     iterations: int
     rejection: str = ""
+    audit: Table = field(default_factory=dict)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import simpy
 
 from sim.cluster import Cluster
 from sim.device import Unservable
+from sim.engine.audit import AuditedReplica, audited
 from sim.engine.channel import Channel, channel
 from sim.engine.clock import Clock
 from sim.engine.recorder import Recorder
@@ -50,6 +52,7 @@ class Simulation:
         recorder: Recorder,
         leap: bool,
         rejects: bool,
+        replica: type[Replica],
     ) -> None:
         self.clock = Clock(initial_time=0.0)
         self.requests = _in_order(requests)
@@ -60,7 +63,7 @@ class Simulation:
         self.recorder = recorder
         self.rejects = rejects  # a request that can never be served; otherwise it ends the run
         self.replicas = [
-            Replica(self.clock, number, device, policy, recorder, self.leg_over, leap)
+            replica(self.clock, number, device, policy, recorder, self.leg_over, leap)
             for number, device in enumerate(cluster.devices)
         ]
         self.views = tuple(View(replica) for replica in self.replicas)
@@ -154,7 +157,7 @@ class Simulation:
 
         size = job.computed * source.device.kv_bytes_per_token
         if job.replica == leg.replica or link.seconds(size) == 0:
-            source.batch.kv.release(job)  # at once: whoever is admitted now finds its room
+            source.let_go(job)  # at once: whoever is admitted now finds its room
         ends = job.replica, leg.replica
         if ends not in self.channels:
             self.channels[ends] = channel(link, self.appoint)
@@ -175,14 +178,16 @@ def simulate(
     record: Record = Record.REQUESTS,
     leap: bool = True,
     unservable: str = "reject",
+    audit: bool = False,
     progress: Callable[[], None] | None = None,
 ) -> Tables:
     """Replay `requests` (in order of arrival) and return what happened.
 
     Without a `horizon` (s) every request is served to its end; with one, what is unfinished then is recorded as
     `censored`. `leap=False` plans every step anew and walks every job in it: much slower, and the same tables.
-    `progress` is called as each request ends. A request that can never fit where it is routed is recorded as `rejected`
-    once it is predicted and routed, and the others are served; `unservable="fail"` raises `Unservable` for it. Raises
+    With an `audit` the memory of each replica is accounted for by use (`sim.record.Use`). `progress` is called as each
+    request ends. A request that can never fit where it is routed is recorded as `rejected` once it is predicted and
+    routed, and the others are served; `unservable="fail"` raises `Unservable` for it. Raises
     RuntimeError if a policy leaves jobs behind.
     """
     if not isinstance(policy.order, Order):
@@ -197,7 +202,8 @@ def simulate(
     if unservable not in ("reject", "fail"):
         raise ValueError(f"unservable must be reject or fail, got {unservable!r}")
     recorder = Recorder(record, cluster.devices, progress)
-    run = Simulation(requests, cluster, policy, predictor, recorder, leap, unservable == "reject")
+    kind = AuditedReplica if audit else Replica
+    run = Simulation(requests, cluster, policy, predictor, recorder, leap, unservable == "reject", kind)
     collects = gc.isenabled()
     gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
     try:
@@ -210,4 +216,7 @@ def simulate(
             gc.enable()
     if horizon is None and recorder.unfinished:
         raise RuntimeError(f"{len(recorder.unfinished)} jobs were never served, first {recorder.unfinished[0]}")
-    return recorder.tables(sum(replica.iterations for replica in run.replicas))
+    tables = recorder.tables(sum(replica.iterations for replica in run.replicas))
+    if not audit:
+        return tables
+    return replace(tables, audit=audited([one for one in run.replicas if isinstance(one, AuditedReplica)], horizon))

@@ -39,6 +39,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
             record=record,
             leap=cfg.leap,
             unservable=cfg.unservable,
+            audit=cfg.audit,
             progress=bar.update,
         )
     metrics = summary(tables.requests, cfg.warmup)

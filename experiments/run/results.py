@@ -1,6 +1,6 @@
 """The folder of one run: named by the hash of what went into it, written whole or not at all, and checked when read.
 
-<results>/<name>/<hash>/{config.yaml, requests.parquet, steps.parquet, summary.json, status.json}
+<results>/<name>/<hash>/{config.yaml, requests.parquet, steps.parquet, audit.parquet, summary.json, status.json}
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sim.record import Table
 BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the first or second level begins
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 RESULTS = ("requests.parquet", "summary.json")  # that no complete run lacks
+MORE = ("steps.parquet", "audit.parquet")  # of a run that was asked for them
 LOCK = ".lock"
 
 
@@ -169,7 +170,7 @@ class Folder:
     def begin(self, made_of: Mapping[str, Any]) -> None:
         """Make the folder, take away what an earlier try left, and say that a run is under way in it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        old = [self.path / name for name in ("status.json", "config.yaml", *RESULTS, "steps.parquet")]
+        old = [self.path / name for name in ("status.json", "config.yaml", *RESULTS, *MORE)]
         for left in [*old, *(path for path in self.path.glob(".*") if path.name != LOCK)]:
             left.unlink(missing_ok=True)
         write_whole(self.path / "config.yaml", yaml.safe_dump(dict(made_of), sort_keys=False))
@@ -178,14 +179,13 @@ class Folder:
     def complete(
         self,
         requests: Table,
-        steps: Table | None,
+        more: Mapping[str, Table],
         summary: Mapping[str, Any],
         overrides: list[str],
         code: Mapping[str, str] | None = None,
     ) -> None:
         """Write the results; the status comes last, with the checksums of all files and the `code` that made them."""
-        tables = {"requests.parquet": requests} | ({} if steps is None else {"steps.parquet": steps})
-        for name, table in tables.items():
+        for name, table in (tables := {"requests.parquet": requests, **more}).items():
             write_table(self.path / name, pd.DataFrame(table))
         text = json.dumps(_finite(dict(summary)), indent=1, sort_keys=True, allow_nan=False)
         write_whole(self.path / "summary.json", text)

@@ -63,8 +63,9 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
             try:
                 folder.begin(made_of)
                 metrics, tables = measure(cfg, inputs, progress)
-                steps = tables.steps if cfg.record != "requests" else None
-                folder.complete(tables.requests, steps, metrics, overrides, code)
+                more = {"steps.parquet": tables.steps} if cfg.record != "requests" else {}
+                more |= {"audit.parquet": tables.audit} if cfg.audit else {}
+                folder.complete(tables.requests, more, metrics, overrides, code)
             except Exception as error:
                 with suppress(OSError):  # of a full disk, say: the outcome tells what happened first
                     folder.fail(error, overrides)

@@ -69,6 +69,7 @@ TOP_LEVEL: Mapping[str, Setting] = {
     "warmup": Setting(float, 0, 1, below=True, unit="(a share of the arrivals' span)"),
     "horizon": Setting(float | None, 0, 1e12, above=True, unit="s"),
     "record": Setting(str, words=("requests", "steps")),
+    "audit": Setting(bool),
     "leap": Setting(bool),
     "unservable": Setting(str, words=("reject", "fail")),
     "resample": Setting(str | None, words=("blocks",)),

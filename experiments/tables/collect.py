@@ -2,6 +2,7 @@
 
     tokenyard collect results/demo            # writes results/demo/table.parquet and table.csv
     tokenyard collect results/demo --reference policy/routing=gpu
+    tokenyard collect results/demo --audit    # also audit.parquet and audit.csv: what memory was used for
 
 Differences are taken from the runs of a policy or system (`--reference rtlm`; fifo if none is named), or from those
 with one value of any setting, at equal values of all others (`--reference trace.rate=4`).
@@ -21,6 +22,7 @@ from omegaconf import OmegaConf
 
 from experiments.identity.of_run import IRRELEVANT
 from experiments.run.results import Folder, write_table, write_whole
+from experiments.tables import memory
 from experiments.tables.compare import render
 from experiments.tables.labels import part_name, settings_of
 from experiments.tables.mixture import current, one_each, unsaid
@@ -119,6 +121,16 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
 
+def _audited(root: Path, table: pd.DataFrame, folders: Iterable[Folder], reference: Reference) -> str:
+    """Store what the collected runs used memory for, and say it; ValueError if none was asked."""
+    audit = memory.stored("audit", table, {folder.path.name: folder for folder in folders})
+    if audit.empty:
+        raise ValueError(f"no run below {root} has an audit of memory: make some with audit=true")
+    write_table(root / "audit.parquet", audit)
+    write_whole(root / "audit.csv", audit.to_csv(index=False))
+    return memory.render(audit, reference)
+
+
 def main() -> None:
     """Collect, store and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -127,10 +139,14 @@ def main() -> None:
         "--reference",
         help="what differences are taken from: a policy, a system, or any setting's KEY=VALUE (default: fifo)",
     )
+    parser.add_argument("--audit", action="store_true", help="also what memory was used for, of runs with audit=true")
     root, reference = (arguments := parser.parse_args()).root, Reference.of(arguments.reference)
     try:
-        table = collect(complete_folders(root))
+        complete = complete_folders(root)
+        table = collect(complete)
         shown = render(table, reference)
+        if arguments.audit:
+            shown += f"\n\n{_audited(root, table, complete, reference)}"
         write_table(root / "table.parquet", table)
         write_whole(root / "table.csv", table.to_csv(index=False))
     except (ValueError, OSError) as error:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from sim.record import Use
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
 
 
@@ -63,6 +65,25 @@ STEPS = {
     "waiting": Column("count", "jobs that waited when it began"),
     "blocks_used": Column("count", "KV blocks that somebody held when it ended, before jobs left"),
     "preempted": Column("count", "jobs stopped for want of memory"),
+}
+AUDIT = {
+    "replica": Column("-", "whose KV cache"),
+    "use": Column("-", "what its token slots were used for, in the table below"),
+    "token_seconds": Column("tokens x s", "slots in this use, times how long; of all uses `kv_tokens * seconds`"),
+    "share": Column("share", "of `kv_tokens * seconds`"),
+    "kv_tokens": Column("tokens", "slots that the cache has, in whole blocks"),
+    "seconds": Column("s", "from 0 to the `horizon`, or else to the end of the last step of any replica"),
+}
+USES = {
+    "decode": "KV of jobs that have emitted a token and compute one a step; in a static batch, of complete rows too",
+    "prefill": "of jobs whose prompt is under way: computed, found in the prefix cache, or computed in this step",
+    "recompute": "of jobs that compute anew, before they come to what is new, what they had when they were dropped",
+    "transfer": "of jobs whose KV is being sent or comes",
+    "waiting": "of jobs that wait with their KV kept on the device",
+    "fragmentation": "in blocks that jobs hold, without a token of theirs: the rest of the last block, what "
+    "`reserve_output` sets aside, the padding of a static batch and what its complete rows go on to compute, and the "
+    "blocks of tokens that a job was to compute when it was stopped",
+    "free": "in blocks that nobody holds; what a prefix cache still knows is among them",
 }
 
 
@@ -143,6 +164,9 @@ def document() -> str:
         *_section("requests.parquet", "A row for each request.", REQUESTS),
         *_section("", "Where the trace has them:", OPTIONAL_REQUESTS),
         *_section("steps.parquet", "A row for each forward pass of each replica, with `record=steps`.", STEPS),
+        *_section("audit.parquet", "A row for each use of the KV cache of each replica, with `audit=true`; a token's "
+                  "slot counts from the step that computes it.", AUDIT),
+        *_uses(),
         *_section("summary.json", "One object a run. Times are of the requests that arrived in the measured window and "
                   "finished.", SUMMARY),
         *_section("", "In words:", SAID),
@@ -158,6 +182,13 @@ def _section(title: str, words: str, columns: Mapping[str, Column]) -> list[str]
     rows = [f"| `{name}` | {one.unit} | {one.definition} | {one.equals} |" for name, one in columns.items()]
     heading = ["", f"## {title}"] if title else []
     return [*heading, "", words, "", "| column | unit | definition | in vLLM's benchmark |", "|---|---|---|---|", *rows]
+
+
+def _uses() -> list[str]:
+    """What each use of memory is, in the order in which they claim a block that several jobs share."""
+    rows = [f"| `{use.name.lower()}` | {USES[use.name.lower()]} |" for use in Use]
+    words = "Each slot is in one use at a time. A block that jobs share is in the first of theirs in this order:"
+    return ["", words, "", "| use | the slots |", "|---|---|", *rows]
 
 
 def main() -> None:

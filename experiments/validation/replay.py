@@ -106,7 +106,7 @@ def run_real(case: Case, repeat: int, root: Path, engine: Engine, device: Device
     with tqdm(total=len(case.requests), unit="request", desc=label, dynamic_ncols=True, leave=False) as bar:
         table = engine.serve(case.jobs(), case.parts, device, bar.update)
     loads = {"load_average_before": before[0], "load_average_after": os.getloadavg()[0]}
-    folder.complete(table, None, {"limits": engine.limits, "engine": engine.facts, **loads}, [])
+    folder.complete(table, {}, {"limits": engine.limits, "engine": engine.facts, **loads}, [])
     return folder
 
 

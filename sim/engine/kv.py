@@ -26,6 +26,10 @@ class KVCache:
         """The blocks of `job`'s context, from its first token on, that are here already: none without sharing."""
         return ()
 
+    def shared(self, job: Job) -> Sequence[Any]:
+        """The full blocks of `job`, from its first token on, that others may hold too: none without sharing."""
+        return ()
+
     def missing(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> int:
         """Free blocks that `job` needs to own those of `tokens` tokens, beside what was `found` for it."""
         more = -(-tokens // self.block_size) - job.blocks

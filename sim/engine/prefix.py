@@ -70,6 +70,10 @@ class PrefixCache(KVCache):
             return request.prompt_ids[first:prompt] + request.truth.output_ids[max(0, first - prompt) : last - prompt]
         return ()
 
+    def shared(self, job: Job) -> Sequence[Block]:
+        """As in `KVCache`."""
+        return job.cached_blocks
+
     def missing(self, job: Job, tokens: int, found: Sequence[Block] = ()) -> int:
         """As in `KVCache`; what was found and is in nobody's use counts too, for it is free until it is taken."""
         unused = sum(not block.owners for block in found)

@@ -48,6 +48,7 @@ class Replica:
         self.parked = scheduler.parked
         self.submitted = 0  # jobs that were ever sent here
         self.jobs = 0  # those of them that are here
+        self.sending: dict[Job, None] = {}  # jobs whose leg here is over, and whose KV is under way to the next
         self._overhead = policy.overhead
         self._overhead_seconds = 0.0  # scheduler time spent here so far
         self._recorder = recorder
@@ -97,15 +98,20 @@ class Replica:
 
     def release(self, job: Job) -> None:
         """The KV of `job`, which has left for another leg, has been sent."""
-        if not job.blocks:
+        if job not in self.sending:
             return
         now: float = self.clock.now
         self.settle(now)
-        self.batch.kv.release(job)
+        self.let_go(job)
         if self._plan is None and self._until > now and self.waiting.front:
             self._until = now  # somebody may find room
             if self._awaited:
                 self.clock.at(now, self._on_time, LATE)
+
+    def let_go(self, job: Job) -> None:
+        """Take back the blocks of `job`, which was to be sent."""
+        del self.sending[job]
+        self.batch.kv.release(job)
 
     def advance(self, now: float) -> None:
         """Do all that is over before `now` (s), and see that the step under way then is the last of its plan."""
@@ -241,6 +247,8 @@ class Replica:
             if self._awaited:
                 self._awaited -= _is_awaited(job)
             job.overhead_seconds += self._overhead_seconds
+            if job.finished is None:
+                self.sending[job] = None
             self._leave(job)
 
     def _record(self, plan: Plan) -> None:

@@ -42,6 +42,7 @@ NUMBERS = {  # settings of the run, and values that they may have
     "warmup": ("0", "0.0", "0.1", "0.5"),
     "horizon": ("null", "1000", "30.0"),
     "record": ("requests", "steps"),
+    "audit": ("true", "false"),
     "leap": ("true", "false"),
     "seed": ("0", "7", "[0,1]", "4294967295"),
     "name": ("fuzz", "20261128", "a/b", "1.50", "n-1", "true_name"),

@@ -188,7 +188,7 @@ def _configured(arguments: list[str]) -> tuple[DictConfig, dict[str, str]]:
     return cfg, choices
 
 
-RUN = ("seed", "warmup", "horizon", "record", "leap", "unservable", "reference", "name", "results")
+RUN = ("seed", "warmup", "horizon", "record", "audit", "leap", "unservable", "reference", "name", "results")
 
 
 def _would_run(cfg: DictConfig, arguments: list[str]) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def test_settings_that_mean_the_same_are_one_run(one, other):
         (["model=gpt2"], ["model=opt-125m"]),
         (["seed=1"], ["seed=2"]),
         (["record=steps"], ["record=requests"]),
+        (["audit=true"], ["audit=false"]),
     ],
 )
 def test_settings_that_differ_are_two_runs(one, other):
@@ -368,7 +369,7 @@ def stored(root: Path, code: dict[str, str], at: str, **settings: object) -> Fol
     }  # fmt: skip
     folder = Folder(root / digest(made_of))
     folder.begin(made_of)
-    folder.complete({"id": np.arange(3)}, None, {"calibration": {}, "provenance": {}, "x": 1.0}, [], code)
+    folder.complete({"id": np.arange(3)}, {}, {"calibration": {}, "provenance": {}, "x": 1.0}, [], code)
     folder.write_status(folder.status() | {"at": at})
     return folder
 

@@ -25,7 +25,7 @@ def finished(root: Path, code: dict[str, str] | None = None, **changes: object) 
     made_of = {**MADE_OF, **changes}
     folder = Folder(root / digest(made_of))
     folder.begin(made_of)
-    folder.complete({"id": np.arange(50)}, {"end": np.arange(9.0)}, SUMMARY, [], code)
+    folder.complete({"id": np.arange(50)}, {"steps.parquet": {"end": np.arange(9.0)}}, SUMMARY, [], code)
     return folder
 
 
@@ -134,7 +134,7 @@ def test_results_of_an_older_version_are_read_and_named(tmp_path, capsys):
 def test_a_summary_is_json_and_what_was_not_measured_comes_back_as_nan(tmp_path):
     folder = Folder(tmp_path / "x")
     folder.begin(MADE_OF)
-    folder.complete({"id": np.arange(2)}, None, {"a": math.nan, "b": {"c": math.inf, "d": np.float64("nan")}}, [])
+    folder.complete({"id": np.arange(2)}, {}, {"a": math.nan, "b": {"c": math.inf, "d": np.float64("nan")}}, [])
     text = (folder.path / "summary.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": {"c": None, "d": None}}
     assert math.isnan(folder.summary()["a"])

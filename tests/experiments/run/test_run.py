@@ -261,7 +261,7 @@ def test_of_runs_of_equal_settings_made_of_different_things_the_newest_counts_an
         folder = Folder(tmp_path / digest(made_of))
         folder.begin(made_of)
         empty = {"id": np.array([])}
-        folder.complete(empty, None, {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}, [])
+        folder.complete(empty, {}, {"calibration": {}, "provenance": {}, "response_time_mean": 1.0}, [])
         found.append(folder.path.name)
         time.sleep(0.002)  # an instant that is later by more than the milliseconds that are kept
     assert collect(complete_folders(tmp_path))["run"].tolist() == found[1:]

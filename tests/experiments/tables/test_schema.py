@@ -47,3 +47,9 @@ def test_the_definitions_are_those_of_the_numbers(oracle) -> None:
     assert found["response_time_p99"] == pytest.approx(np.percentile(table["finished"] - table["arrival"], 99))
     span = table["finished"].max() - table["arrival"].min()
     assert found["throughput_tokens_overall"] == pytest.approx(7 / span)
+
+
+def test_every_column_and_use_of_an_audit_is_told_and_no_other(oracle) -> None:
+    tables = simulate(make_requests([0.0], [10], [3]), make_policy(), Cluster((make_device(),)), oracle, audit=True)
+    assert list(tables.audit) == list(schema.AUDIT)
+    assert set(tables.audit["use"].tolist()) == set(schema.USES)

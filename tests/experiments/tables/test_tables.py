@@ -217,7 +217,7 @@ def stored(
     made_of = {"config": {"policy": policy, **config}, "choices": choices, "inputs": {"replay": "r"}, "tokenyard": "0"}
     folder = Folder(root / digest(made_of))
     folder.begin(made_of)
-    folder.complete({"id": np.array([])}, None, summary, overrides)
+    folder.complete({"id": np.array([])}, {}, summary, overrides)
     return folder
 
 
@@ -266,7 +266,7 @@ def test_runs_of_a_system_and_of_a_policy_lie_in_one_table_with_a_damaged_one_be
     made_of = {"config": {"seed": 0}, "choices": choices, "inputs": {}, "tokenyard": "0"}
     folder = Folder(tmp_path / digest(made_of))
     folder.begin(made_of)
-    folder.complete({"id": np.array([])}, None, {"response_time_mean": 2.0}, [])
+    folder.complete({"id": np.array([])}, {}, {"response_time_mean": 2.0}, [])
     damaged = stored(tmp_path, {}, {"response_time_mean": 3.0}, [], seed=1)
     (damaged.path / "status.json").write_text("{")
     table = collect(complete_folders(tmp_path))

@@ -368,7 +368,7 @@ def test_sweeps_are_read_with_their_settings_overridden_or_not(
         folder = Folder(tmp_path / "rtlm/made" / digest(made_of))
         folder.begin(made_of)
         overrides = [f"seed={seed}", "trace.model=x", "batches.1=8", "trace.none.such=1"]
-        folder.complete({"output_tokens": np.array([seed])}, None, {"response_time_mean": 1.0 + seed}, overrides)
+        folder.complete({"output_tokens": np.array([seed])}, {}, {"response_time_mean": 1.0 + seed}, overrides)
 
     run(0, 10)
     run(1, 10)

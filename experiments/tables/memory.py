@@ -1,0 +1,45 @@
+"""What the memory of replicas was used for: the audits of runs, each row with the settings of its run, and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from experiments.run.results import Folder
+from experiments.tables.labels import settings_of, shown
+from experiments.tables.reference import Reference
+
+HEADING = "KV memory by use, % of a replica's tokens x seconds, mean over seeds (docs/results.md)"
+
+
+def stored(name: str, summaries: pd.DataFrame, folders: Mapping[str, Folder]) -> pd.DataFrame:
+    """The tables `name` (steps, audit) of those of the collected runs that have one; `folders` by `run`."""
+    rows = [(row, folders[row["run"]].path / f"{name}.parquet") for row in settings_and_run(summaries)]
+    tables = [with_settings(row, pd.read_parquet(path)) for row, path in rows if path.exists()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def settings_and_run(summaries: pd.DataFrame) -> list[pd.Series]:
+    """Of each collected run, its settings and `run`."""
+    return [row for _, row in summaries[[*settings_of(summaries), "run"]].iterrows()]
+
+
+def with_settings(settings: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with `settings` before its columns; ValueError where one is a column of it already."""
+    for at, (name, value) in enumerate(settings.items()):
+        table.insert(at, name, value)
+    return table
+
+
+def render(audit: pd.DataFrame, reference: Reference) -> str:
+    """The shares of the uses as text: a row for each policy and replica, at equal values of the other settings."""
+    table = reference.labelled(audit)
+    names = [*reference.groups(table), "policy", "replica"]
+    if reference.axis in table:
+        names.insert(-1, reference.axis)
+    rows = [
+        {**dict(zip(names, map(shown, key), strict=True)), **(100 * runs.groupby("use", sort=False)["share"].mean())}
+        for key, runs in table.groupby(names, sort=False, dropna=False)
+    ]
+    return f"{HEADING}\n{pd.DataFrame(rows).to_string(index=False, float_format='{:.2f}'.format)}"

@@ -1,0 +1,171 @@
+"""What the KV cache of a replica is used for, over time: each token slot is in exactly one use at a time.
+
+The tokens that a step computes are in their slots from its start. What is counted of the jobs must add up to what the
+cache counts itself: an audit that does not close ends the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from sim.engine.batch import Batch
+from sim.engine.plan import Plan
+from sim.engine.replica import Replica
+from sim.job import Job
+from sim.record import AUDIT_COLUMNS, Table, Use
+
+
+class Audit:
+    """Token-seconds of a KV cache by use, up to the instant `since` (s).
+
+    `waiting` and those in `moving` are the jobs that hold blocks and do not run: because they wait with their KV kept,
+    or because it is being sent or comes.
+    """
+
+    def __init__(self, name: str, batch: Batch, waiting: Collection[Job], *moving: Collection[Job]) -> None:
+        self.since = 0.0
+        self.token_seconds = [0.0] * len(Use)
+        self._name = name
+        self._batch = batch
+        self._waiting = waiting
+        self._moving = moving
+        self._reached: dict[Job, int] = {}  # tokens that a job without output had once computed
+
+    @property
+    def capacity(self) -> int:
+        """The token slots of the device."""
+        return self._batch.kv.total * self._batch.kv.block_size
+
+    def slots(self, plan: Plan | None) -> list[int]:
+        """The slots in each use, in the first step of `plan` or (None) while nothing is done."""
+        kv = self._batch.kv
+        size = kv.block_size
+        slots = [0] * len(Use)
+        counted: set[Any] = set()
+        for use, job, tokens, padding in sorted(self._holdings(plan), key=lambda held: held[0]):
+            blocks = max(job.blocks, -(-tokens // size))
+            full, before = kv.shared(job), len(counted)
+            counted.update(full)
+            private = max(0, tokens - padding - len(full) * size)
+            slots[use] += (len(counted) - before) * size + private
+            slots[Use.FRAGMENTATION] += (blocks - len(full)) * size - private
+        slots[Use.FREE] = kv.free * size
+        if sum(slots) != self.capacity:
+            uses = ", ".join(f"{use.name.lower()} {held}" for use, held in zip(Use, slots, strict=True))
+            raise RuntimeError(
+                f"the KV of {self._name} after {self.since} s adds up to {sum(slots)} of {self.capacity} tokens: {uses}"
+            )
+        return slots
+
+    def _holdings(self, plan: Plan | None) -> Iterator[tuple[Use, Job, int, int]]:
+        """Who holds blocks: the use of its tokens, the job, slots filled, those of them with padding."""
+        grants, decodes = (plan.grants, plan.decodes) if plan is not None else ({}, False)
+        for job in self._batch.running:
+            if job.lockstep is None:
+                yield self._use(job), job, job.base_computed + grants.get(job, 0), job.padding
+                continue
+            filled = job.computed + decodes
+            beyond = filled - job.padding - (job.request.prompt_tokens + job.request.truth.output_tokens - 1)
+            yield Use.DECODE, job, filled, job.padding + max(0, beyond)
+        for job in self._waiting:
+            yield Use.WAITING, job, job.base_computed, 0
+        for job in chain(*self._moving):
+            yield Use.TRANSFER, job, job.base_computed or job.host_tokens, 0
+
+    def _use(self, job: Job) -> Use:
+        """What the tokens of `job` are used for, which is granted its tokens by name."""
+        emitted = job.base_emitted
+        before = job.request.prompt_tokens + emitted - 1 if emitted else self._reached.get(job, 0)
+        if job.base_computed < before:
+            return Use.RECOMPUTE
+        return Use.DECODE if emitted else Use.PREFILL
+
+    def spend(self, plan: Plan | None, until: float) -> None:
+        """Up to `until` (s) the first step of `plan` went on, or nothing did."""
+        self._add(self.slots(plan), until)
+
+    def steps(self, plan: Plan, ends: Iterable[float]) -> None:
+        """The steps of `plan` ended at these instants (s); nothing of it is written into its jobs so far."""
+        lockstep, size = self._batch.lockstep, self._batch.kv.block_size
+        first = self.slots(plan)
+        rows = len(lockstep.ends)  # less those of a static batch that are complete
+        for number, end in enumerate(ends):
+            slots = first
+            if number:
+                slots = first.copy()
+                taken = lockstep.growth(number) * size
+                slots[Use.DECODE] += rows * number
+                slots[Use.FRAGMENTATION] += taken - rows * number
+                slots[Use.FREE] -= taken
+            self._add(slots, end)
+
+    def _add(self, slots: Sequence[int], until: float) -> None:
+        seconds = until - self.since
+        self.since = until
+        for use, held in enumerate(slots):
+            if held:
+                self.token_seconds[use] += held * seconds
+
+    def note(self, jobs: Iterable[Job]) -> None:
+        """Keep how far `jobs` have come that were just granted tokens: what they lose of it they compute anew."""
+        for job in jobs:
+            if job.base_emitted:
+                self._reached.pop(job, None)
+            else:
+                self._reached[job] = max(self._reached.get(job, 0), job.base_computed)
+
+
+class AuditedReplica(Replica):
+    """A replica whose memory is audited; it does the same as any other."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        waiting, copied = (self.parked.idle, self.parked.host.moving) if self.parked else ((), ())
+        self.audit = Audit(self.device.name, self.batch, waiting, copied, self.sending)
+
+    def release(self, job: Job) -> None:
+        if job in self.sending:
+            self.settle(self.clock.now)
+            self.audit.spend(self._plan, self.clock.now)
+        super().release(job)
+
+    def _go_on(self, now: float) -> None:
+        if self._plan is None:
+            self.audit.spend(None, self._until)
+        super()._go_on(now)
+
+    def _commit(self, plan: Plan) -> None:
+        self.audit.steps(plan, self._ends(plan))
+        super()._commit(plan)
+        self.audit.note(plan.grants)
+
+    def _ends(self, plan: Plan) -> Iterator[float]:
+        """When each step of `plan` ends, s."""
+        stretch = self._stretch
+        if stretch is not None:
+            yield from (stretch.end(stretch.done + number) for number in range(1, plan.steps))
+        yield plan.end
+
+    def close(self, until: float) -> None:
+        """Account for what is left up to `until` (s), in the midst of a step if need be."""
+        self.audit.spend(self._plan, until)
+
+
+def audited(replicas: Sequence[AuditedReplica], horizon: float | None) -> Table:
+    """The audit of `replicas`, from 0 to `horizon` (s; None: the end of the last step of any): a row for each use."""
+    end = max(replica.audit.since for replica in replicas) if horizon is None else horizon
+    rows = []
+    for replica in replicas:
+        replica.close(end)
+        audit = replica.audit
+        whole = audit.capacity * end
+        rows += [
+            (replica.device.name, use.name.lower(), held, held / whole if whole else math.nan, audit.capacity, end)
+            for use, held in zip(Use, audit.token_seconds, strict=True)
+        ]
+    return {name: np.array(column) for name, column in zip(AUDIT_COLUMNS, zip(*rows, strict=True), strict=True)}
