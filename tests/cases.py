@@ -226,6 +226,9 @@ preemptive = (
     | st.builds(Preemptive, **of_a_time, **whole_prompts)
     | st.builds(Limited, share=shares, **of_a_time, **tokens)
 )
+ranked = st.builds(Continuous, phases=st.just("by_rank"), **of_a_time, **tokens) | st.builds(
+    Continuous, phases=st.just("by_rank"), **of_a_time, **whole_prompts
+)
 waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
     Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
@@ -290,7 +293,7 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 @st.composite
 def cases(
     draw,
-    batchings=continuous | together | preemptive,
+    batchings=continuous | together | preemptive | ranked,
     ample=False,
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
@@ -315,7 +318,7 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together | preemptive, caching: bool | None = None):
+def on_several(batchings=continuous | together | preemptive | ranked, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))

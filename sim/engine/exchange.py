@@ -39,18 +39,18 @@ class RankedRunning:
         rank = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)
         if rank is None:
             raise ValueError(f"{incoming} does not wait among the first")
-        if self.bound is None or not _before(rank, self.bound):
+        if self.bound is None or not before(rank, self.bound):
             return None
         entries = [self._waiting.entry(job, self.now) for job in self._running]
         self.bound = max(entries)[0]
         worst: Entry | None = max((one for one in entries if one[3].admission <= self.before), default=None)
-        return worst[3] if worst is not None and _before(rank, worst[0]) else None
+        return worst[3] if worst is not None and before(rank, worst[0]) else None
 
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
         waiting = self._waiting
         rank = waiting.entry(job, now)[0]
-        if self.bound is None or _before(self.bound, rank):
+        if self.bound is None or before(self.bound, rank):
             self.bound = rank
         instant, tokens, steps = waiting.order.stands(job, now)
         if not (instant > now and tokens >= 1 and steps >= 1):
@@ -84,7 +84,7 @@ class RankedRunning:
         return min((due[1] for due in self._due.values()), default=math.inf)
 
 
-def _before(one: Any, other: Any) -> bool:
+def before(one: Any, other: Any) -> bool:
     """Whether the rank, or key, `one` goes before `other`."""
     return bool(one < other)
 
@@ -97,6 +97,7 @@ class Exchanging(Planner):
         self.ranked = RankedRunning(self.waiting, self.batch.running)
         self.moves = True
         self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
+        self._stood = False  # whether the last refusal still stands, as far as ranks go
 
     def refuses(self) -> bool:
         """Whether somebody waits: he might come in another's place."""
@@ -127,11 +128,11 @@ class Exchanging(Planner):
         before = waiting.ranked
         waiting.refresh(plan.start)
         moved = ranked.refresh(plan.start) or waiting.ranked != before
-        stood = not moved and self._state() == self._settled
+        self._stood = not moved and self._state() == self._settled
         kept = waiting.ranked, ranked.bound
         ranked.now, ranked.before = plan.start, self.batch.admissions
         hold = self._exchange(plan, budget)
-        if stood and self._state() == self._settled:
+        if self._stood and self._state() == self._settled:
             waiting.ranked, ranked.bound = kept
         self._settled = self._state()
         return hold
@@ -189,13 +190,13 @@ class Exchanging(Planner):
             raise RuntimeError(f"{type(self.batching).__name__}.victim names {victim} at {now} s, which {why}")
 
     def _make_room(self, plan: Plan, job: Job, reserved: int) -> bool:
-        """Take the blocks of the worst job that waits with its KV kept, if `job` ranks before it and may enter then.
+        """Take the blocks of the worst of `_givers`, if `job` ranks before it and may enter then.
 
         Where nobody runs it need not rank before it.
         """
         own, running = self.waiting.entry(job, plan.start)[:3], self.batch.running
-        others = [(self.waiting.entry(one, plan.start)[:3], one) for one in self.idle if one is not job]
-        others = [one for one in others if not running or _before(own, one[0])]
+        others = [(self.waiting.entry(one, plan.start)[:3], one) for one in self._givers() if one is not job]
+        others = [one for one in others if not running or before(own, one[0])]
         kv = self.batch.kv
         found: Sequence[Any] = () if reserved or job.base_computed or job.host_tokens else kv.find(job)
         short = kv.missing(job, reserved or job.context, found) + (self._spare if running else 0) - kv.free
@@ -203,3 +204,7 @@ class Exchanging(Planner):
             return False
         self._evict(plan, max(others, key=lambda one: one[0])[1])
         return True
+
+    def _givers(self) -> list[Job]:
+        """Those whose blocks a better job may take: jobs that wait with their KV kept."""
+        return [*self.idle]

@@ -10,7 +10,7 @@ from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
-from sim.execution import IterationLevel, Phases
+from sim.execution import IterationLevel
 from sim.job import Job
 from sim.policy import Batching, Cause, Eviction, Keep, Load
 from sim.step import Hold
@@ -281,6 +281,3 @@ class Exclusive(Planner):
         if plan.decodes:
             self._serve(plan)
         return plan if self.batch.running or plan.preempted else hold or Hold(math.inf)
-
-
-PLANNERS = {Phases.MIXED: Planner, Phases.DECODE_FIRST: DecodeFirst, Phases.EXCLUSIVE: Exclusive}

@@ -11,14 +11,22 @@ from sim.engine.growth import FillingLockstep, GrowingLockstep
 from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
 from sim.engine.plan import Plan
-from sim.engine.planner import PLANNERS, Planner
+from sim.engine.planner import DecodeFirst, Exclusive, Planner
 from sim.engine.prefix import PrefixCache
 from sim.engine.queue import waiting_queue
+from sim.engine.ranked import Ranked
 from sim.engine.static import StaticBatch, StaticPlanner
 from sim.execution import IterationLevel, Phases, RequestLevel
 from sim.job import Job
 from sim.policy import Batching, Policy
 from sim.step import Hold
+
+PLANNERS: dict[Phases, type[Planner]] = {
+    Phases.MIXED: Planner,
+    Phases.DECODE_FIRST: DecodeFirst,
+    Phases.EXCLUSIVE: Exclusive,
+    Phases.BY_RANK: Ranked,
+}
 
 
 class Scheduler:

@@ -30,13 +30,14 @@ from tests.cases import (
     on_several,
     plain,
     preemptive,
+    ranked,
     stable,
     together,
     with_contents,
 )
 from tests.conftest import ROOT, make_device, make_policy, make_requests, poisson_requests
 
-stepwise = continuous | preemptive
+stepwise = continuous | preemptive | ranked
 
 
 def on(**changes) -> Cluster:
