@@ -185,8 +185,9 @@ class Exchanging(Planner):
 
     def _check(self, victim: Job, now: float) -> None:
         """RuntimeError unless `victim` runs, and did before this step."""
-        if victim not in self.batch.running or victim.admission > self.ranked.before:
-            why = "was admitted in this very step" if victim.runs else "does not run"
+        runs = victim in self.batch.running
+        if not runs or victim.admission > self.ranked.before:
+            why = "was admitted in this very step" if runs else "does not run"
             raise RuntimeError(f"{type(self.batching).__name__}.victim names {victim} at {now} s, which {why}")
 
     def _make_room(self, plan: Plan, job: Job, reserved: int) -> bool:

@@ -182,9 +182,11 @@ class Planner:
         self._clear(plan, idle, self._asked(idle, Cause.PRESSURE, plan.start))
 
     def _asked(self, job: Job, cause: Cause, now: float) -> Keep:
-        """What is to become of the KV of `job`; RuntimeError if it is to stay where memory is short."""
+        """What is to become of the KV of `job`; RuntimeError if it is no `Keep`, or to stay where memory is short."""
         kv = self.batch.kv
         keep = self.eviction.on_stop(job, cause, Load(kv.free, kv.total, len(self.batch.running)), now)
+        if not isinstance(keep, Keep):
+            raise RuntimeError(f"{type(self.eviction).__name__}.on_stop says {keep!r} of {job} at {now} s: no sim.Keep")
         if keep is Keep.KEEP and cause is Cause.PRESSURE:
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
         return keep

@@ -13,9 +13,10 @@ from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
-from sim import Cluster, Record, simulate
+from sim import Cluster, Overhead, Record, simulate
 from tests.cases import cases, on_several, plain, ranked, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
+from tests.sim.test_exchange import Turns
 from tests.sim.test_leaping import assert_leap_equals_step
 
 
@@ -113,3 +114,22 @@ def test_ltrs_example(order, mean, phases):
     policy = make_policy(order=order, batching=Continuous(max_num_seqs=1, phases=phases))
     table = serve(make_requests([0] * 3, [1] * 3, [10, 2, 1]), policy).requests
     assert (table["finished"] / table["output_tokens"]).mean() == pytest.approx(mean, abs=0.005)
+
+
+def test_jobs_that_take_each_others_place_for_ever_are_found_out(monkeypatch):
+    monkeypatch.setattr("sim.engine.planner.FRUITLESS", 20)
+    batching = Continuous(max_num_seqs=1, max_num_batched_tokens=1, phases="by_rank")
+    with pytest.raises(RuntimeError, match="20 jobs stopped in a row and no prefill ended, by Turns and Recompute: "):
+        serve(make_requests([0, 0], [9, 9], [1, 1]), make_policy(order=Turns(), batching=batching))
+
+
+def test_ranks_are_charged_as_jobs_come_enter_and_stop_and_of_all_that_run_where_the_order_matters():
+    """Two come and enter. In the third step one comes, is ranked beside the two that run, and enters; one stops."""
+    policy = make_policy(
+        order=SRPT(),
+        eviction=Resident(),
+        batching=Continuous(max_num_batched_tokens=2, phases="by_rank"),
+        overhead=Overhead(rank_seconds=0.001),
+    )
+    tables = serve(make_requests([0, 0, 1.5], [1, 1, 1], [4, 5, 2]), policy)
+    assert tables.steps["overhead_seconds"].tolist()[:3] == pytest.approx([0.004, 0.0, 0.006])
