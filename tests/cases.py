@@ -15,6 +15,7 @@ from policies.batching.continuous import Continuous
 from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
 from policies.eviction.keep import Resident
+from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.aging import Aging
@@ -306,7 +307,7 @@ def cases(
         order=draw(orders),
         batching=batching,
         routing=draw(st.sampled_from(routings)),
-        eviction=draw(st.sampled_from([Recompute(), Swap(), Resident()])),
+        eviction=draw(st.sampled_from([Recompute(), Swap(), Resident(), KeepThenSwap()])),
         overhead=draw(overheads),
     )
     link = draw(st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5)]))

@@ -51,6 +51,9 @@ MORE = {  # what a part needs to have something to decide
     "policy/eviction=keep": (
         "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6", *PLAIN,
     ),
+    "policy/eviction=keep_then_swap": (
+        "policy/order=srpt", "policy/batching=ltr", "policy.batching.max_num_seqs=6", *PLAIN,
+    ),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
     "policy/routing=gpu": TWO_GPUS,

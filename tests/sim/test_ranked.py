@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from policies.batching.continuous import Continuous
 from policies.batching.preemptive import Preemptive
 from policies.eviction.keep import Resident
+from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.fifo import FIFO
@@ -65,10 +66,12 @@ def test_seats_go_to_the_best_first():
     assert granted(tables)[1:5] == [{0: 1, 1: 1}, {1: 1, 2: 1}, {1: 1, 2: 1}, {0: 1, 1: 1}]
 
 
-def test_blocks_that_are_short_are_taken_from_the_worst_behind():
+@pytest.mark.parametrize(("eviction", "again"), [(Resident(), 4), (KeepThenSwap(), 1)], ids=lambda one: repr(one))
+def test_blocks_that_are_short_are_taken_from_the_worst_behind(eviction, again):
     """The third finds five blocks free of which the first takes one; the second holds three."""
-    tables = serve(make_requests([0, 0, 0.5], [4, 3, 5], [3, 9, 5]), by_rank(), kv_tokens=12, max_model_len=12)
-    assert granted(tables)[:4] == [{0: 4, 1: 3}, {0: 1, 2: 5}, {0: 1, 2: 1}, {1: 4, 2: 1}]
+    requests = make_requests([0, 0, 0.5], [4, 3, 5], [3, 9, 5])
+    tables = serve(requests, by_rank(eviction), kv_tokens=12, max_model_len=12)
+    assert granted(tables)[:4] == [{0: 4, 1: 3}, {0: 1, 2: 5}, {0: 1, 2: 1}, {1: again, 2: 1}]
     assert [out for *_, out in tables.decisions][:5] == [(), (1,), (), (), (1,)]
 
 
