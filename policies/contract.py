@@ -119,6 +119,8 @@ class _CheckedOrder(Order):
             if not all(isinstance(part, Real) and not math.isnan(part) for part in parts):
                 wrong = f"gives {answer!r} for {job} at {now} s, which is no number, nor a tuple of them"
                 _broken(self.order, "rank", wrong)
+        elif method == "stands" and not isinstance(answer, Stands):
+            _broken(self.order, "stands", f"gives {answer!r} for {job} at {now} s, which is no sim.Stands")
         elif method == "stands" and not (answer.instant > now and answer.tokens >= 1 and answer.steps >= 1):
             _broken(self.order, "stands", f"gives {answer} for {job} at {now} s: each must be later than now")
         if ask(job, now) != answer:
@@ -160,9 +162,10 @@ class _CheckedNoting(_CheckedOrder, NotingOrder):
 
 
 def _checked(order: Order) -> Order:
-    if isinstance(order, FixedOrder):
-        return _CheckedFixed(order)
-    return _CheckedNoting(order) if isinstance(order, NotingOrder) else _CheckedOrder(order)
+    kinds = {FixedOrder: _CheckedFixed, NotingOrder: _CheckedNoting, Order: _CheckedOrder}
+    kind = next(checked for base, checked in kinds.items() if isinstance(order, base))
+    named: Order = type(type(order).__name__, (kind,), {"__slots__": ()})(order)  # the engine tells of it by its name
+    return named
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ class _CheckedExchange(_CheckedBatching):
 def check_order(order: Order) -> None:
     """Rank a made-up job by every rule of ranks, before anything runs; `ContractError` names the first that is broken.
 
-    It knows little of the order: `check_policy` runs it.
+    It waits, then it runs and emits two tokens. It knows little of the order: `check_policy` runs it.
     """
     if not isinstance(order, Order):
         raise ContractError(f"{type(order).__name__} is no order: it must derive from sim.Order")
@@ -218,6 +221,13 @@ def check_order(order: Order) -> None:
         job.note = checked.note(job, 2.0)
     checked.rank(job, 2.0)
     checked.stands(job, 2.0)
+    if isinstance(checked, NotingOrder):
+        job.note = checked.note(job, 3.0)
+    job.admission = 1
+    checked.stands(job, 3.0)
+    for emitted in (1, 2):
+        job.base_emitted, job.base_computed = emitted, 7 + emitted
+        checked.rank(job, 3.0 + emitted)
 
 
 def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, requests: Sequence[Request]) -> Tables:
@@ -230,6 +240,8 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
     never fit, for then less would be checked.
     """
     check_order(policy.order)
+    if not isinstance(policy.batching, Batching):
+        raise ContractError(f"{type(policy.batching).__name__} is no batching: it must derive from sim.Batching")
     kind = _CheckedBatching if type(policy.batching).victim is Batching.victim else _CheckedExchange
     checked = dataclasses.replace(
         policy,

@@ -14,6 +14,7 @@ class Phases(Enum):
     MIXED = "mixed"  # all running jobs in the order of their admission, then new ones, as in vLLM's v1 scheduler
     DECODE_FIRST = "decode_first"  # decoding jobs, then prefills under way, then new ones, as in Sarathi-Serve
     EXCLUSIVE = "exclusive"  # the whole prefills of new jobs if any may enter, else only decoding, as in vLLM's V0
+    BY_RANK = "by_rank"  # running and waiting jobs in the order of rank; who runs and gets nothing stops, as in LTR
 
 
 @dataclass(frozen=True, slots=True)

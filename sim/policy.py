@@ -116,9 +116,10 @@ class Batching(ABC):
     def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
         """The running job that stops for the sake of `incoming`, a selected job that `lacks` something; None: nobody.
 
-        Asked until `incoming` can enter, and of a batching with a `victim` of its own alone, which is asked to `select`
-        although seats or tokens are short. An answer of None stands until a job comes or leaves, ranks stand no longer,
-        or a rank worsens: so ranks of running jobs may improve without a question.
+        Asked until `incoming` can enter, and of a batching with a `victim` of its own alone. Such a one, as one that
+        serves by rank, is asked to `select` although seats or tokens are short. An answer of None stands until a job
+        comes or leaves, ranks stand no longer, or a rank worsens: so ranks of running jobs may improve without a
+        question.
         """
         return None
 

@@ -15,6 +15,7 @@ from policies.batching.continuous import Continuous
 from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
 from policies.eviction.keep import Resident
+from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.aging import Aging
@@ -153,23 +154,17 @@ class Limited(Preemptive):
 
 
 @dataclass(frozen=True)
-class Patient(Swap):
-    """KV stays until its memory is needed."""
-
-    def on_stop(self, job, cause, load, now):
-        return Keep.KEEP if cause is Cause.OUTRANKED else super().on_stop(job, cause, load, now)
-
-
-@dataclass(frozen=True)
-class Tidy(Patient):
-    """Besides, KV goes to the host while less than a `share` of the blocks is free, and comes back while more is."""
+class Tidy(KeepThenSwap):
+    """KV of waiting jobs goes to the host while less than a `share` of the blocks is free, and comes back later."""
 
     share: float = 0.3
 
     def review(self, idle, load, now):
         here = [job for job in idle if job.blocks]
         away = [job for job in idle if job.host_tokens]
-        if load.running and load.free_blocks < self.share * load.total_blocks:
+        if not load.running:  # who is to be admitted now may need all the room that there is
+            return Review(steps=1)
+        if load.free_blocks < self.share * load.total_blocks:
             return Review([(job, self.on_stop(job, Cause.PRESSURE, load, now)) for job in here[:1]], steps=1)
         fits = load.free_blocks - self.share * load.total_blocks
         return Review([(job, Keep.KEEP) for job in away[:1] if job.host_tokens <= fits], steps=1)
@@ -267,6 +262,9 @@ preemptive = (
     | st.builds(Preemptive, **of_a_time, **whole_prompts)
     | st.builds(Limited, share=shares, **of_a_time, **tokens)
 )
+ranked = st.builds(Continuous, phases=st.just("by_rank"), **of_a_time, **tokens) | st.builds(
+    Continuous, phases=st.just("by_rank"), **of_a_time, **whole_prompts
+)
 waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
     Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
@@ -323,7 +321,7 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
     return tuple(made)
 
 
-evictions = st.sampled_from([Recompute(), Swap(), Resident(), Patient(), Tidy()])
+evictions = st.sampled_from([Recompute(), Swap(), Resident(), Tidy(), KeepThenSwap()])
 links = st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5), Link(0.0, 3e4, "fair")])
 hosts = st.builds(HostMemory, tokens=st.sampled_from([None, 16, 40])) | st.builds(
     HostMemory, st.sampled_from([None, 16, 40, 200]), links, st.sampled_from(["blocking", "overlapped"])
@@ -336,7 +334,7 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 @st.composite
 def cases(
     draw,
-    batchings=continuous | together | preemptive,
+    batchings=continuous | together | preemptive | ranked,
     ample=False,
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
@@ -360,7 +358,7 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together | preemptive, caching: bool | None = None):
+def on_several(batchings=continuous | together | preemptive | ranked, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))

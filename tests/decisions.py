@@ -47,8 +47,12 @@ TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
+    "policy/batching=ltr": ("policy/order=srpt", "policy.batching.max_num_batched_tokens=12", *PLAIN),
     "policy/eviction=keep": (
         "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6", *PLAIN,
+    ),
+    "policy/eviction=keep_then_swap": (
+        "policy/order=srpt", "policy/batching=ltr", "policy.batching.max_num_seqs=6", *PLAIN,
     ),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -71,9 +72,16 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
                     folder.fail(error, overrides)
                 raise
     except Exception as error:  # the sweep goes on, names the runs that failed, and exits 1
-        failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        failed = f"{type(error).__name__}: {' '.join(str(error).split())}{_place(error)}"
         return replace(outcome, state="failed", error=failed, seconds=time.perf_counter() - start)
     return replace(outcome, seconds=time.perf_counter() - start)
+
+
+def _place(error: Exception) -> str:
+    """Where code from elsewhere, such as somebody's own policy, raised `error`; empty if none had a hand in it."""
+    known = (str(Path(__file__).resolve().parents[2]), sys.prefix, sys.base_prefix, "<")
+    others = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(known)]
+    return f" ({Path(others[-1].filename).name}, line {others[-1].lineno})" if others else ""
 
 
 def outcomes(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress: bool) -> Iterator[Outcome]:

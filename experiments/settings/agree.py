@@ -26,7 +26,7 @@ from traces.kinds import KINDS
 from traces.windows import Windows
 
 SLOTS = ("order", "batching", "routing", "eviction")
-SWAPS = "policies.eviction.swap.Swap"
+SWAPS = ("policies.eviction.swap.Swap", "policies.eviction.keep_then_swap.KeepThenSwap")
 CALLED = {"prompt_ids": "prompt ids", "priority": "priorities", "features": "text, for its rules"}
 
 
@@ -188,7 +188,7 @@ def _routing(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
 
 def _host(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
     """Swaps that have nowhere to go."""
-    if at(plain, "policy.eviction._target_") != SWAPS:
+    if at(plain, "policy.eviction._target_") not in SWAPS:
         return
     for name, entry in plain["cluster"]["devices"].items():
         tokens, block = at(entry, "host.tokens"), entry["block_size"]

@@ -15,5 +15,6 @@ class Swap(Eviction):
     def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
         """SWAP, or DROP if the host is too full; ValueError if it has no memory at all."""
         if not load.total_on_host:
-            raise ValueError(f"eviction=swap has nowhere to put {job}: the host memory of its device is of 0 blocks")
+            where = "the host memory of its device is of 0 blocks"
+            raise ValueError(f"{type(self).__name__} has nowhere to put {job}: {where}")
         return Keep.SWAP if job.blocks <= load.free_on_host else Keep.DROP

@@ -125,8 +125,8 @@ class AuditedReplica(Replica):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        waiting, copied = (self.parked.idle, self.parked.host.moving) if self.parked else ((), ())
-        self.audit = Audit(self.device.name, self.batch, waiting, copied, self.sending)
+        parked = self.parked
+        self.audit = Audit(self.device.name, self.batch, parked.idle, parked.host.moving, self.sending)
 
     def release(self, job: Job) -> None:
         if job in self.sending:

@@ -39,18 +39,18 @@ class RankedRunning:
         rank = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)
         if rank is None:
             raise ValueError(f"{incoming} does not wait among the first")
-        if self.bound is None or not self._running or not _before(rank, self.bound):
+        if self.bound is None or not self._running or not before(rank, self.bound):
             return None
         entries = [self._waiting.entry(job, self.now) for job in self._running]
         self.bound = max(entries)[0]
         worst: Entry | None = max((one for one in entries if one[3].admission <= self.before), default=None)
-        return worst[3] if worst is not None and _before(rank, worst[0]) else None
+        return worst[3] if worst is not None and before(rank, worst[0]) else None
 
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
         waiting = self._waiting
         rank = waiting.entry(job, now)[0]
-        if self.bound is None or _before(self.bound, rank):
+        if self.bound is None or before(self.bound, rank):
             self.bound = rank
         instant, tokens, steps = waiting.order.stands(job, now)
         if not (instant > now and tokens >= 1 and steps >= 1):
@@ -84,7 +84,7 @@ class RankedRunning:
         return min((due[1] for due in self._due.values()), default=math.inf)
 
 
-def _before(one: Any, other: Any) -> bool:
+def before(one: Any, other: Any) -> bool:
     """Whether the rank, or key, `one` goes before `other`."""
     return bool(one < other)
 
@@ -97,6 +97,7 @@ class Exchanging(Planner):
         self.ranked = RankedRunning(self.waiting, self.batch.running)
         self.moves = True
         self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
+        self._stood = False  # whether the last refusal still stands, as far as ranks go
 
     def refuses(self) -> bool:
         """Whether somebody waits: he might come in another's place."""
@@ -112,14 +113,16 @@ class Exchanging(Planner):
 
     def plan(self, now: float) -> Plan | Hold:
         """As in `Planner`; those who wait are considered though seats and tokens are short."""
-        plan = self._begun(now)
+        plan = self._new_plan(now)
         running, hold = self.batch.running, None
         budget = self._serve(plan) if running else self.budget
         if plan.preempted:
             self._settled = None
         elif self.waiting.front:
             hold = self._admit(plan, budget)
-        return plan if (running and not self._stalls(plan)) or plan.preempted else hold or Hold(math.inf)
+        if running and not (self._attends and self._stalls(plan)):
+            return plan
+        return plan if plan.preempted else hold or Hold(math.inf)
 
     def _admit(self, plan: Plan, budget: int) -> Hold | None:
         """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
@@ -127,11 +130,11 @@ class Exchanging(Planner):
         before = waiting.ranked
         waiting.refresh(plan.start)
         moved = ranked.refresh(plan.start) or waiting.ranked != before
-        stood = not moved and self._state() == self._settled
+        self._stood = not moved and self._state() == self._settled
         kept = waiting.ranked, ranked.bound
         ranked.now, ranked.before = plan.start, self.batch.admissions
         hold = self._exchange(plan, budget)
-        if stood and self._state() == self._settled:
+        if self._stood and self._state() == self._settled:
             waiting.ranked, ranked.bound = kept
         self._settled = self._state()
         return hold
@@ -183,6 +186,7 @@ class Exchanging(Planner):
 
     def _check(self, victim: Job, now: float) -> None:
         """RuntimeError unless `victim` runs, and did before this step."""
-        if victim not in self.batch.running or victim.admission > self.ranked.before:
-            why = "was admitted in this very step" if victim.runs else "does not run"
+        runs = victim in self.batch.running
+        if not runs or victim.admission > self.ranked.before:
+            why = "was admitted in this very step" if runs else "does not run"
             raise RuntimeError(f"{type(self.batching).__name__}.victim names {victim} at {now} s, which {why}")

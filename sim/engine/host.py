@@ -15,6 +15,7 @@ from sim.job import Job
 class Host:
     """A pool of blocks. The step in which KV is copied waits for it.
 
+    `seconds` are those for which the step being planned waits, where a link says so and not the profile.
     `moving` are the jobs whose KV is under way, which neither wait nor run, `leaving` the device blocks that come free
     when copies under way end, and `arrived` the jobs whose copies have ended.
     """
@@ -26,6 +27,7 @@ class Host:
         self.jobs: dict[Job, int] = {}  # blocks of each job whose KV is here, or under way
         self.moving: dict[Job, None] = {}
         self.leaving = 0
+        self.seconds = 0.0
         self.arrived: list[Job] = []
         self._device = device
         self._kv = kv
@@ -35,12 +37,12 @@ class Host:
         self._take(job)
         size = self._leave(job)
         plan.moved_tokens += job.host_tokens
-        self._wait(plan, size)
+        self._wait(size)
 
     def back(self, plan: Plan, job: Job) -> bool:
         """Copy it back, into the blocks that `job` holds there; whether it is there at once."""
         plan.moved_tokens += job.host_tokens
-        self._wait(plan, self._arrive(job))
+        self._wait(self._arrive(job))
         return True
 
     def drop(self, job: Job) -> None:
@@ -73,11 +75,11 @@ class Host:
     def _size(self, tokens: int) -> float:
         return tokens * self._device.kv_bytes_per_token
 
-    def _wait(self, plan: Plan, size: float) -> None:
-        """Let `plan` wait for a copy of `size` bytes; without a link the profile says how long, by moved tokens."""
+    def _wait(self, size: float) -> None:
+        """Let the step wait for a copy of `size` bytes; without a link the profile says how long, by moved tokens."""
         link = self._device.host.link
         if link is not None:
-            plan.copying += link.seconds(size)
+            self.seconds += link.seconds(size)
 
 
 class OverlappedHost(Host):

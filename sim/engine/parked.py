@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sim.engine.agenda import Agenda
 from sim.engine.batch import Batch
-from sim.engine.host import Host
+from sim.engine.host import Host, OverlappedHost
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
 from sim.job import Job
@@ -27,6 +27,7 @@ class Parked:
         self.agenda = agenda
         self.idle: dict[Job, None] = {}
         self.reviews = type(eviction).review is not Eviction.review
+        self.attends = self.reviews or isinstance(host, OverlappedHost)  # whether it changes without anybody coming
         self.lasts = math.inf  # steps for which the last review stands
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
@@ -62,22 +63,21 @@ class Parked:
         """The one of `jobs` that memory pressure takes first: the last in rank, then arrival, then id."""
         return max(jobs, key=lambda job: self.waiting.entry(job, now)[:3])
 
-    def make_room(self, plan: Plan, job: Job, short: int) -> bool:
-        """Take the blocks of the worst idle job, if `job`, which is `short` of blocks, ranks before it and may enter.
+    def giver(self, job: Job, givers: Iterable[Job], short: int, now: float) -> Job | None:
+        """The worst of `givers`, if `job`, which is `short` of blocks, ranks before so many that theirs are enough.
 
-        Where nobody runs it need not rank before it.
+        Where nobody runs it need not rank before them.
         """
-        running = self.batch.running
-        own, others = self.waiting.entry(job, plan.start)[:3], []
-        for one in self.idle:
+        leaving, running = self.host.leaving, self.batch.running
+        own, others = self.waiting.entry(job, now)[:3], []
+        for one in givers:
             if one is not job:
-                entry = self.waiting.entry(one, plan.start)[:3]
+                entry = self.waiting.entry(one, now)[:3]
                 if not running or own < entry:
                     others.append((entry, one))
-        if short > sum(one.blocks for _, one in others) + self.host.leaving or short <= self.host.leaving:
-            return False
-        self.evict(plan, max(others, key=lambda one: one[0])[1])
-        return True
+        if not leaving < short <= leaving + sum(one.blocks for _, one in others):
+            return None
+        return max(others, key=lambda one: one[0])[1]
 
     def _check_progress(self, job: Job, now: float) -> None:
         """RuntimeError if jobs have long done nothing but take each other's place: they would go on for ever."""
@@ -89,8 +89,10 @@ class Parked:
             raise RuntimeError(f"KV moved {moves} times in a row and no prefill ended, by {parts}: {job} at {now} s")
 
     def _asked(self, job: Job, cause: Cause, now: float) -> Keep:
-        """What is to become of the KV of `job`; RuntimeError if it is to stay where memory is short."""
+        """What is to become of the KV of `job`; RuntimeError if it is no `Keep`, or to stay where memory is short."""
         keep = self.eviction.on_stop(job, cause, self._load(), now)
+        if not isinstance(keep, Keep):
+            raise RuntimeError(f"{type(self.eviction).__name__}.on_stop says {keep!r} of {job} at {now} s: no sim.Keep")
         if keep is Keep.KEEP and cause is Cause.PRESSURE:
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
         return keep

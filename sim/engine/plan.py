@@ -12,14 +12,13 @@ class Plan:
     """`grants` of tokens to jobs by name, and a token to each job in lockstep if it `decodes`.
 
     It starts at `start` and ends at `end` (s). A plan of several `steps` is a leap: only the lockstep moves.
-    `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host, `copying`
-    the seconds that a step waits for that where a link says how long, `waiting` (if steps are recorded) the jobs that
-    wait when it begins.
+    `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host, `waiting`
+    (if steps are recorded) the jobs that wait when it begins.
     """
 
     __slots__ = (
-        "admits", "copying", "decodes", "end", "grants", "moved_tokens", "overhead", "preempted", "start", "step",
-        "steps", "waiting",
+        "admits", "decodes", "end", "grants", "moved_tokens", "overhead", "preempted", "start", "step", "steps",
+        "waiting",
     )  # fmt: skip
 
     end: float
@@ -33,5 +32,5 @@ class Plan:
         self.grants: dict[Job, int] = {}
         self.preempted: tuple[Job, ...] = ()
         self.moved_tokens = 0
-        self.overhead = self.copying = 0.0
+        self.overhead = 0.0
         self.step = NOTHING

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
-from sim.execution import IterationLevel, Phases
+from sim.execution import IterationLevel
 from sim.job import Job
 from sim.policy import Batching, Cause
 from sim.step import Hold
 
-SHORT_OF_BLOCKS, SOON, COMING = -1, -2, -3  # for now; until copies end that have begun; its KV is under way from now on
+SHORT_OF_BLOCKS, SOON, COMING = -1, -2, -3  # the second: until copies end; the third: its KV is under way from now on
 
 
 class Planner:
@@ -46,7 +46,8 @@ class Planner:
         self._most_decoding = self.budget if together else 0  # jobs that may be served alike
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
         self.moves = waiting.moves  # whether a refusal may stand no longer though nobody came or left
-        self._agenda = parked.agenda
+        self._attends = parked.attends
+        self._new_plan: Callable[[float], Plan] = self._begun if self._attends else Plan
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
 
     def refuses(self) -> bool:
@@ -55,23 +56,24 @@ class Planner:
 
     def plan(self, now: float) -> Plan | Hold:
         """Choose the next step: which jobs, how many tokens each. A `Hold` is the answer if nobody is to run."""
-        plan = self._begun(now)
+        plan = self._new_plan(now)
         running, hold = self.batch.running, None
         budget = self._serve(plan) if running else self.budget
         if self.waiting.front and budget > 0 and not plan.preempted:
             hold = self._admit(plan, budget)
-        return plan if (running and not self._stalls(plan)) or plan.preempted else hold or Hold(math.inf)
+        if running and not (self._attends and self._stalls(plan)):
+            return plan
+        return plan if plan.preempted else hold or Hold(math.inf)
 
     def _begun(self, now: float) -> Plan:
         """A plan from `now` (s) on, when all is done that was to happen before it."""
         plan = Plan(now)
-        if self._agenda.head <= now or self.parked.reviews:
-            self.parked.attend(plan)
+        self.parked.attend(plan)
         return plan
 
     def _stalls(self, plan: Plan) -> bool:
         """Whether all that run wait for blocks that are on their way to the host."""
-        return bool(self.parked.host.leaving) and not plan.grants and not self.batch.lockstep.rows
+        return not plan.grants and not self.batch.lockstep.rows
 
     @property
     def lasts(self) -> float:
@@ -170,6 +172,10 @@ class Planner:
         plan.preempted += (victim,)
         return tokens
 
+    def _evict(self, plan: Plan, job: Job) -> None:
+        """Take the blocks of `job`, one of `_givers`."""
+        self.parked.evict(plan, job)
+
     def _wait(self, job: Job, now: float) -> None:
         """Let `job`, which has stopped, wait, unless its KV is under way: then it does when that has come."""
         if job not in self.parked.host.moving:
@@ -209,8 +215,8 @@ class Planner:
         The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
         `reserved` for it: tokens, 0 if it takes them as it goes. Idle jobs make room.
         """
-        batch, parked = self.batch, self.parked
-        if job in parked.host.moving:
+        batch, host = self.batch, self.parked.host
+        if self._attends and job in host.moving:
             return COMING
         kv = batch.kv
         context = job.request.prompt_tokens + job.base_emitted
@@ -226,19 +232,31 @@ class Planner:
             new = budget
         spare = self._spare if batch.running else 0
         while (short := kv.missing(job, reserved or context, found) + spare - kv.free) > 0:
-            if not (parked.idle and parked.make_room(plan, job, short)):
-                return SOON if short <= parked.host.leaving else SHORT_OF_BLOCKS
+            if not self._make_room(plan, job, short):
+                return SOON if short <= host.leaving else SHORT_OF_BLOCKS
         self.waiting.remove(job, plan.start)
         if job.host_tokens:
             kv.allocate(job, reserved or computed)
-            if not parked.host.back(plan, job):
+            if not host.back(plan, job):
                 return COMING
+        elif job.base_computed:
+            self.parked.idle.pop(job, None)
         kv.allocate(job, reserved or computed + new, found)
         job.base_computed = computed
-        if parked.idle:
-            parked.idle.pop(job, None)
         batch.join(job, plan, new)
         return new
+
+    def _givers(self) -> Collection[Job]:
+        """Those whose blocks a better job may take: jobs that wait with their KV kept."""
+        return self.parked.idle
+
+    def _make_room(self, plan: Plan, job: Job, short: int) -> bool:
+        """Take the blocks of the worst of `_givers` for `job`, which is `short` of some, if it may enter then."""
+        givers = self._givers()
+        giver = self.parked.giver(job, givers, short, plan.start) if givers else None
+        if giver is not None:
+            self._evict(plan, giver)
+        return giver is not None
 
     def _reservations(self, chosen: Sequence[Job]) -> dict[Job, int]:
         """The KV tokens to set aside for each of `chosen`, so that the longest answer of its leg finds room."""
@@ -262,13 +280,12 @@ class Exclusive(Planner):
     """Runs the whole prefills of new jobs if any may enter, else a token for each that decodes, as vLLM's V0 does."""
 
     def plan(self, now: float) -> Plan | Hold:
-        plan = self._begun(now)
+        plan = self._new_plan(now)
         hold = self._admit(plan, self.budget)
         plan.decodes = not plan.admits
         if plan.decodes:
             self._serve(plan)
-        runs = self.batch.running and not self._stalls(plan)
-        return plan if runs or plan.preempted else hold or Hold(math.inf)
+        if self.batch.running and not (self._attends and self._stalls(plan)):
+            return plan
+        return plan if plan.preempted else hold or Hold(math.inf)
 
-
-PLANNERS = {Phases.MIXED: Planner, Phases.DECODE_FIRST: DecodeFirst, Phases.EXCLUSIVE: Exclusive}

@@ -15,7 +15,7 @@ import simpy
 
 from sim.device import Device
 from sim.engine.clock import LATE, Clock
-from sim.engine.plan import NOTHING, Plan
+from sim.engine.plan import Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
 from sim.engine.stretch import Stretch
@@ -55,11 +55,12 @@ class Replica:
         self._leave = leave
         self._leap = leap
         self._charges = policy.overhead != Overhead()
-        self._priced_moves = device.host.link is not None  # not by the profile
+        self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
         self._keeps_steps = recorder.keeps_steps
         self._agenda = scheduler.agenda
-        self._reviews = self.parked is not None and self.parked.reviews
-        self._moves = scheduler.planner.moves
+        self._quiet = not scheduler.parked.attends
+        self._decodes_on = self.planner.decodes_on if self._quiet else self._decodes_on_undisturbed
+        self._moves = scheduler.planner.moves or not self._quiet  # whether what was decided may not stand
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
@@ -145,7 +146,7 @@ class Replica:
         if plan is not None:
             self._commit(plan)
         planner = self.planner
-        if not self.waiting.front and start < self._agenda.head and planner.decodes_on():
+        if not self.waiting.front and self._decodes_on():
             plan, lockstep = Plan(start), self.batch.lockstep
             self._decode(plan, lockstep.rows, lockstep.context, now)
         else:
@@ -164,6 +165,10 @@ class Replica:
         if self._awaited:
             self.clock.at(plan.end, self._on_time, LATE)
 
+    def _decodes_on_undisturbed(self) -> bool:
+        """As the planner's `decodes_on`, unless something has happened."""
+        return self._until < self._agenda.head and self.planner.decodes_on()
+
     # Time
 
     def _price(self, plan: Plan, now: float) -> None:
@@ -181,9 +186,10 @@ class Replica:
         overhead = self._charge(plan) if self._charges else 0.0
         if prefill_tokens or overhead or plan.moved_tokens or not jobs:
             work = plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
-            if self._priced_moves:
-                overhead, work = overhead + plan.copying, work._replace(moved_tokens=0)
-            seconds = 0.0 if work == NOTHING else self.device.profile.step_time(work)  # it may stop jobs, and no more
+            if plan.moved_tokens and self._link_prices:
+                work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
+                overhead, self.parked.host.seconds = overhead + seconds, 0.0
+            seconds = self.device.profile.step_time(work) if prefill_tokens or jobs or work.moved_tokens else 0.0
             plan.end = plan.start + (overhead + seconds)
             self._stretch = None
         else:
@@ -205,9 +211,12 @@ class Replica:
         done = stretch.done
         if self._leap and not plan.grants and not plan.preempted:  # whom it stopped nobody was refused for
             plan.steps = self._leap_steps(stretch)
-            now = min(now, self._agenda.head)
-            if self._moves and self.planner.refuses():
-                now = min(now, self.planner.until)
+            if self._moves:
+                now = min(now, self._agenda.head)
+                if not self._quiet:
+                    plan.steps = max(1, int(min(plan.steps, self.parked.lasts)))
+                if self.planner.refuses():
+                    now = min(now, self.planner.until)
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:
             steps, plan.end = stretch.steps_by(now)
@@ -231,9 +240,6 @@ class Replica:
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
         if self.planner.refuses():
             steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.planner.lasts)))
-        if self._reviews:
-            assert self.parked is not None  # see above
-            steps = max(1, int(min(steps, self.parked.lasts)))
         return steps if steps <= 1 else 1 + lockstep.ticks_within(steps - 1)
 
     def _commit(self, plan: Plan) -> None:

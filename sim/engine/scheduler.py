@@ -14,14 +14,22 @@ from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
-from sim.engine.planner import PLANNERS, Planner
+from sim.engine.planner import DecodeFirst, Exclusive, Planner
 from sim.engine.prefix import PrefixCache
 from sim.engine.queue import waiting_queue
+from sim.engine.ranked import Ranked
 from sim.engine.static import StaticBatch, StaticPlanner
 from sim.execution import IterationLevel, Phases, RequestLevel
 from sim.job import Job
 from sim.policy import Batching, Policy
 from sim.step import Hold
+
+PLANNERS: dict[Phases, type[Planner]] = {
+    Phases.MIXED: Planner,
+    Phases.DECODE_FIRST: DecodeFirst,
+    Phases.EXCLUSIVE: Exclusive,
+    Phases.BY_RANK: Ranked,
+}
 
 
 class Scheduler:
@@ -35,18 +43,19 @@ class Scheduler:
         batching = device.batching or policy.batching
         execution = batching.execution
         self.agenda = Agenda()
-        self.parked: Parked | None = None  # a static batch stops nobody
         self.waiting = waiting_queue(policy.order, execution.window)
         self.batch: Batch
         self.planner: Planner | StaticPlanner
         if isinstance(execution, RequestLevel):
             kv = KVCache(device.blocks, device.block_size)  # padded rows share nothing
             self.batch = batch = StaticBatch(kv, GrowingLockstep(kv))
-            self.planner = StaticPlanner(device, batching, self.waiting, batch)
         else:
             self.batch = Batch(*_memory(device, execution))
-            host = host_of(device, self.batch.kv, self.agenda)
-            self.parked = Parked(policy.eviction, self.waiting, self.batch, host, self.agenda)
+        host = host_of(device, self.batch.kv, self.agenda)
+        self.parked = Parked(policy.eviction, self.waiting, self.batch, host, self.agenda)
+        if isinstance(execution, RequestLevel):
+            self.planner = StaticPlanner(device, batching, self.waiting, batch)
+        else:
             make = _planner(batching, execution)
             self.planner = make(device, execution, batching, self.parked, self.waiting, self.batch, together)
 

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 import policies.order
 import sim
 from policies.batching.continuous import Continuous
+from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
 from policies.contract import ContractError, GuardedTruth, check_policy
 from policies.order.fifo import FIFO
@@ -39,7 +40,7 @@ from sim import (
     Stands,
     Truth,
 )
-from tests.conftest import ROOT, make_device, make_policy
+from tests.conftest import ROOT, LinearProfile, make_device, make_policy, make_requests
 
 CONF = ROOT / "experiments" / "conf"
 READS = f"{__name__} reads the true output length"
@@ -207,6 +208,11 @@ SEEN: dict[object, int] = {}
             order(lambda job, now: SEEN.setdefault((job, now), len(SEEN)), stands=lambda job, now: Stands()),
             r"Bad.stands says at \S+ s that Job",
         ),
+        (
+            order(lambda job, now: job.emitted, FixedOrder),
+            r"Bad.stands says at 3.0 s that Job\(id=0, .*\) keeps the rank 0 until inf s or inf tokens: at 4.0 s it",
+        ),
+        (order(lambda job, now: 0.0, stands=lambda job, now: 5), r"Bad.stands gives 5 for Job\(id=0, .* no sim.Stands"),
         (order(lambda job, now: 0.0, stands=lambda job, now: Stands(tokens=next(ENDLESS))), "Bad.stands is not pure"),
         (order(lambda job, now: 0.0, NotingOrder, note=lambda job, now: next(ENDLESS)), "Bad.note is not pure"),
         (order(lambda job, now: job.request.truth.output_tokens), READS),
@@ -220,6 +226,19 @@ SEEN: dict[object, int] = {}
 )
 def test_an_order_that_breaks_a_rule_is_found_out(bad, message):
     refused(message, order=bad)
+
+
+def test_what_is_no_batching_is_named():
+    refused("Hold is no batching: it must derive from sim.Batching", batching=Hold(1.0))
+
+
+def test_the_engine_calls_an_order_that_is_checked_by_its_own_name(monkeypatch):
+    monkeypatch.setattr("sim.engine.planner.FRUITLESS", 20)
+    turns = order(lambda job, now: (now + job.request.id) // 1.0 % 2)
+    policy = make_policy(batching=Preemptive(max_num_seqs=1, max_num_batched_tokens=1), order=turns)
+    cluster = Cluster((make_device(profile=LinearProfile(1.0, 0.0)),))
+    with pytest.raises(RuntimeError, match="no prefill ended, by Bad and Recompute: "):
+        check_policy(policy, cluster, OraclePredictor(), make_requests([0, 0], [9, 9], [1, 1]))
 
 
 class Peeking(Predictor):

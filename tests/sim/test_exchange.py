@@ -91,6 +91,11 @@ class Names(Preemptive):
         return incoming
 
 
+class Numbers(Preemptive):
+    def victim(self, incoming, running, lacks, now):
+        return next((job.request.id for job in running), None)
+
+
 class Greedy(Preemptive):
     """Names those that were admitted in this very step too, by keeping what it is shown."""
 
@@ -110,6 +115,7 @@ SHOWN: list[object] = []
     ("batching", "message"),
     [
         (Names(max_num_seqs=1), r"Names.victim names Job\(id=1, .*\) at 0.0 s, which does not run"),
+        (Numbers(max_num_seqs=1), "Numbers.victim names 0 at 1.0 s, which does not run"),
         (Greedy(max_num_seqs=1), r"Greedy.victim names Job\(id=0, .*\) at 0.0 s, which was admitted in this very step"),
     ],
 )
@@ -127,6 +133,16 @@ def test_what_is_kept_under_pressure_is_refused():
     device = make_device(profile=LinearProfile(1.0, 0.0), block_size=1, kv_tokens=12, max_model_len=12)
     with pytest.raises(RuntimeError, match=r"Stubborn.on_stop keeps Job\(id=0, .*\) at 3.0 s under pressure"):
         serve(make_requests([0, 2.5], [4, 8], [6, 2]), device, eviction=Stubborn())
+
+
+class Speaks(Eviction):
+    def on_stop(self, job, cause, load, now):
+        return "keep"
+
+
+def test_an_eviction_that_says_something_else_is_refused():
+    with pytest.raises(RuntimeError, match=r"Speaks.on_stop says 'keep' of Job\(id=0, .*\) at 3.0 s: no sim.Keep"):
+        serve(make_requests([0, 2.5], [4, 8], [6, 2]), eviction=Speaks())
 
 
 def test_victims_are_for_mixed_phases():

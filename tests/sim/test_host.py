@@ -86,7 +86,7 @@ class Blind(Swap):
     ("eviction", "tokens", "message"),
     [
         (Blind(), 5, r"Job\(id=0, .*\) is to be swapped out, and needs 6 blocks of host memory: gpu has 5, of which 5"),
-        (Swap(), 0, r"eviction=swap has nowhere to put Job\(id=0, .*\): the host memory of its device is of 0 blocks"),
+        (Swap(), 0, r"Swap has nowhere to put Job\(id=0, .*\): the host memory of its device is of 0 blocks"),
     ],
 )
 def test_a_swap_that_has_no_room_is_named(eviction, tokens, message):

@@ -30,13 +30,14 @@ from tests.cases import (
     on_several,
     plain,
     preemptive,
+    ranked,
     stable,
     together,
     with_contents,
 )
 from tests.conftest import ROOT, make_device, make_policy, make_requests, poisson_requests
 
-stepwise = continuous | preemptive
+stepwise = continuous | preemptive | ranked
 
 
 def on(**changes) -> Cluster:
@@ -144,8 +145,9 @@ def test_nobody_and_no_block_is_in_use_at_the_end(case, leap):
     for replica in replicas_after(case, leap=leap):
         batch, kv = replica.batch, replica.batch.kv
         parked = replica.parked
-        assert parked is None or not (parked.idle or parked.host.jobs or parked.host.moving or parked.host.leaving)
-        assert parked is None or parked.host.free == parked.host.total
+        assert not {**parked.idle, **parked.host.jobs, **parked.host.moving}
+        assert parked.host.leaving == 0
+        assert parked.host.free == parked.host.total
         assert replica.jobs == len(replica.waiting) == len(batch.running) == len(batch.by_name) == 0
         assert batch.lockstep.rows == batch.lockstep.context == len(batch.lockstep.ends) == 0
         assert kv.free == kv.total == replica.device.kv_tokens // replica.device.block_size

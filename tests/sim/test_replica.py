@@ -343,7 +343,7 @@ def test_a_request_is_rejected_after_its_prediction_has_taken_its_time():
         (lambda: RequestLevel(1, window=1.5), "window must be a whole number, got 1.5"),
         (lambda: IterationLevel(max_num_seqs=1.5), "max_num_seqs must be a whole number, got 1.5"),
         (lambda: IterationLevel(max_num_seqs=math.nan), "max_num_seqs must be a whole number, got nan"),
-        (lambda: Continuous(phases="both"), "phases must be mixed, decode_first, exclusive, got 'both'"),
+        (lambda: Continuous(phases="both"), "phases must be mixed, decode_first, exclusive, by_rank, got 'both'"),
         (lambda: Truth(2, (7,)), "1 output_ids for 2 output_tokens"),
         (
             lambda: Request(7, 0.0, 3, Truth(1), prompt_ids=(1, 2)),

@@ -1,5 +1,6 @@
 """Runs and sweeps: results are complete or absent, a sweep resumes, and what is wrong is named."""
 
+import re
 import subprocess
 import sys
 import time
@@ -125,6 +126,37 @@ def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):
         Folder(path.parent) for path in tmp_path.glob("**/status.json") if Folder(path.parent).state == "failed"
     ]
     assert "Unservable" in failed.status()["error"]
+
+
+STOPS = """
+from dataclasses import dataclass
+from policies.batching.continuous import Continuous
+
+@dataclass(frozen=True, slots=True)
+class Stops(Continuous):
+    def victim(self, incoming, running, lacks, now):
+        return HOW
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("incoming", r"RuntimeError: Stops.victim names Job\(id=\d+, .*\) at \S+ s, which does not run \(see "),
+        ("running[-1]", r"TypeError: 'RankedRunning' object is not subscriptable \(stops.py, line 8\) \(see "),
+    ],
+)
+def test_a_mistake_in_a_policy_from_outside_is_told_in_a_line(tmp_path, typed, monkeypatch, how, said):
+    (tmp_path / "stops.py").write_text(STOPS.replace("HOW", how))
+    (tmp_path / "policy" / "batching").mkdir(parents=True)
+    (tmp_path / "policy" / "batching" / "stops.yaml").write_text("_target_: stops.Stops\nmax_num_seqs: 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "stops", raising=False)
+    code, errors = typed(tmp_path, *SMALL, "policy=fifo", "policy/batching=stops", f"--config-dir={tmp_path}")
+    assert code == 1
+    (line,) = [one for one in errors.splitlines() if one.startswith("failed: ")]
+    assert re.search(said, line), line
+    assert "Traceback" not in errors
 
 
 def test_requests_that_can_never_fit_are_counted_and_the_others_served(tmp_path, typed):

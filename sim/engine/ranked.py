@@ -1,0 +1,130 @@
+"""Service by rank: running and waiting jobs get tokens, seats and blocks in one order, as in LTR's engine."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sim.engine.exchange import Exchanging, before
+from sim.engine.plan import Plan
+from sim.engine.planner import COMING
+from sim.engine.queue import Entry
+from sim.job import Job
+from sim.policy import Cause, Rank
+from sim.step import Hold
+
+
+class Ranked(Exchanging):
+    """Serves all jobs, best rank first, until tokens or seats run out; a running job that gets no token stops.
+
+    Blocks that are short are taken from those behind, the worst first. Of equal rank those that run go first. A waiting
+    job that may not enter holds up those that wait behind it, and nobody who runs. Where there is enough for all that
+    run, and nobody waits who ranks before one of them, they are served alike: the order makes no difference then.
+    """
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._unserved: dict[Job, Entry] = {}  # running jobs whose turn is to come in this plan, the worst first
+
+    def plan(self, now: float) -> Plan | Hold:
+        plan = self._new_plan(now)
+        hold = (self._admit if self.waiting.front else self._exchange)(plan, self.budget)
+        if plan.preempted:
+            self._settled = None
+        if self.batch.running and not (self._attends and self._stalls(plan)):
+            return plan
+        return plan if plan.preempted else hold or Hold(math.inf)
+
+    def _exchange(self, plan: Plan, budget: int) -> Hold | None:
+        """Serve all, alike or by rank."""
+        rest = -1 if self._overtakes() else self._serve(plan) if self.batch.running else budget
+        return self._serve_by_rank(plan) if rest < 0 else super()._exchange(plan, rest)
+
+    def _overtakes(self) -> bool:
+        """Whether a waiting job may rank before one that runs; not if it was refused, and all that run just decode."""
+        front, bound, batch = self.waiting.front, self.ranked.bound, self.batch
+        if not (batch.running and front) or bound is None or not before(front[0][0], bound):
+            return False
+        return not self._stood or bool(batch.by_name) or batch.lockstep.shares_output
+
+    def _serve_in_order(self, plan: Plan) -> int:
+        """As in `Planner`, if there is enough for all; -1 if not."""
+        batch, kv = self.batch, self.batch.kv
+        batch.dissolve()
+        tokens = blocks = 0
+        for job in batch.running:
+            chunk = self._chunk(job.pending)
+            tokens += chunk
+            blocks += kv.missing(job, job.base_computed + chunk)
+        return super()._serve_in_order(plan) if tokens <= self.budget and blocks <= kv.free else -1
+
+    def _is_last(self, job: Job) -> bool:
+        """Nobody is: whose tokens are cut short is a matter of rank."""
+        return False
+
+    def _serve_by_rank(self, plan: Plan) -> Hold | None:
+        """Serve all in one order, and stop those who run and get nothing."""
+        batch, waiting = self.batch, self.waiting
+        batch.dissolve()
+        if not waiting.front:
+            self.ranked.refresh(plan.start)
+        entries = sorted((waiting.entry(job, plan.start) for job in batch.running), reverse=True)
+        self.ranked.bound = entries[0][0]
+        self._unserved = {entry[3]: entry for entry in entries}
+        hold = super()._exchange(plan, self.budget)
+        back = len(plan.preempted)
+        self._serve_next(plan, self.budget - sum(plan.grants.values()))
+        for job in self._unserved:
+            self._stop(plan, job, Cause.OUTRANKED)
+        self._unserved = {}
+        for job in plan.preempted[back:]:
+            self._wait(job, plan.start)
+        return hold
+
+    def _serve_next(self, plan: Plan, budget: int, coming: Rank | None = None) -> int:
+        """Serve the running jobs whose turn it is, as long as none that is `coming` ranks before; the budget left."""
+        kv, parked, unserved = self.batch.kv, self.parked, self._unserved
+        while unserved and budget > 0 and self._has_seat():
+            job, entry = unserved.popitem()
+            if coming is not None and before(coming, entry[0]):
+                unserved[job] = entry
+                break
+            new = min(self._chunk(job.pending), budget)
+            while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
+                givers = self._givers()
+                if not givers:
+                    self._stop(plan, job, Cause.PRESSURE)
+                    return budget
+                self._evict(plan, parked.worst(givers, plan.start))
+            if short > 0:
+                continue  # until what is on its way to the host is there
+            kv.allocate(job, job.base_computed + new)
+            plan.grants[job] = new
+            budget -= new
+        return budget
+
+    def _has_seat(self) -> bool:
+        """Whether a job more may be served."""
+        return len(self.batch.running) - len(self._unserved) < self._seats
+
+    def _come(self, plan: Plan, job: Job, budget: int, reserved: int) -> tuple[bool, int]:
+        """Admit `job` when its turn has come, if it fits then with what those behind it hold."""
+        if self._unserved:
+            budget = self._serve_next(plan, budget, self.waiting.entry(job, plan.start)[0])
+        if budget > 0 and self._has_seat():
+            new = self._enter(plan, job, budget, reserved)
+            if new > 0:
+                self.ranked.join(job, plan.start)
+                return True, budget - new
+            return new == COMING, budget
+        return False, budget
+
+    def _givers(self) -> list[Job]:
+        """As in `Exchanging`, and running jobs whose turn is to come."""
+        return [*self.parked.idle, *self._unserved]
+
+    def _evict(self, plan: Plan, job: Job) -> None:
+        if self._unserved.pop(job, None) is None:
+            super()._evict(plan, job)
+        else:
+            self._stop(plan, job, Cause.PRESSURE)
