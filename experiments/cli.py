@@ -90,6 +90,7 @@ VERBS = Group(
                 "against-vllm": "experiments.engine.against_vllm",
                 "bench": "experiments.engine.bench",
                 "instructions": "experiments.engine.instructions",
+                "plans": "experiments.engine.plans",
                 "overhead": "experiments.engine.overhead",
                 "theory": "experiments.engine.theory",
             },

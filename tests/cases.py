@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
+from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
 from policies.eviction.keep import Resident
@@ -21,7 +22,9 @@ from policies.eviction.swap import Swap
 from policies.order.aging import Aging
 from policies.order.fifo import FIFO
 from policies.order.hpf import HPF
+from policies.order.least_attained import LeastAttained
 from policies.order.luf import LUF
+from policies.order.mlfq import MLFQ
 from policies.order.muf import MUF
 from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
@@ -54,7 +57,7 @@ from sim import (
     Tables,
     simulate,
 )  # fmt: skip
-from sim.policy import NotingOrder, Order, Predictor, Stands
+from sim.policy import Order, Predictor, Stands
 from tests.conftest import LinearProfile, make_device, make_requests
 
 MAX_TOKENS, LONGEST_PROMPT = 24, 40
@@ -107,50 +110,6 @@ class Promoting(Order):
     def stands(self, job, now):
         old = job.request.arrival + self.patience
         return Stands(instant=old) if now < old else Stands()
-
-
-@dataclass(frozen=True)
-class Levels(NotingOrder):
-    """Two seconds' tenth of service at each level, twice as much at the next; up again after long without any.
-
-    So long that the prefill of any job of a case is over before: jobs whose KV is dropped would take turns for ever.
-    """
-
-    quantum: float = 0.2
-    patience: float = 10.0
-
-    def note(self, job, now):
-        level, served, waited, last = job.note or (0, 0.0, 0.0, now)
-        if job.runs:
-            served, waited = served + now - last, 0.0
-        else:
-            waited += now - last
-        while served >= self.quantum * 2**level:
-            level, served = level + 1, served - self.quantum * 2**level
-        if waited >= self.patience and level:
-            level, served, waited = 0, 0.0, 0.0
-        return level, served, waited, now
-
-    def rank(self, job, now):
-        return float(job.note[0])
-
-    def stands(self, job, now):
-        level, served, waited, last = job.note
-        if job.runs:
-            return Stands(instant=max(last + self.quantum * 2**level - served, math.nextafter(now, math.inf)))
-        return Stands(instant=max(last + self.patience - waited, math.nextafter(now, math.inf))) if level else Stands()
-
-
-@dataclass(frozen=True)
-class Limited(Preemptive):
-    """No victim but those that have emitted no more than a `share` of what was predicted, and these for anything."""
-
-    share: float = 0.5
-
-    def victim(self, incoming, running, lacks, now):
-        young = [job for job in running if job.emitted <= self.share * job.prediction.length]
-        worst = max(young, key=lambda job: (running.rank(job), job.request.id), default=None)
-        return worst if young and running.rank(incoming) < running.rank(worst) else None
 
 
 @dataclass(frozen=True)
@@ -228,7 +187,10 @@ def plain(tables: Tables) -> str:
 
 
 static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
-orders = st.sampled_from([*static_ranks, Priority(), Aging(), Ageing(1.0), Ageing(3.0), Promoting(0.3), Levels()])
+# Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
+levels = MLFQ(quantum=0.2, patience=10.0)
+moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), levels]
+orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 
 slots = st.integers(1, 8)
 watermarks = st.sampled_from([0.0, 0.1, 0.4])
@@ -256,7 +218,7 @@ tokens = {
     "max_num_batched_tokens": st.integers(1, 12) | st.integers(8, 80),
     "long_prefill_token_threshold": st.sampled_from([0, 5, 16]),
 }
-shares = st.sampled_from([0.0, 0.3, 1.0])
+shares = st.sampled_from([0.0, 0.5, 1.0])
 preemptive = (
     st.builds(Preemptive, **of_a_time, **tokens)
     | st.builds(Preemptive, **of_a_time, **whole_prompts)

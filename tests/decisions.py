@@ -48,6 +48,11 @@ MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/batching=ltr": ("policy/order=srpt", "policy.batching.max_num_batched_tokens=12", *PLAIN),
+    "policy/batching=limited": (
+        "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.3", *PLAIN,
+    ),
+    "policy/order=least_attained": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
+    "policy/order=mlfq": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/eviction=keep": (
         "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6", *PLAIN,
     ),

@@ -36,17 +36,23 @@ import numpy as np
 import simpy
 
 from policies.batching.continuous import Continuous
+from policies.batching.limited import Limited
+from policies.batching.preemptive import Preemptive
+from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
+from policies.order.aging import Aging
 from policies.order.fifo import FIFO
+from policies.order.mlfq import MLFQ
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
+from policies.predictor.trail import Trail
 from policies.routing.least_loaded import LeastLoaded
 from profiles.profile import load
 from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
-from sim.policy import Order
+from sim.policy import Batching, Eviction, Order, Predictor
 from traces.formats import azure
 from traces.requests import to_requests
 
@@ -58,11 +64,14 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is simulated: requests from `draw`, in so many `replicas`, under an `order`."""
+    """What is simulated: requests from `draw`, in so many `replicas`, under a policy of these parts."""
 
     draw: Callable[[Path], list[Request]]
     replicas: int = 1
     order: Order = dataclasses.field(default_factory=FIFO)
+    batching: Batching = dataclasses.field(default_factory=lambda: Continuous(max_num_seqs=256))
+    eviction: Eviction = dataclasses.field(default_factory=Recompute)
+    predictor: Predictor = dataclasses.field(default_factory=OraclePredictor)
     record: Record = Record.REQUESTS
 
     @property
@@ -93,6 +102,9 @@ def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
 # The speeds bring the mean batch of each Azure case to about 36.
 TRACE = functools.partial(conversation, speed=1.1)
 BURST = functools.partial(synthetic, requests=100_000, rate=math.inf)
+SEATS = 32  # at the speed of which some wait, and all are served
+SEATED = functools.partial(Case, functools.partial(conversation, speed=0.8), eviction=Resident())
+TRAIL = Trail(10, 512.0, 46.07, -4.6, 33.9, every=8, correlation=0.0, seed=SEED, seconds=4e-3)  # predictor/trail.yaml
 CASES = {
     "azure": Case(TRACE),
     "azure_4_replicas": Case(functools.partial(conversation, speed=4.43), replicas=4),
@@ -100,9 +112,15 @@ CASES = {
     "azure_both_doubled": Case(functools.partial(conversation, speed=0.475, prompts=2, outputs=2)),
     "order_rtlm": Case(TRACE, order=UP(SERVICE, alpha=-8.0)),
     "order_srpt": Case(TRACE, order=SRPT()),
+    "few_seats": SEATED(batching=Continuous(SEATS)),
+    "preemptive_srpt": SEATED(order=SRPT(), batching=Preemptive(SEATS)),
+    "preemptive_mlfq": SEATED(order=MLFQ(), batching=Preemptive(SEATS)),
+    "preemptive_trail": SEATED(order=SRPT(), batching=Limited(SEATS, share=0.8), predictor=TRAIL),
     "record_steps": Case(TRACE, record=Record.STEPS),
     "waiting_100k": Case(BURST),
     "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),
+    "waiting_300_aging": Case(functools.partial(BURST, requests=300), order=Aging()),
+    "waiting_10k_aging": Case(functools.partial(BURST, requests=10_000), order=Aging()),
     "synthetic_10k": Case(functools.partial(synthetic, requests=10_000, rate=6.5)),
     "synthetic_1m": Case(functools.partial(synthetic, requests=1_000_000, rate=6.5)),
 }
@@ -113,8 +131,7 @@ def parts(case: Case) -> tuple[Policy, Cluster]:
     profile = load("llama-3.1-8b", "a100_sxm")
     names = [f"gpu{number}" for number in range(case.replicas)]
     devices = [Device(name, "gpu", profile, profile.kv_capacity_tokens, profile.max_model_len) for name in names]
-    batching = Continuous(max_num_seqs=256)
-    return Policy(case.order, batching, LeastLoaded(), Recompute()), Cluster(tuple(devices))
+    return Policy(case.order, case.batching, LeastLoaded(), case.eviction), Cluster(tuple(devices))
 
 
 def timeout_seconds() -> float:
@@ -140,7 +157,7 @@ def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         timeout = timeout_seconds()
         start = time.perf_counter()
-        iterations = simulate(requests, policy, cluster, OraclePredictor(), record=case.record).iterations
+        iterations = simulate(requests, policy, cluster, case.predictor, record=case.record).iterations
         seconds.append(time.perf_counter() - start)
         ratios.append(seconds[-1] / len(requests) / timeout)
     middle = statistics.median(seconds)

@@ -21,7 +21,6 @@ from typing import Any
 import simpy
 
 from experiments.engine.bench import AZURE, CASES, parts
-from policies.predictor.oracle import OraclePredictor
 from sim import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -82,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     requests = case.draw(settings.azure)[: settings.requests]
     policy, cluster = parts(case)
-    simulate(requests, policy, cluster, OraclePredictor(), record=case.record)  # what is computed once is not counted
-    counts = count(lambda: simulate(requests, policy, cluster, OraclePredictor(), record=case.record))
+    simulate(requests, policy, cluster, case.predictor, record=case.record)  # what is computed once is not counted
+    counts = count(lambda: simulate(requests, policy, cluster, case.predictor, record=case.record))
     timeout = sum(count(lambda: timeouts(1000)).values()) / 1000
     whole = sum(counts.values())
     each = whole / len(requests)

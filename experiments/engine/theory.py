@@ -1,6 +1,6 @@
 """The engine against queueing theory: mean responses, simulated and exact, of queues that a replica can be.
 
-    tokenyard engine theory                                # every queue: five minutes on 2 cores
+    tokenyard engine theory                                # every queue: a quarter of an hour on 2 cores
     tokenyard engine theory --policy SJF --policy PS       # those alone
     tokenyard engine theory --requests 2000 --json         # shorter runs; an object a line
 
@@ -14,11 +14,15 @@ turns in place of a shared processor are within 0.05 %.
 A run of one server is of whole busy cycles: it begins empty, and ends when a job finds nobody after so many; so a mean
 over jobs has no bias of a beginning or an end. With several servers a tenth warms up. By chance a run draws other gaps
 and sizes than the laws say, which is taken out by regression (control variates): the sums of the gaps', sizes' and
-squared sizes' errors, and of the first two times the work that the job finds in one server of the same speed; where
-sizes are guessed, also of the guess's luck times the squared size, and times the size and that work. All have mean 0
-because gaps, sizes and guesses know nothing of what was before them; no formula of queues is used.
+squared sizes' errors, and of the first two times the work that the job finds in one server of the same speed, and times
+the number of jobs that it finds; where sizes are guessed, also of the guess's luck times the squared size, and times
+the size and that work. All have mean 0 because gaps, sizes and guesses know nothing of what was before them; no formula
+of queues is used.
 
-A policy more is a line of DISCIPLINES, and its name in EVERYWHERE.
+FB is by quanta of a tenth of the mean size, and so is its theory. SPRPT is the shortest predicted remaining time first
+without preemption from a share of the prediction on; 0.0 is SJF and 1.0 SRPT, for known sizes.
+
+A policy more is a line of `queueing.disciplines`, and its name in EVERYWHERE.
 
 Seeds are fixed: the same command prints the same. The load is that of a server; of M/G/infinity, the jobs that are
 there at a time. A row strays if the simulated mean is further from the exact one than 1 % and 2 standard errors, and
@@ -31,10 +35,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing import get_context
 
@@ -42,68 +45,22 @@ import numpy as np
 from scipy.special import stdtrit
 from tqdm import tqdm
 
-from experiments.engine.golden import IterationTime
-from experiments.engine.queueing import means
-from experiments.engine.queueing.guess import Guess
+from experiments.engine.queueing.disciplines import DISCIPLINES, EVERYBODY, SHARES, TOKENS, Discipline, limited
 from experiments.engine.queueing.laws import LAWS, Floats, Law
 from experiments.engine.queueing.paths import excess, work_found
-from policies.batching.continuous import Continuous
-from policies.batching.preemptive import Preemptive
 from policies.eviction.keep import Resident
-from policies.order.fifo import FIFO
-from policies.order.service_time import ServiceTime
-from policies.order.sjf import SJF
-from policies.order.srpt import SRPT
-from policies.predictor.oracle import OraclePredictor
 from policies.routing.least_loaded import LeastLoaded
 from sim import Cluster, Device, Policy, Request, Tables, Truth, simulate
 from sim.metrics import response_time
-from sim.policy import Batching, Order, Predictor
 from sim.record import Table
 
-TOKENS = 1000  # of a job of the mean size
-EVERYBODY = 1 << 20  # jobs at a time: no bound
 WARM_UP = 0.1  # share of a run's requests, where a run is not of whole busy cycles
 NEAR, STRAYS = 0.01, 3  # a share of the exact mean; rows
 CONFIDENCE = 0.99  # of the interval that is shown
-EFFORT = {0.5: 0.4, 0.8: 0.6, 0.9: 1.0, 8.0: 0.2}  # share of the requests that a run of each load is of
+EFFORT = {0.5: 0.3, 0.8: 0.6, 0.9: 1.0, 8.0: 1.0}  # share of the requests that a run of each load is of
+HEAVY = "H2", "bounded Pareto"  # sizes that vary much
 
-COLUMNS = "{:15} {:>4}  {:13} {:>9} {:>7} {:>19} {:>9}  {}"
-
-
-@dataclass(frozen=True)
-class Discipline:
-    """The parts that make a replica such a queue, and its mean response in theory."""
-
-    exact: means.Mean
-    order: Order = field(default_factory=FIFO)
-    batching: Batching = field(default_factory=lambda: places(1))
-    predictor: Callable[[int], Predictor] = lambda seed: OraclePredictor()
-    step: IterationTime = field(default_factory=lambda: IterationTime(fixed=1.0, per_token=0.0))
-    servers: int = 1
-    luck: float = math.exp(-1)  # the mean of exp(-predicted / true size)
-
-
-def places(number: int) -> Continuous:
-    """A batch of at most so many jobs."""
-    return Continuous(number, max_num_batched_tokens=None)
-
-
-BY_SIZE = SJF(ServiceTime(phi=0.0, eta=1.0))
-ONE_AT_A_TIME = Preemptive(1, max_num_batched_tokens=None)
-IN_TURN = IterationTime(fixed=0.0, per_token=1.0)
-DISCIPLINES = {
-    "FCFS": Discipline(means.fcfs),
-    "SJF": Discipline(means.sjf, BY_SIZE),
-    "PSJF": Discipline(means.psjf, BY_SIZE, ONE_AT_A_TIME),
-    "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
-    "SJF guessed": Discipline(means.limited_by_guess(0.0), BY_SIZE, predictor=Guess, luck=0.5),
-    "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN),
-    "M/M/4": Discipline(means.erlang_c(4), batching=places(4), servers=4),
-    "M/M/16": Discipline(means.erlang_c(16), batching=places(16), servers=16),
-    "M/G/infinity": Discipline(means.no_queue, batching=places(EVERYBODY), servers=EVERYBODY),
-}
-EVERYWHERE = "FCFS", "SJF", "PSJF", "SRPT", "SJF guessed", "PS"  # for each law at each load
+COLUMNS = "{:15} {:>4}  {:17} {:>9} {:>7} {:>19} {:>9}  {}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +92,12 @@ class Row:
         busy = self.load if self.discipline.servers == EVERYBODY else self.load * self.discipline.servers
         return TOKENS / busy
 
+    @property
+    def effort(self) -> float:
+        """The requests of a run, as a share of those that are asked for."""
+        queue = self.discipline
+        return EFFORT[self.load] * queue.effort * (queue.heavy if self.law in HEAVY else 1.0)
+
     def drawn(self, seed: int, requests: int) -> tuple[Floats, Floats, Floats]:
         """Gaps (each after its job) and sizes of a run, and the work found, tokens: `requests` and those behind them.
 
@@ -161,8 +124,10 @@ class Row:
         return simulate(requests, policy, Cluster((device,)), queue.predictor(seed))
 
 
+EVERYWHERE = "FCFS", "SJF", "PSJF", "SRPT", "FB", "PS", "SPRPT 0.5", "SPRPT 0.5 guessed"  # at each load
 ROWS = [
     *(Row(law, load, policy) for policy in EVERYWHERE for law in LAWS for load in (0.5, 0.8, 0.9)),
+    *(Row(law, 0.8, policy) for c in SHARES for policy in limited(c) if c != 0.5 for law in ("Exp", "bounded Pareto")),
     *(Row("Exp", load, policy) for policy in ("M/M/4", "M/M/16") for load in (0.5, 0.8, 0.9)),
     *(Row(law, 8.0, "M/G/infinity") for law in LAWS),
 ]
@@ -178,14 +143,22 @@ class Run:
     bounded: bool = True  # the work in several servers, by that in one as fast
 
 
-def summed(row: Row, gaps: Floats, sizes: Floats, found: Floats, predicted: Floats, responses: Floats) -> Run:
+def summed(
+    row: Row, gaps: Floats, sizes: Floats, found: Floats, met: Floats, predicted: Floats, responses: Floats
+) -> Run:
     """The sums of what a run of `row` drew and what became of it, all in tokens."""
     gap, size, found, square = gaps / row.gap - 1, sizes / TOKENS - 1, found / TOKENS, (sizes / TOKENS) ** 2
     luck = np.exp(-predicted / sizes) - row.discipline.luck
     squares = square - row.sizes.moment(2) / row.sizes.mean**2
-    controls = gap, size, squares, found * gap, found * size, square * luck, found * (size + 1) * luck
+    known = gap, size, squares, found * gap, found * size, met * gap, met * size
+    controls = *known, square * luck, found * (size + 1) * luck
     total = float(responses.sum()) / TOKENS * row.sizes.mean
     return Run(len(sizes), total, tuple(float(control.sum()) for control in controls))
+
+
+def jobs_met(arrivals: Floats, finishes: Floats) -> Floats:
+    """How many jobs each finds at its arrival; `arrivals` do not fall."""
+    return np.arange(0.0, len(arrivals)) - np.searchsorted(np.sort(finishes), arrivals, "right")
 
 
 def one_run(row: Row, seed: int, requests: int) -> Run:
@@ -194,7 +167,8 @@ def one_run(row: Row, seed: int, requests: int) -> Run:
     table = row.serve(gaps, sizes, seed).requests
     number = row.discipline.servers
     since = 0 if number == 1 else int(WARM_UP * requests)
-    columns = gaps, sizes, found, table["predicted_tokens"], response_time(table)
+    met = jobs_met(table["arrival"], table["finished"])
+    columns = gaps, sizes, found, met, table["predicted_tokens"], response_time(table)
     run = summed(row, *(column[since:] for column in columns))
     return replace(run, bounded=number in (1, EVERYBODY) or within(table, number))
 
@@ -260,8 +234,8 @@ def compared(row: Row, runs: Sequence[Run]) -> Comparison:
 
 
 def comparisons(rows: Sequence[Row], runs: int, requests: int) -> Iterator[Comparison]:
-    """Each of the rows, by so many runs of so many requests at the load 0.9, fewer at others; a process a core."""
-    tasks = [(row, seed, round(requests * EFFORT[row.load])) for row in rows for seed in range(runs)]
+    """Each of the rows, by so many runs of so many requests, times its effort; a process a core."""
+    tasks = [(row, seed, round(requests * row.effort)) for row in rows for seed in range(runs)]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         found = pool.map(one_run, *zip(*tasks, strict=True))
         shown = tqdm(found, desc="theory", unit="run", total=len(tasks))
@@ -273,8 +247,8 @@ def main(argv: list[str] | None = None) -> int:
     """Print the table, or a JSON object a line; 1 if what was found is not as theory says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", action="append", choices=[*DISCIPLINES], help="its rows alone (default: all rows)")
-    parser.add_argument("--requests", type=int, default=25_000, help="of each run at the load 0.9 (default: 25000)")
-    parser.add_argument("--runs", type=int, default=20, help="independent runs of each row (default: 20)")
+    parser.add_argument("--requests", type=int, default=5000, help="of each run at the load 0.9 (default: 5000)")
+    parser.add_argument("--runs", type=int, default=40, help="independent runs of each row (default: 40)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line instead of the table")
     options = parser.parse_args(argv)
     for name, least in (("requests", 100), ("runs", 10)):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
+from policies.batching.limited import Limited
 from policies.batching.static import Static
 from sim import Hold, Prediction, Request, RequestLevel, Truth
 from sim.job import Job
@@ -107,6 +108,9 @@ def test_every_batch_holds_the_first_in_rank_is_alike_and_is_not_too_big(uncerta
         (lambda: consolidation(ratio=0.9), "ratio must be at least 1, got 0.9"),
         (lambda: consolidation(ratio=math.nan), "ratio must be at least 1, got nan"),
         (lambda: consolidation(max_wait=-0.1), "max_wait must not be negative, got -0.1"),
+        (lambda: Limited(share=-0.1), r"share must be within \[0, 1\], got -0.1"),
+        (lambda: Limited(share=1.5), r"share must be within \[0, 1\], got 1.5"),
+        (lambda: Limited(max_num_seqs=0), "max_num_seqs must be positive, got 0"),
         (lambda: Continuous(max_num_seqs=0), "max_num_seqs must be positive, got 0"),
         (lambda: Continuous(max_num_batched_tokens=0), "max_num_batched_tokens must be positive, got 0"),
         (lambda: Continuous(long_prefill_token_threshold=-1), "long_prefill_token_threshold must not be negative"),

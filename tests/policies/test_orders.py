@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.batching.continuous import Continuous
+from policies.batching.preemptive import Preemptive
+from policies.eviction.keep import Resident
 from policies.order.aging import Aging
 from policies.order.fifo import FIFO
 from policies.order.hpf import HPF
+from policies.order.least_attained import LeastAttained
 from policies.order.luf import LUF
+from policies.order.mlfq import MLFQ, Place
 from policies.order.muf import MUF
 from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
@@ -94,6 +98,11 @@ def test_a_positive_alpha_lets_long_jobs_go_first_and_a_negative_one_short_jobs(
         (lambda: UP(SERVICE, alpha=1.0, prompt_weight=math.inf), "prompt_weight must be finite, got inf"),
         (lambda: Aging(weight=-1.0), "weight must not be negative, got -1.0"),
         (lambda: Aging(weight=math.nan), "weight must not be negative, got nan"),
+        (lambda: LeastAttained(quantum=0), "quantum must be at least 1 token, got 0"),
+        (lambda: MLFQ(quantum=0.0), "quantum must be positive and finite, got 0.0 s"),
+        (lambda: MLFQ(growth=0.5), "growth must be at least 1 and finite, got 0.5"),
+        (lambda: MLFQ(levels=0), "levels must be at least 1, got 0"),
+        (lambda: MLFQ(patience=0.0), "patience must be positive, got 0.0 s"),
         (lambda: HPF(SERVICE, prompt_weight=math.nan), "prompt_weight must be finite, got nan"),
         (lambda: ServiceTime(phi=-1.0, eta=0.0), "phi must be finite and not negative, got -1.0"),
         (lambda: ServiceTime(phi=0.0, eta=math.inf), "eta must be finite and not negative, got inf"),
@@ -104,10 +113,10 @@ def test_a_wrong_parameter_is_named(make, message):
         make()
 
 
-def finished(order, requests, slots=1):
-    """When each request is finished by a device that serves `slots` at a time, 1 s a step."""
+def finished(order, requests, batching=None):
+    """When each request is finished by a device that serves one at a time, 1 s a step."""
     device = make_device(profile=LinearProfile(fixed=1.0, per_token=0.0))
-    policy = make_policy(order=order, batching=Continuous(max_num_seqs=slots))
+    policy = make_policy(order=order, batching=batching or Continuous(max_num_seqs=1), eviction=Resident())
     return simulate(requests, policy, Cluster((device,)), OraclePredictor()).requests
 
 
@@ -152,3 +161,41 @@ def test_sjf_with_the_oracle_responds_sooner_than_fifo_in_a_busy_stream():
     requests = poisson_requests(rate=0.05, count=400, seed=2, mean_output=15)
     by_length, by_arrival = (response_time(finished(order, requests)).mean() for order in (SJF(SERVICE), FIFO()))
     assert by_length < 0.9 * by_arrival
+
+
+ALONE = Preemptive(max_num_seqs=1)
+
+
+@pytest.mark.parametrize(("quantum", "at"), [(1, [10.0, 8.0, 6.0]), (2, [10.0, 9.0, 6.0]), (3, [10.0, 6.0, 8.0])])
+def test_who_has_attained_the_least_goes_first(quantum, at):
+    """By quanta of one: the first has two tokens when the second comes, which takes two; the third takes its two."""
+    requests = make_requests([0, 2, 4], [1, 1, 1], [5, 3, 2])
+    assert finished(LeastAttained(quantum), requests, ALONE)["finished"].tolist() == at
+
+
+def test_a_job_goes_down_a_level_when_its_quantum_is_served_and_up_when_it_waited_long():
+    order, begun = MLFQ(quantum=1.0, growth=2.0, levels=3, patience=10.0), job()
+
+    def at(now, admission):
+        begun.note = order.note(begun, now)
+        begun.admission = admission
+        stands = order.stands(begun, now)
+        assert order.rank(begun, now) == begun.note[:2]
+        return begun.note, stands.instant
+
+    assert at(5.0, 0) == (Place(0, 5.0, 0.0, 0.0, 5.0), math.inf)
+    assert at(7.0, 1) == (Place(0, 5.0, 0.0, 2.0, 7.0), 8.0)
+    assert at(8.0, 1) == (Place(1, 8.0, 0.0, 0.0, 8.0), 10.0)
+    assert at(9.5, 0) == (Place(1, 8.0, 1.5, 0.0, 9.5), 19.5)
+    assert at(10.5, 1) == (Place(1, 8.0, 1.5, 1.0, 10.5), 11.0)
+    assert at(11.25, 0) == (Place(2, 11.25, 0.25, 0.0, 11.25), 21.25)
+    assert at(21.25, 1) == (Place(0, 21.25, 0.0, 0.0, 21.25), 22.25)
+    assert at(60.0, 1) == (Place(2, 60.0, 35.75, 0.0, 60.0), math.inf)
+
+
+def test_under_feedback_a_short_job_passes_a_long_one_which_comes_back_after_its_patience():
+    """Levels of 2.5 and 10 s; where all are hasty the first and the third run a quantum of 2.5 s in turn."""
+    requests = make_requests([0, 4, 5], [1, 1, 1], [12, 2, 9])
+    patient, hasty = (MLFQ(quantum=2.5, growth=4.0, levels=3, patience=patience) for patience in (1000.0, 2.0))
+    assert finished(patient, requests, ALONE)["finished"].tolist() == [17.0, 6.0, 23.0]
+    assert finished(hasty, requests, ALONE)["finished"].tolist() == [23.0, 6.0, 21.0]

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 
 from experiments.engine.theory import Row, compared, one_run
 from policies.batching.continuous import Continuous
+from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
@@ -12,7 +13,7 @@ from policies.eviction.swap import Swap
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Eviction, Keep, Order, Record, Short, simulate
-from tests.cases import Limited, cases, on_several, plain, preemptive, stable
+from tests.cases import cases, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_leaping import assert_leap_equals_step
 
@@ -151,10 +152,18 @@ def test_victims_are_for_mixed_phases():
 
 
 def test_limited_preemption_spares_who_is_nearly_done():
-    """Of ten tokens eight are left when the second comes: at most 0.3 of ten are emitted, and more than 0.1."""
+    """Two tokens of ten are emitted when the second comes."""
     requests = make_requests([0, 1.5], [1, 1], [10, 2])
-    assert serve(requests, batching=Limited(max_num_seqs=1, share=0.3)).requests["preemptions"].tolist() == [1, 0]
-    assert serve(requests, batching=Limited(max_num_seqs=1, share=0.1)).requests["preemptions"].tolist() == [0, 0]
+    assert serve(requests, batching=Limited(max_num_seqs=1, share=0.21)).requests["preemptions"].tolist() == [1, 0]
+    assert serve(requests, batching=Limited(max_num_seqs=1, share=0.2)).requests["preemptions"].tolist() == [0, 0]
+
+
+def test_limited_preemption_stops_the_last_of_those_that_it_does_not_spare():
+    """Left are 7 of 20, which is spared, 5 and 4 tokens: one of 3 takes the place of the one with 5."""
+    requests = make_requests([0, 10.5, 10.5, 13.5], [1] * 4, [21, 8, 7, 3])
+    batching = Limited(max_num_seqs=3, share=0.5)
+    assert serve(requests, batching=batching).requests["preemptions"].tolist() == [0, 1, 0, 0]
+    assert serve(requests, batching=Preemptive(3)).requests["preemptions"].tolist() == [1, 0, 0, 0]
 
 
 # Theory: one server, jobs known by their size

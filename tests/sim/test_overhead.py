@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.order.fifo import FIFO
+from policies.order.least_attained import LeastAttained
 from policies.order.priority import Priority
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
@@ -15,10 +16,10 @@ from sim.policy import FixedOrder, NotingOrder, Order
 from tests.cases import (
     Ageing,
     Case,
-    Levels,
     Promoting,
     cases,
     continuous,
+    levels,
     on_several,
     preemptive,
     stable,
@@ -67,7 +68,7 @@ def charged_and_computed(case: Case, leap: bool) -> tuple[float, int]:
     return float(tables.steps["overhead_seconds"].sum()) / RANK_SECONDS, counting.calls
 
 
-ORDERS = [FIFO(), Priority(), SRPT(), Ageing(1.0), Ageing(3.0), Promoting(0.1), Levels()]
+ORDERS = [FIFO(), Priority(), SRPT(), Ageing(1.0), Ageing(3.0), Promoting(0.1), LeastAttained(5), levels]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=repr)

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from experiments.engine import theory
 from experiments.engine.queueing import means
+from experiments.engine.queueing.disciplines import DISCIPLINES, QUANTUM, TOKENS, limited, places
+from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import LAWS
-from experiments.engine.theory import DISCIPLINES, ROWS, STRAYS, Comparison, Row, Run, comparisons, one_run
+from experiments.engine.theory import EVERYWHERE, ROWS, STRAYS, Comparison, Row, Run, comparisons, one_run
 from sim.metrics import response_time
 
 QUICK = [row for row in ROWS if row.load in (0.5, 8.0)]
+SPARED = [Row("Exp", 0.8, policy) for c in (0.2, 1.0) for policy in limited(c)]
 MANY_SERVERS = [row for row in ROWS if row.policy in ("M/M/4", "M/M/16")]
 
 
@@ -28,10 +31,10 @@ def named(row: Row) -> str:
 
 @pytest.fixture(scope="module")
 def found() -> dict[Row, Comparison]:
-    return {told.row: told for told in comparisons(QUICK, runs=20, requests=1000)}
+    return {told.row: told for told in comparisons([*QUICK, *SPARED], runs=20, requests=1000)}
 
 
-@pytest.mark.parametrize("row", QUICK, ids=named)
+@pytest.mark.parametrize("row", [*QUICK, *SPARED], ids=named)
 def test_the_mean_response_is_that_of_theory(found, row):
     assert found[row].verdict in ("agrees", "strays")
     assert found[row].standard_error < 0.06 * row.exact
@@ -69,9 +72,24 @@ def test_the_table_is_wide_enough():
     assert len({*ROWS}) == len(ROWS) >= 60
     for policy, discipline in DISCIPLINES.items():
         rows = {(row.law, row.load) for row in ROWS if row.policy == policy}
-        assert rows >= {("Exp", 8.0)} or {load for _, load in rows} == {0.5, 0.8, 0.9}
-        assert {law for law, _ in rows} == ({"Exp"} if policy.startswith("M/M/") else {*LAWS})
+        limits = policy.startswith("SPRPT") and policy not in EVERYWHERE
+        loads = {8.0} if policy == "M/G/infinity" else {0.8} if limits else {0.5, 0.8, 0.9}
+        assert {load for _, load in rows} == loads
+        few = {"Exp"} if policy.startswith("M/M/") else {"Exp", "bounded Pareto"} if limits else {*LAWS}
+        assert {law for law, _ in rows} == few
         assert discipline.exact(LAWS["Exp"], 0.5) >= 1.0
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_quanta_of_fb_are_so_small_that_they_might_vanish(law):
+    assert QUANTUM / TOKENS == 0.1
+    for load in (0.5, 0.8, 0.9):
+        assert Row(law, load, "FB").exact == pytest.approx(means.fb(LAWS[law], load), rel=0.006)
+
+
+def test_known_sizes_make_sjf_and_srpt_of_limited_preemption():
+    assert Row("Exp", 0.8, "SPRPT 0.0").exact == pytest.approx(Row("Exp", 0.8, "SJF").exact, rel=1e-6)
+    assert Row("Exp", 0.8, "SPRPT 1.0").exact == pytest.approx(Row("Exp", 0.8, "SRPT").exact, rel=1e-6)
 
 
 def test_the_command_prints_a_json_object_a_line(capsys):
@@ -161,10 +179,11 @@ def test_many_servers_answer_each_job_within_a_step_of_what_a_queue_of_their_own
     assert late.max() < 1 + 1e-4
 
 
-@pytest.mark.parametrize("order", ["FCFS", "SJF", "SJF guessed"])
+@pytest.mark.parametrize("order", ["FCFS", "SJF", "guessed"])
 @pytest.mark.parametrize("law", LAWS)
 def test_work_in_several_servers_is_within_its_bounds_under_any_order(monkeypatch, law, order):
-    discipline = replace(DISCIPLINES[order], batching=theory.places(5), servers=5)
+    guessed = replace(DISCIPLINES["SJF"], predictor=Guess)
+    discipline = replace(DISCIPLINES.get(order, guessed), batching=places(5), servers=5)
     monkeypatch.setitem(DISCIPLINES, "M/G/5", discipline)
     assert one_run(Row(law, 0.9, "M/G/5"), seed=1, requests=2000).bounded
 
@@ -176,6 +195,11 @@ def test_work_out_of_bounds_is_told():
     assert theory.within(table, 4)
     late = {**table, **{name: table[name] + 200.0 for name in ("first_scheduled", "finished")}}
     assert not theory.within(late, 4)
+
+
+def test_who_is_there_when_a_job_comes_is_counted():
+    """One that ends at that very instant is not."""
+    assert theory.jobs_met(np.array([0.0, 1.0, 2.0, 5.0]), np.array([5.0, 2.0, 9.0, 6.0])).tolist() == [0, 1, 1, 1]
 
 
 def test_runs_weigh_as_their_jobs():

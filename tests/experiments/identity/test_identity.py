@@ -420,7 +420,7 @@ def test_an_edited_policy_is_another_and_that_edit_alone(tmp_path):
     before = codes(tmp_path, "policies.order.aging.Aging")
     aging = tmp_path / "policies" / "order" / "aging.py"
     text = aging.read_text()
-    aging.write_text(text.replace("job.prediction.length - self.weight", "job.prediction.length + self.weight"))
+    aging.write_text(text.replace("job.prediction.length + self.weight", "job.prediction.length - self.weight"))
     assert aging.read_text() != text
     assert changed(before, codes(tmp_path, "policies.order.aging.Aging")) == {"policies.order.aging"}
 

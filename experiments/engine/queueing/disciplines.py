@@ -1,0 +1,78 @@
+"""The queues that a replica can be, each with its mean response in theory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from experiments.engine.golden import IterationTime
+from experiments.engine.queueing import means
+from experiments.engine.queueing.guess import Guess
+from experiments.engine.queueing.laws import Law
+from policies.batching.continuous import Continuous
+from policies.batching.limited import Limited
+from policies.batching.preemptive import Preemptive
+from policies.order.fifo import FIFO
+from policies.order.least_attained import LeastAttained
+from policies.order.service_time import ServiceTime
+from policies.order.sjf import SJF
+from policies.order.srpt import SRPT
+from policies.predictor.oracle import OraclePredictor
+from sim.policy import Batching, Order, Predictor
+
+TOKENS = 1000  # of a job of the mean size
+QUANTUM = 100  # tokens of FB, whose mean is within 0.6 % of that by quanta that vanish, at loads up to 0.9
+EVERYBODY = 1 << 20  # jobs at a time: no bound
+
+
+@dataclass(frozen=True)
+class Discipline:
+    """The parts that make a replica such a queue, and its mean response in theory."""
+
+    exact: means.Mean
+    order: Order = field(default_factory=FIFO)
+    batching: Batching = field(default_factory=lambda: places(1))
+    predictor: Callable[[int], Predictor] = lambda seed: OraclePredictor()
+    step: IterationTime = field(default_factory=lambda: IterationTime(fixed=1.0, per_token=0.0))
+    servers: int = 1
+    luck: float = math.exp(-1)  # the mean of exp(-predicted / true size)
+    effort: float = 1.0  # requests of a run, as a share of those of others
+    heavy: float = 2.0  # times as many where sizes vary much
+
+
+def by_quanta(law: Law, load: float) -> float:
+    """The mean under FB by quanta."""
+    return means.fb_by_quanta(QUANTUM / TOKENS * law.mean)(law, load)
+
+
+def places(number: int) -> Continuous:
+    """A batch of at most so many jobs."""
+    return Continuous(number, max_num_batched_tokens=None)
+
+
+def limited(c: float) -> dict[str, Discipline]:
+    """The shortest predicted remaining time first, no preemption from a share `c` of the prediction on: two rows."""
+    parts = SRPT(), Limited(1, max_num_batched_tokens=None, share=c)
+    return {
+        f"SPRPT {c}": Discipline(means.limited(c), *parts),
+        f"SPRPT {c} guessed": Discipline(means.limited_by_guess(c), *parts, predictor=Guess, luck=0.5),
+    }
+
+
+BY_SIZE = SJF(ServiceTime(phi=0.0, eta=1.0))
+ONE_AT_A_TIME = Preemptive(1, max_num_batched_tokens=None)
+IN_TURN = IterationTime(fixed=0.0, per_token=1.0)
+SHARES = 0.0, 0.2, 0.5, 0.8, 1.0
+DISCIPLINES = {
+    "FCFS": Discipline(means.fcfs),
+    "SJF": Discipline(means.sjf, BY_SIZE),
+    "PSJF": Discipline(means.psjf, BY_SIZE, ONE_AT_A_TIME),
+    "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
+    "FB": Discipline(by_quanta, LeastAttained(QUANTUM), ONE_AT_A_TIME, heavy=1.0),
+    "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN, effort=2.0),
+    **{name: queue for c in SHARES for name, queue in limited(c).items()},
+    "M/M/4": Discipline(means.erlang_c(4), batching=places(4), servers=4, effort=2.5),
+    "M/M/16": Discipline(means.erlang_c(16), batching=places(16), servers=16, effort=2.5),
+    "M/G/infinity": Discipline(means.no_queue, batching=places(EVERYBODY), servers=EVERYBODY),
+}
