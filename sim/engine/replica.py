@@ -189,8 +189,7 @@ class Replica:
             if plan.moved_tokens and self._link_prices:
                 work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
                 overhead, self.parked.host.seconds = overhead + seconds, 0.0
-            seconds = self.device.profile.step_time(work) if prefill_tokens or jobs or work.moved_tokens else 0.0
-            plan.end = plan.start + (overhead + seconds)
+            plan.end = plan.start + (overhead + self.device.profile.step_time(work))
             self._stretch = None
         else:
             self._decode(plan, jobs, context, now)
