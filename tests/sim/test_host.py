@@ -67,6 +67,7 @@ def test_blocks_are_held_until_the_copy_ends():
     assert granted(tables) == [{0: 4}, {0: 1}, {0: 1}, {}, {1: 3}, {1: 1}, {0: 1}, {0: 1}, {0: 1}]
     assert tables.requests["preemptions"].tolist() == [1, 0]
     assert tables.requests["first_scheduled"].tolist() == [0, 5]
+    assert tables.steps["end"].tolist()[2:5] == [3, 4, 6]  # the step that only stops a job takes what any takes
 
 
 def test_swap_drops_what_the_host_has_no_room_for():
