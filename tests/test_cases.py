@@ -126,6 +126,23 @@ def test_a_leg_is_servable_by_what_the_leg_needs(replay, room) -> None:
     assert found.requests["status"].tolist() == ["finished"]
 
 
+SLOW_LINK = ["cluster.link.latency=0", "cluster.link.bytes_per_second=1e5"]  # a second for a prompt of 100 tokens
+
+
+@pytest.mark.parametrize(("sharing", "ends"), [("first_come", [1.03, 2.03]), ("fair", [2.03, 2.03])])
+def test_two_transfers_share_a_link(replay, sharing, ends) -> None:
+    settings = [*PREFILL_DECODE, *SLOW_LINK, f"cluster.link.sharing={sharing}"]
+    found = replay(rows([0.0, 0.0], [100, 100], [3, 3]), *settings, devices=("prefill", "decode"))
+    assert found.requests["finished"].tolist() == pytest.approx(ends)
+
+
+def test_kv_stays_on_the_device_that_prefilled_it_until_it_is_sent(replay) -> None:
+    settings = [*PREFILL_DECODE, *SLOW_LINK, "cluster.devices.prefill.kv_tokens=112"]
+    found = replay(rows([0.0, 0.0], [100, 100], [3, 3]), *settings, devices=("prefill", "decode"))
+    assert found.requests["first_scheduled"].tolist() == pytest.approx([0.0, 1.01])
+    assert found.requests["first_token"].tolist() == pytest.approx([0.01, 1.02])
+
+
 def test_a_request_that_can_never_be_served_is_rejected_and_the_others_are_served(replay) -> None:
     found = replay(rows([0.0, 0.1, 0.2], [100, 4096, 100], [5, 1, 5]), *CONTINUOUS, "warmup=0")
     assert found.requests["status"].tolist() == ["finished", "rejected", "finished"]
