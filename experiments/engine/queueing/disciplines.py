@@ -37,7 +37,7 @@ class Discipline:
     step: IterationTime = field(default_factory=lambda: IterationTime(fixed=1.0, per_token=0.0))
     servers: int = 1
     luck: float = math.exp(-1)  # the mean of exp(-predicted / true size)
-    effort: float = 1.0  # requests of a run, as a share of those of others
+    effort: float = 1.0  # requests of a run, as a share of those of others: more where they cost little or vary much
     heavy: float = 2.0  # times as many where sizes vary much
 
 
@@ -56,7 +56,7 @@ def limited(c: float) -> dict[str, Discipline]:
     parts = SRPT(), Limited(1, max_num_batched_tokens=None, share=c)
     return {
         f"SPRPT {c}": Discipline(means.limited(c), *parts),
-        f"SPRPT {c} guessed": Discipline(means.limited_by_guess(c), *parts, predictor=Guess, luck=0.5),
+        f"SPRPT {c} guessed": Discipline(means.limited_by_guess(c), *parts, predictor=Guess, luck=0.5, effort=1.5),
     }
 
 
@@ -65,14 +65,14 @@ ONE_AT_A_TIME = Preemptive(1, max_num_batched_tokens=None)
 IN_TURN = IterationTime(fixed=0.0, per_token=1.0)
 SHARES = 0.0, 0.2, 0.5, 0.8, 1.0
 DISCIPLINES = {
-    "FCFS": Discipline(means.fcfs),
-    "SJF": Discipline(means.sjf, BY_SIZE),
+    "FCFS": Discipline(means.fcfs, effort=2.0),
+    "SJF": Discipline(means.sjf, BY_SIZE, effort=2.0),
     "PSJF": Discipline(means.psjf, BY_SIZE, ONE_AT_A_TIME),
     "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
     "FB": Discipline(by_quanta, LeastAttained(QUANTUM), ONE_AT_A_TIME, heavy=1.0),
-    "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN, effort=2.0),
+    "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN, effort=3.0),
     **{name: queue for c in SHARES for name, queue in limited(c).items()},
-    "M/M/4": Discipline(means.erlang_c(4), batching=places(4), servers=4, effort=2.5),
-    "M/M/16": Discipline(means.erlang_c(16), batching=places(16), servers=16, effort=2.5),
+    "M/M/4": Discipline(means.erlang_c(4), batching=places(4), servers=4, effort=5.0),
+    "M/M/16": Discipline(means.erlang_c(16), batching=places(16), servers=16, effort=5.0),
     "M/G/infinity": Discipline(means.no_queue, batching=places(EVERYBODY), servers=EVERYBODY),
 }
