@@ -10,6 +10,7 @@ from numbers import Real
 from types import FrameType
 from typing import Any, NoReturn
 
+from sim import Eviction
 from sim.cluster import Cluster
 from sim.execution import Execution
 from sim.job import Job
@@ -207,6 +208,36 @@ class _CheckedExchange(_CheckedBatching):
         return victim
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _CheckedEviction(Eviction):
+    eviction: Eviction
+
+    def on_stop(self, *asked: Any) -> Any:
+        return self._pure("on_stop", asked[:1], *asked)
+
+    def _pure(self, method: str, jobs: Sequence[Job], *asked: Any) -> Any:
+        before, ask = _state(jobs), getattr(self.eviction, method)
+        answer = ask(*asked)
+        if ask(*asked) != answer:
+            _broken(self.eviction, method, f"is not pure: it answers otherwise when asked twice at {asked[-1]} s")
+        if _state(jobs) != before:
+            _broken(self.eviction, method, f"changes a job at {asked[-1]} s")
+        return answer
+
+
+class _CheckedReviews(_CheckedEviction):
+    __slots__ = ()
+
+    def review(self, *asked: Any) -> Any:
+        return self._pure("review", asked[0], *asked)
+
+
+def _checked_eviction(eviction: Eviction) -> Eviction:
+    kind = _CheckedEviction if type(eviction).review is Eviction.review else _CheckedReviews
+    named: Eviction = type(type(eviction).__name__, (kind,), {"__slots__": ()})(eviction)
+    return named
+
+
 def check_order(order: Order) -> None:
     """Rank a made-up job by every rule of ranks, before anything runs; `ContractError` names the first that is broken.
 
@@ -235,9 +266,9 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
 
     The rules: a rank is pure, is a number, and stands for as long as its order says; the tuples handed to a
     batching are not kept, nor the jobs changed; only waiting jobs that were shown are selected, each once; a hold ends
-    after now; an answer stands until a job comes or leaves, so that leaping and stepping give equal tables; the truth
-    is read by nobody but the engine and the oracle; every request ends once. `Unservable` names one that could
-    never fit, for then less would be checked.
+    after now; an eviction is pure and changes no job; an answer stands until a job comes or leaves, so that leaping and
+    stepping give equal tables; the truth is read by nobody but the engine and the oracle; every request ends once.
+    `Unservable` names one that could never fit, for then less would be checked.
     """
     check_order(policy.order)
     if not isinstance(policy.batching, Batching):
@@ -247,6 +278,7 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
         policy,
         order=_checked(policy.order),
         batching=kind(policy.batching, policy.batching.execution),
+        eviction=_checked_eviction(policy.eviction),
     )
     guarded = [
         dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens, request.truth.output_ids))

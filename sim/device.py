@@ -35,7 +35,7 @@ class HostMemory:
     def __post_init__(self) -> None:
         if self.tokens is not None and not (isinstance(self.tokens, Integral) and self.tokens >= 0):
             raise ValueError(f"host.tokens must be a whole number of tokens, or null for no bound, got {self.tokens!r}")
-        if isinstance(self.copying, str):  # as in a yaml
+        if not isinstance(self.copying, Copying):  # as in a yaml
             if self.copying not in [one.value for one in Copying]:
                 raise ValueError(f"host.copying must be blocking or overlapped, got {self.copying!r}")
             object.__setattr__(self, "copying", Copying(self.copying))

@@ -26,7 +26,7 @@ class Link:
             raise ValueError(f"the latency of a link must not be negative, got {self.latency} s")
         if not self.bytes_per_second > 0:
             raise ValueError(f"bytes_per_second of a link must be positive, got {self.bytes_per_second}")
-        if isinstance(self.sharing, str):  # as in a yaml
+        if not isinstance(self.sharing, Sharing):  # as in a yaml
             object.__setattr__(self, "sharing", _sharing(self.sharing))
 
     def seconds(self, size: float) -> float:
@@ -34,7 +34,7 @@ class Link:
         return self.latency + size / self.bytes_per_second
 
 
-def _sharing(name: str) -> Sharing:
+def _sharing(name: object) -> Sharing:
     """ValueError for a name that is none."""
     try:
         return Sharing(name)

@@ -20,7 +20,20 @@ from experiments.settings.reached import DEVICE
 from experiments.settings.signatures import mismatch
 from experiments.settings.wording import did_you_mean, one_line, shown
 from policies.contract import ContractError, check_order
-from sim import IterationLevel, Link, Order, Overhead, Policy, Prediction, Predictor, Request, RequestLevel, Truth
+from sim import (
+    Batching,
+    IterationLevel,
+    Link,
+    Order,
+    Overhead,
+    Phases,
+    Policy,
+    Prediction,
+    Predictor,
+    Request,
+    RequestLevel,
+    Truth,
+)
 from sim.job import Job
 from traces.locate import public_file
 from traces.schema import TraceError
@@ -116,6 +129,9 @@ def batching_problems(batching: Any, called: str) -> Iterator[str]:
         return
     if not isinstance(execution, IterationLevel | RequestLevel):
         yield f"{called} must have a sim.IterationLevel or a sim.RequestLevel as its execution, and has {execution!r}"
+    names = type(batching).victim is not Batching.victim if isinstance(batching, Batching) else False
+    if names and isinstance(execution, IterationLevel) and execution.phases is not Phases.MIXED:
+        yield f"{called} names victims, which needs phases=mixed, got phases={execution.phases.value}"
 
 
 @dataclass(slots=True, eq=False)

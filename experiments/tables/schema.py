@@ -42,7 +42,7 @@ REQUESTS = {
     "first_scheduled": Column("s", "start of the first step in which it was given tokens"),
     "first_token": Column("s", "end of the step that gave its first token; missing in static batches, which show none"),
     "finished": Column("s", "end of the step that gave its last token; in a static batch, of the whole batch"),
-    "preemptions": Column("count", "how often it was stopped for want of memory"),
+    "preemptions": Column("count", "how often it was stopped, for want of memory or for a better one"),
 }
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),
@@ -60,11 +60,11 @@ STEPS = {
     "prefill_tokens": Column("tokens", "computed of prompts (or anew, after a preemption), chunks of more than one"),
     "decode_jobs": Column("count", "jobs that computed one token"),
     "decode_context": Column("tokens", "sum of these jobs' contexts, to which the step attends"),
-    "moved_tokens": Column("tokens", "whose KV was copied between device and host"),
+    "moved_tokens": Column("tokens", "whose KV was copied between device and host while the step waited"),
     "running": Column("count", "jobs that ran, those without a token in this step included"),
     "waiting": Column("count", "jobs that waited when it began"),
     "blocks_used": Column("count", "KV blocks that somebody held when it ended, before jobs left"),
-    "preempted": Column("count", "jobs stopped for want of memory"),
+    "preempted": Column("count", "jobs stopped, for want of memory or for better ones"),
 }
 AUDIT = {
     "replica": Column("-", "whose KV cache"),
@@ -78,7 +78,8 @@ USES = {
     "decode": "KV of jobs that have emitted a token and compute one a step; in a static batch, of complete rows too",
     "prefill": "of jobs whose prompt is under way: computed, found in the prefix cache, or computed in this step",
     "recompute": "of jobs that compute anew, before they come to what is new, what they had when they were dropped",
-    "transfer": "of jobs whose KV is being sent or comes",
+    "transfer": "of jobs whose KV is being sent or comes, to another replica or beside the steps to the host; a copy "
+    "that a step waits for is part of the step",
     "waiting": "of jobs that wait with their KV kept on the device",
     "fragmentation": "in blocks that jobs hold, without a token of theirs: the rest of the last block, what "
     "`reserve_output` sets aside, the padding of a static batch and what its complete rows go on to compute, and the "

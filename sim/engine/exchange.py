@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sim.engine.plan import Plan
@@ -63,8 +63,8 @@ class RankedRunning:
         """Ask anew for how long ranks stand that do no longer; whether there are any."""
         found = False
         for job, (admission, instant, emitted, steps) in [*self._due.items()]:
-            if job.admission != admission:
-                del self._due[job]
+            if job not in self._running or job.admission != admission:
+                del self._due[job]  # who runs elsewhere may have the same number there
             elif instant <= now or emitted <= job.emitted or steps <= self._waiting.steps:
                 found = True
                 del self._due[job]
@@ -75,13 +75,14 @@ class RankedRunning:
     @property
     def lasts(self) -> float:
         """For how many steps all ranks stand."""
-        steps = self._waiting.steps
-        return min((min(due[2] - job.emitted, due[3] - steps) for job, due in self._due.items()), default=math.inf)
+        steps, running = self._waiting.steps, self._running
+        ends = (min(due[2] - job.emitted, due[3] - steps) for job, due in self._due.items() if job in running)
+        return min(ends, default=math.inf)
 
     @property
     def until(self) -> float:
         """Until which instant they do, s."""
-        return min((due[1] for due in self._due.values()), default=math.inf)
+        return min((due[1] for job, due in self._due.items() if job in self._running), default=math.inf)
 
 
 def before(one: Any, other: Any) -> bool:
@@ -122,7 +123,7 @@ class Exchanging(Planner):
             hold = self._admit(plan, budget)
         if running and not (self._attends and self._stalls(plan)):
             return plan
-        return plan if plan.preempted else hold or Hold(math.inf)
+        return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
 
     def _admit(self, plan: Plan, budget: int) -> Hold | None:
         """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
@@ -146,25 +147,29 @@ class Exchanging(Planner):
         """Admit waiting jobs as the batching selects them, each in the place of those that it names."""
         waiting, running = self.waiting, self.batch.running
         while waiting.front:
-            left_out = len(waiting.front)
+            shown, stopped = len(waiting.front), len(plan.preempted)
             chosen = waiting.select(self.batching, running.keys(), plan.start)
             if isinstance(chosen, Hold):
                 return chosen
-            reserved = self._reservations(chosen) if self.execution.reserve_output else {}
-            for job in chosen:
-                if job in plan.preempted:  # it had to go in this very step
-                    return None
-                stopped = len(plan.preempted)
-                entered, budget = self._come(plan, job, budget, reserved.get(job, 0))
-                for victim in plan.preempted[stopped:]:
-                    self._wait(victim, plan.start)
-                if entered:
-                    left_out -= 1
-                elif not self.execution.skip_unfit:
-                    return None
-            if left_out:
+            entered, budget = self._come_in_turn(plan, chosen, budget)
+            for victim in plan.preempted[stopped:]:
+                self._wait(victim, plan.start)  # behind those that were shown
+            if entered < shown:
                 return None
         return None
+
+    def _come_in_turn(self, plan: Plan, chosen: Sequence[Job], budget: int) -> tuple[int, int]:
+        """Admit those `chosen` until one may not enter: how many entered, and the budget (tokens) that is left."""
+        reserved = self._reservations(chosen) if self.execution.reserve_output else {}
+        number = 0
+        for job in chosen:
+            if job in plan.preempted:  # it had to go in this very step
+                break
+            entered, budget = self._come(plan, job, budget, reserved.get(job, 0))
+            number += entered
+            if not (entered or self.execution.skip_unfit):
+                break
+        return number, budget
 
     def _come(self, plan: Plan, job: Job, budget: int, reserved: int) -> tuple[bool, int]:
         """Admit `job`, in the place of others if need be: whether it entered, and the budget (tokens) that is left."""

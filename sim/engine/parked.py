@@ -11,7 +11,7 @@ from sim.engine.host import Host, OverlappedHost
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
 from sim.job import Job
-from sim.policy import Cause, Eviction, Keep, Load
+from sim.policy import Cause, Eviction, Keep, Load, Review
 
 FRUITLESS = 100_000  # moves of KV between two tokens: more than jobs are at a time, by far
 
@@ -116,14 +116,18 @@ class Parked:
         shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
         if not shown:
             return
-        moves, self.lasts = self.eviction.review((*shown,), self._load(), plan.start)
+        review, where = self.eviction.review((*shown,), self._load(), plan.start), type(self.eviction).__name__
+        if not isinstance(review, Review):
+            raise RuntimeError(f"{where}.review says {review!r} at {plan.start} s: no sim.Review")
+        self.lasts = review.steps
         if not self.lasts >= 1:
-            name = type(self.eviction).__name__
-            raise RuntimeError(f"{name}.review at {plan.start} s is to stand for {self.lasts} steps, at least one")
-        for job, keep in moves:
+            raise RuntimeError(f"{where}.review at {plan.start} s is to stand for {self.lasts} steps, at least one")
+        for job, keep in review.moves:
             if job not in shown:
-                name = type(self.eviction).__name__
-                raise RuntimeError(f"{name}.review names {job} at {plan.start} s, which it was not shown")
+                raise RuntimeError(f"{where}.review names {job} at {plan.start} s, which it was not shown, or twice")
+            if not isinstance(keep, Keep):
+                raise RuntimeError(f"{where}.review says {keep!r} of {job} at {plan.start} s: no sim.Keep")
+            del shown[job]
             self._move(plan, job, keep)
 
     def _move(self, plan: Plan, job: Job, keep: Keep) -> None:

@@ -63,7 +63,7 @@ class Planner:
             hold = self._admit(plan, budget)
         if running and not (self._attends and self._stalls(plan)):
             return plan
-        return plan if plan.preempted else hold or Hold(math.inf)
+        return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
 
     def _begun(self, now: float) -> Plan:
         """A plan from `now` (s) on, when all is done that was to happen before it."""
@@ -287,5 +287,5 @@ class Exclusive(Planner):
             self._serve(plan)
         if self.batch.running and not (self._attends and self._stalls(plan)):
             return plan
-        return plan if plan.preempted else hold or Hold(math.inf)
+        return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
 

@@ -33,7 +33,7 @@ class Ranked(Exchanging):
             self._settled = None
         if self.batch.running and not (self._attends and self._stalls(plan)):
             return plan
-        return plan if plan.preempted else hold or Hold(math.inf)
+        return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
 
     def _exchange(self, plan: Plan, budget: int) -> Hold | None:
         """Serve all, alike or by rank."""

@@ -20,6 +20,8 @@ from policies.batching.continuous import Continuous
 from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
 from policies.contract import ContractError, GuardedTruth, check_policy
+from policies.eviction.recompute import Recompute
+from policies.eviction.swap import Swap
 from policies.order.fifo import FIFO
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.regression import fit_length_regression
@@ -30,6 +32,7 @@ from sim import (
     FixedOrder,
     Hold,
     IterationLevel,
+    Keep,
     Link,
     NotingOrder,
     Order,
@@ -37,6 +40,7 @@ from sim import (
     Prediction,
     Predictor,
     Request,
+    Review,
     Stands,
     Truth,
 )
@@ -233,12 +237,41 @@ def test_what_is_no_batching_is_named():
 
 
 def test_the_engine_calls_an_order_that_is_checked_by_its_own_name(monkeypatch):
-    monkeypatch.setattr("sim.engine.planner.FRUITLESS", 20)
+    monkeypatch.setattr("sim.engine.parked.FRUITLESS", 20)
     turns = order(lambda job, now: (now + job.request.id) // 1.0 % 2)
     policy = make_policy(batching=Preemptive(max_num_seqs=1, max_num_batched_tokens=1), order=turns)
     cluster = Cluster((make_device(profile=LinearProfile(1.0, 0.0)),))
     with pytest.raises(RuntimeError, match="no prefill ended, by Bad and Recompute: "):
         check_policy(policy, cluster, OraclePredictor(), make_requests([0, 0], [9, 9], [1, 1]))
+
+
+class Restless(Recompute):
+    def on_stop(self, job, cause, load, now):
+        return (Keep.DROP, Keep.SWAP)[next(ENDLESS) % 2]
+
+
+class Meddling(Recompute):
+    def on_stop(self, job, cause, load, now):
+        job.preemptions = 0
+        return Keep.DROP
+
+
+class MeddlingReview(Swap):
+    def review(self, idle, load, now):
+        idle[0].note = now
+        return Review(steps=1)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (Restless(), "Restless.on_stop is not pure: it answers otherwise when asked twice at"),
+        (Meddling(), "Meddling.on_stop changes a job at"),
+        (MeddlingReview(), "MeddlingReview.review changes a job at"),
+    ],
+)
+def test_an_eviction_that_breaks_a_rule_is_found_out(bad, message):
+    refused(message, eviction=bad)
 
 
 class Peeking(Predictor):

@@ -1,5 +1,8 @@
 """Jobs that stop for others: who stops, what becomes of their KV, and what theory says of it."""
 
+import math
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given, settings
 
@@ -10,10 +13,12 @@ from policies.batching.preemptive import Preemptive
 from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
+from policies.order.least_attained import LeastAttained
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
-from sim import Cluster, Eviction, Keep, Order, Record, Short, simulate
-from tests.cases import cases, on_several, plain, preemptive, stable
+from policies.routing.disaggregation import Disaggregation
+from sim import Cluster, Eviction, IterationLevel, Keep, Link, Order, Overhead, Record, Short, simulate
+from tests.cases import Case, cases, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_leaping import assert_leap_equals_step
 
@@ -164,6 +169,35 @@ def test_limited_preemption_stops_the_last_of_those_that_it_does_not_spare():
     batching = Limited(max_num_seqs=3, share=0.5)
     assert serve(requests, batching=batching).requests["preemptions"].tolist() == [0, 1, 0, 0]
     assert serve(requests, batching=Preemptive(3)).requests["preemptions"].tolist() == [1, 0, 0, 0]
+
+
+@dataclass(frozen=True)
+class Several(Preemptive):
+    """Looks at several jobs at a time, and passes over those that do not fit."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "execution", IterationLevel(max_num_seqs=2, window=3, skip_unfit=True))
+
+
+def test_several_may_come_in_the_place_of_several():
+    arrivals, prompts, outputs = [0.0315, 0.0432, 0.1112, 0.1156, 0.121], [13, 7, 5, 4, 12], [13, 4, 12, 13, 3]
+    device = make_device(profile=LinearProfile(0.01, 1e-3), block_size=1, kv_tokens=30, max_model_len=30)
+    tables = serve(make_requests(arrivals, prompts, outputs), device, batching=Several())
+    assert tables.requests["preemptions"].sum() > 1
+    assert sorted(tables.requests["id"].tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_who_has_left_for_another_replica_is_forgotten():
+    """Both replicas give it the same number of admission; where it is no more it is not ranked either."""
+    kinds = ("prefill", "decode", "decode")
+    devices = tuple(
+        make_device(f"{kind}{number}", kind, kv_tokens=256, max_model_len=128, profile=LinearProfile(0.0625, 0.0))
+        for number, kind in enumerate(kinds)
+    )
+    requests = make_requests([0.004, 0.604], [30, 26], [17, 1], max_tokens=24)
+    parts = {"batching": Preemptive(), "routing": Disaggregation(), "overhead": Overhead(0.0, 0.001)}
+    policy, cluster = make_policy(order=LeastAttained(5), **parts), Cluster(devices, Link(0.0625, math.inf))
+    assert_leap_equals_step(Case(requests, policy, cluster, OraclePredictor()))
 
 
 # Theory: one server, jobs known by their size

@@ -155,7 +155,10 @@ def test_kv_of_waiting_jobs_goes_where_a_review_says(answers, again, ends):
     ("answer", "message"),
     [
         (wait(0), "Reviewing.review at 4.0 s is to stand for 0 steps, at least one"),
-        (lambda idle: Review([("x", Keep.DROP)]), "Reviewing.review names x at 4.0 s, which it was not shown"),
+        (lambda idle: Review([("x", Keep.DROP)]), "review names x at 4.0 s, which it was not shown, or twice"),
+        (lambda idle: Review([(idle[0], Keep.SWAP)] * 2), r"review names Job\(id=0.* at 4.0 s, which it was not shown"),
+        (lambda idle: Review([(idle[0], "drop")]), r"review says 'drop' of Job\(id=0.* at 4.0 s: no sim.Keep"),
+        (lambda idle: [], r"Reviewing.review says \[\] at 4.0 s: no sim.Review"),
     ],
 )
 def test_a_review_that_cannot_be_is_refused(answer, message):
@@ -172,6 +175,20 @@ def test_what_is_brought_back_needs_room():
     message = r"BringsBack.review brings back Job\(id=0.*, which needs 6 blocks, and 5 are free"
     with pytest.raises(RuntimeError, match=message):
         serve(make_requests([0, 2.5], [4, 4], [6, 2]), HostMemory(), BringsBack(), kv_tokens=9, max_model_len=10)
+
+
+class Returns(Reviewing):
+    def on_stop(self, job, cause, load, now):
+        return Keep.SWAP
+
+
+def test_a_step_that_only_copies_takes_its_time():
+    """Nobody runs when the second has ended: six tokens come back at 10 s each, and are then in their place."""
+    profile = LinearProfile(1.0, 0.0, per_moved=10.0)
+    host = HostMemory()
+    tables = serve(make_requests([0, 2.5], [4, 3], [6, 1]), host, Returns(wait(1), wait(1)), profile=profile)
+    assert tables.steps["moved_tokens"].tolist()[3:5] == [6, 6]
+    assert tables.steps["seconds"].tolist()[3:5] == [61, 61]
 
 
 # What holds of every run
