@@ -70,6 +70,35 @@ def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
     return [tuple(getattr(job, name) for name in Job.__slots__) for job in jobs]
 
 
+def _pure(part: object, method: str, jobs: Sequence[Job], *asked: Any) -> Any:
+    """What `method` of `part` answers, which may look at `jobs`, the last argument being the instant (s)."""
+    before, now, ask = _state(jobs), asked[-1], getattr(part, method)
+    answer, told = ask(*asked), ", ".join(map(str, jobs))
+    if method in MALFORMED and (wrong := MALFORMED[method](answer, now)):
+        _broken(part, method, f"gives {answer!r} for {told} at {now} s{wrong}")
+    if ask(*asked) != answer:
+        _broken(part, method, f"is not pure: it answers otherwise when asked twice of {told} at {now} s")
+    if _state(jobs) != before:
+        _broken(part, method, f"changes {told}")
+    return answer
+
+
+def _malformed_rank(rank: Any, now: float) -> str | None:
+    parts = rank if isinstance(rank, tuple) else (rank,)
+    right = all(isinstance(part, Real) and not math.isnan(part) for part in parts)
+    return None if right else ", which is no number, nor a tuple of them"
+
+
+def _malformed_stands(stands: Any, now: float) -> str | None:
+    if not isinstance(stands, Stands):
+        return ", which is no sim.Stands"
+    later = stands.instant > now and stands.tokens >= 1 and stands.steps >= 1
+    return None if later else ": each must be later than now"
+
+
+MALFORMED = {"rank": _malformed_rank, "stands": _malformed_stands}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Promise:
     """That the rank of a job stands, as it was at `now` (s)."""
@@ -97,7 +126,7 @@ class _CheckedOrder(Order):
     promises: dict[Job, _Promise] = dataclasses.field(default_factory=dict)
 
     def rank(self, job: Job, now: float) -> Rank:
-        rank: Rank = self._pure("rank", job, now)
+        rank: Rank = _pure(self.order, "rank", (job,), job, now)
         for other in [*self.promises]:
             self._keep(other, now)
         if isinstance(self.order, FixedOrder) and not job.runs:
@@ -105,30 +134,12 @@ class _CheckedOrder(Order):
         return rank
 
     def stands(self, job: Job, now: float) -> Stands:
-        stands: Stands = self._pure("stands", job, now)
+        stands: Stands = _pure(self.order, "stands", (job,), job, now)
         self._promise(job, now, stands)
         return stands
 
     def note(self, job: Job, now: float) -> object:
-        return self._pure("note", job, now)
-
-    def _pure(self, method: str, job: Job, now: float) -> Any:
-        before, ask = _state((job,)), getattr(self.order, method)
-        answer = ask(job, now)
-        if method == "rank":
-            parts = answer if isinstance(answer, tuple) else (answer,)
-            if not all(isinstance(part, Real) and not math.isnan(part) for part in parts):
-                wrong = f"gives {answer!r} for {job} at {now} s, which is no number, nor a tuple of them"
-                _broken(self.order, "rank", wrong)
-        elif method == "stands" and not isinstance(answer, Stands):
-            _broken(self.order, "stands", f"gives {answer!r} for {job} at {now} s, which is no sim.Stands")
-        elif method == "stands" and not (answer.instant > now and answer.tokens >= 1 and answer.steps >= 1):
-            _broken(self.order, "stands", f"gives {answer} for {job} at {now} s: each must be later than now")
-        if ask(job, now) != answer:
-            _broken(self.order, method, f"is not pure: it answers otherwise when asked twice of {job} at {now} s")
-        if _state((job,)) != before:
-            _broken(self.order, method, f"changes {job}")
-        return answer
+        return _pure(self.order, "note", (job,), job, now)
 
     def _promise(self, job: Job, now: float, stands: Stands) -> None:
         """See to it that the rank of `job` stands, as far as that is said in seconds and tokens."""
@@ -213,23 +224,14 @@ class _CheckedEviction(Eviction):
     eviction: Eviction
 
     def on_stop(self, *asked: Any) -> Any:
-        return self._pure("on_stop", asked[:1], *asked)
-
-    def _pure(self, method: str, jobs: Sequence[Job], *asked: Any) -> Any:
-        before, ask = _state(jobs), getattr(self.eviction, method)
-        answer = ask(*asked)
-        if ask(*asked) != answer:
-            _broken(self.eviction, method, f"is not pure: it answers otherwise when asked twice at {asked[-1]} s")
-        if _state(jobs) != before:
-            _broken(self.eviction, method, f"changes a job at {asked[-1]} s")
-        return answer
+        return _pure(self.eviction, "on_stop", asked[:1], *asked)
 
 
 class _CheckedReviews(_CheckedEviction):
     __slots__ = ()
 
     def review(self, *asked: Any) -> Any:
-        return self._pure("review", asked[0], *asked)
+        return _pure(self.eviction, "review", asked[0], *asked)
 
 
 def _checked_eviction(eviction: Eviction) -> Eviction:

@@ -56,7 +56,7 @@ from sim import (
     Step,
     Tables,
     simulate,
-)  # fmt: skip
+)
 from sim.policy import Order, Predictor, Stands
 from tests.conftest import LinearProfile, make_device, make_requests
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from experiments.run.references import within
 from experiments.settings import parts
 from experiments.settings.composer import Job
 from experiments.settings.reached import Reads
@@ -53,11 +54,11 @@ def idle(job: Job, plain: Mapping[str, Any]) -> dict[str, str]:
     batching = f"policy={job.choices.get('policy')}, policy/batching={job.choices.get('policy/batching')}"
     eviction = parts.at(plain, "policy.eviction._target_")
     for one in job.given:
-        _, _, device, setting, *_ = (*one.key.split("."), "", "", "", "")
+        device, _, setting = one.key.removeprefix("cluster.devices.").partition(".")
         if setting == "prefix_caching" and one.value is True and _is_static(runs.get(device)):
             why = "its own" if devices[device]["batching"] is not None else batching
             found[one.text] = f"{_bare(one.text)} changes nothing: the batching of {device} is static ({why})"
-        if setting == "host" and eviction in NEVER_SWAP:
+        if device in devices and within(setting, "host") and eviction in NEVER_SWAP:
             which = f"policy/eviction={job.choices.get('policy/eviction')}"
             found[one.text] = f"{_bare(one.text)} changes nothing: {which} sends no KV to the host"
         swaps = one.key == "policy/eviction" and one.value != "recompute"

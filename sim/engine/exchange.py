@@ -74,15 +74,16 @@ class RankedRunning:
 
     @property
     def lasts(self) -> float:
-        """For how many steps all ranks stand."""
+        """For how many steps all ranks stand, of those who wait too."""
         steps, running = self._waiting.steps, self._running
         ends = (min(due[2] - job.emitted, due[3] - steps) for job, due in self._due.items() if job in running)
-        return min(ends, default=math.inf)
+        return min(self._waiting.lasts, min(ends, default=math.inf))
 
     @property
     def until(self) -> float:
         """Until which instant they do, s."""
-        return min((due[1] for job, due in self._due.items() if job in self._running), default=math.inf)
+        ends = (due[1] for job, due in self._due.items() if job in self._running)
+        return min(self._waiting.until, min(ends, default=math.inf))
 
 
 def before(one: Any, other: Any) -> bool:
@@ -95,7 +96,7 @@ class Exchanging(Planner):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.ranked = RankedRunning(self.waiting, self.batch.running)
+        self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running)
         self.moves = True
         self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
         self._stood = False  # whether the last refusal still stands, as far as ranks go
@@ -103,14 +104,6 @@ class Exchanging(Planner):
     def refuses(self) -> bool:
         """Whether somebody waits: he might come in another's place."""
         return bool(self.waiting.front)
-
-    @property
-    def lasts(self) -> float:
-        return min(self.waiting.lasts, self.ranked.lasts)
-
-    @property
-    def until(self) -> float:
-        return min(self.waiting.until, self.ranked.until)
 
     def plan(self, now: float) -> Plan | Hold:
         """As in `Planner`; those who wait are considered though seats and tokens are short."""
@@ -128,9 +121,9 @@ class Exchanging(Planner):
     def _admit(self, plan: Plan, budget: int) -> Hold | None:
         """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
         waiting, ranked = self.waiting, self.ranked
-        before = waiting.ranked
+        charged = waiting.ranked
         waiting.refresh(plan.start)
-        moved = ranked.refresh(plan.start) or waiting.ranked != before
+        moved = ranked.refresh(plan.start) or waiting.ranked != charged
         self._stood = not moved and self._state() == self._settled
         kept = waiting.ranked, ranked.bound
         ranked.now, ranked.before = plan.start, self.batch.admissions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 from sim.device import Device
 from sim.engine.batch import Batch
@@ -17,6 +18,16 @@ from sim.policy import Batching, Cause
 from sim.step import Hold
 
 SHORT_OF_BLOCKS, SOON, COMING = -1, -2, -3  # the second: until copies end; the third: its KV is under way from now on
+
+
+class Standing(Protocol):
+    """For how many steps, and until which instant (s), all ranks stand by which somebody is refused."""
+
+    @property
+    def lasts(self) -> float: ...
+
+    @property
+    def until(self) -> float: ...
 
 
 class Planner:
@@ -46,6 +57,7 @@ class Planner:
         self._most_decoding = self.budget if together else 0  # jobs that may be served alike
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
         self.moves = waiting.moves  # whether a refusal may stand no longer though nobody came or left
+        self.standing: Standing = waiting  # for how long it stands
         self._attends = parked.attends
         self._new_plan: Callable[[float], Plan] = self._begun if self._attends else Plan
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
@@ -74,16 +86,6 @@ class Planner:
     def _stalls(self, plan: Plan) -> bool:
         """Whether all that run wait for blocks that are on their way to the host."""
         return not plan.grants and not self.batch.lockstep.rows
-
-    @property
-    def lasts(self) -> float:
-        """For how many steps the ranks stand by which somebody is refused."""
-        return self.waiting.lasts
-
-    @property
-    def until(self) -> float:
-        """Until which instant they do, s."""
-        return self.waiting.until
 
     # Those who run
 

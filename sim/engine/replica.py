@@ -215,7 +215,7 @@ class Replica:
                 if not self._quiet:
                     plan.steps = max(1, int(min(plan.steps, self.parked.lasts)))
                 if self.planner.refuses():
-                    now = min(now, self.planner.until)
+                    now = min(now, self.planner.standing.until)
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:
             steps, plan.end = stretch.steps_by(now)
@@ -238,7 +238,7 @@ class Replica:
         lockstep = self.batch.lockstep
         steps = stretch.within(lockstep.ends[0][0] - lockstep.tick)
         if self.planner.refuses():
-            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.planner.lasts)))
+            steps = 1 if lockstep.shares_output else max(1, int(min(steps, self.planner.standing.lasts)))
         return steps if steps <= 1 else 1 + lockstep.ticks_within(steps - 1)
 
     def _commit(self, plan: Plan) -> None:

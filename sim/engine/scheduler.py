@@ -72,7 +72,8 @@ class Scheduler:
     def plan(self, now: float) -> Plan | Hold:
         """What is done next; a `Hold` if nothing is."""
         self.waiting.steps += 1
-        return self.planner.plan(now)
+        plan = self.planner.plan(now)
+        return Hold(min(plan.until, self.agenda.head)) if isinstance(plan, Hold) else plan
 
     def commit(self, plan: Plan) -> list[Job]:
         """`plan` has been carried out, at its `end` (s): the jobs whose leg is over, in the order of admission."""

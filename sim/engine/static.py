@@ -56,20 +56,11 @@ class StaticPlanner:
         self.waiting = waiting
         self.batch = batch
         self.moves = waiting.moves  # whether ranks may change
+        self.standing = waiting
 
     def refuses(self) -> bool:
         """Whether somebody waits who could be admitted, as far as seats go."""
         return bool(self.waiting.front) and not self.batch.running
-
-    @property
-    def lasts(self) -> float:
-        """For how many steps the ranks stand by which somebody is refused: he is refused in none."""
-        return self.waiting.lasts
-
-    @property
-    def until(self) -> float:
-        """Until which instant they do, s."""
-        return self.waiting.until
 
     def decodes_on(self) -> bool:
         """Give each row its token and block, if a batch runs."""

@@ -265,9 +265,9 @@ class MeddlingReview(Swap):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (Restless(), "Restless.on_stop is not pure: it answers otherwise when asked twice at"),
-        (Meddling(), "Meddling.on_stop changes a job at"),
-        (MeddlingReview(), "MeddlingReview.review changes a job at"),
+        (Restless(), r"Restless.on_stop is not pure: it answers otherwise when asked twice of Job\(id="),
+        (Meddling(), r"Meddling.on_stop changes Job\(id="),
+        (MeddlingReview(), r"MeddlingReview.review changes Job\(id="),
     ],
 )
 def test_an_eviction_that_breaks_a_rule_is_found_out(bad, message):
