@@ -48,8 +48,8 @@ def on(**changes) -> Cluster:
 def granted_tokens(tables: Tables) -> dict[int, int]:
     """The tokens that each request was granted in all steps."""
     total: dict[int, int] = {}
-    for _, _, grants, _ in tables.decisions:
-        for number, new in grants:
+    for decision in tables.decisions:
+        for number, new in decision.granted:
             total[number] = total.get(number, 0) + new
     return total
 
@@ -123,7 +123,7 @@ def test_blocks_jobs_and_tokens_stay_within_their_bounds(case):
     assert (tables.steps["blocks_used"] <= case.device.kv_tokens // case.device.block_size).all()
     assert (tables.steps["running"] <= execution.max_num_seqs).all()
     budget = execution.max_num_batched_tokens if isinstance(execution, IterationLevel) else None
-    assert budget is None or all(sum(new for _, new in grants) <= budget for _, _, grants, _ in tables.decisions)
+    assert budget is None or all(sum(new for _, new in one.granted) <= budget for one in tables.decisions)
 
 
 def replicas_after(case: Case, **changes) -> list[Replica]:
