@@ -94,7 +94,7 @@ def replay(workload: dict[str, Any], leap: bool = True) -> tuple[list[Iteration]
     )
     names = [str(row["id"]) for row in _by_arrival(workload)]
     iterations = [
-        (one.start, {names[job]: tokens for job, tokens in one.granted}, sorted(names[job] for job in one.preempted))
+        (one.decided, {names[job]: tokens for job, tokens in one.granted}, sorted(names[job] for job in one.preempted))
         for one in tables.decisions
     ]
     instants = zip(tables.requests["first_token"].tolist(), tables.requests["finished"].tolist(), strict=True)
