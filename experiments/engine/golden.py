@@ -86,13 +86,12 @@ def replay(workload: Workload, leap: bool = True) -> tuple[list[Iteration], dict
         block_size=config["block_size"],
         prefix_caching=config["enable_prefix_caching"],
     )
-    ahead: dict[str, Any] = {"plans_ahead": 1} if config.get("async_scheduling") else {}
     batching = Continuous(
         max_num_seqs=config["max_num_seqs"],
         max_num_batched_tokens=config["max_num_batched_tokens"],
         chunked_prefill=config["enable_chunked_prefill"],
         long_prefill_token_threshold=config["long_prefill_token_threshold"],
-        **ahead,
+        plans_ahead=int(config.get("async_scheduling", False)),
     )
     policy = Policy(ORDERS[config["policy"]], batching, LeastLoaded(), Recompute())
     requests = [_request(number, row) for number, row in enumerate(_by_arrival(workload))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -71,7 +72,9 @@ class Recorder:
             grants = {job: 1 for job in running if job.lockstep and plan.decodes} | plan.grants
             granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
             preempted = tuple(job.request.id for job in plan.preempted)
-            self._decisions.append(Decision(name, plan.start, plan.start, granted, preempted))
+            self._decisions.append(
+                Decision(name, plan.decided, plan.start if granted else math.nan, granted, preempted)
+            )
 
     def tables(self, iterations: int) -> Tables:
         """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""

@@ -12,11 +12,13 @@ from tests.conftest import ROOT
 
 WORKLOADS = sorted((ROOT / "tests" / "golden").glob("*.json.gz"))
 KINDS = ("longprefill", "memory", "plain", "prefix", "priority", "unchunked")
-golden = pytest.mark.parametrize("path", WORKLOADS, ids=lambda path: path.name[:-8])
+ASYNCHRONOUS = sorted((ROOT / "tests" / "golden-async").glob("*.json.gz"))
+golden = pytest.mark.parametrize("path", WORKLOADS + ASYNCHRONOUS, ids=lambda path: path.name[:-8])
 
 
 def test_there_are_four_workloads_of_each_kind():
     assert [path.name for path in WORKLOADS] == [f"{kind}-{number}.json.gz" for kind in KINDS for number in range(4)]
+    assert len(ASYNCHRONOUS) == 4 * len(KINDS) + 8
 
 
 @golden
