@@ -15,7 +15,7 @@ import simpy
 
 from sim.device import Device
 from sim.engine.clock import LATE, Clock
-from sim.engine.plan import Plan
+from sim.engine.plan import NOTHING, Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
 from sim.engine.stretch import Stretch
@@ -208,7 +208,8 @@ class Replica:
             if plan.moved_tokens and self._link_prices:
                 work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
                 overhead, self.parked.host.seconds = overhead + seconds, 0.0
-            plan.end = plan.start + (overhead + self.device.profile.step_time(work))
+            idle = self._ahead and work == NOTHING  # somebody had to stop, and nobody else is there
+            plan.end = plan.start + (overhead + (0.0 if idle else self.device.profile.step_time(work)))
             plan.due = plan.start
             self._stretch = None
         else:
@@ -239,11 +240,7 @@ class Replica:
                 if self.planner.refuses():
                     now = min(now, self.planner.standing.until)
         if self._ahead:
-            plan.due = stretch.end(done + plan.steps - 1)
-            if plan.due > now and plan.steps > 1:
-                plan.steps = 1 if plan.start >= now else stretch.steps_by(now)[0] - done + 1
-                plan.due = stretch.end(done + plan.steps - 1)
-            plan.end = stretch.end(done + plan.steps)
+            plan.steps, plan.due, plan.end = stretch.ahead(plan.start, plan.steps, now)
             return
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:

@@ -59,3 +59,14 @@ class Stretch:
         while steps > 1 and (sooner := self.end(steps - 1)) >= instant:
             steps, end = steps - 1, sooner
         return steps, end
+
+    def ahead(self, start: float, steps: int, instant: float) -> tuple[int, float, float]:
+        """How many of the next `steps` steps begin until one begins at `instant` (s) or later, the first at `start` (s).
+
+        And when the last of them begins, and ends (s).
+        """
+        due = self.end(self.done + steps - 1)
+        if due > instant and steps > 1:
+            steps = 1 if start >= instant else self.steps_by(instant)[0] - self.done + 1
+            due = self.end(self.done + steps - 1)
+        return steps, due, self.end(self.done + steps)
