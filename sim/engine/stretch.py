@@ -61,7 +61,7 @@ class Stretch:
         return steps, end
 
     def ahead(self, start: float, steps: int, instant: float) -> tuple[int, float, float]:
-        """How many of the next `steps` steps begin until one begins at `instant` (s) or later, the first at `start` (s).
+        """How many of the next `steps` begin until one begins at `instant` (s) or later; the first does at `start` (s).
 
         And when the last of them begins, and ends (s).
         """
