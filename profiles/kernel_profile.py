@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from profiles.collective import Exchange
 from profiles.kernel_tables import Grid, read_attention, read_layers, total
 from profiles.profile import kv_capacity
 from sim.step import Line, Step
@@ -127,24 +129,34 @@ def load(
     memory_utilization: float,
     move_bytes_per_second: float,
     source: str,
+    all_reduce: Exchange | None = None,
 ) -> KernelProfile:
     """The profile in the three csv files (see `profiles.kernel_tables`); ValueError names file, line and value.
+
+    Tables of one of several devices that share the model, `_tpN` in their names, need what these exchange in
+    `all_reduce`, for no kernel table has it. `kv_bytes_per_token`, `weight_bytes` and memory are then of that one.
 
     The KV cache is what `memory_utilization` of `memory_bytes` leaves beside the weights; no request may be longer than
     the longest context that was measured. `source` goes into the provenance.
     """
+    check_devices((attention, dense, per_sequence), all_reduce)
     grid = read_attention(Path(attention))
     if grid.knots[0] != 0:
         raise ValueError(f"{attention}: no row with prefill_chunk 0, so nothing says what decoding alone takes")
     times = dict.fromkeys(TWICE, 2 * layers) | dict.fromkeys(ONCE, 1)
+    by_token = total(read_layers(Path(dense), "tokens", (*TWICE, *ONCE)), times, layers)
+    by_sequence = total(read_layers(Path(per_sequence), "sequences", PER_SEQUENCE), {}, 1)
+    if all_reduce:
+        by_token = by_token.plus(lambda tokens: all_reduce.token_seconds(tokens, layers))
+        by_sequence = by_sequence.plus(all_reduce.sequence_seconds)
     return KernelProfile(
         model=model,
         device=device,
         kind="imported",
         layers=layers,
         attention=grid,
-        dense=total(read_layers(Path(dense), "tokens", (*TWICE, *ONCE)), times, layers),
-        sequences=total(read_layers(Path(per_sequence), "sequences", PER_SEQUENCE), {}, 1),
+        dense=by_token,
+        sequences=by_sequence,
         host_seconds=host_seconds,
         kv_bytes_per_token=kv_bytes_per_token,
         move_bytes_per_second=move_bytes_per_second,
@@ -152,3 +164,18 @@ def load(
         max_model_len=int(max(grid.last_knots())),
         provenance={"source": source, "host_seconds": host_seconds},
     )
+
+
+def devices_of(table: str | Path) -> int:
+    """How many devices share the model, one of which the file `table` is of: 1 unless its name has `_tpN` in it."""
+    found = re.search(r"_tp(\d+)(?=[_.]|$)", Path(table).name)
+    return int(found[1]) if found else 1
+
+
+def check_devices(tables: Sequence[str | Path], all_reduce: Exchange | None) -> None:
+    """ValueError unless `all_reduce` is among as many devices as each of the `tables` says that it is one of."""
+    devices = all_reduce.devices if all_reduce else 1
+    for table in tables:
+        if (stated := devices_of(table)) != devices:
+            said = f"is among {devices}" if all_reduce else "is not said"
+            raise ValueError(f"{table} is of one of {stated} devices, and all_reduce, what they exchange, {said}")
