@@ -21,7 +21,7 @@ class Device:
     `packing_passes` times more, where a library puts them into another order first. `link_bytes_per_second` is what a
     device sends to its peers, in one direction, and `link_seconds` what each exchange adds; `move_bytes_per_second` is
     to the host, in one direction. `reported_memory_bytes` is what the driver says that there is, and `collective`
-    (bytes_per_second, message_seconds) a `profiles.collective.Ring` for measured kernels; None: nobody knows.
+    (bytes_per_second, start_seconds) a `profiles.collective.Ring` for measured kernels; None: nobody knows.
     """
 
     name: str

@@ -18,9 +18,9 @@ LINK = Ring(1e9, 1e-5)
 
 
 def test_a_ring_sends_each_part_once_around_to_gather_and_twice_to_add_up() -> None:
-    assert LINK.all_gather(4000, 4) == pytest.approx(3 * (1e-5 + 1e-6))
-    assert LINK.all_reduce(4000, 4) == pytest.approx(6 * (1e-5 + 1e-6))
-    assert LINK.all_reduce(4000, 2) == pytest.approx(2e-5 + 4e-6), "what each holds, once"
+    assert LINK.all_gather(4000, 4) == pytest.approx(1e-5 + 3e-6)
+    assert LINK.all_reduce(4000, 4) == pytest.approx(1e-5 + 6e-6)
+    assert LINK.all_reduce(4000, 2) == pytest.approx(1e-5 + 4e-6), "what each holds, once"
 
 
 @pytest.mark.parametrize(("bandwidth", "latency"), [(0.0, 0.0), (float("nan"), 0.0), (1.0, -1.0)])
@@ -33,7 +33,7 @@ def test_a_step_adds_up_after_the_embedding_and_twice_a_layer_and_gathers_its_lo
     alone = tiny(tmp_path)
     shared = tiny_of_two(tmp_path, Exchange(LINK, 2, hidden=100, vocabulary=3000))
     for step, tokens, sequences in ((Step(0, 0, 3, 60), 3, 3), (Step(16, 136, 1, 16), 17, 2)):
-        reduced = 5 * (2e-5 + tokens * 200 / 1e9)
+        reduced = 5 * (1e-5 + tokens * 200 / 1e9)
         gathered = 1e-5 + sequences * 6000 / 2 / 1e9
         assert shared.step_time(step) - alone.step_time(step) == pytest.approx(reduced + gathered)
 

@@ -159,7 +159,7 @@ def simulated(setting: Setting, served: pd.DataFrame) -> pd.DataFrame:
             f"a request has {total} tokens, prompt and answer; {setting.tables.prefix}_attention.csv.gz and the model "
             f"allow {device.max_model_len}"
         )
-    asked = served.assign(max_tokens=served["output_tokens"]) if engine.ignores_eos else served
+    asked = served if engine.ignores_eos else served.drop(columns="max_tokens")
     batching = Continuous(
         max_num_seqs=engine.seats,
         max_num_batched_tokens=engine.budget,

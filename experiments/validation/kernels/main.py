@@ -55,7 +55,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kv-blocks", metavar="N", type=_count, help="KV blocks of the engine")
     parser.add_argument("--memory-bytes", metavar="N", type=_count, help="memory that the driver reports, bytes")
     parser.add_argument("--link-bandwidth", metavar="GB/S", type=_number, help="of a device to the next, one direction")
-    parser.add_argument("--link-latency", metavar="US", type=_number, help="of each message between them")
+    parser.add_argument("--link-latency", metavar="US", type=_number, help="of each exchange between them")
     parser.add_argument("--results", metavar="FOLDER", type=Path, help="default: results/validate/RUN's name")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line instead of tables")
     asked = parser.parse_args(given)
