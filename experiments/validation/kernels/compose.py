@@ -57,7 +57,7 @@ def check(tables: KernelTables, engine: Engine, run: Path) -> None:
     """ValueError where the run is not of the model, the dtype or the devices that the tables are of."""
     pairs = {
         "model": (engine.model, tables.model, short_name(engine.model) == short_name(tables.model)),
-        "dtype": (engine.dtype, tables.dtype, engine.dtype == tables.dtype),
+        "dtype": (engine.dtype, tables.dtype, engine.dtype in ("auto", tables.dtype)),
         "tensor_parallel_size": (engine.devices, tables.devices, engine.devices == tables.devices),
     }
     for name, (served, measured, same) in pairs.items():

@@ -125,6 +125,9 @@ def read_engine(meta: Meta) -> Engine:
     for name in ("speculative_config", "lora_config", "kv_transfer_config"):
         if meta.get(name, object) is not None:
             raise ValueError(f"{meta.path}: {name} is set, which is not simulated here")
+    dtype = meta.need("dtype", str, "how many bytes an element has").removeprefix("torch.")
+    if dtype == "auto":
+        assumed.append("dtype auto: the run does not say what that came to; that of the tables [A]")
     ignores = meta.get("ignore_eos", bool)
     if ignores is None:
         assumed.append("answers as long as asked for (ignore_eos): the benchmark of this format forces them [R]")
@@ -134,7 +137,7 @@ def read_engine(meta: Meta) -> Engine:
         seats=meta.need("max_num_seqs", int, "how many requests ran at a time"),
         budget=meta.need("max_num_batched_tokens", int, "how many tokens a step had at most"),
         devices=meta.get("tensor_parallel_size", int) or 1,
-        dtype=meta.need("dtype", str, "how many bytes an element has").removeprefix("torch."),
+        dtype=dtype,
         asynchronous=default("async_scheduling", ASYNCHRONOUS_SINCE),
         prefix_caching=default("enable_prefix_caching", PREFIX_CACHING_SINCE),
         chunked_prefill=meta.get("enable_chunked_prefill", bool) is not False,

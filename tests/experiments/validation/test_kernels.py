@@ -118,6 +118,18 @@ def test_what_the_meta_lacks_or_has_wrong_is_one_line(made: Made, said: Callable
     assert line in said(made)
 
 
+def test_what_a_run_leaves_to_vllm_is_told(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    made.change(async_scheduling=None, dtype="auto")
+    meta = json.loads(made.meta.read_text())
+    for version, on in (("0.19.0", "on"), ("0.13.2", "off"), ("0.32.0", "on")):
+        made.meta.write_text(json.dumps(meta | {"vllm_version": version}))
+        assert main(made.arguments) == 0
+        shown = capsys.readouterr().out
+        assert f"async_scheduling {on}: the run does not say; vLLM's default from 0.14 on [A]" in shown
+        assert "enable_prefix_caching on: the run does not say; vLLM's default from 0.8 on [A]" in shown
+        assert "dtype auto: the run does not say what that came to; that of the tables [A]" in shown
+
+
 @pytest.mark.parametrize(
     ("file", "text", "line"),
     [
