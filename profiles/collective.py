@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -100,3 +102,18 @@ class Exchange:
     def sequence_seconds(self, sequences: float) -> float:
         """Seconds of gathering the logits of so many sequences."""
         return self.collective.all_gather(sequences * self.vocabulary * self.element_bytes, self.devices)
+
+
+def devices_of(table: str | Path) -> int:
+    """How many devices share the model, one of which the file `table` is of: 1 unless its name has `_tpN` in it."""
+    found = re.search(r"_tp(\d+)(?=[_.]|$)", Path(table).name)
+    return int(found[1]) if found else 1
+
+
+def check_devices(tables: Sequence[str | Path], all_reduce: Exchange | None) -> None:
+    """ValueError unless `all_reduce` is among as many devices as each of the `tables` says that it is one of."""
+    devices = all_reduce.devices if all_reduce else 1
+    for table in tables:
+        if (stated := devices_of(table)) != devices:
+            said = f"is among {devices}" if all_reduce else "is not said"
+            raise ValueError(f"{table} is of one of {stated} devices, and all_reduce, what they exchange, {said}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from profiles.collective import Exchange
+from profiles.collective import Exchange, check_devices
 from profiles.kernel_tables import Grid, read_attention, read_layers, total
 from profiles.profile import kv_capacity
 from sim.step import Line, Step
@@ -164,18 +163,3 @@ def load(
         max_model_len=int(max(grid.last_knots())),
         provenance={"source": source, "host_seconds": host_seconds},
     )
-
-
-def devices_of(table: str | Path) -> int:
-    """How many devices share the model, one of which the file `table` is of: 1 unless its name has `_tpN` in it."""
-    found = re.search(r"_tp(\d+)(?=[_.]|$)", Path(table).name)
-    return int(found[1]) if found else 1
-
-
-def check_devices(tables: Sequence[str | Path], all_reduce: Exchange | None) -> None:
-    """ValueError unless `all_reduce` is among as many devices as each of the `tables` says that it is one of."""
-    devices = all_reduce.devices if all_reduce else 1
-    for table in tables:
-        if (stated := devices_of(table)) != devices:
-            said = f"is among {devices}" if all_reduce else "is not said"
-            raise ValueError(f"{table} is of one of {stated} devices, and all_reduce, what they exchange, {said}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from profiles.kernel_profile import devices_of
+from profiles.collective import devices_of
 from profiles.operators.architecture import Architecture
 
 NEEDED = ("attention", "dense", "per_sequence")
