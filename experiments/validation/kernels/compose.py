@@ -124,7 +124,9 @@ def device_of(setting: Setting) -> Device:
     rank = setting.model.sharded(tables.devices)
     kv_bytes = rank.kv_bytes_per_token(ELEMENT_BYTES[tables.dtype])
     profile = load(
-        *(tables.paths[kind] for kind in ("attention", "dense", "per_sequence")),
+        attention=tables.paths["attention"],
+        dense=tables.paths["dense"],
+        per_sequence=tables.paths["per_sequence"],
         model=tables.model,
         device=tables.gpu,
         layers=setting.model.layers,
