@@ -44,6 +44,8 @@ class Setting:
     def without(self) -> dict[str, Setting]:
         """This setting less one part, for each part that it has."""
         engine, parts = self.engine, {}
+        if engine.asynchronous:
+            parts["planning ahead"] = replace(self, engine=replace(engine, asynchronous=False))
         if engine.prefix_caching:
             parts["prefix caching"] = replace(self, engine=replace(engine, prefix_caching=False))
         parts["KV capacity"] = replace(self, capacity=self.block_size * engine.seats * self.model.max_model_len)
@@ -167,6 +169,7 @@ def simulated(setting: Setting, served: pd.DataFrame) -> pd.DataFrame:
         max_num_batched_tokens=engine.budget,
         chunked_prefill=engine.chunked_prefill,
         long_prefill_token_threshold=engine.threshold,
+        plans_ahead=int(engine.asynchronous),
     )
     policy = Policy(FIFO(), batching, LeastLoaded(), Recompute())
     tables = simulate(to_requests(asked), policy, Cluster((device,)), OraclePredictor(), unservable="fail")
