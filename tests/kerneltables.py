@@ -59,7 +59,7 @@ def make(folder: Path, devices: int = 1, exchange: float = 0.0) -> Made:
         if any(place) and (place[0] or not place[1])
     ]
     _csv(f"{stem}_attention", "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us", rows)
-    dense = [("mlp", tokens, LAYER + PER_TOKEN * tokens) for tokens in (1, 1024)]
+    dense = [("down_proj", tokens, LAYER + PER_TOKEN * tokens) for tokens in (1, 1024)]
     once = [(name, tokens, NORM) for name in ("layernorm", "embedding", "final_layernorm") for tokens in (1, 1024)]
     _csv(f"{stem}_dense", "layer,tokens,time_us", [*dense, *once])
     _csv(f"{stem}_per_sequence", "layer,sequences,time_us", [("lm_head", 1, HEAD - 1.0), ("sampler", 1, 1.0)])

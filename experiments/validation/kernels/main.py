@@ -9,8 +9,7 @@ TABLES_attention.csv.gz, TABLES_dense.csv.gz, TABLES_per_sequence.csv.gz and TAB
 variant, tp_degrees); _tpN in their names says that they are of one of N devices that share the model. RUN is a jsonl,
 plain or gzipped, as LLMServingSim's benchmark writes it; RUN.meta.json, or meta.json beside it, says how vLLM was
 started: model, dtype, seats (max_num_seqs), token budget (max_num_batched_tokens), devices, prefix caching, KV blocks.
-What it does not say is vLLM's default, and is told. No number is fitted to the run. A mixture of experts needs
-TABLES_moe.csv.gz too.
+What it does not say is vLLM's default, and is told. No number is fitted to the run.
 
 Several devices exchange their parts twice a layer. How long that takes is in TABLES_collective.csv.gz (layer, bytes,
 time_us, with layer all_reduce or all_gather), in the device's datasheet (profiles/conf/analytic/device), or said here.

@@ -94,6 +94,8 @@ def test_experts_without_their_table_are_refused(made: Made, said: Callable[...,
     experts = {"num_experts": 8, "moe_intermediate_size": 32, "num_experts_per_tok": 2, "model_type": "qwen3_moe"}
     (made.folder / "config.json").write_text(json.dumps(CONFIG | experts))
     assert "_moe.csv.gz is missing: nobody/made-up-1b has 8 experts a layer" in said(made)
+    Path(f"{made.tables}_moe.csv").write_text("tokens,activated_experts,time_us\n1,2,5\n")
+    assert "the 8 experts of nobody/made-up-1b are not simulated here" in said(made)
 
 
 @pytest.mark.parametrize(
