@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hydra
 import pandas as pd
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -86,8 +87,8 @@ def main(config: DictConfig) -> None:
     """The command line; see conf/import_kernel_tables.yaml."""
     try:
         import_profile(config)
-    except (ValueError, OSError) as error:
-        sys.exit(f"tokenyard profile import kernels: {error}")
+    except (ValueError, OSError, InstantiationException) as error:
+        sys.exit(f"tokenyard profile import kernels: {error.__cause__ or error}")
 
 
 if __name__ == "__main__":

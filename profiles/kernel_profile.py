@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from profiles.collective import Exchange, check_devices
 from profiles.kernel_tables import Grid, read_attention, read_layers, total
 from profiles.profile import kv_capacity
 from sim.step import Line, Step
@@ -127,24 +128,34 @@ def load(
     memory_utilization: float,
     move_bytes_per_second: float,
     source: str,
+    all_reduce: Exchange | None = None,
 ) -> KernelProfile:
     """The profile in the three csv files (see `profiles.kernel_tables`); ValueError names file, line and value.
+
+    Tables of one of several devices that share the model, `_tpN` in their names, need what these exchange in
+    `all_reduce`, for no kernel table has it. `kv_bytes_per_token`, `weight_bytes` and memory are then of that one.
 
     The KV cache is what `memory_utilization` of `memory_bytes` leaves beside the weights; no request may be longer than
     the longest context that was measured. `source` goes into the provenance.
     """
+    check_devices((attention, dense, per_sequence), all_reduce)
     grid = read_attention(Path(attention))
     if grid.knots[0] != 0:
         raise ValueError(f"{attention}: no row with prefill_chunk 0, so nothing says what decoding alone takes")
     times = dict.fromkeys(TWICE, 2 * layers) | dict.fromkeys(ONCE, 1)
+    by_token = total(read_layers(Path(dense), "tokens", (*TWICE, *ONCE)), times, layers)
+    by_sequence = total(read_layers(Path(per_sequence), "sequences", PER_SEQUENCE), {}, 1)
+    if all_reduce:
+        by_token = by_token.plus(lambda tokens: all_reduce.token_seconds(tokens, layers))
+        by_sequence = by_sequence.plus(all_reduce.sequence_seconds)
     return KernelProfile(
         model=model,
         device=device,
         kind="imported",
         layers=layers,
         attention=grid,
-        dense=total(read_layers(Path(dense), "tokens", (*TWICE, *ONCE)), times, layers),
-        sequences=total(read_layers(Path(per_sequence), "sequences", PER_SEQUENCE), {}, 1),
+        dense=by_token,
+        sequences=by_sequence,
         host_seconds=host_seconds,
         kv_bytes_per_token=kv_bytes_per_token,
         move_bytes_per_second=move_bytes_per_second,

@@ -11,7 +11,7 @@ import gzip
 import math
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -54,6 +54,10 @@ class Grid:
         if share == 1.0:
             return ((parts[right], 1.0),)
         return ((parts[right - 1], 1.0 - share), (parts[right], share))
+
+    def plus(self, more: Callable[[float], float]) -> Grid:
+        """A Grid of one coordinate with `more` added at each knot."""
+        return Grid(self.name, self.knots, tuple(self.at(knot) + more(knot) for knot in self.knots))
 
     def last_knots(self) -> set[float]:
         """The knots of the last coordinate, wherever they stand."""
