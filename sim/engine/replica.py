@@ -58,6 +58,7 @@ class Replica:
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
         self._keeps_steps = recorder.keeps_steps
         self._agenda = scheduler.agenda
+        self._uneven = device.profile.uneven
         self._quiet = not scheduler.parked.attends
         self._decodes_on = self.planner.decodes_on if self._quiet else self._decodes_on_undisturbed
         self._moves = scheduler.planner.moves or not self._quiet  # whether what was decided may not stand
@@ -148,7 +149,8 @@ class Replica:
         planner = self.planner
         if not self.waiting.front and self._decodes_on():
             plan, lockstep = Plan(start), self.batch.lockstep
-            self._decode(plan, lockstep.rows, lockstep.context, now)
+            longest = lockstep.longest() if self._uneven else 0
+            self._decode(plan, lockstep.rows, lockstep.context, longest, now)
         else:
             decision = planner.plan(start)
             if isinstance(decision, Hold):
@@ -175,36 +177,43 @@ class Replica:
         """When `plan` ends."""
         lockstep = self.batch.lockstep
         jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
-        prefill_tokens = prefill_attended = 0
+        longest = lockstep.longest() if self._uneven and plan.decodes else 0
+        prefill_tokens = prefill_attended = prefill_jobs = 0
         for job, new in plan.grants.items():
             if new == 1:
                 jobs += 1
                 context += job.base_computed + 1
+                if self._uneven:
+                    longest = max(longest, job.base_computed + 1)
             else:
+                prefill_jobs += 1
                 prefill_tokens += new
                 prefill_attended += attended_tokens(new, job.base_computed)
         overhead = self._charge(plan) if self._charges else 0.0
         if prefill_tokens or overhead or plan.moved_tokens or not jobs:
-            work = plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
+            work = plan.step = Step(
+                prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens, prefill_jobs, longest
+            )
             if plan.moved_tokens and self._link_prices:
                 work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
                 overhead, self.parked.host.seconds = overhead + seconds, 0.0
             plan.end = plan.start + (overhead + self.device.profile.step_time(work))
             self._stretch = None
         else:
-            self._decode(plan, jobs, context, now)
+            self._decode(plan, jobs, context, longest, now)
 
-    def _decode(self, plan: Plan, jobs: int, context: int, now: float) -> None:
+    def _decode(self, plan: Plan, jobs: int, context: int, longest: int, now: float) -> None:
         """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
 
         It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer.
         """
         stretch = self._stretch
-        if stretch is None or not stretch.continues(plan.start, jobs, context):
+        spare = jobs * longest - context if longest else 0
+        if stretch is None or not stretch.continues(plan.start, jobs, context, spare):
             line = self._lines.get(jobs)
-            if line is None or not line.since <= context <= line.until:
-                line = self._lines[jobs] = self.device.profile.decode_line(jobs, context)
-            stretch = self._stretch = Stretch(plan.start, jobs, context, line)
+            if line is None or longest or not line.since <= context <= line.until:
+                line = self._lines[jobs] = self.device.profile.decode_line(jobs, context, longest)
+            stretch = self._stretch = Stretch(plan.start, jobs, context, line, spare)
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
         done = stretch.done
