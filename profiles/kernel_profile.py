@@ -25,8 +25,8 @@ PARTS = 4  # an uneven batch is priced at so many places from one measured conte
 class KernelProfile:
     """What `model` costs on `device`, kernel by kernel; implements `sim.step.Profile`.
 
-    A step takes `layers` times `attention`, `dense` for its tokens, `sequences` for its jobs, and `host_seconds`: what
-    passes between the kernels. The grids are linear between what was measured, and a step beyond them is a ValueError.
+    A step takes `layers` times `attention`, `dense` for its tokens and `sequences` for its jobs. The grids are linear
+    between what was measured, and a step beyond them is a ValueError. What passes beside the kernels is none of it.
     The measured rows have one prompt chunk a step. Where several share a step, they count as the one chunk that asks
     for as much attention (`chunk`). What decoding jobs cost beyond as many that all have the mean context is `skew`, a
     factor on attention (`profiles.skew`); without it they count as if all had.
@@ -40,7 +40,6 @@ class KernelProfile:
     dense: Grid = field(repr=False)
     sequences: Grid = field(repr=False)
     skew: Grid | None = field(repr=False)
-    host_seconds: float
     kv_bytes_per_token: int
     move_bytes_per_second: float
     kv_capacity_tokens: int
@@ -52,8 +51,6 @@ class KernelProfile:
         for name in ("layers", "kv_bytes_per_token", "move_bytes_per_second", "kv_capacity_tokens", "max_model_len"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{self.model} on {self.device}: {name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.host_seconds < math.inf:
-            raise ValueError(f"{self.model} on {self.device}: host_seconds must be from 0 on, got {self.host_seconds}")
         object.__setattr__(self, "_untils", {})
 
     def step_time(self, step: Step) -> float:
@@ -124,7 +121,7 @@ class KernelProfile:
 
     def _rest(self, tokens: int, sequences: int) -> float:
         """Seconds of a step over so many tokens of so many sequences, without attention."""
-        return self.dense.at(tokens) + self.sequences.at(sequences) + self.host_seconds
+        return self.dense.at(tokens) + self.sequences.at(sequences)
 
 
 def chunk(tokens: int, attended: int) -> tuple[float, float]:
@@ -148,7 +145,6 @@ def load(
     model: str,
     device: str,
     layers: int,
-    host_seconds: float,
     kv_bytes_per_token: int,
     weight_bytes: int,
     memory_bytes: int,
@@ -175,10 +171,9 @@ def load(
         dense=total(read_layers(Path(dense), "tokens", (*TWICE, *ONCE)), times, layers),
         sequences=total(read_layers(Path(per_sequence), "sequences", PER_SEQUENCE), {}, 1),
         skew=None if skew is None else read_skew(Path(skew), grid),
-        host_seconds=host_seconds,
         kv_bytes_per_token=kv_bytes_per_token,
         move_bytes_per_second=move_bytes_per_second,
         kv_capacity_tokens=kv_capacity(memory_bytes, weight_bytes, kv_bytes_per_token, memory_utilization),
         max_model_len=int(max(grid.last_knots())),
-        provenance={"source": source, "host_seconds": host_seconds},
+        provenance={"source": source},
     )

@@ -15,6 +15,7 @@ import simpy
 
 from sim.device import Device
 from sim.engine.clock import LATE, Clock
+from sim.engine.hosted import hosted
 from sim.engine.plan import Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
@@ -58,7 +59,6 @@ class Replica:
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
         self._keeps_steps = recorder.keeps_steps
         self._agenda = scheduler.agenda
-        self._uneven = device.profile.uneven
         self._quiet = not scheduler.parked.attends
         self._decodes_on = self.planner.decodes_on if self._quiet else self._decodes_on_undisturbed
         self._moves = scheduler.planner.moves or not self._quiet  # whether what was decided may not stand
@@ -68,6 +68,8 @@ class Replica:
         self._until = math.inf  # when the plan ends, or a hold
         self._awaited = 0  # jobs here whose end starts something elsewhere
         self._execution = (device.batching or policy.batching).execution
+        self._profile = hosted(device.profile, device.host_time, plans_ahead=0)
+        self._uneven = device.profile.uneven
         self._servable = device.surely_servable(self._execution)
 
     @property
@@ -197,7 +199,7 @@ class Replica:
             if plan.moved_tokens and self._link_prices:
                 work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
                 overhead, self.parked.host.seconds = overhead + seconds, 0.0
-            plan.end = plan.start + (overhead + self.device.profile.step_time(work))
+            plan.end = plan.start + (overhead + self._profile.step_time(work))
             self._stretch = None
         else:
             self._decode(plan, jobs, context, longest, now)
@@ -212,7 +214,7 @@ class Replica:
         if stretch is None or not stretch.continues(plan.start, jobs, context, spare):
             line = self._lines.get(jobs)
             if line is None or longest or not line.since <= context <= line.until:
-                line = self._lines[jobs] = self.device.profile.decode_line(jobs, context, longest)
+                line = self._lines[jobs] = self._profile.decode_line(jobs, context, longest)
             stretch = self._stretch = Stretch(plan.start, jobs, context, line, spare)
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
