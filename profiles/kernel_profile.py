@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+from profiles.experts import Experts
 from profiles.kernel_tables import Grid, read_attention, read_layers, total
 from profiles.profile import kv_capacity
 from profiles.skew import read_skew
@@ -18,6 +19,7 @@ from sim.step import Line, Step
 TWICE = ("layernorm",)  # before attention and before the feed-forward part of each layer
 ONCE = ("embedding", "final_layernorm")
 PER_SEQUENCE = ("lm_head", "sampler")
+FEED_FORWARD = "down_proj"  # of a layer without experts
 PARTS = 4  # an uneven batch is priced at so many places from one measured context to the next
 
 
@@ -29,7 +31,8 @@ class KernelProfile:
     between what was measured, and a step beyond them is a ValueError. What passes beside the kernels is none of it.
     The measured rows have one prompt chunk a step. Where several share a step, they count as the one chunk that asks
     for as much attention (`chunk`). What decoding jobs cost beyond as many that all have the mean context is `skew`, a
-    factor on attention (`profiles.skew`); without it they count as if all had.
+    factor on attention (`profiles.skew`); without it they count as if all had. `experts` is a layer's mixture by tokens
+    (`profiles.experts`), if it has one.
     """
 
     model: str
@@ -40,6 +43,7 @@ class KernelProfile:
     dense: Grid = field(repr=False)
     sequences: Grid = field(repr=False)
     skew: Grid | None = field(repr=False)
+    experts: Grid | None = field(repr=False)
     kv_bytes_per_token: int
     move_bytes_per_second: float
     kv_capacity_tokens: int
@@ -121,7 +125,8 @@ class KernelProfile:
 
     def _rest(self, tokens: int, sequences: int) -> float:
         """Seconds of a step over so many tokens of so many sequences, without attention."""
-        return self.dense.at(tokens) + self.sequences.at(sequences)
+        seconds = self.dense.at(tokens) + self.sequences.at(sequences)
+        return seconds if self.experts is None else seconds + self.layers * self.experts.at(tokens)
 
 
 def chunk(tokens: int, attended: int) -> tuple[float, float]:
@@ -142,6 +147,7 @@ def load(
     per_sequence: str | Path,
     skew: str | Path | None = None,
     *,
+    experts: Experts | None = None,
     model: str,
     device: str,
     layers: int,
@@ -162,14 +168,18 @@ def load(
     if grid.knots[0] != 0:
         raise ValueError(f"{attention}: no row with prefill_chunk 0, so nothing says what decoding alone takes")
     times = dict.fromkeys(TWICE, 2 * layers) | dict.fromkeys(ONCE, 1)
+    by_token = read_layers(Path(dense), "tokens", (*TWICE, *ONCE))
+    if experts is None and FEED_FORWARD not in by_token:
+        raise ValueError(f"{dense}: no row of layer {FEED_FORWARD}; of a mixture give `experts` (profiles.experts)")
     return KernelProfile(
         model=model,
         device=device,
         kind="imported",
         layers=layers,
         attention=grid,
-        dense=total(read_layers(Path(dense), "tokens", (*TWICE, *ONCE)), times, layers),
+        dense=total(by_token, times, layers),
         sequences=total(read_layers(Path(per_sequence), "sequences", PER_SEQUENCE), {}, 1),
+        experts=None if experts is None else experts.grid(),
         skew=None if skew is None else read_skew(Path(skew), grid),
         kv_bytes_per_token=kv_bytes_per_token,
         move_bytes_per_second=move_bytes_per_second,

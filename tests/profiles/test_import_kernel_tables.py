@@ -48,7 +48,7 @@ def synthetic(folder: Path) -> Path:
     columns = ["prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us"]
     pd.DataFrame([*alone, *prompts, *mixed], columns=columns).to_csv(folder / "made_attention.csv.gz", index=False)
     for name, coordinate, layers in (
-        ("dense", "tokens", ("qkv_proj", "layernorm", "embedding", "final_layernorm")),
+        ("dense", "tokens", ("qkv_proj", "down_proj", "layernorm", "embedding", "final_layernorm")),
         ("per_sequence", "sequences", ("lm_head", "sampler")),
     ):
         rows = [(layer, at, 20.0 + at) for layer in layers for at in (1, 16, 64, 264)]

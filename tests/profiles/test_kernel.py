@@ -27,7 +27,13 @@ ATTENTION = {  # prefill_chunk, kv_prefill, n_decode, kv_decode -> us
     (16, 64, 4, 16): 60, (64, 0, 0, 0): 32, (64, 64, 0, 0): 64, (64, 0, 4, 256): 400,
 }  # fmt: skip
 COLUMNS = "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n"
-DENSE = {"qkv_proj": (100, 200), "layernorm": (1, 3), "embedding": (5, 7), "final_layernorm": (2, 4)}
+DENSE = {
+    "qkv_proj": (60, 120),
+    "down_proj": (40, 80),
+    "layernorm": (1, 3),
+    "embedding": (5, 7),
+    "final_layernorm": (2, 4),
+}
 FACTS = {
     "model": "tiny", "device": "nothing", "layers": 2, "kv_bytes_per_token": 1000,
     "weight_bytes": 4_000, "memory_bytes": 100_000, "memory_utilization": 0.5, "move_bytes_per_second": 1e6,
@@ -170,6 +176,7 @@ def test_leaping_equals_stepping(profile: KernelProfile, rows: list[tuple[int, i
         ("dense", "layer,tokens,time_us\nembedding,1,5,6\n", "line 2: 'embedding,1,5,6' has 4 fields, not 3"),
         ("dense", "layer,tokens,time_us\nembedding,1,5\nembedding,1,6\n", "line 3: the same place as in line 2"),
         ("dense", "layer,tokens,time_us\nembedding,1,5\n", "no row of layer layernorm, final_layernorm; it has e"),
+        ("dense", "layer,tokens,time_us\nlayernorm,1,5\nembedding,1,5\nfinal_layernorm,1,5\n", "no row of layer down"),
         ("per_sequence", "layer,sequences,time_us\nlm_head,1,5\n", "no row of layer sampler"),
     ],
 )  # fmt: skip
