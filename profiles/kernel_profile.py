@@ -59,8 +59,11 @@ class KernelProfile:
 
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; an empty step takes none; ValueError outside the measured range."""
-        prefill_tokens, attended, jobs, context, moved_tokens, prompts, longest = step
+        prefill_tokens, attended, jobs, context, moved_tokens, prompts, longest, rank_tokens = step
         seconds = moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
+        if self.experts is not None and rank_tokens:  # they work on what all ranks send them
+            own, all_ranks = self.experts.at(prefill_tokens + jobs), self.experts.at(rank_tokens)
+            seconds += self.layers * (all_ranks - own)
         if prefill_tokens:
             new, computed = chunk(prefill_tokens, attended)
             attention = self._attention(new, jobs, computed, context, max(0, jobs * longest - context))

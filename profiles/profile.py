@@ -67,7 +67,7 @@ class DeviceProfile:
 
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; an empty step takes none; ValueError outside the measured range."""
-        prefill_tokens, attended, jobs, context, moved_tokens, _, _ = step
+        prefill_tokens, attended, jobs, context, moved_tokens, *_ = step
         seconds = 0.0
         if prefill_tokens:
             line = self.prefill.line(prefill_tokens, attended)

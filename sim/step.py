@@ -16,7 +16,8 @@ class Step(NamedTuple):
 
     `prefill_attended` is the sum, over the prefill tokens, of the context that each attends to; `decode_context` the
     sum of the decoding jobs' contexts, and `decode_longest` the longest of them (0: not told, see `Profile.uneven`);
-    `moved_tokens` the tokens whose KV is copied between device and host.
+    `moved_tokens` the tokens whose KV is copied between device and host; `rank_tokens` the tokens of a rank, on average
+    over those that step together (0: this steps alone).
     """
 
     prefill_tokens: int = 0
@@ -26,6 +27,7 @@ class Step(NamedTuple):
     moved_tokens: int = 0
     prefill_jobs: int = 0
     decode_longest: int = 0
+    rank_tokens: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Hosted:
 
     def step_time(self, step: Step) -> float:
         """Seconds of the host and of the device."""
-        if step.decode_jobs and not step.prefill_tokens and not step.moved_tokens:
+        if step.decode_jobs and not (step.prefill_tokens or step.moved_tokens or step.rank_tokens):
             line = self.decode_line(step.decode_jobs, step.decode_context, step.decode_longest)
             return line.base + line.slope * step.decode_context
         return self._both(self.device.step_time(step), self.host.seconds(step.decode_jobs + step.prefill_jobs))

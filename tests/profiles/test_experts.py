@@ -105,3 +105,13 @@ def test_of_the_real_table_the_expected_number_stands_for_the_draws() -> None:
         draws = rng.random((1000, tokens, 128)).argpartition(7, axis=2)[..., :8]
         seconds = np.mean([measured.at(tokens, np.unique(draw).size) for draw in draws])
         assert grid.at(tokens) == pytest.approx(seconds, rel=0.005)
+
+
+def test_ranks_that_step_together_compute_what_all_have(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    experts = Experts(table, 8, 2, ranks=2, hidden=500, link=Link(3e-6, 1e9))
+    profile, grid = load(**write(folder), **FACTS, experts=experts), experts.grid()
+    for step, tokens in ((Step(0, 0, 2, 64), 2), (Step(15, 120, 1, 16, prefill_jobs=1), 16)):
+        more = profile.step_time(step._replace(rank_tokens=8.0)) - profile.step_time(step)
+        assert more == pytest.approx(FACTS["layers"] * (grid.at(8) - grid.at(tokens)))
