@@ -17,13 +17,14 @@ from policies.order.fifo import FIFO
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.least_loaded import LeastLoaded
 from profiles.collective import Collective, Exchange, Ring, read_collective
+from profiles.experts import Experts
 from profiles.kernel_profile import load
 from profiles.operators.architecture import Architecture
 from profiles.operators.gpus import datasheet
 from profiles.operators.huggingface import short_name
 from profiles.operators.kv_memory import kv_tokens
 from profiles.operators.roofline import ELEMENT_BYTES
-from sim import Cluster, Device, Policy, simulate
+from sim import Cluster, Device, HostTime, Policy, simulate
 from traces.requests import to_requests
 
 # Engines that recorded theirs, [R] LLMServingSim 0acc21b and 0d3de68: 35,913 and 28,884; computed 36,858 and 28,853.
@@ -40,12 +41,18 @@ class Setting:
     capacity: int
     block_size: int
     exchange: Exchange | None
+    host: HostTime | None
 
     def without(self) -> dict[str, Setting]:
         """This setting less one part, for each part that it has."""
         engine, parts = self.engine, {}
         if engine.asynchronous:
             parts["planning ahead"] = replace(self, engine=replace(engine, asynchronous=False))
+        if "skew" in self.tables.paths:
+            even = {kind: path for kind, path in self.tables.paths.items() if kind != "skew"}
+            parts["skew"] = replace(self, tables=replace(self.tables, paths=even))
+        if self.host:
+            parts["host time"] = replace(self, host=None)
         if engine.prefix_caching:
             parts["prefix caching"] = replace(self, engine=replace(engine, prefix_caching=False))
         parts["KV capacity"] = replace(self, capacity=self.block_size * engine.seats * self.model.max_model_len)
@@ -120,6 +127,13 @@ def capacity_of(
     return tokens, size, f"computed: {share:g} of {memory} bytes ({source}) less weights and activations; {COMPUTED}"
 
 
+def experts_of(tables: KernelTables, model: Architecture) -> Experts | None:
+    """The mixture of each layer of `model`, if it has one."""
+    if not model.experts:
+        return None
+    return Experts(tables.paths["moe"], model.experts, model.experts_per_token)
+
+
 def device_of(setting: Setting) -> Device:
     """The simulated device; ValueError for a broken table."""
     tables, engine = setting.tables, setting.engine
@@ -129,10 +143,11 @@ def device_of(setting: Setting) -> Device:
         attention=tables.paths["attention"],
         dense=tables.paths["dense"],
         per_sequence=tables.paths["per_sequence"],
+        skew=tables.paths.get("skew"),
+        experts=experts_of(tables, setting.model),
         model=tables.model,
         device=tables.gpu,
         layers=setting.model.layers,
-        host_seconds=0.0,
         kv_bytes_per_token=kv_bytes,
         weight_bytes=0,
         memory_bytes=setting.capacity * kv_bytes,  # what is left for KV is known
@@ -151,6 +166,7 @@ def device_of(setting: Setting) -> Device:
         block_size=setting.block_size,
         kv_bytes_per_token=kv_bytes,
         prefix_caching=engine.prefix_caching,
+        host_time=setting.host,
     )
 
 

@@ -37,6 +37,7 @@ from experiments.validation.kernels.tables import KernelTables, read_tables
 from profiles.collective import Ring
 from profiles.operators.architecture import Architecture
 from profiles.operators.huggingface import from_config, known
+from sim import HostTime
 from traces.formats.llmservingsim import load
 from traces.schema import MEASURED
 
@@ -56,6 +57,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--memory-bytes", metavar="N", type=_count, help="memory that the driver reports, bytes")
     parser.add_argument("--link-bandwidth", metavar="GB/S", type=_number, help="of a device to the next, one direction")
     parser.add_argument("--link-latency", metavar="US", type=_number, help="of each exchange between them")
+    parser.add_argument("--host-step", metavar="US", type=_number, help="of the host, a step; without it none")
+    parser.add_argument("--host-request", metavar="US", type=_number, help="of the host, a request in a step, as well")
     parser.add_argument("--results", metavar="FOLDER", type=Path, help="default: results/validate/RUN's name")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line instead of tables")
     asked = parser.parse_args(given)
@@ -88,7 +91,12 @@ def compose(asked: argparse.Namespace) -> tuple[Setting, list[str]]:
         *([f"{1 + 2 * model.layers} all-reduces a step among {exchange.devices}: {exchanged}"] if exchange else []),
         *engine.assumed,
     ]
-    return Setting(tables, engine, model, capacity, block_size, exchange), facts
+    host = None
+    if asked.host_step or asked.host_request:
+        host = HostTime((asked.host_step or 0.0) * MICROSECOND, (asked.host_request or 0.0) * MICROSECOND)
+        facts.append(f"host: {asked.host_step or 0:g} us a step, {asked.host_request or 0:g} us a request, as given")
+    facts.append(f"uneven batches {'by their table' if 'skew' in tables.paths else 'as even ones: there is no table'}")
+    return Setting(tables, engine, model, capacity, block_size, exchange, host), facts
 
 
 def model_of(tables: KernelTables, config: Path | None) -> Architecture:
