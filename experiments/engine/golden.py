@@ -95,8 +95,8 @@ def replay(workload: dict[str, Any], leap: bool = True) -> tuple[list[Iteration]
     )
     names = [str(row["id"]) for row in _by_arrival(workload)]
     iterations = [
-        (start, {names[job]: tokens for job, tokens in granted}, sorted(names[job] for job in preempted))
-        for _, start, granted, preempted in tables.decisions
+        (one.decided, {names[job]: tokens for job, tokens in one.granted}, sorted(names[job] for job in one.preempted))
+        for one in tables.decisions
     ]
     instants = zip(tables.requests["first_token"].tolist(), tables.requests["finished"].tolist(), strict=True)
     return iterations, dict(zip(names, instants, strict=True))

@@ -19,8 +19,21 @@ class Batch:
         self.lockstep = lockstep
         self.running: dict[Job, None] = {}  # an ordered set
         self.by_name: dict[Job, None] = {}
+        self.departing: dict[Job, None] = {}  # those of them whose last token is on its way
+        self.busy_until = 0.0  # when the device has done what was decided, s
         self.admissions = 0  # so far
         self.prefills = 0  # that are over, and other tokens emitted by name, so far
+
+    def new_plan(self, now: float) -> Plan:
+        """A plan that is decided `now` (s)."""
+        return Plan(now)
+
+    def wait(self, now: float) -> Plan:
+        """The plan, decided `now` (s), to do nothing until what is under way has ended."""
+        plan = self.new_plan(now)
+        plan.steps, plan.decodes = 0, False
+        plan.due = plan.end = plan.start
+        return plan
 
     def join(self, job: Job, plan: Plan, new: int) -> None:
         """Let `job` run, which `plan` grants `new` tokens."""
@@ -28,7 +41,7 @@ class Batch:
         self.admissions += 1
         job.admission = self.admissions
         if job.first_scheduled is None:
-            job.first_scheduled = plan.start
+            job.first_scheduled = plan.decided
         plan.grants[job] = new
         plan.admits = True
 
@@ -45,6 +58,11 @@ class Batch:
         """Let nobody decode in lockstep: each running job is granted its tokens by name."""
         self.lockstep.dissolve()
         self.by_name = self.running.copy()
+
+    def longest(self, plan: Plan) -> int:
+        """The longest context among the jobs that decode in `plan`, in tokens; 0 if none does."""
+        named = (job.base_computed + 1 for job, new in plan.grants.items() if new == 1)
+        return max(self.lockstep.longest() if plan.decodes else 0, max(named, default=0))
 
     def commit(self, plan: Plan) -> list[Job]:
         """`plan` has been carried out: tokens are computed and emitted. The jobs that leave, in admission order."""

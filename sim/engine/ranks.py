@@ -38,6 +38,10 @@ class Rank(Replica):
         super().__init__(*parts)
         self._ranks = ranks
         ranks.append(self)
+        if self._ahead != ranks[0]._ahead:
+            raise ValueError(
+                f"ranks that step together plan ahead alike, got {ranks[0]._ahead} and {self._ahead} steps"
+            )
         self._priced = self._profile
         self._profile = self._asked = _Asked()
 
@@ -48,59 +52,68 @@ class Rank(Replica):
 
     def _go_on(self, now: float) -> None:
         """Carry out the step whose time has come, if any, and let each rank plan the next."""
-        ranks, start = self._ranks, min(rank._until for rank in self._ranks)
+        ranks, decided = self._ranks, min(rank._until for rank in self._ranks)
         for rank in ranks:
             if rank._plan is not None:
                 rank._commit(rank._plan)
-        decisions = [rank.planner.plan(start) for rank in ranks]
-        if all(isinstance(decision, Hold) for decision in decisions):
+        decisions = [rank.planner.plan(decided) for rank in ranks]
+        plans = [decision for decision in decisions if not isinstance(decision, Hold)]
+        if not plans and ranks[0].batch.busy_until > decided:
+            for rank in ranks:
+                rank._begin(rank.batch.wait(decided))
+        elif not plans:
             for rank, decision in zip(ranks, decisions, strict=True):
                 assert isinstance(decision, Hold)
-                rank._wait(min(decision.until, rank._agenda.head))
-            return
-        plans = [_empty(start) if isinstance(decision, Hold) else decision for decision in decisions]
-        spent = [rank._compose(plan, now) for rank, plan in zip(ranks, plans, strict=True)]
-        tokens = sum(plan.step.prefill_tokens + plan.step.decode_jobs for plan in plans) / len(ranks)
+                rank._plan = None
+                rank._wake(min(decision.until, rank._agenda.head))
+        else:
+            all_plans = [
+                rank._empty(decided) if isinstance(decision, Hold) else decision
+                for rank, decision in zip(ranks, decisions, strict=True)
+            ]
+            self._time(all_plans, now)
+            for rank, plan in zip(ranks, all_plans, strict=True):
+                rank._begin(plan)
+
+    def _time(self, plans: list[Plan], now: float) -> None:
+        """When the step of all ranks begins and ends, which do as `plans` say."""
+        spent = [rank._compose(plan, now) for rank, plan in zip(self._ranks, plans, strict=True)]
+        tokens = sum(plan.step.prefill_tokens + plan.step.decode_jobs for plan in plans) / len(plans)
         seconds = [
-            overhead + rank._priced.step_time(plan.step._replace(rank_tokens=tokens))
-            for rank, plan, overhead in zip(ranks, plans, spent, strict=True)
-            if plan.step != NOTHING
+            overhead + (rank._priced.step_time(plan.step._replace(rank_tokens=tokens)) if plan.step != NOTHING else 0.0)
+            for rank, plan, overhead in zip(self._ranks, plans, spent, strict=True)
         ]
-        for rank, plan in zip(ranks, plans, strict=True):
-            rank._begin(plan, start + max(seconds, default=max(spent)))
+        start = max(plan.start for plan in plans)
+        for plan in plans:
+            plan.start = plan.due = start
+            plan.end = start + max(seconds)
 
     def _compose(self, plan: Plan, now: float) -> float:
         """Put the step of `plan` together; the seconds that pass on the rank beside it."""
         self._asked.step = NOTHING
-        if plan.decodes or plan.grants:
-            self._stretch = None
-            self._lines.clear()
-            self._price(plan, now)
-            plan.steps, plan.step, self._stretch = 1, self._asked.step, None
-            return plan.end - plan.start
-        return 0.0
+        if not (plan.decodes or plan.grants):
+            return 0.0
+        self._stretch = None
+        self._lines.clear()
+        self._price(plan, now)
+        plan.steps, plan.step, self._stretch = 1, self._asked.step, None
+        return plan.end - plan.start
 
-    def _begin(self, plan: Plan, end: float) -> None:
-        """`plan` is what this rank does until `end` (s)."""
-        self._plan, plan.end = plan, end
-        self.waiting.steps += 1
+    def _begin(self, plan: Plan) -> None:
+        """`plan` is what this rank does next."""
+        self._plan = plan
+        self.waiting.steps += plan.steps
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
-        self._wake(end)
-
-    def _wait(self, until: float) -> None:
-        """Nothing is done here until `until` (s), or until somebody comes to one of the ranks."""
-        self._plan = None
-        self._wake(until)
+        self._wake(plan.due if self._ahead else plan.end)
 
     def _wake(self, until: float) -> None:
         self._until = until
         if self._awaited and until < math.inf:
             self.clock.at(until, self._on_time, LATE)
 
-
-def _empty(start: float) -> Plan:
-    """What a rank does that has nothing to do."""
-    plan = Plan(start)
-    plan.decodes = False
-    return plan
+    def _empty(self, now: float) -> Plan:
+        """The plan, decided `now` (s), of a rank that has nothing to do."""
+        plan = self._new_plan(now)
+        plan.decodes = False
+        return plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from sim.device import Device
+from sim.engine.batch import Batch
 from sim.engine.plan import Plan
+from sim.engine.stretch import Stretch
 from sim.job import Job
 from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
 
@@ -70,7 +73,22 @@ class Recorder:
         if self._keeps_decisions:
             grants = {job: 1 for job in running if job.lockstep and plan.decodes} | plan.grants
             granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
-            self._decisions.append((name, plan.start, granted, tuple(job.request.id for job in plan.preempted)))
+            preempted = tuple(job.request.id for job in plan.preempted)
+            self._decisions.append(
+                Decision(name, plan.decided, plan.start if granted else math.nan, granted, preempted)
+            )
+
+    def steps(self, name: str, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
+        """The steps of `plan` on replica `name`, one by one, which `stretch` times if it decodes."""
+        kv, lockstep = batch.kv, batch.lockstep
+        decided, start = plan.decided, plan.start
+        for number in range(1, plan.steps + 1):
+            last = number == plan.steps
+            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
+            self.step(name, batch.running, plan, end, kv.total - kv.free + lockstep.growth(number - 1))
+            plan.decided, plan.start = plan.start if ahead else end, end
+            plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
+        plan.decided, plan.start = decided, start
 
     def tables(self, iterations: int) -> Tables:
         """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""

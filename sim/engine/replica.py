@@ -19,7 +19,8 @@ from sim.engine.hosted import hosted
 from sim.engine.plan import Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
-from sim.engine.stretch import Stretch
+from sim.engine.stretch import Stretch, uneven
+from sim.execution import RequestLevel
 from sim.job import Job
 from sim.policy import Overhead, Policy
 from sim.request import Request
@@ -57,6 +58,7 @@ class Replica:
         self._leap = leap
         self._charges = policy.overhead != Overhead()
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
+        self._new_plan = scheduler.batch.new_plan
         self._keeps_steps = recorder.keeps_steps
         self._agenda = scheduler.agenda
         self._quiet = not scheduler.parked.attends
@@ -65,17 +67,18 @@ class Replica:
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
-        self._until = math.inf  # when the plan ends, or a hold
+        self._until = math.inf  # when what comes after the plan is decided, or a hold ends
         self._awaited = 0  # jobs here whose end starts something elsewhere
-        self._execution = (device.batching or policy.batching).execution
-        self._profile = hosted(device.profile, device.host_time, plans_ahead=0)
+        self._execution = execution = (device.batching or policy.batching).execution
+        self._ahead = 0 if isinstance(execution, RequestLevel) else execution.plans_ahead
+        self._profile = hosted(device.profile, device.host_time, self._ahead)
         self._uneven = device.profile.uneven
         self._servable = device.surely_servable(self._execution)
 
     @property
     def iterations(self) -> int:
         """Steps that are over."""
-        return self.waiting.steps - (self._plan is not None)
+        return self.waiting.steps - (self._plan is not None and self._plan.steps > 0)
 
     def check_servable(self, request: Request, emits: int | None) -> None:
         """Raise `Unservable` if a leg of `request` that ends at `emits` tokens (None: all) can never run here."""
@@ -129,14 +132,17 @@ class Replica:
         if plan is None or plan.steps <= 1:
             return
         assert self._stretch is not None  # for it leaps
-        over = Plan(plan.start)
+        over = Plan(plan.decided)
+        over.start = plan.start
         over.steps, over.step = plan.steps - 1, plan.step
         over.end = self._stretch.end(self._stretch.done + over.steps)
+        over.due = self._stretch.end(self._stretch.done + over.steps - self._ahead)
         if self._keeps_steps:
             over.waiting = plan.waiting
         self._commit(over)
         lockstep.grow()
-        plan.start, plan.steps, plan.step = over.end, 1, Step(0, 0, lockstep.rows, lockstep.context)
+        plan.decided, plan.start = over.due, over.end
+        plan.steps, plan.step = 1, Step(0, 0, lockstep.rows, lockstep.context)
 
     def _on_time(self, event: simpy.Event) -> None:
         """The end of a plan has come: carry it out at once, for it may start something elsewhere."""
@@ -150,24 +156,27 @@ class Replica:
             self._commit(plan)
         planner = self.planner
         if not self.waiting.front and self._decodes_on():
-            plan, lockstep = Plan(start), self.batch.lockstep
-            longest = lockstep.longest() if self._uneven else 0
-            self._decode(plan, lockstep.rows, lockstep.context, longest, now)
+            plan, lockstep = self._new_plan(start), self.batch.lockstep
+            self._decode(plan, lockstep.rows, lockstep.context, now)
         else:
             decision = planner.plan(start)
-            if isinstance(decision, Hold):
+            if isinstance(decision, Hold) and self.batch.busy_until > start:
+                plan = self.batch.wait(start)
+            elif isinstance(decision, Hold):
                 self._plan, self._until = None, min(decision.until, self._agenda.head)
                 if self._awaited and self._until < math.inf:
                     self.clock.at(self._until, self._on_time, LATE)
                 return
-            plan = decision
-            self._price(plan, now)
-        self._plan, self._until = plan, plan.end
+            else:
+                plan = decision
+                self._price(plan, now)
+        self._plan = plan
+        self._until = until = plan.due if self._ahead else plan.end
         self.waiting.steps += plan.steps
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
         if self._awaited:
-            self.clock.at(plan.end, self._on_time, LATE)
+            self.clock.at(until, self._on_time, LATE)
 
     def _decodes_on_undisturbed(self) -> bool:
         """As the planner's `decodes_on`, unless something has happened."""
@@ -179,47 +188,52 @@ class Replica:
         """When `plan` ends."""
         lockstep = self.batch.lockstep
         jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
-        longest = lockstep.longest() if self._uneven and plan.decodes else 0
         prefill_tokens = prefill_attended = prefill_jobs = 0
         for job, new in plan.grants.items():
             if new == 1:
                 jobs += 1
                 context += job.base_computed + 1
-                if self._uneven:
-                    longest = max(longest, job.base_computed + 1)
             else:
                 prefill_jobs += 1
                 prefill_tokens += new
                 prefill_attended += attended_tokens(new, job.base_computed)
         overhead = self._charge(plan) if self._charges else 0.0
         if prefill_tokens or overhead or plan.moved_tokens or not jobs:
-            work = plan.step = Step(
-                prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens, prefill_jobs, longest
-            )
+            work = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens, prefill_jobs)
+            if self._uneven:
+                work = work._replace(decode_longest=self.batch.longest(plan))
+            plan.step = work
+            if self._ahead:  # the device waits for the scheduler only if that takes longer than what is under way
+                plan.start, overhead = max(plan.start, plan.decided + overhead), 0.0
             if plan.moved_tokens and self._link_prices:
                 work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
                 overhead, self.parked.host.seconds = overhead + seconds, 0.0
             plan.end = plan.start + (overhead + self._profile.step_time(work))
+            plan.due = plan.start
             self._stretch = None
         else:
-            self._decode(plan, jobs, context, longest, now)
+            self._decode(plan, jobs, context, now)
 
-    def _decode(self, plan: Plan, jobs: int, context: int, longest: int, now: float) -> None:
+    def _decode(self, plan: Plan, jobs: int, context: int, now: float) -> None:
         """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
 
-        It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer.
+        It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer:
+        than that after it, if steps are decided ahead.
         """
         stretch = self._stretch
-        spare = jobs * longest - context if longest else 0
-        if stretch is None or not stretch.continues(plan.start, jobs, context, spare):
+        if self._uneven:
+            longest = self.batch.longest(plan)
+            stretch = self._stretch = uneven(stretch, self._profile, plan.start, jobs, context, longest)
+        elif stretch is None or not stretch.continues(plan.start, jobs, context):
             line = self._lines.get(jobs)
-            if line is None or longest or not line.since <= context <= line.until:
-                line = self._lines[jobs] = self._profile.decode_line(jobs, context, longest)
-            stretch = self._stretch = Stretch(plan.start, jobs, context, line, spare)
+            if line is None or not line.since <= context <= line.until:
+                line = self._lines[jobs] = self._profile.decode_line(jobs, context)
+            stretch = self._stretch = Stretch(plan.start, jobs, context, line)
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
         done = stretch.done
-        if self._leap and not plan.grants and not plan.preempted:  # whom it stopped nobody was refused for
+        # whom it stopped nobody was refused for, and who departs leaves a seat
+        if self._leap and not plan.grants and not plan.preempted and not self.batch.departing:
             plan.steps = self._leap_steps(stretch)
             if self._moves:
                 now = min(now, self._agenda.head)
@@ -227,6 +241,13 @@ class Replica:
                     plan.steps = max(1, int(min(plan.steps, self.parked.lasts)))
                 if self.planner.refuses():
                     now = min(now, self.planner.standing.until)
+        if self._ahead:
+            plan.due = stretch.end(done + plan.steps - 1)
+            if plan.due > now and plan.steps > 1:
+                plan.steps = 1 if plan.start >= now else stretch.steps_by(now)[0] - done + 1
+                plan.due = stretch.end(done + plan.steps - 1)
+            plan.end = stretch.end(done + plan.steps)
+            return
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:
             steps, plan.end = stretch.steps_by(now)
@@ -255,7 +276,7 @@ class Replica:
     def _commit(self, plan: Plan) -> None:
         """`plan` is over: tokens are computed, some are emitted, jobs that are through leave."""
         if self._keeps_steps:
-            self._record(plan)
+            self._recorder.steps(self.device.name, self.batch, plan, self._stretch, self._ahead)
         if self._stretch is not None:
             self._stretch.done += plan.steps
         for job in self.batch.commit(plan):
@@ -266,17 +287,6 @@ class Replica:
             if job.finished is None:
                 self.sending[job] = None
             self._leave(job)
-
-    def _record(self, plan: Plan) -> None:
-        """Record the steps of `plan`, one by one."""
-        stretch, kv, lockstep = self._stretch, self.batch.kv, self.batch.lockstep
-        for number in range(1, plan.steps + 1):
-            last = number == plan.steps
-            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
-            used = kv.total - kv.free + lockstep.growth(number - 1)
-            self._recorder.step(self.device.name, self.batch.running, plan, end, used)
-            plan.start = end
-            plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
 
 
 def _is_awaited(job: Job) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sim.step import Line
+from sim.step import Line, Profile
 
 
 class Stretch:
@@ -63,3 +63,11 @@ class Stretch:
         while steps > 1 and (sooner := self.end(steps - 1)) >= instant:
             steps, end = steps - 1, sooner
         return steps, end
+
+
+def uneven(stretch: Stretch | None, profile: Profile, start: float, jobs: int, context: int, longest: int) -> Stretch:
+    """`stretch`, if a step from `start` (s) of such jobs is its next, else one by the line of an uneven `profile`."""
+    spare = jobs * longest - context
+    if stretch is None or not stretch.continues(start, jobs, context, spare):
+        stretch = Stretch(start, jobs, context, profile.decode_line(jobs, context, longest), spare)
+    return stretch

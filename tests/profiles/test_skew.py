@@ -93,11 +93,14 @@ def test_a_line_agrees_with_every_step_on_it(profile: KernelProfile, jobs: int, 
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.integers(1, 30), st.integers(1, 100)), min_size=1, max_size=12),
     st.integers(1, 4),
+    st.integers(0, 1),
 )
-def test_leaping_equals_stepping(profile: KernelProfile, rows: list[tuple[int, int, int]], seats: int) -> None:
+def test_leaping_equals_stepping(
+    profile: KernelProfile, rows: list[tuple[int, int, int]], seats: int, ahead: int
+) -> None:
     requests = make_requests(*zip(*((at / 7000, prompt, out) for at, prompt, out in sorted(rows)), strict=True))
     device = make_device(profile=profile, max_model_len=256)
-    policy = make_policy(batching=Continuous(max_num_seqs=seats, max_num_batched_tokens=32))
+    policy = make_policy(batching=Continuous(max_num_seqs=seats, max_num_batched_tokens=32, plans_ahead=ahead))
     tables = [
         simulate(requests, policy, Cluster((device,)), OraclePredictor(), record=Record.STEPS, leap=leap)
         for leap in (True, False)
