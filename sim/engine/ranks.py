@@ -38,6 +38,9 @@ class Rank(Replica):
         super().__init__(*parts)
         self._ranks = ranks
         ranks.append(self)
+        if self._ahead != ranks[0]._ahead:
+            ahead = f"{ranks[0]._ahead} and {self._ahead} steps"
+            raise ValueError(f"ranks that step together plan ahead alike, got {ahead}")
         self._priced = self._profile
         self._profile = self._asked = _Asked()
 

@@ -70,8 +70,8 @@ def test_a_line_agrees_with_every_step_on_it(device, host, ahead, jobs, more) ->
 )  # fmt: skip
 def test_leaping_equals_stepping(rows, device, host, ahead, seats) -> None:
     requests = make_requests(*zip(*((at / 7, prompt, out) for at, prompt, out in sorted(rows)), strict=True))
-    policy = make_policy(batching=Continuous(max_num_seqs=seats, max_num_batched_tokens=32))
-    cluster = Cluster((make_device(profile=hosted(device, host, ahead)),))
+    policy = make_policy(batching=Continuous(max_num_seqs=seats, max_num_batched_tokens=32, plans_ahead=ahead))
+    cluster = Cluster((make_device(profile=device, host_time=host),))
     tables = [
         simulate(requests, policy, cluster, OraclePredictor(), record=Record.STEPS, leap=leap) for leap in (True, False)
     ]

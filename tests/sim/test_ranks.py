@@ -27,9 +27,10 @@ class Mixture(LinearProfile):
         return super().step_time(step) + self.per_rank_token * step.rank_tokens
 
 
-def run(requests, profile, count=2, seats=8, together=True, **more):
+def run(requests, profile, count=2, seats=8, together=True, ahead=0, **more):
     devices = tuple(make_device(f"gpu{number}", profile=profile, **more) for number in range(count))
-    policy = make_policy(batching=Continuous(max_num_seqs=seats, max_num_batched_tokens=32), routing=RoundRobin())
+    batching = Continuous(max_num_seqs=seats, max_num_batched_tokens=32, plans_ahead=ahead)
+    policy = make_policy(batching=batching, routing=RoundRobin())
     cluster = Cluster(devices, steps_together=together)
     return simulate(requests, policy, cluster, OraclePredictor(), record=Record.STEPS)
 
@@ -71,11 +72,12 @@ PROFILES = st.sampled_from([LINEAR, FLAT, Stairs(40)])
 
 
 @stable
-@given(ROWS, PROFILES, st.integers(1, 4), st.sampled_from([1 << 20, 160]))
-def test_one_rank_is_a_replica(rows, profile, seats, memory) -> None:
+@given(ROWS, PROFILES, st.integers(1, 4), st.sampled_from([1 << 20, 160]), st.integers(0, 1))
+def test_one_rank_is_a_replica(rows, profile, seats, memory, ahead) -> None:
     requests = make_requests(*zip(*((at * TICK, prompt, out) for at, prompt, out in sorted(rows)), strict=True))
     both = [
-        run(requests, profile, 1, seats, together, kv_tokens=memory, max_model_len=128) for together in (True, False)
+        run(requests, profile, 1, seats, together, ahead, kv_tokens=memory, max_model_len=128)
+        for together in (True, False)
     ]
     for kind in ("requests", "steps"):
         one, other = (columns(tables, kind) for tables in both)
@@ -86,16 +88,22 @@ def test_one_rank_is_a_replica(rows, profile, seats, memory) -> None:
 
 
 @stable
-@given(ROWS, PROFILES, st.integers(2, 3), st.integers(1, 4))
-def test_everybody_s_steps_end_together_and_all_are_served(rows, profile, count, seats) -> None:
+@given(ROWS, PROFILES, st.integers(2, 3), st.integers(1, 4), st.integers(0, 1))
+def test_everybody_s_steps_end_together_and_all_are_served(rows, profile, count, seats, ahead) -> None:
     requests = make_requests(*zip(*((at * TICK, prompt, out) for at, prompt, out in sorted(rows)), strict=True))
-    tables = run(requests, profile, count, seats)
+    tables = run(requests, profile, count, seats, ahead=ahead)
     assert set(tables.requests["status"]) == {"finished"}
     steps = tables.steps
     for end in set(steps["end"].tolist()):
         here = steps["end"] == end
         assert sorted(steps["replica"][here]) == [f"gpu{number}" for number in range(count)]
         assert len(set(steps["seconds"][here].tolist())) == 1
+
+
+def test_ranks_plan_ahead_alike() -> None:
+    devices = (make_device("a"), make_device("b", batching=Continuous(plans_ahead=1)))
+    with pytest.raises(ValueError, match="plan ahead alike, got 0 and 1 steps"):
+        simulate([], make_policy(), Cluster(devices, steps_together=True), OraclePredictor())
 
 
 def test_memory_is_not_audited_there() -> None:
