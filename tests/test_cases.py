@@ -90,7 +90,8 @@ def test_a_static_batch_shows_nothing_before_its_end(replay) -> None:
 
 def test_a_burst_has_the_throughput_of_its_whole_run(replay) -> None:
     arrivals = [0.0008 * number for number in range(50)]
-    found = replay(rows(arrivals, [100] * 50, [5] * 50), *CONTINUOUS, "policy.batching.max_num_seqs=1")
+    one_by_one = ("policy.batching.max_num_seqs=1", "policy.batching.plans_ahead=0")
+    found = replay(rows(arrivals, [100] * 50, [5] * 50), *CONTINUOUS, *one_by_one)
     assert found.requests["finished"].max() == pytest.approx(2.5)
     assert found.summary["throughput_requests_overall"] == pytest.approx(20.0)
     assert found.summary["throughput_tokens_overall"] == pytest.approx(100.0)

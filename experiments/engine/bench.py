@@ -107,6 +107,7 @@ SEATED = functools.partial(Case, functools.partial(conversation, speed=0.8), evi
 TRAIL = Trail(10, 512.0, 46.07, -4.6, 33.9, every=8, correlation=0.0, seed=SEED, seconds=4e-3)  # predictor/trail.yaml
 CASES = {
     "azure": Case(TRACE),
+    "azure_ahead": Case(TRACE, batching=Continuous(max_num_seqs=256, plans_ahead=1)),
     "azure_4_replicas": Case(functools.partial(conversation, speed=4.43), replicas=4),
     "azure_outputs_doubled": Case(functools.partial(conversation, speed=0.665, outputs=2)),
     "azure_both_doubled": Case(functools.partial(conversation, speed=0.475, prompts=2, outputs=2)),
