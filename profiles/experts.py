@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from profiles.collective import Collective
 from profiles.kernel_tables import Grid, nest, read_rows
-from sim.link import Link
 
 AXES = ("tokens", "activated_experts")
 PARTS = 8  # between measured numbers of tokens it is taken at so many places
@@ -25,9 +25,9 @@ class Experts:
 
     `ranks` devices hold equal shares of the experts, and each has tokens of its own (data parallel with expert
     parallel). A rank computes what all of them send to its experts, which is as many tokens as each has on average, at
-    `per_token` of its own experts. `link` is how they exchange: each gathers the `hidden` columns of everybody's
-    tokens, `element_bytes` each, and afterwards as many results are added up and scattered, as vLLM's default does
-    (allgather_reducescatter).
+    `per_token` of its own experts. By the `collective` each gathers the `hidden` columns of everybody's tokens,
+    `element_bytes` each, and afterwards as many results are added up and scattered, as vLLM's default does
+    (allgather_reducescatter), which moves as many bytes and takes as long [D].
     """
 
     table: str | Path
@@ -36,17 +36,17 @@ class Experts:
     ranks: int = 1
     hidden: int = 0
     element_bytes: int = 2
-    link: Link | None = None
+    collective: Collective | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.per_token <= self.count:
             raise ValueError(f"experts.per_token must be from 1 to count={self.count}, got {self.per_token}")
         if self.ranks < 1 or self.count % self.ranks:
             raise ValueError(f"experts.count={self.count} must divide among the ranks, got {self.ranks}")
-        if self.ranks > 1 and (self.link is None or self.hidden < 1):
+        if self.ranks > 1 and (self.collective is None or self.hidden < 1):
             raise ValueError(
                 f"{self.ranks} ranks exchange tokens at every layer, and nothing says how long that takes: "
-                f"experts.link is {self.link} and experts.hidden {self.hidden}"
+                f"experts.collective is {self.collective} and experts.hidden {self.hidden}"
             )
 
     def activated(self, tokens: float) -> float:
@@ -55,9 +55,9 @@ class Experts:
 
     def exchange_seconds(self, tokens: float) -> float:
         """Seconds until each of the ranks, which have so many tokens on average, has sent its own and got them back."""
-        if self.link is None or self.ranks == 1:
+        if self.collective is None or self.ranks == 1:
             return 0.0
-        return 2 * self.link.seconds((self.ranks - 1) * tokens * self.hidden * self.element_bytes)
+        return 2 * self.collective.all_gather(self.ranks * tokens * self.hidden * self.element_bytes, self.ranks)
 
     def grid(self) -> Grid:
         """Seconds of one layer by the tokens of a rank; ValueError names the file and what was not measured."""

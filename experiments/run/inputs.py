@@ -98,7 +98,7 @@ def _training(trace: Node) -> Training:
 
 
 def build_cluster(cfg: DictConfig) -> Cluster:
-    """The cluster of `cfg`: `count` devices of each entry, and the link between them."""
+    """The cluster of `cfg`: `count` devices of each entry, the link between them, and whether they step together."""
     devices = []
     for name, entry in cfg.devices.items():
         profile: DeviceProfile | KernelProfile = instantiate(entry.profile)
@@ -119,7 +119,7 @@ def build_cluster(cfg: DictConfig) -> Cluster:
                     host_time=instantiate(entry.get("host_time")),
                 )
             )
-    return Cluster(tuple(devices), instantiate(cfg.link))
+    return Cluster(tuple(devices), instantiate(cfg.link), cfg.get("steps_together", False))
 
 
 def profile_provenance(cluster: Cluster) -> dict[str, str]:

@@ -47,6 +47,11 @@ class Architecture:
         """Tokens of the longest prompt."""
         return self.max_model_len // 2 if self.encoder_layers else self.max_model_len
 
+    @property
+    def expert_parameters(self) -> int:
+        """Parameters of all experts of all layers, without the routers."""
+        return self.layers * self.experts * self.hidden * (self.up_width + self.feed_forward)
+
     def kv_bytes_per_token(self, element_bytes: int) -> int:
         """Bytes of KV of one token, over all layers: an encoder-decoder's prompt has them for cross attention."""
         return 2 * self.layers * self.kv_heads * self.head_dim * element_bytes

@@ -31,14 +31,18 @@ def kv_tokens(
     budget: int,
     block_size: int,
     element_bytes: int,
+    expert_ranks: int = 1,
 ) -> int:
     """Tokens of KV that vLLM has room for on each of `devices` that share `model`, in whole blocks.
+
+    Of its experts each of `expert_ranks` holds an equal share, and all the rest.
 
     It takes `utilization` of the memory, less weights and activations. CUDA's graphs, its context and what a
     communicator holds are not counted: they have no closed form. ValueError where no block is left.
     """
     rank = model.sharded(devices)
-    weights = rank.parameter_count * element_bytes
+    elsewhere = rank.expert_parameters * (expert_ranks - 1) // expert_ranks
+    weights = (rank.parameter_count - elsewhere) * element_bytes
     activations = activation_bytes(rank, model.vocabulary, seats, budget, element_bytes)
     left = utilization * memory_bytes - weights - activations
     blocks = int(left // (rank.kv_bytes_per_token(element_bytes) * block_size))

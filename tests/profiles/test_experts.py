@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from profiles.collective import Ring
 from profiles.experts import Experts
 from profiles.kernel_tables import nest, read_rows
-from sim import Link
 from sim.step import Step
 from tests.conftest import ROOT
 from tests.profiles.test_kernel import FACTS, load, write
@@ -61,12 +61,12 @@ def test_beyond_the_table_is_an_error_that_names_the_value(table: Path) -> None:
 
 
 def test_a_rank_has_its_share_of_the_experts_and_everybody_s_tokens(table: Path) -> None:
-    link = Link(latency=3e-6, bytes_per_second=1e9)
-    experts = Experts(table, 8, 2, ranks=2, hidden=500, link=link)
+    ring = Ring(bytes_per_second=1e9, start_seconds=3e-6)
+    experts = Experts(table, 8, 2, ranks=2, hidden=500, collective=ring)
     assert experts.activated(3) == pytest.approx(4 * (1 - 0.75**6))
     exchange = 2 * (3e-6 + 16 * 500 * 2 / 1e9)
     assert experts.grid().at(16) == pytest.approx(by_hand(16, 2) * 1e-6 + exchange)
-    assert Experts(table, 8, 2, hidden=500, link=link).exchange_seconds(16) == 0
+    assert Experts(table, 8, 2, hidden=500, collective=ring).exchange_seconds(16) == 0
 
 
 def test_a_step_has_them_in_each_layer(table: Path, tmp_path: Path) -> None:
@@ -85,7 +85,10 @@ def test_a_step_has_them_in_each_layer(table: Path, tmp_path: Path) -> None:
     [
         ({"per_token": 9}, "experts.per_token must be from 1 to count=8, got 9"),
         ({"ranks": 3}, "experts.count=8 must divide among the ranks, got 3"),
-        ({"ranks": 2}, "2 ranks exchange tokens at every layer, and nothing says how long that takes: experts.link is"),
+        (
+            {"ranks": 2},
+            "2 ranks exchange tokens at every layer, and nothing says how long that takes: experts.collective is",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(settings: dict[str, int], said: str) -> None:
@@ -110,7 +113,7 @@ def test_of_the_real_table_the_expected_number_stands_for_the_draws() -> None:
 def test_ranks_that_step_together_compute_what_all_have(table: Path, tmp_path: Path) -> None:
     folder = tmp_path / "kernels"
     folder.mkdir()
-    experts = Experts(table, 8, 2, ranks=2, hidden=500, link=Link(3e-6, 1e9))
+    experts = Experts(table, 8, 2, ranks=2, hidden=500, collective=Ring(1e9, 3e-6))
     profile, grid = load(**write(folder), **FACTS, experts=experts), experts.grid()
     for step, tokens in ((Step(0, 0, 2, 64), 2), (Step(15, 120, 1, 16, prefill_jobs=1), 16)):
         more = profile.step_time(step._replace(rank_tokens=8.0)) - profile.step_time(step)

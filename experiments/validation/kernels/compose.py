@@ -41,6 +41,8 @@ class Setting:
     capacity: int
     block_size: int
     exchange: Exchange | None
+    experts: Experts | None
+    together: bool
     host: HostTime | None
 
     def without(self) -> dict[str, Setting]:
@@ -59,6 +61,10 @@ class Setting:
         if self.exchange:
             nothing = replace(self.exchange, collective=Ring(math.inf, 0.0))
             parts["all-reduce"] = replace(self, exchange=nothing)
+        if self.together and self.experts:
+            free = replace(self.experts, collective=Ring(math.inf, 0.0))
+            parts["exchange of tokens"] = replace(self, experts=free)
+            parts["steps together"] = replace(self, together=False)
         return parts
 
 
@@ -74,24 +80,25 @@ def check(tables: KernelTables, engine: Engine, run: Path) -> None:
             raise ValueError(f"{run} was served with {name} {served}, and {tables.prefix} is of {name} {measured}")
 
 
+def collective_of(tables: KernelTables, link: Ring | None, use: str) -> tuple[Collective, str]:
+    """How long devices take to exchange, and where that is from; ValueError beginning with `use` if nothing says."""
+    sheet = datasheet(tables.gpu)
+    if link is not None:
+        return link, f"{link}, as given"
+    if "collective" in tables.paths:
+        return read_collective(tables.paths["collective"]), f"measured, {tables.paths['collective']}"
+    if sheet is not None and sheet.collective is not None:
+        collective = Ring(**sheet.collective)
+        return collective, f"{collective} [A], by the datasheet of {sheet.name}"
+    raise ValueError(f"{use}: give --link-bandwidth and --link-latency, or {tables.prefix}_collective.csv.gz")
+
+
 def exchange_of(tables: KernelTables, model: Architecture, link: Ring | None) -> tuple[Exchange | None, str]:
     """What the devices exchange, and where its times are from; None for one device. ValueError where nothing says."""
     if tables.devices == 1:
         return None, ""
-    sheet = datasheet(tables.gpu)
-    collective: Collective
-    if link is not None:
-        collective, source = link, f"{link}, as given"
-    elif "collective" in tables.paths:
-        collective, source = read_collective(tables.paths["collective"]), f"measured, {tables.paths['collective']}"
-    elif sheet is not None and sheet.collective is not None:
-        collective = Ring(**sheet.collective)
-        source = f"{collective} [A], by the datasheet of {sheet.name}"
-    else:
-        raise ValueError(
-            f"{tables.prefix} is of one of {tables.devices} devices, and nothing says how long they take to add up: "
-            f"give --link-bandwidth and --link-latency, or {tables.prefix}_collective.csv.gz"
-        )
+    use = f"{tables.prefix} is of one of {tables.devices} devices, and nothing says how long they take to add up"
+    collective, source = collective_of(tables, link, use)
     return Exchange(collective, tables.devices, model.hidden, model.vocabulary, ELEMENT_BYTES[tables.dtype]), source
 
 
@@ -123,15 +130,38 @@ def capacity_of(
         budget=engine.budget,
         block_size=size,
         element_bytes=ELEMENT_BYTES[tables.dtype],
+        expert_ranks=engine.ranks,
     )
     return tokens, size, f"computed: {share:g} of {memory} bytes ({source}) less weights and activations; {COMPUTED}"
 
 
-def experts_of(tables: KernelTables, model: Architecture) -> Experts | None:
-    """The mixture of each layer of `model`, if it has one."""
+def experts_of(
+    tables: KernelTables, engine: Engine, model: Architecture, link: Ring | None
+) -> tuple[Experts | None, str]:
+    """The mixture of each layer of `model`, if it has one, and where the times are from of what its ranks exchange.
+
+    ValueError where nothing says these times, or the table is not of the experts as the run had them shared out.
+    """
     if not model.experts:
-        return None
-    return Experts(tables.paths["moe"], model.experts, model.experts_per_token)
+        return None, ""
+    mixture = Experts(tables.paths["moe"], model.experts, model.experts_per_token)
+    if engine.expert_parallel and tables.devices > 1:
+        raise ValueError(
+            f"enable_expert_parallel with tensor_parallel_size {tables.devices}: whole experts lie on each device, and "
+            f"{tables.paths['moe']} is of a part of every expert"
+        )
+    if engine.ranks == 1:
+        return mixture, ""
+    if not engine.expert_parallel:
+        raise ValueError(
+            f"data_parallel_size {engine.ranks} without enable_expert_parallel: each rank holds a part of every "
+            f"expert, and {tables.paths['moe']} is not of such a part"
+        )
+    use = f"{engine.ranks} ranks exchange tokens at every layer, and nothing says how long that takes"
+    collective, source = collective_of(tables, link, use)
+    size = ELEMENT_BYTES[tables.dtype]
+    shared = replace(mixture, ranks=engine.ranks, hidden=model.hidden, element_bytes=size, collective=collective)
+    return shared, source
 
 
 def device_of(setting: Setting) -> Device:
@@ -144,7 +174,7 @@ def device_of(setting: Setting) -> Device:
         dense=tables.paths["dense"],
         per_sequence=tables.paths["per_sequence"],
         skew=tables.paths.get("skew"),
-        experts=experts_of(tables, setting.model),
+        experts=setting.experts,
         model=tables.model,
         device=tables.gpu,
         layers=setting.model.layers,
@@ -188,5 +218,7 @@ def simulated(setting: Setting, served: pd.DataFrame) -> pd.DataFrame:
         plans_ahead=int(engine.asynchronous),
     )
     policy = Policy(FIFO(), batching, LeastLoaded(), Recompute())
-    tables = simulate(to_requests(asked), policy, Cluster((device,)), OraclePredictor(), unservable="fail")
+    ranks = tuple(replace(device, name=f"gpu{number}") for number in range(engine.ranks))
+    cluster = Cluster(ranks, steps_together=setting.together)
+    tables = simulate(to_requests(asked), policy, cluster, OraclePredictor(), unservable="fail")
     return pd.DataFrame(tables.requests)

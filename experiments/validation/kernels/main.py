@@ -11,6 +11,9 @@ plain or gzipped, as LLMServingSim's benchmark writes it; RUN.meta.json, or meta
 started: model, dtype, seats (max_num_seqs), token budget (max_num_batched_tokens), devices, prefix caching, KV blocks.
 What it does not say is vLLM's default, and is told. No number is fitted to the run.
 
+Each data-parallel rank is such a device, with seats, token budget and blocks of its own. Where they hold shares of the
+experts (enable_expert_parallel) they step together, and exchange their tokens twice a layer.
+
 Several devices exchange their parts twice a layer. How long that takes is in TABLES_collective.csv.gz (layer, bytes,
 time_us, with layer all_reduce or all_gather), in the device's datasheet (profiles/conf/analytic/device), or said here.
 
@@ -31,7 +34,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.validation.kernels import report
-from experiments.validation.kernels.compose import Setting, capacity_of, check, exchange_of, simulated
+from experiments.validation.kernels.compose import Setting, capacity_of, check, exchange_of, experts_of, simulated
 from experiments.validation.kernels.served import meta_path, read_engine, read_meta
 from experiments.validation.kernels.tables import KernelTables, read_tables
 from profiles.collective import Ring
@@ -79,24 +82,29 @@ def compose(asked: argparse.Namespace) -> tuple[Setting, list[str]]:
     if asked.link_bandwidth is not None:
         link = Ring(asked.link_bandwidth * GIGABYTE, asked.link_latency * MICROSECOND)
     exchange, exchanged = exchange_of(tables, model, link)
+    experts, shared = experts_of(tables, engine, model, link)
     given = {"kv_blocks": asked.kv_blocks, "memory_bytes": asked.memory_bytes}
     capacity, block_size, source = capacity_of(tables, engine, model, given)
+    several = engine.ranks > 1
     version = ".".join(map(str, engine.version))
     facts = [
         f"{tables.model} in {tables.dtype} on {tables.label}; run of vLLM {version}: {asked.run.name}",
         f"{engine.seats} seats, {engine.budget} tokens a step, scheduling "
         f"{'asynchronous' if engine.asynchronous else 'synchronous'}, prefix caching "
         f"{'on' if engine.prefix_caching else 'off'}",
-        f"KV: {capacity // block_size} blocks of {block_size} tokens ({source})",
+        f"KV: {capacity // block_size} blocks of {block_size} tokens{' on each rank' * several} ({source})",
         *([f"{1 + 2 * model.layers} all-reduces a step among {exchange.devices}: {exchanged}"] if exchange else []),
-        *engine.assumed,
+        *([f"{engine.ranks} data-parallel ranks; a request goes to the one with the fewest [A]"] if several else []),
     ]
+    if shared:
+        facts.append(f"{model.experts // engine.ranks} experts on each, {2 * model.layers} exchanges a step: {shared}")
+    facts += engine.assumed
     host = None
     if asked.host_step or asked.host_request:
         host = HostTime((asked.host_step or 0.0) * MICROSECOND, (asked.host_request or 0.0) * MICROSECOND)
         facts.append(f"host: {asked.host_step or 0:g} us a step, {asked.host_request or 0:g} us a request, as given")
     facts.append(f"uneven batches {'by their table' if 'skew' in tables.paths else 'as even ones: there is no table'}")
-    return Setting(tables, engine, model, capacity, block_size, exchange, host), facts
+    return Setting(tables, engine, model, capacity, block_size, exchange, experts, bool(shared), host), facts
 
 
 def model_of(tables: KernelTables, config: Path | None) -> Architecture:

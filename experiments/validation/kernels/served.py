@@ -62,6 +62,7 @@ class Meta:
 class Engine:
     """The engine that served a run, as far as a simulation needs to know it; what was not stated is None.
 
+    `devices` share the model in each of `ranks` that have requests of their own; seats, budget and blocks are a rank's.
     `assumed` says of each default that was taken where the meta.json says nothing.
     """
 
@@ -70,6 +71,8 @@ class Engine:
     seats: int
     budget: int
     devices: int
+    ranks: int
+    expert_parallel: bool
     dtype: str
     asynchronous: bool
     prefix_caching: bool
@@ -118,7 +121,6 @@ def read_engine(meta: Meta) -> Engine:
             assumed.append(f"{name} {'on' if value else 'off'}: the run does not say; {said} [A]")
         return bool(value)
 
-    meta.refuse("data_parallel_size", int, 1)
     meta.refuse("pipeline_parallel_size", int, 1)
     meta.refuse("kv_cache_dtype", str, "auto")
     meta.refuse("policy", str, "fcfs")
@@ -128,6 +130,13 @@ def read_engine(meta: Meta) -> Engine:
     dtype = meta.need("dtype", str, "how many bytes an element has").removeprefix("torch.")
     if dtype == "auto":
         assumed.append("dtype auto: the run does not say what that came to; that of the tables [A]")
+    ranks = meta.get("data_parallel_size", int) or 1
+    expert_parallel = bool(meta.get("enable_expert_parallel", bool))
+    if ranks > 1 and expert_parallel:
+        meta.refuse("all2all_backend", str, "allgather_reducescatter")
+    blocks = meta.get("num_gpu_blocks", int)
+    if blocks is not None:
+        blocks = max(1, blocks // ranks)  # [R] vLLM's front end adds up those of all ranks, v1/engine/core_client.py
     ignores = meta.get("ignore_eos", bool)
     if ignores is None:
         assumed.append("answers as long as asked for (ignore_eos): the benchmark of this format forces them [R]")
@@ -137,6 +146,8 @@ def read_engine(meta: Meta) -> Engine:
         seats=meta.need("max_num_seqs", int, "how many requests ran at a time"),
         budget=meta.need("max_num_batched_tokens", int, "how many tokens a step had at most"),
         devices=meta.get("tensor_parallel_size", int) or 1,
+        ranks=ranks,
+        expert_parallel=expert_parallel,
         dtype=dtype,
         asynchronous=default("async_scheduling", ASYNCHRONOUS_SINCE),
         prefix_caching=default("enable_prefix_caching", PREFIX_CACHING_SINCE),
@@ -144,7 +155,7 @@ def read_engine(meta: Meta) -> Engine:
         threshold=meta.get("long_prefill_token_threshold", int, least=0) or 0,
         ignores_eos=ignores is not False,
         max_model_len=meta.get("max_model_len", int),
-        blocks=meta.get("num_gpu_blocks", int) or meta.get("num_gpu_blocks_override", int),
+        blocks=blocks or meta.get("num_gpu_blocks_override", int),
         block_size=meta.get("block_size", int),
         utilization=meta.get("gpu_memory_utilization", float),
         memory_bytes=meta.get("device_total_memory_bytes", int),

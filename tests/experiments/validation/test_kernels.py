@@ -96,6 +96,51 @@ def test_experts_without_their_table_are_refused(made: Made, said: Callable[...,
     assert "_moe.csv.gz is missing: nobody/made-up-1b has 8 experts a layer" in said(made)
 
 
+LINK = ["--link-bandwidth", "1e9", "--link-latency", "50"]
+
+
+def test_a_mixture_on_one_device_is_met(tmp_path: Path) -> None:
+    made = make(tmp_path, mixture=True)
+    assert main(made.arguments) == 0
+    assert max(map(abs, errors(made).values())) < 1e-6
+
+
+def test_ranks_with_shares_of_the_experts_step_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = make(tmp_path, mixture=True, ranks=2, exchange=2 * LAYERS * 50e-6)
+    assert main([*made.arguments, *LINK]) == 0
+    shown = capsys.readouterr().out
+    assert "KV: 2048 blocks of 16 tokens on each rank (the run's own record)" in shown
+    assert "2 data-parallel ranks; a request goes to the one with the fewest [A]" in shown
+    assert "2 experts on each, 4 exchanges a step: 1e+09 GB/s and 50 us an exchange, as given" in shown
+    assert max(map(abs, errors(made).values())) < 1e-6
+    assert without(made, "exchange of tokens")["TPOT"] == pytest.approx(-2 * LAYERS * 50e-6 / tpot(made), rel=0.05)
+    assert without(made, "steps together")["TPOT"] < -0.02, "alone nobody waits for the slower one"
+
+
+def test_dense_ranks_are_replicas_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = make(tmp_path)
+    made.change(data_parallel_size=2)
+    assert main(made.arguments) == 0
+    assert "2 data-parallel ranks; a request goes to the one with the fewest [A]" in capsys.readouterr().out
+    assert errors(made)["E2E mean"] < -0.2, "it was one that served"
+
+
+def test_ranks_whose_experts_are_not_those_of_the_table_are_refused(tmp_path: Path, said: Callable[..., str]) -> None:
+    made = make(tmp_path, mixture=True, ranks=2)
+    line = said(made)
+    assert "2 ranks exchange tokens at every layer, and nothing says how long that takes: give --link-bandwidth" in line
+    made.change(all2all_backend="deepep_low_latency")
+    assert "all2all_backend is 'deepep_low_latency', and only 'allgather_reducescatter' is simul" in said(made, *LINK)
+    made.change(all2all_backend=None, data_parallel_size=3)
+    assert "experts.count=4 must divide among the ranks, got 3" in said(made, *LINK)
+    made.change(data_parallel_size=2, enable_expert_parallel=False)
+    assert "data_parallel_size 2 without enable_expert_parallel: each rank holds a part" in said(made, *LINK)
+    (tmp_path / "tp").mkdir()
+    made = make(tmp_path / "tp", mixture=True, devices=2)
+    made.change(enable_expert_parallel=True)
+    assert "enable_expert_parallel with tensor_parallel_size 2: whole experts lie on each" in said(made, *LINK)
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -108,7 +153,6 @@ def test_experts_without_their_table_are_refused(made: Made, said: Callable[...,
         ({"model": "nobody/else-7b"}, "was served with model nobody/else-7b, and"),
         ({"dtype": "float16"}, "was served with dtype float16, and"),
         ({"tensor_parallel_size": 2}, "was served with tensor_parallel_size 2, and"),
-        ({"data_parallel_size": 2}, "run.meta.json: data_parallel_size is 2, and only 1 is simulated here"),
         ({"pipeline_parallel_size": 4}, "run.meta.json: pipeline_parallel_size is 4, and only 1 is simulated here"),
         ({"kv_cache_dtype": "fp8"}, "run.meta.json: kv_cache_dtype is 'fp8', and only 'auto' is simulated here"),
         ({"speculative_config": {"method": "eagle"}}, "run.meta.json: speculative_config is set"),
