@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -22,10 +23,14 @@ from experiments.run.parts import calibrated
 from experiments.run.results import Folder
 from experiments.run.training import keeping_rows
 from experiments.validation.engines import COLUMNS, Engine
+from profiles.measuring.anchors import Reading, rounded
 from sim import Cluster, Device, Policy, Prediction, Record, Request, RequestLevel, Tables, simulate
 from sim.job import Job
 from sim.policy import Overhead, Predictor
 from traces.requests import to_requests
+
+READINGS = 3  # of the anchor, before and after a run
+APART = 2.0  # s between two readings within a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,13 @@ def compose_case(overrides: Sequence[str], policy: str, rate: float, seed: int, 
     requests = tuple(to_requests(replay))
     known = Known({request.id: predictor.predict(request)._replace(seconds=0.0) for request in requests})
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    names = ("engine", "model", "policy", "threads", "max_num_seqs", "max_num_batched_tokens", "max_model_len")
+    # vLLM batches by itself: how the simulator does it is no part of a real run
+    served = plain["policy"] if cfg.engine == "hf" else {"order": plain["policy"]["order"]}
+    names = ["engine", "model", "threads", "cores", "max_num_seqs", "max_num_batched_tokens", "max_model_len"]
+    names += ["async_scheduling", "warmup_requests"]
     made_of = {
         "tokenyard": version("tokenyard"),
-        "config": {key: plain[key] for key in (*names, "warmup_requests")},
+        "config": {**{key: plain[key] for key in names}, "policy": served},
         "seed": seed,
         "requests": digest({"rows": repr([(request, known.predict(request)) for request in requests])}),
     }
@@ -93,21 +101,63 @@ def _batching(cfg: DictConfig) -> list[str]:
     return ["policy/batching=continuous", *limits]
 
 
-def run_real(case: Case, repeat: int, root: Path, engine: Engine, device: Device) -> Folder:
-    """The folder of the real run of `case` whose number is `repeat`, which `engine` makes now."""
+def run_real(
+    case: Case, repeat: int, root: Path, engine: Engine, device: Device, anchor: tuple[int, int] | None
+) -> Folder:
+    """The folder of the real run of `case` whose number is `repeat`, which `engine` makes now.
+
+    The profile's `anchor` (batch, context; None: it has none) is read before, after, and in between where nobody comes.
+    """
     folder = real_folder(case, repeat, root)
     folder.begin({**case.made_of, "repeat": repeat})
     before = os.getloadavg()
     warm = [replace(request, arrival=0.0) for request in case.requests[: case.made_of["config"]["warmup_requests"]]]
     if warm:
         jobs = [Job(request, case.known.predict(request)) for request in warm]
-        engine.serve(jobs, case.parts, device, lambda: None)
+        engine.serve(jobs, case.parts, device, lambda: None, lambda seconds: None)
+    watch = Watch(engine, anchor)
+    watch.read(READINGS)
     label = f"{case.policy.split()[0]} at {case.rate:g}/s, repeat {repeat + 1}"
     with tqdm(total=len(case.requests), unit="request", desc=label, dynamic_ncols=True, leave=False) as bar:
-        table = engine.serve(case.jobs(), case.parts, device, bar.update)
-    loads = {"load_average_before": before[0], "load_average_after": os.getloadavg()[0]}
-    folder.complete(table, {}, {"limits": engine.limits, "engine": engine.facts, **loads}, [])
+        start, used = time.perf_counter(), time.process_time()
+        table = engine.serve(case.jobs(), case.parts, device, bar.update, watch.idle)
+        seconds, used = time.perf_counter() - start, time.process_time() - used
+    watch.read(READINGS)
+    facts = {
+        "limits": engine.limits,
+        "engine": engine.facts,
+        "anchors": rounded(watch.readings, start),
+        "cpus_used": round(used / seconds, 3),
+        "load_average_before": before[0],
+        "load_average_after": os.getloadavg()[0],
+    }
+    folder.complete(table, {}, facts, [])
     return folder
+
+
+class Watch:
+    """Reads the profile's `anchor` on a serving `engine`; instants by time.perf_counter."""
+
+    def __init__(self, engine: Engine, anchor: tuple[int, int] | None) -> None:
+        self.engine = engine
+        self.anchor = anchor
+        self.readings: list[Reading] = []
+        self.longest = 0.0  # s that a reading took
+
+    def read(self, times: int = 1) -> None:
+        """Read it so many times, if there is one and the engine's steps can be seen."""
+        for _ in range(times):
+            begin = time.perf_counter()
+            seconds = self.engine.anchor(*self.anchor) if self.anchor else None
+            now = time.perf_counter()
+            if seconds is not None:
+                self.readings.append(Reading((begin + now) / 2, *seconds))
+                self.longest = max(self.longest, now - begin)
+
+    def idle(self, seconds: float) -> None:
+        """Read it if the next request is more than twice as far away as a reading takes, and the last one is old."""
+        if self.readings and seconds > 2 * self.longest and time.perf_counter() - self.readings[-1].at > APART:
+            self.read()
 
 
 def real_folder(case: Case, repeat: int, root: Path) -> Folder:
