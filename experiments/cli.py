@@ -92,6 +92,7 @@ VERBS = Group(
                 "instructions": "experiments.engine.instructions",
                 "plans": "experiments.engine.plans",
                 "overhead": "experiments.engine.overhead",
+                "host-time": "experiments.engine.host_time",
                 "theory": "experiments.engine.theory",
             },
         ),

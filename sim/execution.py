@@ -26,7 +26,8 @@ class IterationLevel:
     waiting jobs, in rank order, the batching sees at a time. `reserve_output`: set KV aside at admission for the
     longest output that the client, or else the model, allows. `watermark`: share of the KV blocks that an admission
     leaves free while others run. `skip_unfit`: a waiting job that does not fit is passed over; otherwise admission
-    stops at it.
+    stops at it. `plans_ahead`: 0, a step is decided when the one before it has ended; 1, when that one begins, as
+    vLLM's asynchronous scheduling does it: the device finds its next step ready, and who comes is seen a step later.
     """
 
     max_num_seqs: int
@@ -38,6 +39,7 @@ class IterationLevel:
     reserve_output: bool = False
     watermark: float = 0.0
     skip_unfit: bool = False
+    plans_ahead: int = 0
 
     def __post_init__(self) -> None:
         check_counts(self, "max_num_seqs", "max_num_batched_tokens", "window")
@@ -49,6 +51,10 @@ class IterationLevel:
             raise ValueError(f"watermark must be a share in [0, 1), got {self.watermark}")
         if self.phases is Phases.EXCLUSIVE and (self.chunked_prefill or self.long_prefill_token_threshold):
             raise ValueError("phases=exclusive runs whole prefills: it needs chunked_prefill=false, and no threshold")
+        if self.plans_ahead not in (0, 1):
+            raise ValueError(f"plans_ahead must be 0 or 1, got {self.plans_ahead}")
+        if self.plans_ahead and self.phases is not Phases.MIXED:
+            raise ValueError(f"plans_ahead=1 needs phases=mixed, as vLLM's v1 scheduler: got {self.phases.value}")
 
     @property
     def longest_prefill(self) -> float:

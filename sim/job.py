@@ -20,12 +20,16 @@ def never(emitted: int) -> float:
 
 
 class Ticker:
-    """What decodes jobs together, a token each at every tick; `tick` is how many have passed."""
+    """What decodes jobs together, a token each at every tick.
 
-    __slots__ = ("tick",)
+    `tick` is how many have passed, or at least begun: in the last `ahead` of them the tokens are on their way.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("ahead", "tick")
+
+    def __init__(self, ahead: int = 0) -> None:
         self.tick = 0
+        self.ahead = ahead
 
 
 class Job:
@@ -37,8 +41,9 @@ class Job:
 
     __slots__ = (
         "admission",  # the number of its admission, 0 if it does not run: running jobs stand in this order
+        "ahead",  # tokens of it that are on their way, while it is in no lockstep
         "base_computed",  # tokens computed before the job joined the lockstep
-        "base_emitted",  # output tokens emitted before it joined
+        "base_emitted",  # output tokens emitted before it joined, those on their way included
         "blocks",  # KV blocks held on the device, as of then
         "cached_blocks",  # those of them that are full and shared by their content
         "entered",  # the lockstep's tick less the tokens emitted: emitted = tick - entered
@@ -69,7 +74,7 @@ class Job:
         self.refined_at = refined_at
         self.replica = NOWHERE
         self.lockstep: Ticker | None = None
-        self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = 0
+        self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
         self.blocks = self.host_tokens = self.preemptions = 0
         self.cached_blocks: Sequence[Any] = ()
         self.prefill_only = False
@@ -89,18 +94,18 @@ class Job:
     def emitted(self) -> int:
         """Output tokens emitted so far."""
         if self.lockstep is None:
-            return self.base_emitted
-        return min(self.lockstep.tick - self.entered, self.request.truth.output_tokens)
+            return self.base_emitted - self.ahead
+        return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.request.truth.output_tokens)
 
     @property
     def context(self) -> int:
-        """Tokens that exist: the prompt, what was sampled and, in a static batch, padding."""
+        """Tokens that exist or are on their way: prompt, what is sampled and, in a static batch, padding."""
         sampled = self.base_emitted if self.lockstep is None else self.lockstep.tick - self.entered
         return self.request.prompt_tokens + self.padding + sampled
 
     @property
     def computed(self) -> int:
-        """Tokens whose KV is computed."""
+        """Tokens whose KV is computed, or on its way."""
         return self.base_computed if self.lockstep is None else self.context - 1
 
     @property

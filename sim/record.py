@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 Table = dict[str, NDArray[Any]]
-Decision = tuple[str, float, tuple[tuple[int, int], ...], tuple[int, ...]]
 
 STEP_COLUMNS = (
     "replica", "end", "seconds", "overhead_seconds", "prefill_tokens", "decode_jobs", "decode_context", "moved_tokens",
@@ -32,6 +31,19 @@ class Use(IntEnum):
     FREE = 6  # in blocks that nobody holds, what a prefix cache still knows among them
 
 
+class Decision(NamedTuple):
+    """Who is computed in a step of `replica`: decided at one instant (s), begun at another.
+
+    `start` is NaN if nobody was `granted` tokens, but somebody was preempted.
+    """
+
+    replica: str
+    decided: float
+    start: float
+    granted: tuple[tuple[int, int], ...]  # (id, tokens) in the order scheduled
+    preempted: tuple[int, ...]
+
+
 class Record(IntEnum):
     """What is kept of a run, each with all before it."""
 
@@ -44,9 +56,9 @@ class Record(IntEnum):
 class Tables:
     """Columns of equal length; instants and durations in seconds, lengths in tokens, NaN for what never came.
 
-    `decisions` are (replica, start, ((id, tokens), ...) in the order scheduled, (preempted id, ...)) of each step;
-    `iterations` are the steps of all replicas, recorded or not. `rejection` says why the first request that could never
-    be served was rejected. `audit` has a row for each replica and use of its KV, if it was asked for.
+    `decisions` are those of each step; `iterations` are the steps of all replicas, recorded or not. `rejection` says
+    why the first request that could never be served was rejected. `audit` has a row for each replica and use of its KV,
+    if it was asked for.
     """
 
     requests: Table

@@ -227,6 +227,13 @@ preemptive = (
 ranked = st.builds(Continuous, phases=st.just("by_rank"), **of_a_time, **tokens) | st.builds(
     Continuous, phases=st.just("by_rank"), **of_a_time, **whole_prompts
 )
+one_ahead = {"plans_ahead": st.just(1)}
+ahead = (
+    st.builds(Continuous, **of_a_time, **tokens, **one_ahead)
+    | st.builds(Continuous, **of_a_time, **whole_prompts, **one_ahead)
+    | st.builds(Preemptive, **of_a_time, **tokens, **one_ahead)
+    | st.builds(Limited, share=shares, **of_a_time, **tokens, **one_ahead)
+)
 waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
     Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
@@ -255,6 +262,8 @@ def workloads(draw) -> list[Request]:
     gap, prompts, outputs, kinds = zip(*draw(st.lists(rows, min_size=1, max_size=14)), strict=True)
     requests = make_requests(np.cumsum(gap), prompts, outputs, max_tokens=MAX_TOKENS)
     requests = [dataclasses.replace(one, priority=float(one.id * 5 % 3)) for one in requests]
+    if draw(st.booleans()):  # every other ends as its client's cap says
+        requests[::2] = [dataclasses.replace(one, max_tokens=one.truth.output_tokens) for one in requests[::2]]
     if draw(st.booleans()):
         how = draw(st.tuples(st.sampled_from(SHARED), st.sampled_from([1, 1, 3, 16]), st.booleans()))
         requests = [with_contents(one, kind, *how) for one, kind in zip(requests, kinds, strict=True)]
@@ -296,7 +305,7 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 @st.composite
 def cases(
     draw,
-    batchings=continuous | together | preemptive | ranked,
+    batchings=continuous | together | preemptive | ranked | ahead,
     ample=False,
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
@@ -320,7 +329,7 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together | preemptive | ranked, caching: bool | None = None):
+def on_several(batchings=continuous | together | preemptive | ranked | ahead, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))

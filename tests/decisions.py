@@ -93,9 +93,9 @@ def outcome(overrides: list[str]) -> dict[str, object]:
 def digest(tables: Tables) -> str:
     """The sha256 of who got how many tokens where, and who was preempted, in every step; instants show in metrics."""
     text = hashlib.sha256()
-    for replica, _, granted, preempted in tables.decisions:
-        tokens = " ".join(f"{request}:{count}" for request, count in granted)
-        text.update(f"{replica} {tokens} - {' '.join(map(str, preempted))}\n".encode())
+    for one in tables.decisions:
+        tokens = " ".join(f"{request}:{count}" for request, count in one.granted)
+        text.update(f"{one.replica} {tokens} - {' '.join(map(str, one.preempted))}\n".encode())
     return text.hexdigest()[:16]
 
 

@@ -3,9 +3,10 @@
     tokenyard engine golden tests/golden
     tokenyard engine golden one.json.gz another.json.gz
 
-A workload is a json (gzipped) with vLLM's config, the requests, and for each iteration its start, the tokens scheduled
-per request and the requests preempted. It matches if every iteration's tokens (and their order), preemptions and start
-(to 1e-6 s), and every request's first token and finish, are equal. Exits 1 unless all workloads match.
+A workload is a json (gzipped) with vLLM's config, the requests, and for each iteration when it was decided and when it
+began (one instant, unless `async_scheduling` of the config plans ahead), the tokens scheduled per request and the
+requests preempted. It matches if every iteration's tokens (and their order), preemptions and instants (to 1e-6 s), and
+every request's first token and finish, are equal. Exits 1 unless all workloads match.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from policies.batching.continuous import Continuous
 from policies.eviction.recompute import Recompute
@@ -34,7 +36,16 @@ TOLERANCE = 1e-6  # s
 OUTPUT_ID = 7  # the id of every token that the reference generates
 ORDERS: dict[str, Order] = {"fcfs": FIFO(), "priority": Priority()}
 
-Iteration = tuple[float, dict[str, int], list[str]]  # start (s), tokens scheduled per request, requests preempted
+Workload = dict[str, Any]
+
+
+class Iteration(NamedTuple):
+    """Who was scheduled: instants in s, tokens in the order scheduled; `start` is None if nobody was."""
+
+    decided: float
+    start: float | None
+    granted: dict[str, int]
+    preempted: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,7 @@ class Comparison:
     difference: str | None
 
 
-def replay(workload: dict[str, Any], leap: bool = True) -> tuple[list[Iteration], dict[str, tuple[float, float]]]:
+def replay(workload: Workload, leap: bool = True) -> tuple[list[Iteration], dict[str, tuple[float, float]]]:
     """What the engine does on `workload`: its iterations, and when each request's first and last token came (s)."""
     config, seconds = workload["config"], workload["iteration_seconds"]
     device = Device(
@@ -80,6 +91,7 @@ def replay(workload: dict[str, Any], leap: bool = True) -> tuple[list[Iteration]
         max_num_batched_tokens=config["max_num_batched_tokens"],
         chunked_prefill=config["enable_chunked_prefill"],
         long_prefill_token_threshold=config["long_prefill_token_threshold"],
+        plans_ahead=int(config.get("async_scheduling", False)),
     )
     policy = Policy(ORDERS[config["policy"]], batching, LeastLoaded(), Recompute())
     requests = [_request(number, row) for number, row in enumerate(_by_arrival(workload))]
@@ -94,14 +106,25 @@ def replay(workload: dict[str, Any], leap: bool = True) -> tuple[list[Iteration]
     )
     names = [str(row["id"]) for row in _by_arrival(workload)]
     iterations = [
-        (start, {names[job]: tokens for job, tokens in granted}, sorted(names[job] for job in preempted))
-        for _, start, granted, preempted in tables.decisions
+        Iteration(
+            one.decided,
+            None if math.isnan(one.start) else one.start,
+            {names[job]: tokens for job, tokens in one.granted},
+            sorted(names[job] for job in one.preempted),
+        )
+        for one in tables.decisions
     ]
     instants = zip(tables.requests["first_token"].tolist(), tables.requests["finished"].tolist(), strict=True)
     return iterations, dict(zip(names, instants, strict=True))
 
 
-def _by_arrival(workload: dict[str, Any]) -> list[dict[str, Any]]:
+def iterations_of(workload: Workload) -> list[Iteration]:
+    """Those stored: [decided, start, tokens, preempted], or without `decided` if they were decided at their start."""
+    rows = ((row[0], *row) if len(row) == 3 else row for row in workload["iterations"])
+    return [Iteration(decided, start, granted, sorted(map(str, out))) for decided, start, granted, out in rows]
+
+
+def _by_arrival(workload: Workload) -> list[dict[str, Any]]:
     return sorted(workload["requests"], key=lambda row: row["arrival"])
 
 
@@ -113,19 +136,20 @@ def _request(number: int, row: dict[str, Any]) -> Request:
         arrival=row["arrival"],
         prompt_tokens=len(ids) or row["prompt_tokens"],
         truth=Truth(tokens, (OUTPUT_ID,) * tokens if ids else ()),
+        max_tokens=row.get("max_tokens", tokens),
         priority=row["priority"],
         prompt_ids=ids,
     )
 
 
-def compare(workload: dict[str, Any], name: str) -> Comparison:
+def compare(workload: Workload, name: str) -> Comparison:
     """Replay `workload` and set its decisions beside those of the reference."""
     ours, instants = replay(workload)
-    theirs = [(start, granted, sorted(map(str, preempted))) for start, granted, preempted in workload["iterations"]]
+    theirs = iterations_of(workload)
     matched = 0
     difference = None
     for number, (own, other) in enumerate(zip_longest(ours, theirs)):
-        wrong = _difference(own, other)
+        wrong = difference_of(own, other)
         matched += wrong is None
         if wrong and difference is None:
             difference = f"iteration {number}: {wrong}"
@@ -138,17 +162,23 @@ def compare(workload: dict[str, Any], name: str) -> Comparison:
     return Comparison(name, len(theirs), matched, difference)
 
 
-def _difference(own: Iteration | None, other: Iteration | None) -> str | None:
+def difference_of(own: Iteration | None, other: Iteration | None) -> str | None:
     """What differs between two iterations, in words."""
     if own is None or other is None:
         return f"{'vLLM' if own is None else 'tokenyard'} alone has it: {own or other}"
-    if list(own[1].items()) != list(other[1].items()):
-        return f"scheduled tokens {own[1]}, vLLM's {other[1]}"
-    if own[2] != other[2]:
-        return f"preempted {own[2]}, vLLM {other[2]}"
-    if abs(own[0] - other[0]) > TOLERANCE:
-        return f"starts at {own[0]} s, vLLM's at {other[0]} s"
+    if list(own.granted.items()) != list(other.granted.items()):
+        return f"scheduled tokens {own.granted}, vLLM's {other.granted}"
+    if own.preempted != other.preempted:
+        return f"preempted {own.preempted}, vLLM {other.preempted}"
+    if abs(own.decided - other.decided) > TOLERANCE:
+        return f"decided at {own.decided} s, vLLM's at {other.decided} s"
+    if own.granted and not _near(own.start, other.start):
+        return f"starts at {own.start} s, vLLM's at {other.start} s"
     return None
+
+
+def _near(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and abs(one - other) <= TOLERANCE
 
 
 def report(comparisons: Sequence[Comparison]) -> int:
@@ -169,7 +199,7 @@ def line(comparison: Comparison) -> str:
     return f"{state}  {comparison.name:<24} {comparison.matched:>6} of {comparison.iterations:>6} iterations"
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Workload:
     """A workload's json; ValueError names the file."""
     try:
         workload = json.loads(gzip.decompress(path.read_bytes()))
@@ -194,9 +224,7 @@ def files(paths: Sequence[str]) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare each workload under the paths given."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a *.json.gz, or a folder that holds some")
     try:
         comparisons = []

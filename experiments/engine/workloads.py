@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.engine.golden import OUTPUT_ID
-
-Workload = dict[str, Any]
+from experiments.engine.golden import OUTPUT_ID, Workload
 
 IDS = 1000  # token ids of prompts are below this
 BLOCK_SIZES = (1, 4, 8, 16, 16, 16, 32, 64)  # tokens
@@ -35,8 +33,11 @@ class Draft:
     outputs: list[int] = field(default_factory=list)
 
 
-def generate(kind: str, rng: np.random.Generator) -> Workload:
-    """A workload of `kind`, one of `KINDS`: config, iteration_seconds and requests."""
+def generate(kind: str, rng: np.random.Generator, ahead: bool = False, stops: bool = False) -> Workload:
+    """A workload of `kind`, one of `KINDS`: config, iteration_seconds and requests.
+
+    It is for the scheduler that plans `ahead`, or not; if it `stops`, most answers end below their max_tokens.
+    """
     seats = _between(rng, 2, 48)
     draft = Draft(
         rng,
@@ -51,6 +52,13 @@ def generate(kind: str, rng: np.random.Generator) -> Workload:
     seconds = {"fixed": _log_uniform(rng, 0.001, 0.05), "per_scheduled_token": _log_uniform(rng, 1e-6, 1e-3)}
     for row, arrival in zip(rows, _arrivals(draft, config, seconds, rows), strict=True):
         row["arrival"] = arrival
+    if ahead:
+        config["async_scheduling"] = True
+    if stops:
+        share = rng.choice([0.6, 1.0])
+        for row in rows:
+            if rng.random() < share:
+                row["max_tokens"] = row["output_tokens"] + _between(rng, 1, 200)
     return {"kind": kind, "config": config, "iteration_seconds": seconds, "requests": rows}
 
 

@@ -193,8 +193,8 @@ def token_instants(tables: Tables) -> dict[int, list[float]]:
     A static batch answers at its end, and so the simulator says no earlier instant of its jobs.
     """
     found: dict[int, list[float]] = {}
-    for (_, _, granted, _), end in zip(tables.decisions, tables.steps["end"].tolist(), strict=True):
-        for number, _ in granted:
+    for decision, end in zip(tables.decisions, tables.steps["end"].tolist(), strict=True):
+        for number, _ in decision.granted:
             found.setdefault(number, []).append(end)
     return found
 

@@ -25,6 +25,7 @@ class Continuous(Batching):
     phases: str = "mixed"
     reserve_output: bool = False
     watermark: float = 0.0
+    plans_ahead: int = 0
     execution: IterationLevel = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -38,6 +39,7 @@ class Continuous(Batching):
             phases=Phases(self.phases),
             reserve_output=self.reserve_output,
             watermark=self.watermark,
+            plans_ahead=self.plans_ahead,
         )
         object.__setattr__(self, "execution", execution)
 

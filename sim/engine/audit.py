@@ -67,11 +67,11 @@ class Audit:
         grants, decodes = (plan.grants, plan.decodes) if plan is not None else ({}, False)
         for job in self._batch.running:
             if job.lockstep is None:
-                yield self._use(job), job, job.base_computed + grants.get(job, 0), job.padding
-                continue
-            filled = job.computed + decodes
+                use, filled = self._use(job), job.base_computed + grants.get(job, 0)
+            else:
+                use, filled = Use.DECODE, job.computed + decodes
             beyond = filled - job.padding - (job.request.prompt_tokens + job.request.truth.output_tokens - 1)
-            yield Use.DECODE, job, filled, job.padding + max(0, beyond)
+            yield use, job, filled, job.padding + max(0, beyond)
         for job in self._waiting:
             yield Use.WAITING, job, job.base_computed, 0
         for job in chain(*self._moving):
@@ -99,10 +99,19 @@ class Audit:
             if number:
                 slots = first.copy()
                 taken = lockstep.growth(number) * size
-                slots[Use.DECODE] += rows * number
-                slots[Use.FRAGMENTATION] += taken - rows * number
+                tokens = rows * number - (self._in_vain(plan.steps) if number == plan.steps - 1 else 0)
+                slots[Use.DECODE] += tokens
+                slots[Use.FRAGMENTATION] += taken - tokens
                 slots[Use.FREE] -= taken
             self._add(slots, end)
+
+    def _in_vain(self, ticks: int) -> int:
+        """The jobs in lockstep that are complete before the last of so many ticks: steps were decided ahead."""
+        lockstep = self._batch.lockstep
+        if not lockstep.ahead:
+            return 0
+        reached = lockstep.tick + ticks
+        return sum(reached - job.entered > job.request.truth.output_tokens for _, _, job in lockstep.ends)
 
     def _add(self, slots: Sequence[int], until: float) -> None:
         seconds = until - self.since
@@ -145,11 +154,11 @@ class AuditedReplica(Replica):
         self.audit.note(plan.grants)
 
     def _ends(self, plan: Plan) -> Iterator[float]:
-        """When each step of `plan` ends, s."""
-        stretch = self._stretch
+        """When what each step of `plan` holds is held no longer: at its end, or when the next is decided, s."""
+        stretch, ahead = self._stretch, self._ahead
         if stretch is not None:
-            yield from (stretch.end(stretch.done + number) for number in range(1, plan.steps))
-        yield plan.end
+            yield from (stretch.end(stretch.done + number - ahead) for number in range(1, plan.steps))
+        yield plan.due if ahead else plan.end
 
     def close(self, until: float) -> None:
         """Account for what is left up to `until` (s), in the midst of a step if need be."""

@@ -19,8 +19,14 @@ class Batch:
         self.lockstep = lockstep
         self.running: dict[Job, None] = {}  # an ordered set
         self.by_name: dict[Job, None] = {}
+        self.departing: dict[Job, None] = {}  # those of them whose last token is on its way
+        self.busy_until = 0.0  # when the device has done what was decided, s
         self.admissions = 0  # so far
         self.prefills = 0  # that are over, and other tokens emitted by name, so far
+
+    def new_plan(self, now: float) -> Plan:
+        """A plan that is decided `now` (s)."""
+        return Plan(now)
 
     def join(self, job: Job, plan: Plan, new: int) -> None:
         """Let `job` run, which `plan` grants `new` tokens."""
@@ -28,7 +34,7 @@ class Batch:
         self.admissions += 1
         job.admission = self.admissions
         if job.first_scheduled is None:
-            job.first_scheduled = plan.start
+            job.first_scheduled = plan.decided
         plan.grants[job] = new
         plan.admits = True
 

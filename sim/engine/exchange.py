@@ -114,7 +114,7 @@ class Exchanging(Planner):
             self._settled = None
         elif self.waiting.front:
             hold = self._admit(plan, budget)
-        if running and not (self._attends and self._stalls(plan)):
+        if running and not (self._may_stall and self._stalls(plan)):
             return plan
         return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
 
@@ -122,11 +122,11 @@ class Exchanging(Planner):
         """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
         waiting, ranked = self.waiting, self.ranked
         charged = waiting.ranked
-        waiting.refresh(plan.start)
-        moved = ranked.refresh(plan.start) or waiting.ranked != charged
+        waiting.refresh(plan.decided)
+        moved = ranked.refresh(plan.decided) or waiting.ranked != charged
         self._stood = not moved and self._state() == self._settled
         kept = waiting.ranked, ranked.bound
-        ranked.now, ranked.before = plan.start, self.batch.admissions
+        ranked.now, ranked.before = plan.decided, self.batch.admissions
         hold = self._exchange(plan, budget)
         if self._stood and self._state() == self._settled:
             waiting.ranked, ranked.bound = kept
@@ -141,12 +141,12 @@ class Exchanging(Planner):
         waiting, running = self.waiting, self.batch.running
         while waiting.front:
             shown, stopped = len(waiting.front), len(plan.preempted)
-            chosen = waiting.select(self.batching, running.keys(), plan.start)
+            chosen = waiting.select(self.batching, running.keys(), plan.decided)
             if isinstance(chosen, Hold):
                 return chosen
             entered, budget = self._come_in_turn(plan, chosen, budget)
             for victim in plan.preempted[stopped:]:
-                self._wait(victim, plan.start)  # behind those that were shown
+                self._wait(victim, plan.decided)  # behind those that were shown
             if entered < shown:
                 return None
         return None
@@ -171,15 +171,15 @@ class Exchanging(Planner):
             if len(self.batch.running) < self._seats:
                 new = self._enter(plan, job, budget, reserved) if budget > 0 else 0
                 if new > 0:
-                    self.ranked.join(job, plan.start)
+                    self.ranked.join(job, plan.decided)
                     return True, budget - new
                 if new in (COMING, SOON):
                     return new == COMING, budget
                 lacks = Short.BLOCKS if new else Short.TOKENS
-            victim = self.batching.victim(job, self.ranked, lacks, plan.start)
+            victim = self.batching.victim(job, self.ranked, lacks, plan.decided)
             if victim is None:
                 return False, budget
-            self._check(victim, plan.start)
+            self._check(victim, plan.decided)
             budget += self._stop(plan, victim, Cause.OUTRANKED)
 
     def _check(self, victim: Job, now: float) -> None:

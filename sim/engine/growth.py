@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
 from sim.engine.prefix import PrefixCache
 from sim.job import Job
+from sim.request import Request
 
 
 class GrowingLockstep(Lockstep):
@@ -17,8 +20,8 @@ class GrowingLockstep(Lockstep):
 
     __slots__ = ("_phases",)
 
-    def __init__(self, kv: KVCache) -> None:
-        super().__init__(kv)
+    def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request], int] | None = None) -> None:
+        super().__init__(kv, ahead, longest)
         self._phases = [0] * kv.block_size
 
     def join(self, job: Job) -> None:
@@ -80,8 +83,8 @@ class FillingLockstep(GrowingLockstep):
 
     __slots__ = ("_cache", "_members")
 
-    def __init__(self, kv: PrefixCache) -> None:
-        super().__init__(kv)
+    def __init__(self, kv: PrefixCache, ahead: int = 0, longest: Callable[[Request], int] | None = None) -> None:
+        super().__init__(kv, ahead, longest)
         self._cache = kv
         self._members: list[dict[Job, None]] = [{} for _ in range(kv.block_size)]  # by phase
 
@@ -101,12 +104,15 @@ class FillingLockstep(GrowingLockstep):
             Lockstep.advance(self, 1)
 
     def grow(self, spare: int = 0) -> bool:
-        """As in `GrowingLockstep`; the blocks that are filled at this tick are known from then on."""
+        """As in `GrowingLockstep`; the blocks that are filled at this tick are known from then on.
+
+        A token that is on its way fills none.
+        """
         cache, members, size = self._cache, self._members, self._cache.block_size
         blocks = len(members[self.tick % size])
         if cache.free - blocks < spare:
             return False
         cache.take(blocks)
-        for job in sorted(members[(self.tick + 1) % size], key=lambda job: job.admission):
-            cache.fill(job, (len(job.cached_blocks) + 1) * size)
+        for job in sorted(members[(self.tick + 1 - self.ahead) % size], key=lambda job: job.admission):
+            cache.fill(job, job.computed + 1 - self.ahead)
         return True

@@ -44,6 +44,9 @@ class KVCache:
             if self.free < 0:
                 raise RuntimeError(f"{job} asks for {-self.free} more blocks than are free")
 
+    def fill(self, job: Job, tokens: int) -> None:
+        """Make known what the first `tokens` tokens of `job` fill: nothing without sharing."""
+
     def forget(self, job: Job, tokens: int) -> None:
         """`job` is to compute `tokens` tokens and no more for now: what was found of others stays."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 from sim.engine.kv import KVCache
 from sim.job import Job, Ticker
+from sim.request import Request
 
 
 class Lockstep(Ticker):
@@ -14,12 +16,16 @@ class Lockstep(Ticker):
     `rows` are the jobs, `context` the tokens that a decode step of all of them attends to, each to its own included;
     `ends` is a heap of (tick of the last token, number of admission, job). As they are, their KV was set aside when
     they were admitted; see `sim.engine.growth` for those that take it as they go.
+
+    Where ticks are begun `ahead`, a job that stops before the `longest` answer that its request is allowed does so
+    unforeseen: it is given as many ticks more.
     """
 
-    __slots__ = ("context", "ends", "kv", "rows", "shares_output")
+    __slots__ = ("_longest", "context", "ends", "kv", "rows", "shares_output")
 
-    def __init__(self, kv: KVCache) -> None:
-        super().__init__()
+    def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request], int] | None = None) -> None:
+        super().__init__(ahead)
+        self._longest = longest
         self.kv = kv
         self.rows = 0
         self.context = 0
@@ -33,7 +39,10 @@ class Lockstep(Ticker):
         self.context += request.prompt_tokens + job.padding + job.base_emitted
         job.entered = self.tick - job.base_emitted
         job.lockstep = self
-        heappush(self.ends, (job.entered + request.truth.output_tokens, job.admission, job))
+        end = job.entered + request.truth.output_tokens
+        if self.ahead and self._longest is not None and request.truth.output_tokens < self._longest(request):
+            end += self.ahead
+        heappush(self.ends, (end, job.admission, job))
 
     def leave(self, job: Job) -> None:
         """Write down the progress of `job`, and go on without it."""

@@ -29,24 +29,29 @@ class Parked:
         self.reviews = type(eviction).review is not Eviction.review
         self.attends = self.reviews or isinstance(host, OverlappedHost)  # whether it changes without anybody coming
         self.lasts = math.inf  # steps for which the last review stands
+        self._recalled: set[Job] = set()  # jobs that are through, and whose KV is still under way
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     def attend(self, plan: Plan) -> None:
         """What has ended before `plan` starts, and the eviction's review."""
-        self.agenda.keep(plan.start)
+        self.agenda.keep(plan.decided)
         for job in self.host.arrived:
+            if job in self._recalled:
+                self._recalled.remove(job)
+                self._discard(job)
+                continue
             if job.blocks:
                 self.idle[job] = None
-            self.waiting.push(job, plan.start)
+            self.waiting.push(job, plan.decided)
         self.host.arrived.clear()
         if self.reviews:
             self._review(plan)
 
     def stop(self, plan: Plan, job: Job, cause: Cause) -> None:
         """`job` runs no more: its KV stays, is dropped or goes to the host."""
-        keep = self._asked(job, cause, plan.start)
+        keep = self._asked(job, cause, plan.decided)
         if keep is Keep.KEEP:
-            self._check_progress(job, plan.start)
+            self._check_progress(job, plan.decided)
             self.batch.kv.forget(job, job.base_computed)
             self.idle[job] = None
         else:
@@ -55,9 +60,24 @@ class Parked:
     def evict(self, plan: Plan, job: Job) -> None:
         """Take the blocks of `job`, which waits with its KV on the device."""
         del self.idle[job]
-        self._clear(plan, job, self._asked(job, Cause.PRESSURE, plan.start))
+        self._clear(plan, job, self._asked(job, Cause.PRESSURE, plan.decided))
         if job in self.host.moving:
-            self.waiting.withdraw(job, plan.start)
+            self.waiting.withdraw(job, plan.decided)
+
+    def recall(self, job: Job, now: float) -> None:
+        """`job`, which has stopped, is through: its last token was on its way when it had to."""
+        if job in self.host.moving:
+            self._recalled.add(job)
+        else:
+            self.waiting.withdraw(job, now)
+            self.idle.pop(job, None)
+            self._discard(job)
+
+    def _discard(self, job: Job) -> None:
+        """Forget the KV of `job`, wherever it is."""
+        self.batch.kv.release(job)
+        if job in self.host.jobs:
+            self.host.drop(job)
 
     def worst(self, jobs: Iterable[Job], now: float) -> Job:
         """The one of `jobs` that memory pressure takes first: the last in rank, then arrival, then id."""
@@ -103,7 +123,7 @@ class Parked:
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Take the blocks of `job`, whose KV is dropped or, if there is any, goes to the host."""
-        self._check_progress(job, plan.start)
+        self._check_progress(job, plan.decided)
         if keep is Keep.SWAP and job.base_computed:
             self.host.out(plan, job)
         else:
@@ -116,17 +136,17 @@ class Parked:
         shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
         if not shown:
             return
-        review, where = self.eviction.review((*shown,), self._load(), plan.start), type(self.eviction).__name__
+        review, where = self.eviction.review((*shown,), self._load(), plan.decided), type(self.eviction).__name__
         if not isinstance(review, Review):
-            raise RuntimeError(f"{where}.review says {review!r} at {plan.start} s: no sim.Review")
+            raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
         self.lasts = review.steps
         if not self.lasts >= 1:
-            raise RuntimeError(f"{where}.review at {plan.start} s is to stand for {self.lasts} steps, at least one")
+            raise RuntimeError(f"{where}.review at {plan.decided} s is to stand for {self.lasts} steps, at least one")
         for job, keep in review.moves:
             if job not in shown:
-                raise RuntimeError(f"{where}.review names {job} at {plan.start} s, which it was not shown, or twice")
+                raise RuntimeError(f"{where}.review names {job} at {plan.decided} s, which it was not shown, or twice")
             if not isinstance(keep, Keep):
-                raise RuntimeError(f"{where}.review says {keep!r} of {job} at {plan.start} s: no sim.Keep")
+                raise RuntimeError(f"{where}.review says {keep!r} of {job} at {plan.decided} s: no sim.Keep")
             del shown[job]
             self._move(plan, job, keep)
 
@@ -141,10 +161,10 @@ class Parked:
             host.drop(job)
         elif keep is Keep.KEEP:
             if (missing := kv.missing(job, job.host_tokens)) > kv.free:
-                where = f"{type(self.eviction).__name__}.review brings back {job} at {plan.start} s"
+                where = f"{type(self.eviction).__name__}.review brings back {job} at {plan.decided} s"
                 raise RuntimeError(f"{where}, which needs {missing} blocks, and {kv.free} are free")
             kv.allocate(job, job.host_tokens)
             if host.back(plan, job):
                 self.idle[job] = None
         if job in host.moving:
-            self.waiting.withdraw(job, plan.start)
+            self.waiting.withdraw(job, plan.decided)

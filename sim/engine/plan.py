@@ -11,21 +11,23 @@ NOTHING = Step()
 class Plan:
     """`grants` of tokens to jobs by name, and a token to each job in lockstep if it `decodes`.
 
-    It starts at `start` and ends at `end` (s). A plan of several `steps` is a leap: only the lockstep moves.
+    It is decided at `decided`, starts at `start`, when the device is free, and ends at `end`; what comes after it is
+    decided at `due` (s). A plan of several `steps` is a leap: only the lockstep moves; one of none waits for its `end`.
     `overhead` are the scheduler's own seconds, `moved_tokens` those whose KV moves between device and host, `waiting`
     (if steps are recorded) the jobs that wait when it begins.
     """
 
     __slots__ = (
-        "admits", "decodes", "end", "grants", "moved_tokens", "overhead", "preempted", "start", "step", "steps",
-        "waiting",
+        "admits", "decided", "decodes", "due", "end", "grants", "moved_tokens", "overhead", "preempted", "start",
+        "step", "steps", "waiting",
     )  # fmt: skip
 
+    due: float
     end: float
     waiting: int
 
     def __init__(self, start: float) -> None:
-        self.start = start
+        self.decided = self.start = start
         self.steps = 1
         self.decodes = True
         self.admits = False

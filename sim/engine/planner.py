@@ -59,7 +59,8 @@ class Planner:
         self.moves = waiting.moves  # whether a refusal may stand no longer though nobody came or left
         self.standing: Standing = waiting  # for how long it stands
         self._attends = parked.attends
-        self._new_plan: Callable[[float], Plan] = self._begun if self._attends else Plan
+        self._new_plan: Callable[[float], Plan] = self._begun if parked.attends else batch.new_plan
+        self._may_stall = parked.attends or execution.plans_ahead > 0
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
 
     def refuses(self) -> bool:
@@ -73,18 +74,18 @@ class Planner:
         budget = self._serve(plan) if running else self.budget
         if self.waiting.front and budget > 0 and not plan.preempted:
             hold = self._admit(plan, budget)
-        if running and not (self._attends and self._stalls(plan)):
+        if running and not (self._may_stall and self._stalls(plan)):
             return plan
         return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
 
     def _begun(self, now: float) -> Plan:
-        """A plan from `now` (s) on, when all is done that was to happen before it."""
-        plan = Plan(now)
+        """A plan that is decided `now` (s), when all is done that was to happen before."""
+        plan = self.batch.new_plan(now)
         self.parked.attend(plan)
         return plan
 
     def _stalls(self, plan: Plan) -> bool:
-        """Whether all that run wait for blocks that are on their way to the host."""
+        """Whether none of those who run gets a token: blocks, or their last tokens, are on their way."""
         return not plan.grants and not self.batch.lockstep.rows
 
     # Those who run
@@ -131,16 +132,16 @@ class Planner:
         for job in self._in_order():
             if budget == 0:
                 break
-            if job not in batch.running:
-                continue  # a victim of this very step
+            if job not in batch.running or job in batch.departing:
+                continue  # a victim of this very step, or through after the one before
             new = min(self._chunk(job.pending), budget)
             while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
                 if parked.idle:
-                    parked.evict(plan, parked.worst(parked.idle, plan.start))
+                    parked.evict(plan, parked.worst(parked.idle, plan.decided))
                     continue
-                victim = parked.worst(batch.running, plan.start)
+                victim = parked.worst(batch.running, plan.decided)
                 budget += self._stop(plan, victim, Cause.PRESSURE)
-                self._wait(victim, plan.start)
+                self._wait(victim, plan.decided)
                 if victim is job:
                     return budget
             if short > 0:
@@ -167,7 +168,7 @@ class Planner:
     def _stop(self, plan: Plan, victim: Job, cause: Cause) -> int:
         """Let `victim` run no longer; the tokens that it was granted in `plan`, and does not get."""
         tokens = plan.grants.pop(victim, 0) or int(victim.lockstep is not None)
-        self.waiting.note(victim, plan.start)
+        self.waiting.note(victim, plan.decided)
         self.batch.stop(victim)
         victim.preemptions += 1
         self.parked.stop(plan, victim, cause)
@@ -191,7 +192,7 @@ class Planner:
         seats = self._seats - len(running)
         while waiting.front and budget > 0 and seats > 0:
             left_out = len(waiting.front)
-            chosen = waiting.select(self.batching, running.keys(), plan.start)
+            chosen = waiting.select(self.batching, running.keys(), plan.decided)
             if isinstance(chosen, Hold):
                 return chosen
             reserved = self._reservations(chosen) if self.execution.reserve_output else {}
@@ -236,7 +237,7 @@ class Planner:
         while (short := kv.missing(job, reserved or context, found) + spare - kv.free) > 0:
             if not self._make_room(plan, job, short):
                 return SOON if short <= host.leaving else SHORT_OF_BLOCKS
-        self.waiting.remove(job, plan.start)
+        self.waiting.remove(job, plan.decided)
         if job.host_tokens:
             kv.allocate(job, reserved or computed)
             if not host.back(plan, job):
@@ -255,7 +256,7 @@ class Planner:
     def _make_room(self, plan: Plan, job: Job, short: int) -> bool:
         """Take the blocks of the worst of `_givers` for `job`, which is `short` of some, if it may enter then."""
         givers = self._givers()
-        giver = self.parked.giver(job, givers, short, plan.start) if givers else None
+        giver = self.parked.giver(job, givers, short, plan.decided) if givers else None
         if giver is not None:
             self._evict(plan, giver)
         return giver is not None
@@ -287,7 +288,6 @@ class Exclusive(Planner):
         plan.decodes = not plan.admits
         if plan.decodes:
             self._serve(plan)
-        if self.batch.running and not (self._attends and self._stalls(plan)):
+        if self.batch.running and not (self._may_stall and self._stalls(plan)):
             return plan
         return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
-

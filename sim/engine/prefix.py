@@ -80,7 +80,7 @@ class PrefixCache(KVCache):
         return max(0, -(-tokens // self.block_size) - job.blocks - len(found)) + unused
 
     def allocate(self, job: Job, tokens: int, found: Sequence[Block] = ()) -> None:
-        """As in `KVCache`; the blocks that `tokens` fill are known from now on."""
+        """As in `KVCache`; the blocks that `tokens` fill are known from now on, but for a token that is on its way."""
         if not job.blocks:
             job.cached_blocks = list(found)
             for block in found:
@@ -94,7 +94,7 @@ class PrefixCache(KVCache):
             raise RuntimeError(f"{job} asks for {more} more blocks, {self.free} are free")
         self.take(more)
         job.blocks += more
-        self.fill(job, tokens)
+        self.fill(job, min(tokens, job.context - job.ahead))
 
     def take(self, blocks: int) -> None:
         """Take so many free blocks, without content if there are any."""
@@ -110,7 +110,7 @@ class PrefixCache(KVCache):
                 del self._known[block.key]
 
     def fill(self, job: Job, tokens: int) -> None:
-        """Make known the blocks of `job` that its first `tokens` tokens fill."""
+        """As in `KVCache`: they are found from now on."""
         blocks: list[Block] = job.cached_blocks  # type: ignore[assignment]  # a list since `allocate`
         for number in range(len(blocks), tokens // self.block_size):
             content = self._content(job, number)
@@ -135,6 +135,8 @@ class PrefixCache(KVCache):
 
     def release(self, job: Job) -> None:
         """As in `KVCache`; blocks with content stay, the last of `job` to be evicted first."""
+        if not job.blocks:
+            return
         blank = job.blocks - len(job.cached_blocks)
         self._blank += blank
         self.free += blank

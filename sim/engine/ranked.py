@@ -31,7 +31,7 @@ class Ranked(Exchanging):
         hold = (self._admit if self.waiting.front else self._exchange)(plan, self.budget)
         if plan.preempted:
             self._settled = None
-        if self.batch.running and not (self._attends and self._stalls(plan)):
+        if self.batch.running and not (self._may_stall and self._stalls(plan)):
             return plan
         return plan if plan.preempted or plan.moved_tokens else hold or Hold(math.inf)
 
@@ -67,8 +67,8 @@ class Ranked(Exchanging):
         batch, waiting = self.batch, self.waiting
         batch.dissolve()
         if not waiting.front:
-            self.ranked.refresh(plan.start)
-        entries = sorted((waiting.entry(job, plan.start) for job in batch.running), reverse=True)
+            self.ranked.refresh(plan.decided)
+        entries = sorted((waiting.entry(job, plan.decided) for job in batch.running), reverse=True)
         self.ranked.bound = entries[0][0]
         self._unserved = {entry[3]: entry for entry in entries}
         hold = super()._exchange(plan, self.budget)
@@ -78,7 +78,7 @@ class Ranked(Exchanging):
             self._stop(plan, job, Cause.OUTRANKED)
         self._unserved = {}
         for job in plan.preempted[back:]:
-            self._wait(job, plan.start)
+            self._wait(job, plan.decided)
         return hold
 
     def _serve_next(self, plan: Plan, budget: int, coming: Rank | None = None) -> int:
@@ -95,7 +95,7 @@ class Ranked(Exchanging):
                 if not givers:
                     self._stop(plan, job, Cause.PRESSURE)
                     return budget
-                self._evict(plan, parked.worst(givers, plan.start))
+                self._evict(plan, parked.worst(givers, plan.decided))
             if short > 0:
                 continue  # until what is on its way to the host is there
             kv.allocate(job, job.base_computed + new)
@@ -110,11 +110,11 @@ class Ranked(Exchanging):
     def _come(self, plan: Plan, job: Job, budget: int, reserved: int) -> tuple[bool, int]:
         """Admit `job` when its turn has come, if it fits then with what those behind it hold."""
         if self._unserved:
-            budget = self._serve_next(plan, budget, self.waiting.entry(job, plan.start)[0])
+            budget = self._serve_next(plan, budget, self.waiting.entry(job, plan.decided)[0])
         if budget > 0 and self._has_seat():
             new = self._enter(plan, job, budget, reserved)
             if new > 0:
-                self.ranked.join(job, plan.start)
+                self.ranked.join(job, plan.decided)
                 return True, budget - new
             return new == COMING, budget
         return False, budget

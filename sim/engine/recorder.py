@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -70,7 +71,10 @@ class Recorder:
         if self._keeps_decisions:
             grants = {job: 1 for job in running if job.lockstep and plan.decodes} | plan.grants
             granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
-            self._decisions.append((name, plan.start, granted, tuple(job.request.id for job in plan.preempted)))
+            preempted = tuple(job.request.id for job in plan.preempted)
+            self._decisions.append(
+                Decision(name, plan.decided, plan.start if granted else math.nan, granted, preempted)
+            )
 
     def tables(self, iterations: int) -> Tables:
         """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""

@@ -19,6 +19,7 @@ from sim.engine.plan import Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
 from sim.engine.stretch import Stretch
+from sim.execution import RequestLevel
 from sim.job import Job
 from sim.policy import Overhead, Policy
 from sim.request import Request
@@ -56,6 +57,7 @@ class Replica:
         self._leap = leap
         self._charges = policy.overhead != Overhead()
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
+        self._new_plan = scheduler.batch.new_plan
         self._keeps_steps = recorder.keeps_steps
         self._agenda = scheduler.agenda
         self._quiet = not scheduler.parked.attends
@@ -64,15 +66,16 @@ class Replica:
         self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
-        self._until = math.inf  # when the plan ends, or a hold
+        self._until = math.inf  # when what comes after the plan is decided, or a hold ends
         self._awaited = 0  # jobs here whose end starts something elsewhere
-        self._execution = (device.batching or policy.batching).execution
+        self._execution = execution = (device.batching or policy.batching).execution
+        self._ahead = 0 if isinstance(execution, RequestLevel) else execution.plans_ahead
         self._servable = device.surely_servable(self._execution)
 
     @property
     def iterations(self) -> int:
         """Steps that are over."""
-        return self.waiting.steps - (self._plan is not None)
+        return self.waiting.steps - (self._plan is not None and self._plan.steps > 0)
 
     def check_servable(self, request: Request, emits: int | None) -> None:
         """Raise `Unservable` if a leg of `request` that ends at `emits` tokens (None: all) can never run here."""
@@ -126,14 +129,17 @@ class Replica:
         if plan is None or plan.steps <= 1:
             return
         assert self._stretch is not None  # for it leaps
-        over = Plan(plan.start)
+        over = Plan(plan.decided)
+        over.start = plan.start
         over.steps, over.step = plan.steps - 1, plan.step
         over.end = self._stretch.end(self._stretch.done + over.steps)
+        over.due = self._stretch.end(self._stretch.done + over.steps - self._ahead)
         if self._keeps_steps:
             over.waiting = plan.waiting
         self._commit(over)
         lockstep.grow()
-        plan.start, plan.steps, plan.step = over.end, 1, Step(0, 0, lockstep.rows, lockstep.context)
+        plan.decided, plan.start = over.due, over.end
+        plan.steps, plan.step = 1, Step(0, 0, lockstep.rows, lockstep.context)
 
     def _on_time(self, event: simpy.Event) -> None:
         """The end of a plan has come: carry it out at once, for it may start something elsewhere."""
@@ -147,23 +153,34 @@ class Replica:
             self._commit(plan)
         planner = self.planner
         if not self.waiting.front and self._decodes_on():
-            plan, lockstep = Plan(start), self.batch.lockstep
+            plan, lockstep = self._new_plan(start), self.batch.lockstep
             self._decode(plan, lockstep.rows, lockstep.context, now)
         else:
             decision = planner.plan(start)
-            if isinstance(decision, Hold):
+            if isinstance(decision, Hold) and self.batch.busy_until > start:
+                plan = self._wait(start)
+            elif isinstance(decision, Hold):
                 self._plan, self._until = None, min(decision.until, self._agenda.head)
                 if self._awaited and self._until < math.inf:
                     self.clock.at(self._until, self._on_time, LATE)
                 return
-            plan = decision
-            self._price(plan, now)
-        self._plan, self._until = plan, plan.end
+            else:
+                plan = decision
+                self._price(plan, now)
+        self._plan = plan
+        self._until = until = plan.due if self._ahead else plan.end
         self.waiting.steps += plan.steps
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
         if self._awaited:
-            self.clock.at(plan.end, self._on_time, LATE)
+            self.clock.at(until, self._on_time, LATE)
+
+    def _wait(self, now: float) -> Plan:
+        """The plan, decided `now` (s), to do nothing until what is under way has ended."""
+        plan = self._new_plan(now)
+        plan.steps, plan.decodes = 0, False
+        plan.due = plan.end = plan.start
+        return plan
 
     def _decodes_on_undisturbed(self) -> bool:
         """As the planner's `decodes_on`, unless something has happened."""
@@ -186,10 +203,13 @@ class Replica:
         overhead = self._charge(plan) if self._charges else 0.0
         if prefill_tokens or overhead or plan.moved_tokens or not jobs:
             work = plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
+            if self._ahead:  # the device waits for the scheduler only if that takes longer than what is under way
+                plan.start, overhead = max(plan.start, plan.decided + overhead), 0.0
             if plan.moved_tokens and self._link_prices:
                 work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
                 overhead, self.parked.host.seconds = overhead + seconds, 0.0
             plan.end = plan.start + (overhead + self.device.profile.step_time(work))
+            plan.due = plan.start
             self._stretch = None
         else:
             self._decode(plan, jobs, context, now)
@@ -197,7 +217,8 @@ class Replica:
     def _decode(self, plan: Plan, jobs: int, context: int, now: float) -> None:
         """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
 
-        It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer.
+        It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer:
+        than that after it, if steps are decided ahead.
         """
         stretch = self._stretch
         if stretch is None or not stretch.continues(plan.start, jobs, context):
@@ -208,7 +229,8 @@ class Replica:
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
         done = stretch.done
-        if self._leap and not plan.grants and not plan.preempted:  # whom it stopped nobody was refused for
+        # whom it stopped nobody was refused for, and who departs leaves a seat
+        if self._leap and not plan.grants and not plan.preempted and not self.batch.departing:
             plan.steps = self._leap_steps(stretch)
             if self._moves:
                 now = min(now, self._agenda.head)
@@ -216,6 +238,13 @@ class Replica:
                     plan.steps = max(1, int(min(plan.steps, self.parked.lasts)))
                 if self.planner.refuses():
                     now = min(now, self.planner.standing.until)
+        if self._ahead:
+            plan.due = stretch.end(done + plan.steps - 1)
+            if plan.due > now and plan.steps > 1:
+                plan.steps = 1 if plan.start >= now else stretch.steps_by(now)[0] - done + 1
+                plan.due = stretch.end(done + plan.steps - 1)
+            plan.end = stretch.end(done + plan.steps)
+            return
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:
             steps, plan.end = stretch.steps_by(now)
@@ -259,13 +288,15 @@ class Replica:
     def _record(self, plan: Plan) -> None:
         """Record the steps of `plan`, one by one."""
         stretch, kv, lockstep = self._stretch, self.batch.kv, self.batch.lockstep
+        decided, start = plan.decided, plan.start
         for number in range(1, plan.steps + 1):
             last = number == plan.steps
             end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
             used = kv.total - kv.free + lockstep.growth(number - 1)
             self._recorder.step(self.device.name, self.batch.running, plan, end, used)
-            plan.start = end
+            plan.decided, plan.start = plan.start if self._ahead else end, end
             plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
+        plan.decided, plan.start = decided, start
 
 
 def _is_awaited(job: Job) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from sim.device import Device
 from sim.engine.agenda import Agenda
+from sim.engine.ahead import AheadBatch
 from sim.engine.batch import Batch
 from sim.engine.exchange import Exchanging
 from sim.engine.growth import FillingLockstep, GrowingLockstep
@@ -50,9 +51,12 @@ class Scheduler:
             kv = KVCache(device.blocks, device.block_size)  # padded rows share nothing
             self.batch = batch = StaticBatch(kv, GrowingLockstep(kv))
         else:
-            self.batch = Batch(*_memory(device, execution))
+            make_batch = AheadBatch if execution.plans_ahead else Batch
+            self.batch = make_batch(*_memory(device, execution))
         host = host_of(device, self.batch.kv, self.agenda)
         self.parked = Parked(policy.eviction, self.waiting, self.batch, host, self.agenda)
+        if isinstance(self.batch, AheadBatch):
+            self.batch.recall = self.parked.recall
         if isinstance(execution, RequestLevel):
             self.planner = StaticPlanner(device, batching, self.waiting, batch)
         else:
@@ -100,6 +104,7 @@ def _memory(device: Device, execution: IterationLevel) -> tuple[KVCache, Lockste
     """
     if device.prefix_caching and not execution.reserve_output:
         cache = PrefixCache(device.blocks, device.block_size)
-        return cache, FillingLockstep(cache)
+        return cache, FillingLockstep(cache, execution.plans_ahead, device.longest_output)
     kv = KVCache(device.blocks, device.block_size)
-    return kv, Lockstep(kv) if execution.reserve_output else GrowingLockstep(kv)
+    make = Lockstep if execution.reserve_output else GrowingLockstep
+    return kv, make(kv, execution.plans_ahead, device.longest_output)

@@ -122,7 +122,7 @@ def test_prefix_affinity_serves_a_dialogue_where_it_began():
     where = tables.requests["replica"].tolist()
     assert where[3] == where[4] == where[0]
     assert where[2] == where[1]
-    computed = [tokens for *_, grants, _ in tables.decisions for _, tokens in grants]
+    computed = [tokens for decision in tables.decisions for _, tokens in decision.granted]
     assert computed == [64, 64, 32, 32, 32]
 
 

@@ -52,7 +52,7 @@ def serve(requests, device=None, **parts):
 
 
 def granted(tables) -> list[dict[int, int]]:
-    return [dict(grants) for _, _, grants, _ in tables.decisions]
+    return [dict(decision.granted) for decision in tables.decisions]
 
 
 LONG_AND_SHORT = ([0, 2.5], [4, 3], [6, 2])
@@ -66,7 +66,7 @@ def test_a_short_job_takes_the_place_of_a_long_one_which_goes_on_behind_it(evict
     assert granted(tables) == [{0: 4}, {0: 1}, {0: 1}, {1: 3}, {1: 1}, again, {0: 1}, {0: 1}]
     assert tables.requests["preemptions"].tolist() == [1, 0]
     assert tables.requests["finished"].tolist() == [8.0, 5.0]
-    assert [out for *_, out in tables.decisions][3] == (0,)
+    assert [decision.preempted for decision in tables.decisions][3] == (0,)
     kept = isinstance(eviction, Resident)
     assert tables.steps["blocks_used"].tolist()[3] == 3 + 7 * kept  # its six, and the one of the token it did not get
     assert bool(tables.steps["moved_tokens"].any()) is isinstance(eviction, Swap)

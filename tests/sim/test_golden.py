@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engine.golden import TOLERANCE, compare, main, read, replay
+from experiments.engine.golden import TOLERANCE, compare, difference_of, iterations_of, main, read, replay
 from tests.conftest import ROOT
 
 WORKLOADS = sorted((ROOT / "tests" / "golden").glob("*.json.gz"))
 KINDS = ("longprefill", "memory", "plain", "prefix", "priority", "unchunked")
-golden = pytest.mark.parametrize("path", WORKLOADS, ids=lambda path: path.name[:-8])
+ASYNCHRONOUS = sorted((ROOT / "tests" / "golden-async").glob("*.json.gz"))
+golden = pytest.mark.parametrize("path", WORKLOADS + ASYNCHRONOUS, ids=lambda path: path.name[:-8])
 
 
 def test_there_are_four_workloads_of_each_kind():
     assert [path.name for path in WORKLOADS] == [f"{kind}-{number}.json.gz" for kind in KINDS for number in range(4)]
+    assert len(ASYNCHRONOUS) == 4 * len(KINDS) + 8
 
 
 @golden
@@ -65,7 +67,7 @@ def tiny():
         ],
     }
     iterations, instants = replay(workload)
-    workload["iterations"] = [list(iteration) for iteration in iterations]
+    workload["iterations"] = [[start, granted, preempted] for _, start, granted, preempted in iterations]
     workload["first_token"] = {name: first for name, (first, _) in instants.items()}
     workload["finish"] = {name: finish for name, (_, finish) in instants.items()}
     return workload
@@ -139,7 +141,7 @@ def no_victim(workload):
 
 def other_start(workload):
     workload["iterations"][3][0] += 2 * TOLERANCE
-    return 3, "starts at"
+    return 3, "decided at"
 
 
 def one_too_many(workload):
@@ -174,6 +176,46 @@ def test_a_request_that_ends_at_another_instant_is_named(what, tmp_path, capsys)
     altered[what]["c"] += 2 * TOLERANCE
     assert main([str(write(tmp_path / "altered.json.gz", altered))]) == 1
     assert f"first difference: altered.json.gz, request c: {what} at " in capsys.readouterr().out
+
+
+def ahead():
+    """The tiny workload as one of the format in which a decision has an instant of its own."""
+    iterations = [[row[0], *row] for row in TINY["iterations"]]
+    return copy.deepcopy({**TINY, "iterations": iterations})
+
+
+def decided_early(row):
+    row[0] -= 2 * TOLERANCE
+    return "decided at"
+
+
+def begun_late(row):
+    row[1] += 2 * TOLERANCE
+    return "starts at"
+
+
+def never_begun(row):
+    row[1] = None
+    return "starts at"
+
+
+@pytest.mark.parametrize("alter", [decided_early, begun_late, never_begun])
+def test_an_instant_of_a_decision_taken_ahead_that_differs_is_named(alter):
+    workload = ahead()
+    assert compare(workload, "ahead").difference is None
+    what = alter(workload["iterations"][3])
+    comparison = compare(workload, "ahead")
+    assert comparison.difference.startswith(f"iteration 3: {what}")
+    assert comparison.matched == comparison.iterations - 1
+
+
+def test_a_decision_that_schedules_nobody_has_no_start():
+    told = {"iterations": [[1.0, None, {}, [3, 2]], [1.0, {"a": 1}, []]]}
+    nobody, somebody = iterations_of(told)
+    assert nobody == (1.0, None, {}, ["2", "3"])
+    assert somebody == (1.0, 1.0, {"a": 1}, [])
+    assert difference_of(nobody, nobody._replace(start=2.0)) is None
+    assert difference_of(nobody, nobody._replace(decided=2.0)) == "decided at 1.0 s, vLLM's at 2.0 s"
 
 
 def test_a_difference_within_the_tolerance_is_none():

@@ -26,7 +26,7 @@ def serve(requests, host, eviction=None, **device):
 
 
 def granted(tables) -> list[dict[int, int]]:
-    return [dict(grants) for _, _, grants, _ in tables.decisions]
+    return [dict(decision.granted) for decision in tables.decisions]
 
 
 LONG_AND_SHORT = ([0, 2.5], [4, 3], [6, 2])  # after three steps the first has six tokens computed

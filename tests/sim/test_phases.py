@@ -15,7 +15,7 @@ def serve(requests, batching, **changes):
 
 
 def granted(tables):
-    return [dict(grants) for _, _, grants, _ in tables.decisions]
+    return [dict(decision.granted) for decision in tables.decisions]
 
 
 def instants(tables, name):

@@ -39,7 +39,7 @@ def by_rank(eviction=None, **settings):
 
 
 def granted(tables) -> list[dict[int, int]]:
-    return [dict(grants) for _, _, grants, _ in tables.decisions]
+    return [dict(decision.granted) for decision in tables.decisions]
 
 
 def test_tokens_go_to_the_best_first_and_what_is_left_to_the_next():
@@ -56,7 +56,7 @@ def test_a_running_job_that_gets_no_token_stops_and_goes_on_when_there_are_enoug
     tables = serve(requests, by_rank(eviction=eviction, max_num_batched_tokens=2))
     both = [{0: 1, 1: 1}] * 2 + [{0: 1, 2: 1}] * 2
     assert granted(tables) == [*both, *again, {1: 1}, {1: 1}, {1: 1}]
-    assert [out for *_, out in tables.decisions][2] == (1,)
+    assert [decision.preempted for decision in tables.decisions][2] == (1,)
     assert tables.requests["preemptions"].tolist() == [0, 1, 0]
     assert tables.steps["blocks_used"].tolist()[2] == 4 + 2 * isinstance(eviction, Resident)
 
@@ -72,7 +72,7 @@ def test_blocks_that_are_short_are_taken_from_the_worst_behind(eviction, again):
     requests = make_requests([0, 0, 0.5], [4, 3, 5], [3, 9, 5])
     tables = serve(requests, by_rank(eviction), kv_tokens=12, max_model_len=12)
     assert granted(tables)[:4] == [{0: 4, 1: 3}, {0: 1, 2: 5}, {0: 1, 2: 1}, {1: again, 2: 1}]
-    assert [out for *_, out in tables.decisions][:5] == [(), (1,), (), (), (1,)]
+    assert [decision.preempted for decision in tables.decisions][:5] == [(), (1,), (), (), (1,)]
 
 
 class Counting(Continuous):

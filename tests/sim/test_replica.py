@@ -102,7 +102,7 @@ def test_an_arrival_at_the_very_end_of_a_step_is_in_the_next():
 
 
 def granted(tables):
-    return [dict(grants) for _, _, grants, _ in tables.decisions]
+    return [dict(decision.granted) for decision in tables.decisions]
 
 
 def short_of_memory(eviction):
@@ -114,7 +114,7 @@ def test_a_victim_whose_kv_was_dropped_computes_it_again():
     tables = short_of_memory(Recompute())
     assert tables.requests["preemptions"].tolist() == [0, 1]
     assert granted(tables) == [{0: 4, 1: 4}, {0: 1, 1: 1}, {0: 1}, {0: 1}, {1: 6}]
-    assert [out for *_, out in tables.decisions] == [(), (), (1,), (), ()]
+    assert [decision.preempted for decision in tables.decisions] == [(), (), (1,), (), ()]
     assert tables.steps["moved_tokens"].sum() == 0
     assert instants(tables, "finished") == [4.12, 5.18]
 
@@ -144,7 +144,7 @@ def test_nothing_is_admitted_in_a_step_in_which_something_was_preempted():
     requests = make_requests([0, 0, 1.5], [4, 4, 2], [3, 4, 1])  # the last would fit where the victim was
     tables = serve(requests, device(kv_tokens=10, block_size=1), order=LUF())
     assert granted(tables)[2] == {0: 1}
-    assert [out for *_, out in tables.decisions][2] == (1,)
+    assert [decision.preempted for decision in tables.decisions][2] == (1,)
     assert instants(tables, "first_scheduled") == [0, 0, 3.11]
 
 
@@ -153,7 +153,7 @@ def test_the_tokens_of_a_victim_go_to_the_jobs_after_it():
     batching = Continuous(max_num_batched_tokens=4)
     tables = serve(requests, device(kv_tokens=24, block_size=1), order=LUF(), batching=batching)
     assert granted(tables)[6:8] == [{0: 1, 1: 1, 2: 2}, {1: 1, 2: 3}]
-    assert [out for *_, out in tables.decisions][7] == (0,)
+    assert [decision.preempted for decision in tables.decisions][7] == (0,)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from experiments.engine import against_vllm as oracle
-from experiments.engine import golden
+from experiments.engine import golden, vllm_driver
 from experiments.engine.workloads import KINDS, generate
 from tests.conftest import ROOT
 
-GOLDEN = sorted((ROOT / "tests" / "golden").glob("*.json.gz"))
+GOLDEN = [path for folder in ("golden", "golden-async") for path in sorted((ROOT / "tests" / folder).glob("*.json.gz"))]
 SEEDS = range(12)
+SYNC = ["--scheduler", "sync"]
 
 
 def make(kind: str, seed: int) -> dict:
@@ -54,7 +55,7 @@ def test_equal_seeds_give_equal_workloads(kind):
 def preempting(kind: str) -> int:
     """Of the workloads of `kind`, those in which the engine preempts."""
     replays = (golden.replay({**make(kind, seed), "iterations": []})[0] for seed in SEEDS)
-    return sum(any(preempted for _, _, preempted in iterations) for iterations in replays)
+    return sum(any(iteration.preempted for iteration in iterations) for iterations in replays)
 
 
 @pytest.mark.parametrize("kind", ["memory", "priority"])
@@ -104,6 +105,48 @@ def test_several_prompts_are_long():
 
 def test_unchunked_is_not_chunked():
     assert not any(make("unchunked", seed)["config"]["enable_chunked_prefill"] for seed in SEEDS)
+
+
+def drawn(*arguments):
+    """The workloads of a run with `arguments`, by whether they are for the scheduler that plans ahead."""
+    found = {False: [], True: []}
+    for ahead, name, _, workload in oracle.draw(oracle.arguments_of(list(arguments)), 5):
+        found[ahead].append((name, workload))
+    return found
+
+
+@pytest.mark.parametrize("chosen", [["plain"], ["plain", "memory"], ["plain", "memory", "priority"], list(KINDS)])
+def test_half_of_the_asynchronous_workloads_of_each_kind_end_by_a_stop_token(chosen):
+    count = 2 * len(chosen)
+    found = drawn("--workloads", str(count), "--kinds", ",".join(chosen))
+    assert [len(found[ahead]) for ahead in (False, True)] == [count, count]
+    assert not any("async_scheduling" in workload["config"] for _, workload in found[False])
+    assert all(workload["config"]["async_scheduling"] for _, workload in found[True])
+    stopping = Counter()
+    for name, workload in found[False] + found[True]:
+        stops = [vllm_driver.ends_by_stop(row) for row in workload["requests"]]
+        assert ("eos" in name) == any(stops)
+        assert not stops.count(True) or sum(stops) > len(stops) / 3
+        stopping[workload["kind"]] += any(stops)
+    assert stopping == dict.fromkeys(chosen, 1)
+
+
+def test_the_schedulers_are_asked_as_many_workloads_each():
+    for scheduler, count in (("sync", [3, 0]), ("async", [0, 3]), ("both", [3, 3])):
+        found = drawn("--workloads", "3", "--scheduler", scheduler)
+        assert [len(found[ahead]) for ahead in (False, True)] == count
+
+
+def test_the_report_counts_stop_tokens_and_preemptions():
+    tally = oracle.Tally()
+    rows = [{"output_tokens": 3, "max_tokens": 4}, {"output_tokens": 3, "max_tokens": 3}, {"output_tokens": 3}]
+    for out, requests in ([], rows), (["a"], rows[1:]), (["b"], rows + rows):
+        iteration = golden.Iteration(0.0, 0.0, {"a": 1}, out)
+        difference = "finish" if out == ["b"] else None
+        tally.add({"iterations": [iteration], "requests": requests}, golden.Comparison("one", 1, 1, difference))
+    told = "matched 2 of 3 workloads; vLLM preempted in 2, 2 had answers that ended by a stop token (3)"
+    assert tally.told(ahead=True) == f"asynchronous scheduler: {told}"
+    assert tally.told(ahead=False) == f"synchronous scheduler: {told}"
 
 
 @pytest.mark.parametrize(
@@ -167,31 +210,33 @@ def agreeing(workload: dict) -> dict:
 def late(workload: dict) -> dict:
     """A reference that starts its last iteration late."""
     told = agreeing(workload)
-    start, granted, preempted = told["iterations"][-1]
-    return {**told, "iterations": [*told["iterations"][:-1], (start + 1, granted, preempted)]}
+    last = told["iterations"][-1]
+    return {**told, "iterations": [*told["iterations"][:-1], last._replace(start=last.start + 1)]}
 
 
 def test_a_run_can_be_repeated_by_the_seed_it_printed(monkeypatch, capsys):
     reference(monkeypatch, agreeing)
-    assert oracle.main(["--workloads", "2", "--kinds", "plain,memory"]) == 0
+    run = ["--workloads", "2", "--kinds", "plain,memory"]
+    assert oracle.main(run) == 0
     first = capsys.readouterr().out
     assert "vLLM 0.32.0+test, 2 workloads" in first
-    assert "matched 2 of 2 workloads" in first
+    assert all(f"{name} scheduler: matched 2 of 2 workloads" in first for name in ("\nsynchronous", "\nasynchronous"))
     seed = first.split("--seed ")[1].split()[0]
-    assert oracle.main(["--workloads", "2", "--kinds", "plain,memory", "--seed", seed]) == 0
+    assert oracle.main([*run, "--seed", seed]) == 0
     assert capsys.readouterr().out == first
 
 
 def test_another_version_is_warned_of(monkeypatch, capsys):
     reference(monkeypatch, agreeing)
     monkeypatch.setattr(oracle, "installed", lambda: "0.33.0")
-    assert oracle.main(["--workloads", "1", "--kinds", "plain"]) == 0
+    assert oracle.main([*SYNC, "--workloads", "1", "--kinds", "plain"]) == 0
     assert "follows vLLM 0.32.0" in capsys.readouterr().err
 
 
 def test_a_workload_that_differs_is_named_and_saved(monkeypatch, capsys, tmp_path: Path):
     reference(monkeypatch, late)
-    assert oracle.main(["--workloads", "1", "--kinds", "prefix", "--seed", "5", "--save", str(tmp_path / "new")]) == 1
+    run = [*SYNC, "--workloads", "1", "--kinds", "prefix", "--seed", "5", "--save", str(tmp_path / "new")]
+    assert oracle.main(run) == 1
     assert "first difference: prefix-0, iteration" in capsys.readouterr().out
     (saved,) = golden.files([str(tmp_path)])
     assert golden.read(saved)["seed"] == [5, 0]
@@ -200,7 +245,7 @@ def test_a_workload_that_differs_is_named_and_saved(monkeypatch, capsys, tmp_pat
 
 def test_workloads_that_match_are_saved_on_demand(monkeypatch, tmp_path: Path):
     reference(monkeypatch, agreeing)
-    run = ["--workloads", "1", "--seed", "5", "--save", str(tmp_path)]
+    run = [*SYNC, "--workloads", "1", "--seed", "5", "--save", str(tmp_path)]
     assert oracle.main(run) == 0
     assert not list(tmp_path.iterdir())
     assert oracle.main([*run, "--save-all"]) == 0
@@ -213,7 +258,7 @@ def test_an_engine_that_fails_differs(monkeypatch, capsys):
 
     reference(monkeypatch, agreeing)
     monkeypatch.setattr(oracle, "compare", fail)
-    assert oracle.main(["--workloads", "1"]) == 1
+    assert oracle.main([*SYNC, "--workloads", "1"]) == 1
     assert "tokenyard fails: RuntimeError: out of blocks" in capsys.readouterr().out
 
 
@@ -226,11 +271,50 @@ def vllm():
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
 def test_driven_here_vllm_does_what_is_stored(vllm, path):
     stored = json.loads(gzip.decompress(path.read_bytes()))
-    assert oracle.verify(stored)
-    start, granted, preempted = stored["iterations"].pop()
-    assert not oracle.verify({**stored, "iterations": [*stored["iterations"], (start + 1, granted, preempted)]})
+    assert vllm_driver.verify(stored)
+    *before, last = golden.iterations_of(stored)
+    assert not vllm_driver.verify({**stored, "iterations": [*before, last._replace(decided=last.decided + 1)]})
+
+
+@pytest.fixture
+def scheduled(vllm):
+    """What vLLM's asynchronous scheduler decides on requests: prompt, output and max tokens, arrival."""
+
+    def drive(*rows):
+        names = ("id", "prompt_tokens", "output_tokens", "max_tokens", "arrival", "priority")
+        changes = {"max_num_batched_tokens": 16, "max_num_seqs": 4, "async_scheduling": True}
+        config = make("plain", 0)["config"] | changes
+        requests = [dict(zip(names, (number, *row, 0), strict=True)) for number, row in enumerate(rows)]
+        seconds = {"fixed": 1.0, "per_scheduled_token": 0.0}
+        return vllm_driver.drive({"config": config, "iteration_seconds": seconds, "requests": requests})
+
+    return drive
+
+
+def test_vllm_plans_one_batch_ahead(scheduled):
+    told = scheduled((20, 2, 2, 0.0), (4, 1, 1, 0.5))
+    assert told["iterations"] == [
+        (0.0, 0.0, {"0": 16}, []),
+        (0.0, 1.0, {"0": 4}, []),
+        (1.0, 2.0, {"0": 1, "1": 4}, []),
+    ]
+    assert told["first_token"] == {"0": 2.0, "1": 3.0}
+    assert told["finish"] == {"0": 3.0, "1": 3.0}
+
+
+def test_an_end_that_cannot_be_foreseen_costs_a_row_more(scheduled):
+    told = scheduled((4, 2, 9, 0.0))
+    assert [tuple(iteration.granted.values()) for iteration in told["iterations"]] == [(4,), (1,), (1,)]
+    assert told["finish"] == {"0": 2.0}
+
+
+def test_who_comes_in_the_midst_of_a_batch_waits_for_its_end_though_nothing_is_planned_behind_it(scheduled):
+    told = scheduled((4, 1, 1, 0.0), (4, 1, 1, 0.5))
+    assert [iteration[:2] for iteration in told["iterations"]] == [(0.0, 0.0), (1.0, 1.0)]
+    told = scheduled((4, 1, 9, 0.0), (4, 1, 1, 1.5))  # the row of request 0 that its end came too late for
+    assert [iteration[:2] for iteration in told["iterations"]] == [(0.0, 0.0), (0.0, 1.0), (2.0, 2.0)]
 
 
 def test_the_engine_decides_as_vllm_does(vllm, capsys):
     assert oracle.main(["--workloads", str(len(KINDS))]) == 0, capsys.readouterr().out
-    assert f"matched {len(KINDS)} of {len(KINDS)} workloads" in capsys.readouterr().out
+    assert f"matched {2 * len(KINDS)} of {2 * len(KINDS)} workloads" in capsys.readouterr().out
