@@ -40,7 +40,8 @@ def hold(threads: int, cores: Sequence[int] | None) -> None:
     """
     if cores is not None:
         try:
-            os.sched_setaffinity(0, cores)
+            for task in os.listdir("/proc/self/task"):  # a library that is loaded may have begun threads
+                os.sched_setaffinity(int(task), cores)
         except OSError as error:
             allowed = sorted(os.sched_getaffinity(0))
             raise ValueError(f"cores={list(cores)}: this process may run on {allowed} ({error})") from error

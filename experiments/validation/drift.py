@@ -22,14 +22,19 @@ from profiles.profile import DeviceProfile
 
 
 def readings_of(summary: Mapping[str, Any]) -> list[Reading]:
-    """The anchor's readings of a real run, instants from the trace's start (s)."""
-    return [Reading(*values) for values in summary.get("anchors", ())]
+    """The anchor's readings around and in a real run, instants in seconds of the epoch."""
+    return [Reading(summary["began"] + at, *seconds) for at, *seconds in summary["anchors"]]
 
 
-def speed(profile: DeviceProfile, readings: Sequence[Reading], seconds: float) -> dict[str, float]:
-    """For each phase how many times as long as while `profile` was measured the anchor took in the run's `seconds`."""
+def speed(
+    profile: DeviceProfile, readings: Sequence[Reading], summary: Mapping[str, Any], seconds: float
+) -> dict[str, float]:
+    """For each phase how many times as long as while `profile` was measured the anchor took in a run of `seconds`.
+
+    `readings` are those of all runs.
+    """
     reference = {phase: profile.provenance["anchor"][phase]["seconds"] for phase in PHASES}
-    return relative(readings, reference, 0.0, seconds)
+    return relative(readings, reference, summary["began"], summary["began"] + seconds)
 
 
 def at_speed(profile: DeviceProfile, factors: Mapping[str, float]) -> DeviceProfile:
@@ -56,19 +61,19 @@ def corrected_errors(real: Sequence[pd.DataFrame], simulated: Sequence[pd.DataFr
     return pd.DataFrame({"corrected": ratios.mean(axis=1), "detects": half}).reset_index()
 
 
-def said(profile: DeviceProfile, runs: Sequence[tuple[Sequence[Reading], float]]) -> list[str]:
-    """For each real run (its readings, its seconds) a line of the anchor, and one if it is not the profile's at all."""
-    lines = []
+def said(
+    profile: DeviceProfile, factors: Sequence[Mapping[str, float]], runs: Sequence[Sequence[Reading]]
+) -> list[str]:
+    """For each real run (its factors, its own readings) a line, and one if the anchor is not the profile's at all."""
     own = profile.provenance["anchor"]
-    beyond = set()
-    for number, (readings, seconds) in enumerate(runs):
-        found, factors = described(readings), speed(profile, readings, seconds)
+    lines, beyond = [], set()
+    for number, (factor, readings) in enumerate(zip(factors, runs, strict=True)):
+        found = described(readings)
         parts = []
         for phase in PHASES:
-            spread = max(own[phase]["spread"], found[phase]["spread"])
-            if abs(factors[phase] - 1) > spread:
+            if abs(factor[phase] - 1) > max(own[phase]["spread"], found[phase]["spread"]):
                 beyond.add(phase)
-            parts.append(f"{phase} {100 * (factors[phase] - 1):+.1f} % (spread {100 * found[phase]['spread']:.1f} %)")
+            parts.append(f"{phase} {100 * (factor[phase] - 1):+.1f} % (spread {100 * found[phase]['spread']:.1f} %)")
         lines.append(f"run {number + 1}: anchor {', '.join(parts)} of the profile's, {len(readings)} readings")
     if beyond:
         shares = ", ".join(f"{phase} {100 * own[phase]['spread']:.1f} %" for phase in PHASES)

@@ -36,7 +36,7 @@ def write(done: Validation) -> None:
         of_case = {"rate": case.rate, "seed": case.seed, "policy": case.policy}
         lines += [{"kind": "error", **of_case, "repeats": len(real), **row} for row in table.to_dict("records")]
         lines += [{"kind": "request_error", **of_case, **row} for row in single.to_dict("records")]
-        anchors = said(done.profile, done.anchored(case)) if corrected else []
+        anchors = said(done.profile, done.speeds(case), done.anchored(case)) if corrected else []
         lines += [{"kind": "anchor", **of_case, "said": line} for line in anchors]
         texts.append("\n".join([title(done, case), render(table, single), *anchors]))
         save(draw(real, simulated, caption(done, case)), done.root / "figures" / stem(done, case))

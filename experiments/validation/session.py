@@ -16,7 +16,15 @@ from omegaconf import DictConfig, ListConfig
 from experiments.validation.alike import differences
 from experiments.validation.drift import at_speed, readings_of, speed
 from experiments.validation.engines import NAMES, Engine
-from experiments.validation.replay import Case, capacity, compose_case, real_folder, run_real, run_simulated
+from experiments.validation.replay import (
+    Case,
+    asynchronous,
+    capacity,
+    compose_case,
+    real_folder,
+    run_real,
+    run_simulated,
+)
 from profiles import machine
 from profiles.measuring.anchors import Reading
 from profiles.profile import DeviceProfile, load_path
@@ -107,17 +115,21 @@ class Validation:
         """What the simulator says of `case` by what was timed, on a device with the limits that the real engine had."""
         return run_simulated(case, device_of(self.raw, self.summaries(case)[0]["limits"]))
 
-    def anchored(self, case: Case) -> list[tuple[list[Reading], float]]:
-        """The anchor's readings and the seconds of each real run of `case`; nothing if one of them has none."""
-        read = [readings_of(summary) for summary in self.summaries(case)]
-        ends = [float(table["finished"].max()) for table in self.real(case)]
-        return list(zip(read, ends, strict=True)) if self.has_anchor and all(read) else []
+    def anchored(self, case: Case) -> list[list[Reading]]:
+        """The anchor's readings around and in each real run of `case`; nothing if one of them has none."""
+        read = [readings_of(summary) for summary in self.summaries(case)] if self.has_anchor else []
+        return read if all(read) else []
+
+    def speeds(self, case: Case) -> list[dict[str, float]]:
+        """For each phase how many times as long as for the profile the anchor took during each real run of `case`."""
+        readings = [one for other in self.cases.values() for run in self.anchored(other) for one in run]
+        runs = zip(self.summaries(case), self.real(case), strict=True) if self.anchored(case) else []
+        return [speed(self.profile, readings, summary, float(table["finished"].max())) for summary, table in runs]
 
     def corrected(self, case: Case) -> list[pd.DataFrame]:
         """What the simulator says of each real run of `case`, at the speed that the engine's anchor had then."""
         limits = self.summaries(case)[0]["limits"]
-        factors = [speed(self.profile, readings, seconds) for readings, seconds in self.anchored(case)]
-        return [run_simulated(case, device_of(at_speed(self.profile, one), limits)) for one in factors]
+        return [run_simulated(case, device_of(at_speed(self.profile, one), limits)) for one in self.speeds(case)]
 
 
 def say(line: str) -> None:
@@ -189,11 +201,6 @@ def profile_of(cfg: DictConfig, root: Path) -> tuple[DeviceProfile, DeviceProfil
 def with_raw(path: Path, profile: DeviceProfile) -> tuple[DeviceProfile, DeviceProfile]:
     """`profile` of the file `path`, and the same without its anchor's correction."""
     return profile, uncorrected(path, profile) if "anchor" in profile.provenance else profile
-
-
-def asynchronous(cfg: DictConfig) -> bool:
-    """Whether the engine of `cfg` plans a step ahead: vLLM's server on a CPU does not, whatever is asked."""
-    return cfg.engine == "vllm" and bool(cfg.async_scheduling)
 
 
 def matching(profile: DeviceProfile, cfg: DictConfig, engine: str) -> DeviceProfile:

@@ -1,13 +1,13 @@
 """An anchor: a fixed point that is timed again and again, so that a machine's drift can be told from what is measured.
 
-A reading is one prefill and some decode steps of a fixed batch and context. What is timed between two readings is set
-against the line between them: the machine was as fast then as the anchor says.
+A reading is one prefill and some decode steps of a fixed batch and context. What is timed between readings is set
+against what they say of the machine's speed then (`seconds_at`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,9 @@ import pandas as pd
 
 from profiles.point import PHASES
 
-READINGS = 100  # instants at which a stretch of time is looked at
+INSTANTS = 100  # at which a stretch of time is looked at
+# Variances of a second of the machine's walk that are tried, in the variance of a reading.
+WALKED = (0.0, *np.geomspace(1e-6, 10.0, 29).tolist())
 
 
 class Reading(NamedTuple):
@@ -46,20 +48,54 @@ def described(readings: Sequence[Reading]) -> dict[str, dict[str, float]]:
 
 
 def seconds_at(readings: Sequence[Reading], phase: str, instants: Any) -> np.ndarray:
-    """What the anchor of `phase` took at `instants` (s): on the line between readings, each the median of three.
+    """What the anchor of `phase` took at `instants` (s), beyond the first and the last reading as there.
 
-    Beyond the first and the last it is as they are.
+    A single reading is off by several per cent itself. The machine's speed is taken for a random walk that is read with
+    noise (in logarithms), how far it walks in a second is what makes the readings the likeliest, and the walk is that
+    which is expected of all of them. A machine that does not drift so has one speed, the readings' mean.
     """
     ordered = sorted(readings)
-    values = [getattr(one, phase) for one in ordered]
-    smooth = [median(values[max(0, index - 1) : index + 2]) for index in range(len(values))]
-    smooth[:1], smooth[-1:] = [median(values[:2])], [median(values[-2:])]
-    return np.interp(instants, [one.at for one in ordered], smooth)
+    times = np.array([one.at for one in ordered])
+    walk = _smoothed(times, np.log([getattr(one, phase) for one in ordered]))
+    return np.exp(np.interp(instants, times, walk))
+
+
+def _smoothed(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The random walk through noisy `values`: Kalman's filter, then Rauch, Tung and Striebel's smoother."""
+    gaps = np.diff(times)
+    best = min((_filtered(gaps, values, walked) for walked in WALKED), key=lambda one: one.unlikely)
+    walk = best.levels.copy()
+    for index in range(len(gaps) - 1, -1, -1):
+        carried = best.variances[index] / (best.variances[index] + best.walked * gaps[index])
+        walk[index] += carried * (walk[index + 1] - walk[index])
+    return walk
+
+
+class _Filtered(NamedTuple):
+    walked: float  # variance of a second of the walk, in that of a reading, as are `variances`
+    levels: np.ndarray
+    variances: np.ndarray
+    unlikely: float  # minus twice the logarithm of the likelihood, but for a constant
+
+
+def _filtered(gaps: np.ndarray, values: np.ndarray, walked: float) -> _Filtered:
+    """What each of `values` and those before it say of the walk there."""
+    levels, variances = values.copy(), np.ones(len(values))
+    squares = spreads = 0.0
+    for index, gap in enumerate(gaps):
+        before = variances[index] + walked * gap
+        surprise = values[index + 1] - levels[index]
+        levels[index + 1] = levels[index] + before / (before + 1) * surprise
+        variances[index + 1] = before / (before + 1)
+        squares += surprise**2 / (before + 1)
+        spreads += math.log(before + 1)
+    count = len(gaps)
+    return _Filtered(walked, levels, variances, count * math.log(squares / count) + spreads if squares else spreads)
 
 
 def relative(readings: Sequence[Reading], reference: Mapping[str, float], begin: float, end: float) -> dict[str, float]:
     """For each phase how many times as long as `reference` (s) the anchor took from `begin` to `end`, on average."""
-    instants = np.linspace(begin, end, READINGS)
+    instants = np.linspace(begin, end, INSTANTS)
     return {phase: float(seconds_at(readings, phase, instants).mean()) / reference[phase] for phase in PHASES}
 
 

@@ -1,5 +1,8 @@
 """What an anchor takes out of samples: a drift that hits it alike, of each phase its own, and nothing else."""
 
+import math
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -19,24 +22,33 @@ def test_a_drift_that_hits_the_anchor_alike_cancels_in_each_phase():
     samples = pd.DataFrame(rows, columns=["phase", "batch", "new", "computed", "seconds", "at"])
     found = corrected(samples, read)
     assert found["raw_seconds"].tolist() == samples["seconds"].tolist()
-    assert found["seconds"].tolist() == pytest.approx([2.0 * 1.2] * 3 + [0.7] * 3)  # at the median speed
+    assert found["seconds"].tolist() == pytest.approx([2.0 * 1.2] * 3 + [0.7] * 3, rel=0.01)  # at the median speed
     raw, left = (repeatability(found, column) for column in ("raw_seconds", "seconds"))
     assert raw["p90"] > 0.03
-    assert left == pytest.approx({"p50": 0.0, "p90": 0.0}, abs=1e-9)
+    assert left["p90"] < raw["p90"] / 5
     said = uncertainty(described(read), {"raw_seconds": raw, "seconds": left})
     assert "prefill 27 %, decode 0 %" in said
-    assert said.endswith("set against the anchor p50 0.0 %, p90 0.0 %")
+    assert "set against the anchor p50" in said
 
 
-def test_one_disturbed_reading_says_nothing_of_the_samples_around_it():
-    read = readings([4.0, 4.0, 9.0, 4.0, 4.0], [1.0] * 5)
-    assert seconds_at(read, "prefill", [20.0, 22.0]).tolist() == [4.0, 4.0]
+def test_readings_that_are_off_one_by_one_are_no_drift():
+    read = readings([4.2, 3.8] * 10, [1.0] * 20)
+    found = seconds_at(read, "prefill", [-50.0, 0.0, 45.0, 190.0, 999.0])
+    assert np.ptp(found) == pytest.approx(0.0, abs=1e-9)
+    assert found[0] == pytest.approx(math.sqrt(4.2 * 3.8), rel=1e-3)
 
 
-def test_beyond_the_first_and_the_last_reading_it_is_as_they_are():
-    read = readings([4.0, 4.0, 6.0, 8.0, 8.0], [1.0] * 5)
-    assert seconds_at(read, "prefill", [-50.0, 99.0]).tolist() == [4.0, 8.0]
-    assert seconds_at(read[:1], "prefill", [7.0]).tolist() == [4.0]
+def test_a_machine_that_turns_slower_is_followed():
+    noise = [1.01, 0.99, 0.995, 1.005]
+    read = readings([4.0 * one for one in noise * 3] + [8.0 * one for one in noise * 3], [1.0] * 24)
+    early, late = seconds_at(read, "prefill", [20.0, 210.0])
+    assert early == pytest.approx(4.0, rel=0.02)
+    assert late == pytest.approx(8.0, rel=0.02)
+    assert 5.0 < seconds_at(read, "prefill", 115.0) < 6.5  # between the last reading of one and the first of the other
+
+
+def test_a_single_reading_is_all_that_is_known():
+    assert seconds_at(readings([4.0], [1.0]), "prefill", [-7.0, 7.0]).tolist() == pytest.approx([4.0, 4.0])
 
 
 def test_a_stretch_of_time_is_set_against_what_a_profile_was_measured_at():

