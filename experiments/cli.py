@@ -41,7 +41,11 @@ VERBS = Group(
             },
         ),
         "rate": "experiments.run.rate",
-        "validate": "experiments.validation.main",
+        "validate": Group(
+            "The simulator beside real engines: on this machine, or by a run and kernel times of another.",
+            {"engine": "experiments.validation.main", "kernels": "experiments.validation.kernels.main"},
+            default="engine",
+        ),
         "train": "experiments.prediction.train",
         "evaluate": Group(
             "Judge predictors, what they read, and the printed intervals.",

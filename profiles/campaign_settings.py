@@ -11,17 +11,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from profiles import machine
 from profiles.measure import check, check_device
 from profiles.measuring import models
+from profiles.operators.gpus import DATASHEETS
 from profiles.profile import available, load, load_path
 
 DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
-# Those of profiles/conf/analytic/device, by the name that the driver gives them.
-DATASHEETS = {
-    "NVIDIA A100-SXM4-80GB": "a100_sxm",
-    "NVIDIA H100 80GB HBM3": "h100_sxm",
-    "NVIDIA H200": "h200",
-    "NVIDIA L40S": "l40s",
-    "NVIDIA RTX PRO 6000 Blackwell Server Edition": "rtx_pro_6000",
-}
 
 
 def device_name(device: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hydra
 import pandas as pd
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -19,10 +20,11 @@ from sim.step import Step
 
 INCLUDED = (
     "per layer: attention, all dense layers, two normalizations; once: embedding, last normalization, LM head and "
-    "sampler on each sequence; the host's seconds a step"
+    "sampler on each sequence"
 )
 ASSUMPTIONS = {
     "move": "[A] the nominal bandwidth of the device's PCIe link in one direction",
+    "host": "nothing passes beside the kernels: give it as the device's host_time",
     "memory": "[D] the stated share of the device's memory, less the weights; activations are not taken off",
     "several prompts": "[D] count as one chunk that asks for as much attention: the tables have one chunk a step",
 }
@@ -38,7 +40,7 @@ def sample_points(kernels: KernelProfile, points: list[Point]) -> pd.DataFrame:
 def step_of(point: Point) -> Step:
     """The step that a point is."""
     if point.phase == "prefill":
-        return Step(prefill_tokens=point.tokens, prefill_attended=point.attended)
+        return Step(prefill_tokens=point.tokens, prefill_attended=point.attended, prefill_jobs=point.batch)
     return Step(decode_jobs=point.batch, decode_context=point.attended)
 
 
@@ -73,8 +75,9 @@ def import_profile(config: DictConfig) -> Path:
             "date": machine.today(),
             "command": machine.command("profile import kernels"),
             **kernels.provenance,
+            "host_seconds": 0.0,
             "included": INCLUDED,
-            "assumptions": {"host_seconds": config.host_seconds_from, **ASSUMPTIONS},
+            "assumptions": ASSUMPTIONS,
         },
     )
     print(f"{output}\n{describe(fitted.residuals)}")
@@ -86,8 +89,8 @@ def main(config: DictConfig) -> None:
     """The command line; see conf/import_kernel_tables.yaml."""
     try:
         import_profile(config)
-    except (ValueError, OSError) as error:
-        sys.exit(f"tokenyard profile import kernels: {error}")
+    except (ValueError, OSError, InstantiationException) as error:
+        sys.exit(f"tokenyard profile import kernels: {error.__cause__ or error}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import gzip
 import math
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -55,6 +55,10 @@ class Grid:
             return ((parts[right], 1.0),)
         return ((parts[right - 1], 1.0 - share), (parts[right], share))
 
+    def plus(self, more: Callable[[float], float]) -> Grid:
+        """A Grid of one coordinate with `more` added at each knot."""
+        return Grid(self.name, self.knots, tuple(self.at(knot) + more(knot) for knot in self.knots))
+
     def last_knots(self) -> set[float]:
         """The knots of the last coordinate, wherever they stand."""
         found = [part.last_knots() for part in self.parts if isinstance(part, Grid)]
@@ -85,12 +89,12 @@ def read_attention(path: Path) -> Grid:
     It never falls with the decoding jobs' context: where a measurement says so, nearly always by less than 1 %, that is
     noise.
     """
-    return rising(nest(sorted(_read(path, "", ATTENTION)[""]), ATTENTION))
+    return rising(nest(sorted(read_rows(path, "", ATTENTION)[""]), ATTENTION))
 
 
 def read_layers(path: Path, coordinate: str, needed: Sequence[str]) -> dict[str, Grid]:
     """Seconds of each layer by `coordinate` (tokens or sequences); ValueError names file, line and value."""
-    layers = {name: nest(sorted(rows), [coordinate]) for name, rows in _read(path, "layer", (coordinate,)).items()}
+    layers = {name: nest(sorted(rows), [coordinate]) for name, rows in read_rows(path, "layer", (coordinate,)).items()}
     missing = [name for name in needed if name not in layers]
     if missing:
         raise ValueError(f"{path}: no row of layer {', '.join(missing)}; it has {', '.join(layers)}")
@@ -105,11 +109,14 @@ def total(layers: Mapping[str, Grid], times: Mapping[str, int], otherwise: int) 
     return Grid(next(iter(layers.values())).name, tuple(knots), tuple(sums))
 
 
-def _read(path: Path, text: str, counts: Sequence[str]) -> dict[str, list[Row]]:
-    """The rows of a csv file, plain or gzipped, by what stands in the column `text` (all under "" if that is empty)."""
+def read_rows(path: Path, text: str, counts: Sequence[str], time: str = "time_us") -> dict[str, list[Row]]:
+    """The rows of a csv file, plain or gzipped, by what stands in the column `text` (all under "" if that is empty).
+
+    A row is its `counts` and its `time`, in seconds; ValueError names file, line and value.
+    """
     lines = csv.reader(_lines(path))
     header = next(lines, [])
-    needed = [*([text] if text else []), *counts, "time_us"]
+    needed = [*([text] if text else []), *counts, time]
     missing = [name for name in needed if name not in header]
     if missing:
         raise ValueError(f"{path}, line 1: no column {', '.join(missing)}; it has {', '.join(header) or 'none'}")
@@ -125,7 +132,7 @@ def _read(path: Path, text: str, counts: Sequence[str]) -> dict[str, list[Row]]:
         if key in seen:
             raise ValueError(f"{place}: the same place as in line {seen[key]}: {','.join(cells)[:60]}")
         seen[key] = lines.line_num
-        found.setdefault(key[0], []).append((where, _number(place, "time_us", row["time_us"]) * MICROSECOND))
+        found.setdefault(key[0], []).append((where, _number(place, time, row[time]) * MICROSECOND))
     if not found:
         raise ValueError(f"{path}: no rows")
     return found

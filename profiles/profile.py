@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from profiles.curve import Curve
 from sim.step import Line, Step
@@ -51,6 +51,7 @@ class DeviceProfile:
     kv_capacity_tokens: int
     max_model_len: int
     provenance: Mapping[str, Any] = field(repr=False, hash=False)
+    uneven: ClassVar[bool] = False  # its curves know of the jobs' total context alone
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -66,7 +67,7 @@ class DeviceProfile:
 
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; an empty step takes none; ValueError outside the measured range."""
-        prefill_tokens, attended, jobs, context, moved_tokens = step
+        prefill_tokens, attended, jobs, context, moved_tokens, *_ = step
         seconds = 0.0
         if prefill_tokens:
             line = self.prefill.line(prefill_tokens, attended)
@@ -80,7 +81,7 @@ class DeviceProfile:
             seconds += moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
         return seconds
 
-    def decode_line(self, jobs: int, context: int) -> Line:
+    def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
         """Seconds of a decode step of `jobs` as a function of their total context, as `step_time` gives them."""
         return self.decode.line(jobs, context)
 

@@ -1,7 +1,7 @@
 """The engine: a discrete-event model of language-model serving on SimPy. It imports none of its sibling packages."""
 
 from sim.cluster import Cluster
-from sim.device import Copying, Device, HostMemory, Unservable
+from sim.device import Copying, Device, HostMemory, HostTime, Unservable
 from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
 from sim.execution import Execution, IterationLevel, Phases, RequestLevel
@@ -41,6 +41,7 @@ __all__ = [
     "FixedOrder",
     "Hold",
     "HostMemory",
+    "HostTime",
     "IterationLevel",
     "Keep",
     "Leg",

@@ -10,10 +10,14 @@ from sim.link import Link
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Devices that hold the same model, and the link between any two of them: each way of each pair has its own."""
+    """Devices that hold the same model, and the link between any two of them: each way of each pair has its own.
+
+    If it `steps_together` a step of each takes as long as the slowest's, as with experts that lie on all of them.
+    """
 
     devices: tuple[Device, ...]
     link: Link | None = None
+    steps_together: bool = False
 
     def __post_init__(self) -> None:
         names = [device.name for device in self.devices]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from numbers import Integral
@@ -43,6 +44,26 @@ class HostMemory:
             raise ValueError("host.copying=overlapped needs host.link: a profile knows of copies that steps wait for")
 
 
+@dataclass(frozen=True, slots=True)
+class HostTime:
+    """Seconds that the host of a device needs to plan a step and to send it: for the step, and for each request in it.
+
+    They come before the device's; where the step is planned while the one before it runs, the longer of both counts.
+    """
+
+    step_seconds: float = 0.0
+    request_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("step_seconds", "request_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"host_time.{name} must be a number of seconds from 0 on, got {getattr(self, name)!r}")
+
+    def seconds(self, requests: int) -> float:
+        """Seconds for a step of so many requests, decoding and being prefilled."""
+        return self.step_seconds + self.request_seconds * requests
+
+
 class Unservable(ValueError):  # noqa: N818 - the state a request is in, as DESIGN.md calls it
     """A request that this device could never serve."""
 
@@ -54,7 +75,7 @@ class Device:
     `kind` is what routings go by (gpu, cpu). `kv_tokens` is the KV cache's size in tokens, `kv_bytes_per_token` the
     size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `prefix_caching` lets
     requests share the KV of equal prefixes. `batching`, where given, overrides the policy's on this device. `host` is
-    where swapped KV goes.
+    where swapped KV goes, `host_time` what the host needs for each step (None: nothing beyond the profile).
     """
 
     name: str
@@ -67,6 +88,7 @@ class Device:
     prefix_caching: bool = False
     batching: Batching | None = None
     host: HostMemory = field(default_factory=HostMemory)
+    host_time: HostTime | None = None
 
     def __post_init__(self) -> None:
         for name in ("kv_tokens", "max_model_len", "block_size"):

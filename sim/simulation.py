@@ -6,6 +6,7 @@ import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import simpy
 
@@ -14,6 +15,7 @@ from sim.device import Unservable
 from sim.engine.audit import AuditedReplica, audited
 from sim.engine.channel import Channel, channel
 from sim.engine.clock import Clock
+from sim.engine.ranks import Rank
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.sessions import Sessions
@@ -52,7 +54,7 @@ class Simulation:
         recorder: Recorder,
         leap: bool,
         rejects: bool,
-        replica: type[Replica],
+        replica: Callable[..., Replica],
     ) -> None:
         self.clock = Clock(initial_time=0.0)
         self.requests = _in_order(requests)
@@ -202,7 +204,11 @@ def simulate(
     if unservable not in ("reject", "fail"):
         raise ValueError(f"unservable must be reject or fail, got {unservable!r}")
     recorder = Recorder(record, cluster.devices, progress)
-    kind = AuditedReplica if audit else Replica
+    kind: Callable[..., Replica] = AuditedReplica if audit else Replica
+    if cluster.steps_together:
+        if audit:
+            raise ValueError("the memory of a cluster that steps_together is not audited")
+        kind = partial(Rank, [])
     run = Simulation(requests, cluster, policy, predictor, recorder, leap, unservable == "reject", kind)
     collects = gc.isenabled()
     gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over

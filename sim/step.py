@@ -12,10 +12,12 @@ def attended_tokens(new: int, computed: int) -> int:
 
 
 class Step(NamedTuple):
-    """The work of one forward pass, as a device sees it; all fields are tokens, but `decode_jobs`.
+    """The work of one forward pass, as a device sees it; all fields are tokens, but `decode_jobs` and `prefill_jobs`.
 
     `prefill_attended` is the sum, over the prefill tokens, of the context that each attends to; `decode_context` the
-    sum of the decoding jobs' contexts; `moved_tokens` the tokens whose KV is copied between device and host.
+    sum of the decoding jobs' contexts, and `decode_longest` the longest of them (0: not told, see `Profile.uneven`);
+    `moved_tokens` the tokens whose KV is copied between device and host; `rank_tokens` the tokens of a rank, on average
+    over those that step together (0: this steps alone).
     """
 
     prefill_tokens: int = 0
@@ -23,6 +25,9 @@ class Step(NamedTuple):
     decode_jobs: int = 0
     decode_context: int = 0
     moved_tokens: int = 0
+    prefill_jobs: int = 0
+    decode_longest: int = 0
+    rank_tokens: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,19 @@ class Line:
 class Profile(Protocol):
     """How long a step takes on one device with one model."""
 
+    @property
+    def uneven(self) -> bool:
+        """Whether it asks how long the longest of the decoding jobs' contexts is; to find out takes a look at each."""
+        ...
+
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; raises ValueError where the profile says nothing about such a step."""
         ...
 
-    def decode_line(self, jobs: int, context: int) -> Line:
+    def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
         """The time of steps of `jobs` decoding jobs and nothing else, whose total context is `context` or near it.
 
+        The `longest` of their contexts (0 if it is not `uneven`) grows with the others, by one token a step.
         It agrees with `step_time`, and raises ValueError as that does.
         """
         ...

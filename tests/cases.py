@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from hypothesis import settings
@@ -74,13 +75,14 @@ class Stairs:
     """A profile whose price of a context token rises with every `width` tokens of decode context."""
 
     width: int
+    uneven: ClassVar[bool] = False
 
     def step_time(self, step: Step) -> float:
         line = self.decode_line(step.decode_jobs, step.decode_context)
         rest = 1e-3 * step.prefill_tokens + 1e-5 * step.moved_tokens
         return rest + (line.base + line.slope * step.decode_context)
 
-    def decode_line(self, jobs: int, context: int) -> Line:
+    def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
         stair = context // self.width
         return Line(0.01 + 1e-3 * jobs, 1e-5 * (1 + stair), (stair + 1) * self.width - 1, stair * self.width)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ class LinearProfile:
     per_token: float = 1e-4
     per_context: float = 0.0
     per_moved: float = 0.0
+    uneven: ClassVar[bool] = False
 
     def step_time(self, step: Step) -> float:
         tokens = step.prefill_tokens + step.decode_jobs
@@ -43,7 +45,7 @@ class LinearProfile:
             + self.per_moved * step.moved_tokens
         )
 
-    def decode_line(self, jobs: int, context: int) -> Line:
+    def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
         return Line(self.fixed + self.per_token * jobs, self.per_context, math.inf)
 
 

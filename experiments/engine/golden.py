@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from policies.batching.continuous import Continuous
 from policies.eviction.recompute import Recompute
@@ -54,12 +54,13 @@ class IterationTime:
 
     fixed: float
     per_token: float
+    uneven: ClassVar[bool] = False
 
     def step_time(self, step: Step) -> float:
         """Seconds of `step`."""
         return self.fixed + self.per_token * (step.prefill_tokens + step.decode_jobs)
 
-    def decode_line(self, jobs: int, context: int) -> Line:
+    def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
         """The same for every context."""
         return Line(self.fixed + self.per_token * jobs, 0.0, float("inf"))
 

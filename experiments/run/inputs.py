@@ -116,6 +116,7 @@ def build_cluster(cfg: DictConfig) -> Cluster:
                     prefix_caching=entry.prefix_caching,
                     batching=batching,
                     host=instantiate(entry.get("host")) or HostMemory(),
+                    host_time=instantiate(entry.get("host_time")),
                 )
             )
     return Cluster(tuple(devices), instantiate(cfg.link))

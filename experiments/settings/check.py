@@ -18,12 +18,12 @@ from experiments.settings.command import Command
 from experiments.settings.composer import Composer, Given, Job
 from experiments.settings.covering import jobs
 from experiments.settings.parts import at
-from experiments.settings.reached import Reads
+from experiments.settings.reached import OPTIONAL, Reads
 from experiments.settings.referred import References
 from experiments.settings.signatures import node_problems
 from experiments.settings.toplevel import SEED, TOP_LEVEL, calibration_problems, check_writable, top_level_problems
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
-from sim import HostMemory
+from sim import HostMemory, HostTime
 
 MOST_JOBS = 200  # of a sweep that are all looked at; of more, so many that every two values meet
 PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8}  # for what a run finds; 1 for any other
@@ -235,7 +235,7 @@ class JobCheck:
         yield from node_problems(cluster.get("link"), "cluster.link", self.named)
         for name, entry in devices.items():
             yield from parts.device_problems(name, entry, self.named)
-            for key in ("profile", "batching", "host") if isinstance(entry, dict) else ():
+            for key in ("profile", "batching", *OPTIONAL) if isinstance(entry, dict) else ():
                 if not _is_part(entry.get(key), null=key != "profile"):
                     said = self.named(f"cluster.devices.{name}.{key}")
                     yield f"{said} must be {'' if key == 'profile' else 'null, or '}a part: a mapping with a _target_"
@@ -248,7 +248,7 @@ class JobCheck:
         unknown = list(devices.unknown_model(self.reads, plain))
         yield from unknown
         for name in plain["cluster"]["devices"]:
-            for part in ("batching", "host") if unknown else ("profile", "batching", "host"):
+            for part in ("batching", *OPTIONAL) if unknown else ("profile", "batching", *OPTIONAL):
                 yield from self._part_problems(f"cluster.devices.{name}.{part}", plain)
 
     def _part_problems(self, path: str, plain: Mapping[str, Any]) -> Iterator[str]:
@@ -271,6 +271,8 @@ class JobCheck:
             yield f"{path}={shown(node.get('_target_'))} is no predictor: it must derive from sim.Predictor"
         elif last == "host" and not isinstance(part, HostMemory):
             yield f"{path}={shown(node.get('_target_'))} must be a sim.HostMemory, or null"
+        elif last == "host_time" and not isinstance(part, HostTime):
+            yield f"{path}={shown(node.get('_target_'))} must be a sim.HostTime, or null"
         elif last in methods and not callable(getattr(part, methods[last], None)):
             yield f"{path}={shown(node.get('_target_'))} is no {last}: it has no method {methods[last]}"
 

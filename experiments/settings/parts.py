@@ -16,7 +16,7 @@ import pandas as pd
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from experiments.settings.reached import DEVICE
+from experiments.settings.reached import DEVICE, OPTIONAL
 from experiments.settings.signatures import mismatch
 from experiments.settings.wording import did_you_mean, one_line, shown
 from policies.contract import ContractError, check_order
@@ -252,7 +252,7 @@ def device_problems(name: str, entry: Any, named: Named) -> Iterator[str]:
         yield f"{named(path)} must be a mapping: {', '.join(DEVICE)}"
         return
     for key in DEVICE:
-        if key not in entry and key != "host":  # without it as without a bound
+        if key not in entry and key not in OPTIONAL:
             yield f"{path}.{key} is missing"
     for key in entry:
         if key not in DEVICE:

@@ -12,7 +12,10 @@ from experiments.settings.toplevel import TOP_LEVEL
 OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read where something refers to them
 FINDERS = "calibration.found_by."
 PARTS = ("policy", "predictor", "trace", "cluster.link")
-DEVICE = ("kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching", "host")
+OPTIONAL = ("host", "host_time")  # of a device: without it as with null
+DEVICE = (
+    "kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching", *OPTIONAL
+)  # fmt: skip
 
 
 class Reads:

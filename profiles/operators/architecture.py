@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+OPTIONAL = ("encoder_layers", "experts", "experts_per_token")
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -12,7 +14,8 @@ class Architecture:
 
     With `encoder_layers` it is an encoder-decoder: the encoder reads the prompt, and every decoder layer has cross
     attention to it beside its self attention. Both stacks have the same widths; `max_model_len` (tokens) is then the
-    longest prompt and the longest answer together, half for each.
+    longest prompt and the longest answer together, half for each. With `experts` the feed-forward part of each layer is
+    so many of them behind a router, of `feed_forward` columns each, and a token goes through `experts_per_token`.
     """
 
     layers: int
@@ -26,6 +29,8 @@ class Architecture:
     max_model_len: int
     parameter_count: int
     encoder_layers: int = 0
+    experts: int = 0
+    experts_per_token: int = 0
 
     @property
     def qkv_width(self) -> int:
@@ -66,8 +71,8 @@ class Architecture:
         )
 
     def as_config(self) -> dict[str, Any]:
-        """The sizes as plain values, for a provenance; what a decoder-only model lacks is left out."""
-        return {name: value for name, value in asdict(self).items() if name != "encoder_layers" or value}
+        """The sizes as plain values, for a provenance; what a model lacks is left out."""
+        return {name: value for name, value in asdict(self).items() if value or name not in OPTIONAL}
 
 
 GPT2 = Architecture(12, 768, 12, 12, 64, 3072, False, 50257, 1024, 124_439_808)
@@ -85,6 +90,10 @@ ARCHITECTURES = {
     "llama-3-8b": replace(LLAMA_3_1_8B, max_model_len=8192),
     "llama-3.1-8b": LLAMA_3_1_8B,
     "llama-2-70b": Architecture(80, 8192, 64, 8, 128, 28672, True, 32000, 4096, 68_976_648_192),
+    "qwen3-32b": Architecture(64, 5120, 64, 8, 128, 25600, True, 151936, 40960, 32_762_123_264),
+    "qwen3-30b-a3b": Architecture(
+        48, 2048, 32, 4, 128, 768, True, 151936, 40960, 30_532_122_624, experts=128, experts_per_token=8
+    ),
     "bloom-176b": Architecture(70, 14336, 112, 112, 128, 57344, False, 250880, 2048, 176_247_271_424),
     "bart-base": Architecture(6, 768, 12, 12, 64, 3072, False, 50265, 2048, 139_420_416, encoder_layers=6),
     "t5-small": Architecture(6, 512, 8, 8, 64, 2048, False, 32128, 1024, 60_506_624, encoder_layers=6),

@@ -58,8 +58,11 @@ def layer_seconds(model: Architecture, times: OperatorTimes, rows: int, attentio
 def pass_seconds(model: Architecture, times: OperatorTimes, point: Point, host_seconds: float) -> float:
     """Seconds of one pass of `point`: embedding, the layers, the LM head for each sequence, and the host's constant.
 
-    The head's rows are the sequences, as an engine samples the last token of each alone.
+    The head's rows are the sequences, as an engine samples the last token of each alone. ValueError for a mixture of
+    experts, whose layers are others.
     """
+    if model.experts:
+        raise ValueError(f"a mixture of {model.experts} experts is not composed of these operators")
     attention = times.context_attention if point.phase == "prefill" else times.generation_attention
     layer = layer_seconds(model, times, point.tokens, attention(point, model))
     head = times.gemm(point.batch, model.vocabulary, model.hidden)

@@ -20,7 +20,8 @@ class Device:
     `launch_seconds` is what each operator adds, and a product of more than one row goes over its weights
     `packing_passes` times more, where a library puts them into another order first. `link_bytes_per_second` is what a
     device sends to its peers, in one direction, and `link_seconds` what each exchange adds; `move_bytes_per_second` is
-    to the host, in one direction.
+    to the host, in one direction. `reported_memory_bytes` is what the driver says that there is, and `collective`
+    (bytes_per_second, start_seconds) a `profiles.collective.Ring` for measured kernels; None: nobody knows.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Device:
     link_efficiency: float
     link_seconds: float
     move_bytes_per_second: float
+    reported_memory_bytes: int | None = None
+    collective: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         for label in ("gemm_efficiency", "attention_efficiency", "memory_efficiency", "link_efficiency"):

@@ -24,11 +24,12 @@ class AheadBatch(Batch):
     def __init__(self, kv: KVCache, lockstep: Lockstep) -> None:
         super().__init__(kv, lockstep)
         self.recall: Recall = _nowhere
+        self.new_plan = self._next_plan
         self._coming: dict[Job, None] = {}  # jobs in no lockstep of which a token is on its way
         self._first: list[Job] = []  # those of which that is the first
 
-    def new_plan(self, now: float) -> Plan:
-        """As in `Batch`; it starts when the device is free."""
+    def _next_plan(self, now: float) -> Plan:
+        """A plan that is decided `now` (s), and starts when the device is free."""
         plan = Plan(now)
         plan.start = max(now, self.busy_until)
         return plan

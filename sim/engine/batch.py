@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
 from sim.engine.plan import Plan
@@ -15,6 +17,7 @@ class Batch:
     """
 
     def __init__(self, kv: KVCache, lockstep: Lockstep) -> None:
+        self.new_plan: Callable[[float], Plan] = Plan  # one that is decided at an instant, s
         self.kv = kv
         self.lockstep = lockstep
         self.running: dict[Job, None] = {}  # an ordered set
@@ -23,10 +26,6 @@ class Batch:
         self.busy_until = 0.0  # when the device has done what was decided, s
         self.admissions = 0  # so far
         self.prefills = 0  # that are over, and other tokens emitted by name, so far
-
-    def new_plan(self, now: float) -> Plan:
-        """A plan that is decided `now` (s)."""
-        return Plan(now)
 
     def join(self, job: Job, plan: Plan, new: int) -> None:
         """Let `job` run, which `plan` grants `new` tokens."""

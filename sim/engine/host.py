@@ -25,7 +25,7 @@ class Host:
         self.total: float = math.inf if tokens is None else tokens // device.block_size
         self.free = self.total
         self.jobs: dict[Job, int] = {}  # blocks of each job whose KV is here, or under way
-        self.moving: dict[Job, None] = {}
+        self.moving: dict[Job, object] = {}
         self.leaving = 0
         self.seconds = 0.0
         self.arrived: list[Job] = []
@@ -49,6 +49,10 @@ class Host:
         """Forget the KV of `job`."""
         self.free += self.jobs.pop(job)
         job.host_tokens = 0
+
+    def abandon(self, job: Job) -> bool:
+        """Copy the KV of `job` no further, whoever it is for; whether it was under way, or has just come."""
+        return False
 
     def _take(self, job: Job) -> None:
         blocks = -(-job.base_computed // self._kv.block_size)
@@ -94,10 +98,12 @@ class OverlappedHost(Host):
     def out(self, plan: Plan, job: Job) -> None:
         self._take(job)
         self._kv.forget(job, job.base_computed)
-        self.moving[job] = None
+        self.moving[job] = ticket = object()
         self.leaving += job.blocks
 
         def gone(_: float) -> None:
+            if self.moving.get(job) is not ticket:
+                return
             self.leaving -= job.blocks
             self._leave(job)
             self._end(job)
@@ -105,14 +111,26 @@ class OverlappedHost(Host):
         self._to.send(self._size(job.base_computed), plan.start, gone)
 
     def back(self, plan: Plan, job: Job) -> bool:
-        self.moving[job] = None
+        self.moving[job] = ticket = object()
 
         def come(_: float) -> None:
+            if self.moving.get(job) is not ticket:
+                return
             self._arrive(job)
             self._end(job)
 
         self._from.send(self._size(job.host_tokens), plan.start, come)
         return False
+
+    def abandon(self, job: Job) -> bool:
+        if job in self.arrived:
+            self.arrived.remove(job)
+            return True
+        if self.moving.pop(job, None) is None:
+            return False
+        if not job.host_tokens:  # it was on its way to the host
+            self.leaving -= job.blocks
+        return True
 
     def _end(self, job: Job) -> None:
         del self.moving[job]

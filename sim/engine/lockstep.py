@@ -55,6 +55,10 @@ class Lockstep(Ticker):
         self.rows -= 1
         self.context -= context
 
+    def longest(self) -> int:
+        """The longest context of the jobs, in tokens."""
+        return max((job.context for _, _, job in self.ends), default=0)
+
     def withdraw(self, job: Job) -> None:
         """`job` leaves in the midst of a step: it keeps the block that `grow` gave it, and does not get its token."""
         self.ends = [entry for entry in self.ends if entry[2] is not job]

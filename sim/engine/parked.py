@@ -29,17 +29,12 @@ class Parked:
         self.reviews = type(eviction).review is not Eviction.review
         self.attends = self.reviews or isinstance(host, OverlappedHost)  # whether it changes without anybody coming
         self.lasts = math.inf  # steps for which the last review stands
-        self._recalled: set[Job] = set()  # jobs that are through, and whose KV is still under way
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     def attend(self, plan: Plan) -> None:
         """What has ended before `plan` starts, and the eviction's review."""
         self.agenda.keep(plan.decided)
         for job in self.host.arrived:
-            if job in self._recalled:
-                self._recalled.remove(job)
-                self._discard(job)
-                continue
             if job.blocks:
                 self.idle[job] = None
             self.waiting.push(job, plan.decided)
@@ -66,16 +61,11 @@ class Parked:
 
     def recall(self, job: Job, now: float) -> None:
         """`job`, which has stopped, is through: its last token was on its way when it had to."""
-        if job in self.host.moving:
-            self._recalled.add(job)
-        else:
+        if not self.host.abandon(job):
             self.waiting.withdraw(job, now)
             self.idle.pop(job, None)
-            self._discard(job)
-
-    def _discard(self, job: Job) -> None:
-        """Forget the KV of `job`, wherever it is."""
         self.batch.kv.release(job)
+        job.base_computed = 0
         if job in self.host.jobs:
             self.host.drop(job)
 

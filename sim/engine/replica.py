@@ -15,15 +15,17 @@ import simpy
 
 from sim.device import Device
 from sim.engine.clock import LATE, Clock
-from sim.engine.plan import Plan
+from sim.engine.hosted import hosted
+from sim.engine.plan import NOTHING, Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
 from sim.engine.stretch import Stretch
+from sim.engine.work import work_of
 from sim.execution import RequestLevel
 from sim.job import Job
 from sim.policy import Overhead, Policy
 from sim.request import Request
-from sim.step import Hold, Line, Step, attended_tokens
+from sim.step import Hold, Line, Step
 
 
 class Replica:
@@ -70,6 +72,8 @@ class Replica:
         self._awaited = 0  # jobs here whose end starts something elsewhere
         self._execution = execution = (device.batching or policy.batching).execution
         self._ahead = 0 if isinstance(execution, RequestLevel) else execution.plans_ahead
+        self._profile = hosted(device.profile, device.host_time, self._ahead)
+        self._uneven = device.profile.uneven
         self._servable = device.surely_servable(self._execution)
 
     @property
@@ -154,11 +158,12 @@ class Replica:
         planner = self.planner
         if not self.waiting.front and self._decodes_on():
             plan, lockstep = self._new_plan(start), self.batch.lockstep
-            self._decode(plan, lockstep.rows, lockstep.context, now)
+            longest = lockstep.longest() if self._uneven else 0
+            self._decode(plan, lockstep.rows, lockstep.context, longest, now)
         else:
             decision = planner.plan(start)
             if isinstance(decision, Hold) and self.batch.busy_until > start:
-                plan = self._wait(start)
+                plan = self._until_free(start)
             elif isinstance(decision, Hold):
                 self._plan, self._until = None, min(decision.until, self._agenda.head)
                 if self._awaited and self._until < math.inf:
@@ -175,7 +180,7 @@ class Replica:
         if self._awaited:
             self.clock.at(until, self._on_time, LATE)
 
-    def _wait(self, now: float) -> Plan:
+    def _until_free(self, now: float) -> Plan:
         """The plan, decided `now` (s), to do nothing until what is under way has ended."""
         plan = self._new_plan(now)
         plan.steps, plan.decodes = 0, False
@@ -190,42 +195,35 @@ class Replica:
 
     def _price(self, plan: Plan, now: float) -> None:
         """When `plan` ends."""
-        lockstep = self.batch.lockstep
-        jobs, context = (lockstep.rows, lockstep.context) if plan.decodes else (0, 0)
-        prefill_tokens = prefill_attended = 0
-        for job, new in plan.grants.items():
-            if new == 1:
-                jobs += 1
-                context += job.base_computed + 1
-            else:
-                prefill_tokens += new
-                prefill_attended += attended_tokens(new, job.base_computed)
+        work = work_of(plan, self.batch.lockstep, self._uneven)
         overhead = self._charge(plan) if self._charges else 0.0
-        if prefill_tokens or overhead or plan.moved_tokens or not jobs:
-            work = plan.step = Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens)
-            if self._ahead:  # the device waits for the scheduler only if that takes longer than what is under way
-                plan.start, overhead = max(plan.start, plan.decided + overhead), 0.0
-            if plan.moved_tokens and self._link_prices:
-                work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
-                overhead, self.parked.host.seconds = overhead + seconds, 0.0
-            plan.end = plan.start + (overhead + self.device.profile.step_time(work))
-            plan.due = plan.start
-            self._stretch = None
-        else:
-            self._decode(plan, jobs, context, now)
+        if not (work.prefill_tokens or overhead or work.moved_tokens) and work.decode_jobs:
+            self._decode(plan, work.decode_jobs, work.decode_context, work.decode_longest, now)
+            return
+        plan.step = work
+        if self._ahead:  # the device waits for the scheduler only if that takes longer than what is under way
+            plan.start, overhead = max(plan.start, plan.decided + overhead), 0.0
+        if work.moved_tokens and self._link_prices:
+            work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
+            overhead, self.parked.host.seconds = overhead + seconds, 0.0
+        idle = self._ahead and work == NOTHING  # somebody had to stop, and nobody else is there
+        plan.end = plan.start + (overhead + (0.0 if idle else self._profile.step_time(work)))
+        plan.due = plan.start
+        self._stretch = None
 
-    def _decode(self, plan: Plan, jobs: int, context: int, now: float) -> None:
+    def _decode(self, plan: Plan, jobs: int, context: int, longest: int, now: float) -> None:
         """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
 
         It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer:
         than that after it, if steps are decided ahead.
         """
         stretch = self._stretch
-        if stretch is None or not stretch.continues(plan.start, jobs, context):
+        spare = jobs * longest - context if longest else 0
+        if stretch is None or not stretch.continues(plan.start, jobs, context, spare):
             line = self._lines.get(jobs)
-            if line is None or not line.since <= context <= line.until:
-                line = self._lines[jobs] = self.device.profile.decode_line(jobs, context)
-            stretch = self._stretch = Stretch(plan.start, jobs, context, line)
+            if line is None or longest or not line.since <= context <= line.until:
+                line = self._lines[jobs] = self._profile.decode_line(jobs, context, longest)
+            stretch = self._stretch = Stretch(plan.start, jobs, context, line, spare)
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context)
         done = stretch.done
@@ -239,11 +237,7 @@ class Replica:
                 if self.planner.refuses():
                     now = min(now, self.planner.standing.until)
         if self._ahead:
-            plan.due = stretch.end(done + plan.steps - 1)
-            if plan.due > now and plan.steps > 1:
-                plan.steps = 1 if plan.start >= now else stretch.steps_by(now)[0] - done + 1
-                plan.due = stretch.end(done + plan.steps - 1)
-            plan.end = stretch.end(done + plan.steps)
+            plan.steps, plan.due, plan.end = stretch.ahead(plan.start, plan.steps, now)
             return
         plan.end = stretch.end(done + plan.steps)
         if plan.end > now and plan.steps > 1:

@@ -10,26 +10,30 @@ from sim.step import Line
 class Stretch:
     """Steps of `jobs` decoding jobs from `start` (s) on, whose total context is `context` tokens in the first.
 
+    `spare` is by how many tokens they fall short of all being as long as the longest of them, which stays as it is.
+
     A step takes base + slope * context seconds, by the profile's `line`, and the context grows by `jobs` at each step:
     when the n-th ends is a closed form. Stepping and leaping take their instants from it, so they are equal to the last
     bit. `done` counts the steps that are over.
     """
 
-    __slots__ = ("_context", "_jobs", "_line", "_start", "done")
+    __slots__ = ("_context", "_jobs", "_line", "_spare", "_start", "done")
 
-    def __init__(self, start: float, jobs: int, context: int, line: Line) -> None:
+    def __init__(self, start: float, jobs: int, context: int, line: Line, spare: int = 0) -> None:
         self._start = start
         self._jobs = jobs
         self._context = context
         self._line = line
+        self._spare = spare
         self.done = 0
 
-    def continues(self, start: float, jobs: int, context: int) -> bool:
+    def continues(self, start: float, jobs: int, context: int, spare: int = 0) -> bool:
         """Whether a step from `start` (s) of `jobs` with a total context of `context` is the next of this stretch."""
         return (
             jobs == self._jobs
             and context == self._context + jobs * self.done
             and context <= self._line.until
+            and spare == self._spare
             and start == self.end(self.done)
         )
 
@@ -59,3 +63,14 @@ class Stretch:
         while steps > 1 and (sooner := self.end(steps - 1)) >= instant:
             steps, end = steps - 1, sooner
         return steps, end
+
+    def ahead(self, start: float, steps: int, instant: float) -> tuple[int, float, float]:
+        """How many of the next `steps` begin until one begins at `instant` (s) or later; the first does at `start` (s).
+
+        And when the last of them begins, and ends (s).
+        """
+        due = self.end(self.done + steps - 1)
+        if due > instant and steps > 1:
+            steps = 1 if start >= instant else self.steps_by(instant)[0] - self.done + 1
+            due = self.end(self.done + steps - 1)
+        return steps, due, self.end(self.done + steps)

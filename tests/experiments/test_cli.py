@@ -101,7 +101,7 @@ def test_what_is_no_verb_is_refused_with_one_that_is(typed, arguments, said):
     assert said in errors
 
 
-HYDRA = ["train", "validate", "trace record", "profile measure", "profile campaign", "profile analytic",
+HYDRA = ["train", "validate engine", "trace record", "profile measure", "profile campaign", "profile analytic",
          "profile import vidur", "profile import splitwise", "profile import aiconfigurator",
          "profile import kernels"]  # fmt: skip
 

@@ -3,6 +3,7 @@
 import pytest
 
 from profiles.operators.architecture import ARCHITECTURES, Architecture, architecture
+from profiles.operators.huggingface import from_config, known
 
 # transformers' config of each model, beside its defaults.
 CONFIGS = {
@@ -29,6 +30,17 @@ CONFIGS = {
         "LlamaConfig",
         {"vocab_size": 32000, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80}
         | {"num_attention_heads": 64, "num_key_value_heads": 8},
+    ),
+    "qwen3-32b": (
+        "Qwen3Config",
+        {"vocab_size": 151936, "hidden_size": 5120, "intermediate_size": 25600, "num_hidden_layers": 64}
+        | {"num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40960},
+    ),
+    "qwen3-30b-a3b": (
+        "Qwen3MoeConfig",
+        {"vocab_size": 151936, "hidden_size": 2048, "moe_intermediate_size": 768, "num_hidden_layers": 48}
+        | {"num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "max_position_embeddings": 40960}
+        | {"num_experts": 128, "num_experts_per_tok": 8},
     ),
     "bloom-176b": ("BloomConfig", {"vocab_size": 250880, "hidden_size": 14336, "n_layer": 70, "n_head": 112}),
     "bart-base": (
@@ -63,15 +75,41 @@ def test_a_model_built_of_the_sizes_has_as_many_parameters(name):
     assert sizes.vocabulary == config.vocab_size
 
 
+@pytest.mark.parametrize("name", ["smollm2-135m", "llama-3.1-8b", "llama-2-70b", "qwen3-32b", "qwen3-30b-a3b"])
+def test_a_config_json_says_the_sizes(name):
+    transformers = pytest.importorskip("transformers")
+    kind, settings = CONFIGS[name]
+    longest = {"max_position_embeddings": architecture(name).max_model_len}
+    config = getattr(transformers, kind)(**settings | longest).to_dict()
+    assert from_config(config, "config.json") == architecture(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("meta-llama/Llama-3.1-8B", "llama-3.1-8b"),
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "llama-3-8b"),
+        ("/data/model/Qwen3-32B/", "qwen3-32b"),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", "qwen3-30b-a3b"),
+    ],
+)
+def test_a_name_of_hugging_face_is_of_known_sizes(name, ours):
+    assert known(name) is ARCHITECTURES[ours]
+
+
+def test_a_name_that_adds_what_changes_the_sizes_is_not_known():
+    assert known("Qwen/Qwen3-32B-AWQ") is None
+
+
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_the_sizes_of_a_model_add_up_to_its_parameters(name):
     """By hand: products and embeddings, without biases, normalizations and what is learned of positions."""
     model = architecture(name)
     inner = model.heads * model.head_dim
     attention = model.hidden * (model.qkv_width + inner)
-    layer = attention + model.hidden * (model.up_width + model.feed_forward)
+    layer = attention + max(model.experts, 1) * model.hidden * (model.up_width + model.feed_forward)
     stacks = (model.layers + model.encoder_layers) * layer + bool(model.encoder_layers) * model.layers * attention
-    embeddings = model.vocabulary * model.hidden * (2 if name.startswith("llama") else 1)
+    embeddings = model.vocabulary * model.hidden * (2 if name.startswith(("llama", "qwen")) else 1)
     assert stacks + embeddings == pytest.approx(model.parameter_count, rel=0.02)
 
 

@@ -22,7 +22,11 @@ from tests.profiles.test_kernel import tiny
 def test_a_sample_is_the_sum_of_its_kernels(tmp_path: Path) -> None:
     kernels = tiny(tmp_path)
     points = [prefill_point(1, 16, 64), prefill_point(2, 8), decode_point(2, 64)]
-    steps = [Step(16, attended_tokens(16, 64)), Step(16, 2 * attended_tokens(8, 0)), Step(0, 0, 2, 128)]
+    steps = [
+        Step(16, attended_tokens(16, 64), prefill_jobs=1),
+        Step(16, 2 * attended_tokens(8, 0), prefill_jobs=2),
+        Step(0, 0, 2, 128),
+    ]
     assert [step_of(point) for point in points] == steps
     samples = sample_points(kernels, points)
     assert samples["seconds"].tolist() == [kernels.step_time(step) for step in steps]
@@ -44,7 +48,7 @@ def synthetic(folder: Path) -> Path:
     columns = ["prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us"]
     pd.DataFrame([*alone, *prompts, *mixed], columns=columns).to_csv(folder / "made_attention.csv.gz", index=False)
     for name, coordinate, layers in (
-        ("dense", "tokens", ("qkv_proj", "layernorm", "embedding", "final_layernorm")),
+        ("dense", "tokens", ("qkv_proj", "down_proj", "layernorm", "embedding", "final_layernorm")),
         ("per_sequence", "sequences", ("lm_head", "sampler")),
     ):
         rows = [(layer, at, 20.0 + at) for layer in layers for at in (1, 16, 64, 264)]

@@ -1,7 +1,8 @@
 """Runs of a real vLLM as LLMServingSim's benchmark records them (casys-kaist/LLMServingSim, MIT): a json object a line.
 
 Each has the request's lengths, its arrival and what the engine noted of it. The client hands token ids to an engine in
-its own process, with the output's length fixed: no tokenizer, no HTTP and no text are in these times.
+its own process, with the output's length fixed (max_tokens, ignore_eos): no tokenizer, no HTTP and no text are in these
+times.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def load(path: Path, *, skip_bad: bool = False, unit: str | None = None) -> pd.D
     ]
     arrival = (times["arrival"] - start).where(~astray)  # which would else make later ones out of order
     measured = {name: times[name] - soonest[QUEUED] + (soonest["arrival"] - start) for name in MEASURED}
-    table = table.drop(columns=QUEUED).assign(arrival=arrival, **measured)
+    table = table.drop(columns=QUEUED).assign(arrival=arrival, max_tokens=table["output_tokens"], **measured)
     return check(table, str(path), first_line=1, names=NAMES, written=written, faults=faults, skip_bad=skip_bad)
 
 

@@ -94,10 +94,10 @@ def test_the_validation_prints_and_keeps_its_errors_and_draws_them(validation: t
 
 
 def test_the_simulator_is_close_to_the_real_run(validation: tuple[Path, str]) -> None:
-    """The bounds are LLMServingSim's published errors of TTFT and E2E on this run; its TPOT's, 1.7 %, is not met."""
+    """The bounds of the means are LLMServingSim's errors on this run."""
     (folder,) = complete_folders(validation[0])
     found = folder.summary()["errors"]
-    assert abs(found["TTFT mean"]) < 0.04
-    assert abs(found["E2E mean"]) < 0.022
-    assert abs(found["TPOT mean"]) < 0.02
+    assert abs(found["TTFT mean"]) < 0.040
+    assert abs(found["E2E mean"]) < 0.018
+    assert abs(found["TPOT mean"]) < 0.010
     assert max(abs(found[f"{metric} P99"]) for metric in ("TTFT", "TPOT", "E2E")) < 0.10

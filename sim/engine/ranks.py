@@ -1,0 +1,116 @@
+"""Replicas that step together: data-parallel ranks whose experts lie on all of them.
+
+At every layer each waits for what the others send, so a step of all takes as long as that of the slowest, and who has
+nothing to do runs along empty while anybody has. Each decides for itself. They do not leap: a rank's step may end
+nothing on it, and something on another.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sim.engine.clock import LATE
+from sim.engine.plan import NOTHING, Plan
+from sim.engine.replica import Replica
+from sim.step import Hold, Line, Step
+
+
+class _Asked:
+    """Stands for a rank's profile while its step is put together: keeps the step, which takes no time."""
+
+    uneven = False
+    step = NOTHING
+
+    def step_time(self, step: Step) -> float:
+        self.step = step
+        return 0.0
+
+    def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
+        self.step = Step(decode_jobs=jobs, decode_context=context, decode_longest=longest)
+        return Line(0.0, 0.0, math.inf)
+
+
+class Rank(Replica):
+    """One of the replicas in `ranks`, into which it enters itself."""
+
+    def __init__(self, ranks: list[Rank], *parts: Any) -> None:
+        super().__init__(*parts)
+        self._ranks = ranks
+        ranks.append(self)
+        if self._ahead != ranks[0]._ahead:
+            ahead = f"{ranks[0]._ahead} and {self._ahead} steps"
+            raise ValueError(f"ranks that step together plan ahead alike, got {ahead}")
+        self._priced = self._profile
+        self._profile = self._asked = _Asked()
+
+    def advance(self, now: float) -> None:
+        """As in `Replica`, of all ranks."""
+        while min(rank._until for rank in self._ranks) < now:
+            self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """Carry out the step whose time has come, if any, and let each rank plan the next."""
+        ranks, start = self._ranks, min(rank._until for rank in self._ranks)
+        for rank in ranks:
+            if rank._plan is not None:
+                rank._commit(rank._plan)
+        decisions = [rank.planner.plan(start) for rank in ranks]
+        if all(isinstance(decision, Hold) for decision in decisions):
+            for rank, decision in zip(ranks, decisions, strict=True):
+                assert isinstance(decision, Hold)
+                if rank.batch.busy_until > start:
+                    rank._plan = rank._until_free(start)
+                    rank._wake(rank._plan.due)
+                else:
+                    rank._wait(min(decision.until, rank._agenda.head))
+            return
+        plans = [
+            rank._empty(start) if isinstance(decision, Hold) else decision
+            for rank, decision in zip(ranks, decisions, strict=True)
+        ]
+        spent = [rank._compose(plan, now) for rank, plan in zip(ranks, plans, strict=True)]
+        tokens = sum(plan.step.prefill_tokens + plan.step.decode_jobs for plan in plans) / len(ranks)
+        seconds = [
+            overhead + rank._priced.step_time(plan.step._replace(rank_tokens=tokens))
+            for rank, plan, overhead in zip(ranks, plans, spent, strict=True)
+            if plan.step != NOTHING
+        ]
+        begin = max(plan.start for plan in plans)
+        for rank, plan in zip(ranks, plans, strict=True):
+            rank._begin(plan, begin, begin + max(seconds, default=max(spent)))
+
+    def _compose(self, plan: Plan, now: float) -> float:
+        """Put the step of `plan` together; the seconds that pass on the rank beside it."""
+        self._asked.step = NOTHING
+        if plan.decodes or plan.grants:
+            self._stretch = None
+            self._lines.clear()
+            self._price(plan, now)
+            plan.steps, plan.step, self._stretch = 1, self._asked.step, None
+            return plan.end - plan.start
+        return 0.0
+
+    def _begin(self, plan: Plan, start: float, end: float) -> None:
+        """`plan` is what this rank does from `start` until `end` (s)."""
+        self._plan, plan.start, plan.due, plan.end = plan, start, start, end
+        self.waiting.steps += 1
+        if self._keeps_steps:
+            plan.waiting = len(self.waiting)
+        self._wake(start if self._ahead else end)
+
+    def _wait(self, until: float) -> None:
+        """Nothing is done here until `until` (s), or until somebody comes to one of the ranks."""
+        self._plan = None
+        self._wake(until)
+
+    def _wake(self, until: float) -> None:
+        self._until = until
+        if self._awaited and until < math.inf:
+            self.clock.at(until, self._on_time, LATE)
+
+    def _empty(self, now: float) -> Plan:
+        """What a rank does that, `now` (s), has nothing to do."""
+        plan = self._new_plan(now)
+        plan.decodes = False
+        return plan

@@ -1,0 +1,211 @@
+"""`validate kernels`: a made-up device comes out at no error, each missing part is one line, and the real runs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from experiments.validation.kernels.main import main
+from tests.conftest import ROOT
+from tests.kerneltables import CONFIG, LAYERS, Made, make
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return make(tmp_path)
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one line in which a command is refused."""
+
+    def run(made: Made, *more: str) -> str:
+        assert main([*made.arguments, *more]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        return err.removeprefix("tokenyard validate kernels: ")
+
+    return run
+
+
+def errors(made: Made) -> dict[str, float]:
+    lines = map(json.loads, (made.folder / "results" / "report.jsonl").read_text().splitlines())
+    return {f"{line['metric']} {line['statistic']}": line["error"] for line in lines if line["kind"] == "error"}
+
+
+def tpot(made: Made) -> float:
+    lines = map(json.loads, (made.folder / "results" / "report.jsonl").read_text().splitlines())
+    return next(line["real"] for line in lines if (line.get("metric"), line.get("statistic")) == ("TPOT", "mean"))
+
+
+def without(made: Made, part: str) -> dict[str, float]:
+    lines = map(json.loads, (made.folder / "results" / "report.jsonl").read_text().splitlines())
+    return next(line for line in lines if line["kind"] == "part" and line["without"] == part)
+
+
+def test_a_made_up_device_that_served_at_a_known_cost_is_met(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(made.arguments) == 0
+    shown = capsys.readouterr().out
+    assert "nobody/made-up-1b in bfloat16 on Imagined Accelerator; run of vLLM 0.19: run.jsonl.gz" in shown
+    assert "8 seats, 256 tokens a step, scheduling synchronous, prefix caching on" in shown
+    assert "KV: 4096 blocks of 16 tokens (the run's own record)" in shown
+    found = errors(made)
+    assert {"TTFT mean", "TPOT P50", "E2E P99", "throughput requests/s"} <= set(found)
+    assert max(map(abs, found.values())) < 1e-6
+    assert (made.folder / "results" / "report.txt").read_text() in shown
+    assert (made.folder / "results" / "distributions.png").stat().st_size > 1000
+
+
+def test_an_asynchronous_engine_plans_ahead_and_the_made_up_one_did_not(made: Made) -> None:
+    made.change(async_scheduling=True)
+    assert main(made.arguments) == 0
+    assert without(made, "")["TTFT"] > 0.002, "who comes is seen a step later"
+    assert abs(without(made, "planning ahead")["TTFT"]) < 1e-6
+
+
+def test_two_devices_exchange_what_the_link_says(tmp_path: Path) -> None:
+    """Over so wide a link the start is all: of each all-reduce, and of gathering the logits."""
+    made = make(tmp_path, devices=2, exchange=(1 + 2 * LAYERS + 1) * 50e-6)
+    assert main([*made.arguments, "--link-bandwidth", "1e9", "--link-latency", "50"]) == 0
+    assert max(map(abs, errors(made).values())) < 1e-6
+    assert without(made, "all-reduce")["TPOT"] == pytest.approx(-(2 + 2 * LAYERS) * 50e-6 / tpot(made), rel=0.05)
+
+
+def test_two_devices_exchange_what_was_measured(tmp_path: Path) -> None:
+    made = make(tmp_path, devices=2, exchange=((1 + 2 * LAYERS) * 100 + 50) * 1e-6)
+    table = "layer,bytes,time_us\nall_reduce,1,100\nall_reduce,99999999,100\nall_gather,1,50\nall_gather,99999999,50\n"
+    Path(f"{made.tables}_collective.csv").write_text(table)
+    assert main(made.arguments) == 0
+    assert max(map(abs, errors(made).values())) < 1e-6
+
+
+def test_an_all_reduce_without_a_link_is_refused(tmp_path: Path, said: Callable[..., str]) -> None:
+    line = said(make(tmp_path, devices=2))
+    assert "_tp2 is of one of 2 devices, and nothing says how long they take to add up: give --link-bandwidth" in line
+
+
+def test_experts_without_their_table_are_refused(made: Made, said: Callable[..., str]) -> None:
+    experts = {"num_experts": 8, "moe_intermediate_size": 32, "num_experts_per_tok": 2, "model_type": "qwen3_moe"}
+    (made.folder / "config.json").write_text(json.dumps(CONFIG | experts))
+    assert "_moe.csv.gz is missing: nobody/made-up-1b has 8 experts a layer" in said(made)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"max_num_seqs": None}, "run.meta.json: it does not say max_num_seqs, how many requests ran at a time"),
+        ({"max_num_batched_tokens": None}, "run.meta.json: it does not say max_num_batched_tokens, how many tokens"),
+        ({"dtype": None}, "run.meta.json: it does not say dtype"),
+        ({"max_num_seqs": 0}, "engine_kwargs.max_num_seqs must be a positive whole number, got 0"),
+        ({"max_num_seqs": True}, "engine_kwargs.max_num_seqs must be a positive whole number, got True"),
+        ({"enable_prefix_caching": "yes"}, "engine_kwargs.enable_prefix_caching must be true or false, got 'yes'"),
+        ({"model": "nobody/else-7b"}, "was served with model nobody/else-7b, and"),
+        ({"dtype": "float16"}, "was served with dtype float16, and"),
+        ({"tensor_parallel_size": 2}, "was served with tensor_parallel_size 2, and"),
+        ({"data_parallel_size": 2}, "run.meta.json: data_parallel_size is 2, and only 1 is simulated here"),
+        ({"pipeline_parallel_size": 4}, "run.meta.json: pipeline_parallel_size is 4, and only 1 is simulated here"),
+        ({"kv_cache_dtype": "fp8"}, "run.meta.json: kv_cache_dtype is 'fp8', and only 'auto' is simulated here"),
+        ({"speculative_config": {"method": "eagle"}}, "run.meta.json: speculative_config is set"),
+        ({"max_model_len": 300}, "tokens, prompt and answer;"),
+        ({"max_num_batched_tokens": 4096}, "prefill_chunk is"),
+    ],
+)
+def test_what_the_meta_lacks_or_has_wrong_is_one_line(made: Made, said: Callable[..., str], changes, line) -> None:
+    if changes.get("max_num_batched_tokens"):
+        long = {"request_id": "l", "input_toks": 1500, "output_toks": 2, "arrival_time": 1.0}
+        stamps = {"queued_ts": 1.0, "scheduled_ts": 1.0, "first_token_ts": 1.1, "last_token_ts": 1.2}
+        made.run.write_bytes(gzip.compress(json.dumps(long | stamps).encode()))
+    made.change(**changes)
+    assert line in said(made)
+
+
+def test_what_a_run_leaves_to_vllm_is_told(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    made.change(async_scheduling=None, dtype="auto")
+    meta = json.loads(made.meta.read_text())
+    for version, on in (("0.19.0", "on"), ("0.13.2", "off"), ("0.32.0", "on")):
+        made.meta.write_text(json.dumps(meta | {"vllm_version": version}))
+        assert main(made.arguments) == 0
+        shown = capsys.readouterr().out
+        assert f"async_scheduling {on}: the run does not say; vLLM's default from 0.14 on [A]" in shown
+        assert "enable_prefix_caching on: the run does not say; vLLM's default from 0.8 on [A]" in shown
+        assert "dtype auto: the run does not say what that came to; that of the tables [A]" in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("run.meta.json", "{", "run.meta.json: no json: "),
+        ("run.meta.json", "[]", "run.meta.json: it must be an object, got list"),
+        ("run.meta.json", None, "meta.json: it says how the engine of"),
+        ("run.jsonl.gz", None, "no run "),
+        ("config.json", None, "config.json"),
+        ("config.json", '{"model_type": "gpt2"}', "config.json: model_type must be one of llama"),
+        ("config.json", '{"model_type": "llama"}', "config.json: num_hidden_layers must be a positive whole number"),
+        ("imagined_made-up-1b_dense.csv.gz", None, "imagined_made-up-1b_dense.csv.gz: TABLES is what the paths"),
+        ("imagined_made-up-1b_profile.meta.yaml", None, "it says which device and which model the tables are of"),
+        ("imagined_made-up-1b_profile.meta.yaml", "a: [", "_profile.meta.yaml: no yaml: "),
+        ("imagined_made-up-1b_profile.meta.yaml", "gpu: x", "_profile.meta.yaml: variant must be a text, got None"),
+        ("imagined_made-up-1b_profile.meta.yaml", "tp_degrees: [4]", "tp_degrees must be a list with 1, which"),
+    ],
+)
+def test_a_file_that_is_missing_or_broken_is_one_line(made: Made, said: Callable[..., str], file, text, line) -> None:
+    path = made.folder / file
+    path.unlink() if text is None else path.write_text(text)
+    assert line in said(made)
+
+
+def test_a_broken_run_is_one_line(made: Made, said: Callable[..., str]) -> None:
+    made.run.write_bytes(gzip.compress(b'{"request_id": "a"}\n'))
+    assert "run.jsonl.gz, line 1" in said(made)
+
+
+def test_a_model_that_is_not_known_asks_for_its_config(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([made.tables, str(made.run)]) == 1
+    said = capsys.readouterr().err
+    assert "the sizes of nobody/made-up-1b are not known here: give its config.json with --config\n" in said
+
+
+def test_memory_that_nobody_states_is_asked_for(made: Made, said: Callable[..., str], capsys) -> None:
+    meta = json.loads(made.meta.read_text())
+    made.meta.write_text(json.dumps({name: value for name, value in meta.items() if name != "kv_cache"}))
+    assert "there is no datasheet of 'Imagined Accelerator': give --kv-blocks or --memory-bytes" in said(made)
+    assert main([*made.arguments, "--memory-bytes", "20000000"]) == 0
+    assert "(computed: 0.9 of 20000000 bytes (stated) less weights and activations" in capsys.readouterr().out
+    assert main([*made.arguments, "--kv-blocks", "30"]) == 0
+    assert "KV: 30 blocks of 16 tokens (as given)" in capsys.readouterr().out
+    assert without(made, "KV capacity")["E2E"] < without(made, "")["E2E"]
+    assert "memory leave no room for KV beside" in said(made, "--memory-bytes", "1000")
+
+
+def test_what_vllm_resolved_goes_before_what_was_asked_for(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    meta = json.loads(made.meta.read_text())
+    resolved = {"scheduler_config": {"max_num_seqs": 4}, "cache_config": {"enable_prefix_caching": False}}
+    made.meta.write_text(json.dumps(meta | {"resolved_config": resolved}))
+    assert main(made.arguments) == 0
+    assert "4 seats, 256 tokens a step, scheduling synchronous, prefix caching off" in capsys.readouterr().out
+    assert errors(made)["E2E mean"] > 0.1
+
+
+REAL = {
+    "rtx-pro-6000_llama-3.1-8b": ("vllm-0.19.0_rtx-pro-6000_llama-3.1-8b", 0.03),
+    "rtx-pro-6000_qwen3-32b_tp2": ("vllm-0.19.0_rtx-pro-6000x2_qwen3-32b_tp2", 0.03),
+}
+
+
+@pytest.mark.parametrize("tables", REAL)
+def test_the_real_runs_are_near(tables: str, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("TOKENYARD_DATA") or ROOT.parent / "shared" / "data") / "measured"
+    run, bound = REAL[tables]
+    if not (folder / f"{run}.jsonl.gz").is_file():
+        pytest.skip(f"no {run}.jsonl.gz in {folder}")
+    made = Made(tmp_path, "", Path(), Path())
+    results = ["--results", str(tmp_path / "results")]
+    assert main([str(folder / tables), str(folder / f"{run}.jsonl.gz"), *results]) == 0
+    found = errors(made)
+    assert max(abs(found[f"{metric} mean"]) for metric in ("TTFT", "TPOT", "E2E")) < bound
