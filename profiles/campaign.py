@@ -123,7 +123,7 @@ class Campaign:
             if whole and left > self.seconds_left():
                 print(f"{own.model} gives way to the others", flush=True)
                 return Outcome("unfinished", share=measurement.share_left)
-            measurement.write(*measurement.run(self.check_time, own.model), "profile campaign")
+            measurement.write(measurement.run(self.check_time, own.model), "profile campaign")
         except OutOfTimeError:
             return Outcome("unfinished", share=measurement.share_left)
         return Outcome("finished", seconds=self.clock() - start)

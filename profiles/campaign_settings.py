@@ -43,7 +43,8 @@ def model_settings(config: DictConfig) -> dict[str, DictConfig]:
     name = device_name(device) if config.name is None else str(config.name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"name must be of letters, digits, '_', '-' and '.', got {name!r}")
-    shared = {key: config[key] for key in ("threads", "seed", "tolerance", "restart")}
+    shared = {key: config[key] for key in ("threads", "cores", "seed", "restart")}
+    shared["async_scheduling"] = False
     shared |= {
         "engine": "hf",
         "device": device,

@@ -16,8 +16,9 @@ class Curve:
 
     For prefill n is the new tokens of the pass; for decode it is the jobs, so that slope(n) / n is the price of one
     token of total context. `base` (seconds) and `slope` (seconds per token of mean context) are given at `knots`
-    (tokens) and never fall, so that a pass takes no less time with more tokens or with more context. `max_context` is
-    the largest mean context that was measured. The curve answers up to `extrapolation` times its knots and context.
+    (tokens). A pass takes no less time with more context, and `slope` does not fall either; `base` may: on a CPU two
+    jobs can take longer than four, for products of few rows are computed in other ways. `max_context` is the largest
+    mean context that was measured. The curve answers up to `extrapolation` times its knots and context.
     """
 
     name: str
@@ -36,9 +37,10 @@ class Curve:
             raise ValueError(f"{self.name}: knots, base and slope must be equally long, two at least, got {lengths}")
         if self.knots[0] < 1 or any(a >= b for a, b in pairwise(self.knots)):
             raise ValueError(f"{self.name}: knots must be positive and rise, got {self.knots}")
-        for label, values in (("base", self.base), ("slope", self.slope)):
-            if values[0] < 0 or any(a > b for a, b in pairwise(values)):
-                raise ValueError(f"{self.name}: {label} must not be negative and must not fall, got {values}")
+        if min(self.base) < 0:
+            raise ValueError(f"{self.name}: base must not be negative, got {self.base}")
+        if self.slope[0] < 0 or any(a > b for a, b in pairwise(self.slope)):
+            raise ValueError(f"{self.name}: slope must not be negative and must not fall, got {self.slope}")
         if self.max_context <= 0:
             raise ValueError(f"{self.name}: max_context must be positive, got {self.max_context}")
         if self.extrapolation < 1:
@@ -76,9 +78,13 @@ class Curve:
         return replace(self, name=f"{self.name} times {factor:g}", base=base, slope=slope)
 
     def intercept(self) -> float:
-        """Seconds that a pass costs before its first token and without context: `base` continued to zero tokens."""
+        """Seconds that a pass costs before its first token and without context: `base` continued to zero tokens.
+
+        Where `base` falls, the least that comes after counts: more rows cost no less, only some numbers of them more.
+        """
         left, right = self.knots[:2]
-        return max(0.0, self.base[0] - (self.base[1] - self.base[0]) * left / (right - left))
+        low, high = min(self.base), min(self.base[1:])
+        return max(0.0, low - (high - low) * left / (right - left))
 
     def _outside(self, tokens: int, attended: float) -> ValueError:
         context = f" with a mean context of {attended / tokens:.6g}" if tokens else ""

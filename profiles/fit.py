@@ -101,6 +101,11 @@ def ramps(knots: Sequence[int], tokens: np.ndarray) -> np.ndarray:
     return np.column_stack([np.ones(len(tokens)), *rises])
 
 
+def hats(knots: Sequence[int], tokens: np.ndarray) -> np.ndarray:
+    """Columns whose nonnegative sums are the nonnegative functions that are linear between `knots`."""
+    return np.column_stack([np.interp(tokens, knots, row) for row in np.eye(len(knots))])
+
+
 def nonnegative_fit(base: np.ndarray, slope: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """The nonnegative weights of the columns that give `seconds` with the least squared relative error."""
     design = np.hstack([base, slope]) / seconds[:, None]
@@ -109,15 +114,20 @@ def nonnegative_fit(base: np.ndarray, slope: np.ndarray, seconds: np.ndarray) ->
     return np.asarray(nnls(design / scale, np.ones(len(seconds)))[0] / scale)
 
 
-def fit_curve(name: str, tokens: np.ndarray, attended: np.ndarray, seconds: np.ndarray) -> Curve:
-    """The curve with the least squared relative error, by nonnegative least squares on increments between knots."""
+def fit_curve(name: str, tokens: np.ndarray, attended: np.ndarray, seconds: np.ndarray, rising: bool = True) -> Curve:
+    """The curve with the least squared relative error, by nonnegative least squares on increments between knots.
+
+    If it need not be `rising` with the tokens, its base is what was measured at each knot.
+    """
     knots = choose_knots(tokens)
     if len(knots) < 2:
         raise ValueError(f"{name}: a fit needs two token counts at least, got {knots}")
     context = attended / tokens
     priced = slope_knots(knots, tokens, context)
-    increments = nonnegative_fit(ramps(knots, tokens), ramps(priced, tokens) * context[:, None], seconds)
-    base, price = np.cumsum(increments[: len(knots)]), np.cumsum(increments[len(knots) :])
+    columns = ramps(knots, tokens) if rising else hats(knots, tokens)
+    weights = nonnegative_fit(columns, ramps(priced, tokens) * context[:, None], seconds)
+    base, price = weights[: len(knots)], np.cumsum(weights[len(knots) :])
+    base = np.cumsum(base) if rising else base
     slope = np.interp(knots, priced, price)
     return Curve(
         name,
@@ -148,8 +158,9 @@ def fit(name: str, samples: pd.DataFrame, seed: int) -> Fitted:
         rows = table[table["phase"] == phase].reset_index(drop=True)
         rows["left_out"] = leave_out(rows, seed + offset)
         train = rows[~rows["left_out"]]
-        columns = (train[key].to_numpy(dtype=float) for key in ("tokens", "attended", "median"))
-        curve = curves[phase] = fit_curve(f"{name}, {phase}", *columns)
+        tokens, attended, seconds = (train[key].to_numpy(dtype=float) for key in ("tokens", "attended", "median"))
+        curve = fit_curve(f"{name}, {phase}", tokens, attended, seconds, rising=phase == "prefill")
+        curves[phase] = curve
         pairs = zip(rows["tokens"].tolist(), rows["attended"].tolist(), strict=True)
         rows["fitted"] = [curve.time(*pair) for pair in pairs]
         residuals[phase] = {

@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,47 @@ def cpu_name() -> str:
 def host_memory_bytes() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def hold(threads: int, cores: Sequence[int] | None) -> None:
+    """Run this process on the CPUs `cores` (None: those that it has) with so many threads (0: the libraries' choice).
+
+    The libraries read the environment as they are loaded: call this before, and see `running` for what came of it.
+    """
+    if cores is not None:
+        try:
+            for task in os.listdir("/proc/self/task"):  # a library that is loaded may have begun threads
+                os.sched_setaffinity(int(task), cores)
+        except OSError as error:
+            allowed = sorted(os.sched_getaffinity(0))
+            raise ValueError(f"cores={list(cores)}: this process may run on {allowed} ({error})") from error
+    if threads:
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)))
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+
+def running() -> dict[str, Any]:
+    """The threads that torch's operators take when called from this thread, and the CPUs of all threads there are."""
+    import torch
+
+    tasks = [int(name) for name in os.listdir("/proc/self/task")]
+    return {"threads": torch.get_num_threads(), "cores": sorted({core for task in tasks for core in _cores(task)})}
+
+
+def _cores(task: int) -> set[int]:
+    try:
+        return os.sched_getaffinity(task)
+    except ProcessLookupError:  # it has ended since
+        return set()
+
+
+def check_held(found: Mapping[str, Any], threads: int, cores: Sequence[int] | None) -> None:
+    """ValueError if what is `running` is not what was asked for (`hold`)."""
+    asked = {"threads": threads or found["threads"], "cores": found["cores"] if cores is None else sorted(cores)}
+    for name, value in asked.items():
+        if found[name] != value:
+            raise ValueError(f"{name}={value} was asked for, and {found[name]} is what the engine runs with")
 
 
 def library_versions(*names: str) -> dict[str, str]:

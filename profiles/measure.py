@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from tqdm import tqdm
 
 from profiles import machine
 from profiles.measuring import models
+from profiles.measuring.anchors import corrected, described, repeatability, rounded, uncertainty
 from profiles.measuring.journal import Journal
-from profiles.measuring.passes import ANCHOR_TIMINGS, Attempt, DisturbedError, Passes, estimate, sample_table
-from profiles.point import Point, decode_point, grid_points
+from profiles.measuring.passes import Pass, Passes, Shown, estimate, sample_table
+from profiles.point import Point, grid_points
 from profiles.profile import DeviceProfile, kv_capacity
 from profiles.release import describe, release
 
 
-def settings_of(config: DictConfig, threads: int) -> dict[str, Any]:
+def settings_of(config: DictConfig, running: Mapping[str, Any]) -> dict[str, Any]:
     """What makes two measurements the same one, for the journal."""
     chosen: Any = OmegaConf.to_container(config, resolve=True)
-    kept = {key: chosen[key] for key in ("engine", "model", "device", "dtype", "seed", "grid")}
+    names = ("engine", "model", "device", "dtype", "seed", "cores", "async_scheduling", "grid")
+    kept = {key: chosen[key] for key in names}
     device_name = machine.device_facts(config.device)["device_name"]
-    return {**kept, "device_name": device_name, "threads": threads, **machine.library_versions("torch", "transformers")}
-
-
-def anchors_of(attempts: list[Attempt]) -> list[dict[str, Any]]:
-    """The anchor's readings (seconds) of each attempt at a pass, for the provenance."""
-    return [
-        {"pass": attempt.number, "anchor_seconds": [float(f"{value:.4g}") for value in attempt.anchors]}
-        for attempt in attempts
-    ]
+    return {**kept, "device_name": device_name, **running, **machine.library_versions("torch", "transformers")}
 
 
 def check(config: DictConfig) -> None:
@@ -47,12 +42,15 @@ def check(config: DictConfig) -> None:
     check_dtype(config.dtype)
     if not isinstance(config.threads, int) or config.threads < 0:
         raise ValueError(f"threads must be a number from 0 on, got {config.threads!r}")
+    cores = config.cores
+    if cores is not None and not (isinstance(cores, ListConfig) and cores and all(isinstance(c, int) for c in cores)):
+        raise ValueError(f"cores must be a list of CPUs, [1] say, or null, got {cores!r}")
     if not isinstance(config.seed, int) or config.seed < 0:
         raise ValueError(f"seed must be a number from 0 on, got {config.seed!r}")
     if not isinstance(config.grid.passes, int) or config.grid.passes < 1:
         raise ValueError(f"grid.passes must be positive, got {config.grid.passes}")
-    if not isinstance(config.tolerance, int | float) or not config.tolerance >= 0:
-        raise ValueError(f"tolerance must not be negative, got {config.tolerance}")
+    if not isinstance(config.grid.anchor_every, int) or config.grid.anchor_every < 1:
+        raise ValueError(f"grid.anchor_every must be positive, got {config.grid.anchor_every}")
     if not isinstance(config.restart, bool):
         raise ValueError(f"restart must be true or false, got {config.restart!r}")
 
@@ -103,7 +101,7 @@ class Measurement:
     forward: Any
     passes: Passes
     journal: Journal
-    threads: int
+    running: Mapping[str, Any]
     allocator: str
 
     @property
@@ -125,46 +123,43 @@ class Measurement:
             self.forward(point)
             return time.perf_counter() - begin
 
-        taken(self.passes.anchor)  # the first pass of a process is slow, whatever it is
-        return estimate(taken, list(self.passes.points)) + 3 * ANCHOR_TIMINGS * taken(self.passes.anchor)
+        grid = self.passes
+        self.forward.anchor(*grid.anchor)  # the first pass of a process is slow, whatever it is
+        begin = time.perf_counter()
+        self.forward.anchor(*grid.anchor)
+        readings = (1 + math.ceil(len(grid.points) / grid.every)) * (time.perf_counter() - begin)
+        return estimate(taken, list(grid.points)) + readings
 
-    def run(
-        self, before: Callable[[], None] = nothing, label: str | None = None
-    ) -> tuple[list[Attempt], list[Attempt]]:
-        """Make the passes that the journal lacks, under a progress bar; accepted and rejected ones.
+    def run(self, before: Callable[[], None] = nothing, label: str | None = None) -> list[Pass]:
+        """Make the passes that the journal lacks, under a progress bar.
 
         `before` is called before each timing, and ends the run by raising: the journal keeps what was timed.
         """
         total = self.passes.count * len(self.passes.points)
         with tqdm(total=total, desc=label, unit="point", smoothing=0.05, dynamic_ncols=True) as bar:
+            return self.passes.run(Shown(self.forward, before, bar), self.journal, bar)
 
-            def seconds(point: Point) -> float:
-                before()
-                bar.set_postfix_str(f"{point.phase} {point.batch}x{point.new} after {point.computed}", refresh=False)
-                return float(self.forward(point))
+    def write(self, passes: list[Pass], program: str) -> DeviceProfile:
+        """Fit a profile to the passes, set against their anchor, and write it where the config says.
 
-            return self.passes.run(seconds, self.journal, bar)
-
-    def write(self, accepted: list[Attempt], rejected: list[Attempt], program: str) -> DeviceProfile:
-        """Fit a profile to the accepted passes, and write it where the config says; the journal is removed."""
+        The journal is removed.
+        """
         import torch
 
         from profiles.measuring.forward import copy_bandwidth
 
         config, forward = self.config, self.forward
-        disturbed = sum(attempt.anchor_shift > config.tolerance for attempt in accepted)
-        if disturbed:
-            print(
-                f"warning: the machine was busy: in {disturbed} of {len(accepted)} passes of {config.model} the anchor "
-                f"moved by more than {100 * config.tolerance:.0f} %; good enough for a first look, not for a result",
-                file=sys.stderr,
-            )
+        readings = [reading for one in passes for reading in one.readings]
+        samples = corrected(sample_table(passes), readings)
+        apart = {name: repeatability(samples, name) for name in ("raw_seconds", "seconds")}
+        anchors = described(readings)
+        print(f"{config.model}: {uncertainty(anchors, apart)}", file=sys.stderr)
         mixed = time_mixed(forward, config.grid.mixed) if config.engine == "vllm" else None
         facts = machine.device_facts(config.device)
         capacity = kv_capacity(facts["memory_bytes"], forward.weight_bytes, forward.kv_bytes_per_token)
         profile, _ = release(
             Path(config.output),
-            sample_table(accepted),
+            samples,
             config.seed,
             model=config.model,
             device=config.name,
@@ -185,15 +180,15 @@ class Measurement:
                 "engine": config.engine,
                 "engine_described": forward.described,
                 "allocator": self.allocator,
-                "threads": self.threads,
+                **self.running,
+                **({"vllm": forward.stated} if config.engine == "vllm" else {}),
                 "grid": OmegaConf.to_container(config.grid, resolve=True),
                 "date": machine.today(),
                 "command": machine.command(program),
-                "anchor_tolerance": config.tolerance,
-                "statistic": "median over the accepted passes",
-                "accepted_passes": anchors_of(accepted),
-                "disturbed_passes": disturbed,
-                "rejected_passes": anchors_of(rejected),
+                "statistic": "median over the passes, each sample at the anchor's median speed",
+                "anchor": anchors,
+                "anchor_readings": rounded(readings, readings[0].at),
+                "apart": apart,
             },
             mixed=mixed,
         )
@@ -203,29 +198,21 @@ class Measurement:
 
 def begin(config: DictConfig) -> Measurement:
     """Build the model of `config` (conf/measure.yaml) and open its journal; ValueError for what cannot be measured."""
-    import torch
-
     output = Path(config.output)
     if output.suffix != ".json":
         raise ValueError(f"output must be a .json file, got {output}")
     check(config)
     allocator = machine.keep_freed_memory() if config.device == "cpu" else "torch's"
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    threads = torch.get_num_threads()
+    machine.hold(config.threads, config.cores)
     forward = timed_model(config)  # before the journal: what cannot be measured leaves none behind
     grid = config.grid
-    passes = Passes(
-        grid_points(grid, min(forward.longest, grid.max_context), forward.longest_prompt),
-        decode_point(*grid.anchor),
-        grid.passes,
-        grid.retries,
-        config.seed,
-        config.tolerance,
-        grid.salvage,
-    )
-    journal = Journal(output.with_suffix(".partial.jsonl"), settings_of(config, threads), config.restart)
-    return Measurement(config, forward, passes, journal, threads, allocator)
+    running = machine.running() if config.engine == "hf" else {key: forward.stated[key] for key in ("threads", "cores")}
+    machine.check_held(running, config.threads, config.cores)
+    batch, context = grid.anchor
+    points = grid_points(grid, min(forward.longest, grid.max_context), forward.longest_prompt)
+    passes = Passes(points, (batch, context), grid.anchor_every, grid.passes, config.seed)
+    journal = Journal(output.with_suffix(".partial.jsonl"), settings_of(config, running), config.restart)
+    return Measurement(config, forward, passes, journal, running, allocator)
 
 
 def measure(config: DictConfig) -> Path:
@@ -238,8 +225,8 @@ def measure(config: DictConfig) -> Path:
             f"{config.model}: {passes.count} passes over {len(passes.points)} points, about {minutes:.0f} min",
             flush=True,
         )
-    profile = measurement.write(*measurement.run(), "profile measure")
-    print(f"{output}\n{describe(profile.provenance['residuals'])}")
+    profile = measurement.write(measurement.run(), "profile measure")
+    print(f"{output}\n{describe(profile.provenance['residuals'], profile.provenance['residuals_uncorrected'])}")
     return output
 
 
@@ -284,7 +271,7 @@ def main(config: DictConfig) -> None:
     """The command line; see conf/measure.yaml."""
     try:
         measure(config)
-    except (ValueError, ModuleNotFoundError, DisturbedError) as error:
+    except (ValueError, ModuleNotFoundError) as error:
         sys.exit(f"tokenyard profile measure: {error}")
 
 

@@ -138,7 +138,7 @@ class Runner:
     def __init__(self, most: int, folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps({**MODEL, "max_position_embeddings": 2048}))
         settings = vllm_engine.engine_settings(folder, "float32", 0, 2048, most, 8192)
-        self._engine = vllm_engine.build(settings, threads=1, kv_gibibytes=1)
+        self._engine = vllm_engine.build(settings, threads=1, kv_gibibytes=1, asynchronous=False)
         runner = self._engine.engine_core.engine_core.model_executor.driver_worker.worker.model_runner
         self._seconds = 0.0
         self._numbers = itertools.count()

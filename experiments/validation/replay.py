@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -21,11 +22,15 @@ from experiments.run.inputs import read_trace
 from experiments.run.parts import calibrated
 from experiments.run.results import Folder
 from experiments.run.training import keeping_rows
-from experiments.validation.engines import COLUMNS, Engine
+from experiments.validation.engines import COLUMNS, Engine, priorities
+from profiles.measuring.anchors import Reading, rounded
 from sim import Cluster, Device, Policy, Prediction, Record, Request, RequestLevel, Tables, simulate
 from sim.job import Job
-from sim.policy import Overhead, Predictor
+from sim.policy import Order, Overhead, Predictor
 from traces.requests import to_requests
+
+READINGS = 6  # of the anchor, before and after a run
+APART = 2.0  # s between two readings within a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +79,33 @@ def compose_case(overrides: Sequence[str], policy: str, rate: float, seed: int, 
     requests = tuple(to_requests(replay))
     known = Known({request.id: predictor.predict(request)._replace(seconds=0.0) for request in requests})
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    names = ("engine", "model", "policy", "threads", "max_num_seqs", "max_num_batched_tokens", "max_model_len")
+    parts = replace(instantiate(cfg.policy, _convert_="all"), overhead=Overhead())
+    names = ["engine", "model", "threads", "cores", "max_num_seqs", "max_num_batched_tokens", "max_model_len"]
+    names += ["async_scheduling", "warmup_requests"]
     made_of = {
         "tokenyard": version("tokenyard"),
-        "config": {key: plain[key] for key in (*names, "warmup_requests")},
+        "config": {
+            **{key: plain[key] for key in names},
+            **told(cfg.engine, plain["policy"], parts.order, known, requests),
+        },
         "seed": seed,
-        "requests": digest({"rows": repr([(request, known.predict(request)) for request in requests])}),
     }
-    parts = replace(instantiate(cfg.policy, _convert_="all"), overhead=Overhead())
     return Case(rate, seed, policy, requests, parts, known, made_of, provenance)
+
+
+def told(
+    engine: str, policy: Mapping[str, Any], order: Order, known: Known, requests: Sequence[Request]
+) -> dict[str, Any]:
+    """All that a real run under `policy` depends on beyond its engine's settings.
+
+    vLLM batches by itself, and is told no more of a policy than each request's place: how the simulator batches, and
+    the profile that an order is calibrated by, are no part of it, so that runs are kept when those change.
+    """
+    if engine == "hf":
+        return {"policy": policy, "requests": digest({"rows": repr([(one, known.predict(one)) for one in requests])})}
+    places = priorities([Job(one, known.predict(one)) for one in requests], order)
+    rows = digest({"rows": repr(list(zip(requests, places, strict=True)))})
+    return {"order": policy["order"]["_target_"], "requests": rows}
 
 
 def _batching(cfg: DictConfig) -> list[str]:
@@ -90,24 +113,73 @@ def _batching(cfg: DictConfig) -> list[str]:
     if cfg.engine == "hf":
         return [f"policy.batching.batch_size={cfg.max_num_seqs}"]
     limits = (f"policy.batching.{name}={cfg[name]}" for name in ("max_num_seqs", "max_num_batched_tokens"))
-    return ["policy/batching=continuous", *limits]
+    ahead = f"policy.batching.plans_ahead={int(asynchronous(cfg))}"
+    return ["policy/batching=continuous", *limits, ahead]
 
 
-def run_real(case: Case, repeat: int, root: Path, engine: Engine, device: Device) -> Folder:
-    """The folder of the real run of `case` whose number is `repeat`, which `engine` makes now."""
+def asynchronous(cfg: DictConfig) -> bool:
+    """Whether the engine of `cfg` plans a step ahead: vLLM's server on a CPU does not, whatever is asked."""
+    return cfg.engine == "vllm" and bool(cfg.async_scheduling)
+
+
+def run_real(
+    case: Case, repeat: int, root: Path, engine: Engine, device: Device, anchor: tuple[int, int] | None
+) -> Folder:
+    """The folder of the real run of `case` whose number is `repeat`, which `engine` makes now.
+
+    The profile's `anchor` (batch, context; None: it has none) is read before, after, and in between where nobody comes.
+    """
     folder = real_folder(case, repeat, root)
     folder.begin({**case.made_of, "repeat": repeat})
     before = os.getloadavg()
     warm = [replace(request, arrival=0.0) for request in case.requests[: case.made_of["config"]["warmup_requests"]]]
     if warm:
         jobs = [Job(request, case.known.predict(request)) for request in warm]
-        engine.serve(jobs, case.parts, device, lambda: None)
+        engine.serve(jobs, case.parts, device, lambda: None, lambda seconds: None)
+    watch = Watch(engine, anchor)
+    watch.read(READINGS)
     label = f"{case.policy.split()[0]} at {case.rate:g}/s, repeat {repeat + 1}"
     with tqdm(total=len(case.requests), unit="request", desc=label, dynamic_ncols=True, leave=False) as bar:
-        table = engine.serve(case.jobs(), case.parts, device, bar.update)
-    loads = {"load_average_before": before[0], "load_average_after": os.getloadavg()[0]}
-    folder.complete(table, {}, {"limits": engine.limits, "engine": engine.facts, **loads}, [])
+        began, start, used = time.time(), time.perf_counter(), time.process_time()
+        table = engine.serve(case.jobs(), case.parts, device, bar.update, watch.idle)
+        seconds, used = time.perf_counter() - start, time.process_time() - used
+    watch.read(READINGS)
+    facts = {
+        "limits": engine.limits,
+        "engine": engine.facts,
+        "began": began,
+        "anchors": rounded(watch.readings, start),
+        "cpus_used": round(used / seconds, 3),
+        "load_average_before": before[0],
+        "load_average_after": os.getloadavg()[0],
+    }
+    folder.complete(table, {}, facts, [])
     return folder
+
+
+class Watch:
+    """Reads the profile's `anchor` on a serving `engine`; instants by time.perf_counter."""
+
+    def __init__(self, engine: Engine, anchor: tuple[int, int] | None) -> None:
+        self.engine = engine
+        self.anchor = anchor
+        self.readings: list[Reading] = []
+        self.longest = 0.0  # s that a reading took
+
+    def read(self, times: int = 1) -> None:
+        """Read it so many times, if there is one and the engine's steps can be seen."""
+        for _ in range(times):
+            begin = time.perf_counter()
+            seconds = self.engine.anchor(*self.anchor) if self.anchor else None
+            now = time.perf_counter()
+            if seconds is not None:
+                self.readings.append(Reading((begin + now) / 2, *seconds))
+                self.longest = max(self.longest, now - begin)
+
+    def idle(self, seconds: float) -> None:
+        """Read it if the next request is further away than any reading took, and a quarter, and the last one is old."""
+        if self.readings and seconds > 1.25 * self.longest and time.perf_counter() - self.readings[-1].at > APART:
+            self.read()
 
 
 def real_folder(case: Case, repeat: int, root: Path) -> Folder:

@@ -23,11 +23,12 @@ def render(table: pd.DataFrame, by_request: pd.DataFrame | None = None) -> str:
     shown = table.copy()
     for column in ("real", "simulated"):
         shown[column] = [f"{value:.4g}" for value in table[column]]
-    for column in ("error", "fitted", "rest"):
+    for column in ("error", "fitted", "rest", "corrected"):
         if column in table:
             shown[column] = ["" if np.isnan(value) else f"{100 * value:+.1f} %" for value in table[column]]
-    if "spread" in table:
-        shown["spread"] = [f"{100 * value:.1f} %" for value in table["spread"]]
+    for column in ("spread", "detects"):
+        if column in table:
+            shown[column] = ["" if np.isnan(value) else f"{100 * value:.1f} %" for value in table[column]]
     shown["metric"] = table["metric"].where(table["metric"] != table["metric"].shift(), "")
     lines = [shown.rename(columns={"spread": "between real runs"}).to_string(index=False)]
     for row in [] if by_request is None else by_request.to_dict("records"):

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from profiles.measuring.transformer import State, padding_mask, passes_of, random_tokens
-from profiles.point import Point
+from profiles.point import Point, decode_point, prefill_point
+
+ANCHOR_STEPS = 3
 
 
 class Forward:
@@ -75,6 +77,11 @@ class Forward:
         for _ in range(self.warmups):
             self._timed(self.work(point, tokens))
         return sum(self._timed(self.work(point, tokens)) for _ in range(self.repeats)) / self.repeats
+
+    def anchor(self, batch: int, context: int) -> tuple[float, float]:
+        """Seconds of a prefill of `batch` prompts of `context` - 2 tokens, and the median of some decode steps."""
+        prefill = self(prefill_point(batch, context - 2))
+        return prefill, median(self(decode_point(batch, context)) for _ in range(ANCHOR_STEPS))
 
     def work(self, point: Point, tokens: torch.Tensor) -> Callable[[], object]:
         """The pass of `point` over `tokens` (batch x new), ready to run."""

@@ -1,20 +1,20 @@
-"""Measure every point in several interleaved passes, and reject the passes in which the machine was disturbed."""
+"""Time every point in several interleaved passes, and an anchor in between that tells how fast the machine was."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any, Protocol
 
 import pandas as pd
 
+from profiles.measuring.anchors import Reading
 from profiles.measuring.journal import Journal
 from profiles.point import Point
 
-ANCHOR_TIMINGS = 5
+WARM_UPS = 3  # readings of the anchor that are thrown away: the first steps of a process are slow
 
 
 class Bar(Protocol):
@@ -23,119 +23,115 @@ class Bar(Protocol):
     def update(self, n: int = 1) -> Any: ...
 
 
-class DisturbedError(RuntimeError):
-    """The anchor kept moving: the machine is too busy to be measured."""
+class Timed(Protocol):
+    """A model whose passes are timed."""
+
+    def __call__(self, point: Point) -> float:
+        """Seconds of one pass of `point`."""
+        ...
+
+    def anchor(self, batch: int, context: int) -> tuple[float, float]:
+        """Seconds of the anchor: a prefill of `context` - 2 tokens for each of `batch`, and a decode step after it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at a pass: its samples (point, seconds), and what its anchor took (seconds) as the pass went on."""
+class Pass:
+    """One pass: its samples (point, seconds, instant), and the readings of its anchor in between; instants in s."""
 
     number: int
-    attempt: int
-    samples: tuple[tuple[Point, float], ...]
-    anchors: tuple[float, ...]
-
-    @property
-    def anchor_shift(self) -> float:
-        """How far the anchor's slowest reading was above its fastest, as a share."""
-        return max(self.anchors) / min(self.anchors) - 1 if self.anchors else 0.0
+    samples: tuple[tuple[Point, float, float], ...]
+    readings: tuple[Reading, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """`count` passes over `points`, each in its own random order, with an `anchor` timed at start, middle and end.
+    """`count` passes over `points`, each in its own random order, the `anchor` (batch, context) read in between.
 
-    A pass whose anchor moved by more than the share `tolerance` is measured again, at most `retries` times in one run,
-    then `DisturbedError` is raised, or with `salvage` the least disturbed of the rejected passes are taken after all
-    (`anchor_shift` tells which). All is written to the journal, and what stands there is not measured again.
+    It is read before the first of every `every` points, and at the end. All is written to the journal, and what stands
+    there is not measured again. `clock` is that of the instants (s), which has to go on while the process does not.
     """
 
     points: Sequence[Point]
-    anchor: Point
+    anchor: tuple[int, int]
+    every: int
     count: int
-    retries: int
     seed: int
-    tolerance: float
-    salvage: bool = False
+    clock: Callable[[], float] = time.time
 
-    def run(self, seconds: Callable[[Point], float], journal: Journal, bar: Bar) -> tuple[list[Attempt], list[Attempt]]:
-        """Accepted and rejected attempts; `seconds` times one point, `bar` advances by one a point.
-
-        The first timings of a process are slow, whatever they time: some of the anchor are thrown away.
-        """
-        accepted: list[Attempt] = []
-        rejected: list[Attempt] = []
-        repeats = 0
-        for _ in range(ANCHOR_TIMINGS):
-            seconds(self.anchor)
-        while len(accepted) < self.count:
-            known = len(journal.events)
-            done = self._attempt(len(accepted), len(rejected), seconds, journal, bar)
-            if done.anchor_shift <= self.tolerance:
-                accepted.append(done)
-                continue
-            rejected.append(done)
-            bar.update(-len(self.points))
-            repeats += len(journal.events) > known
-            if repeats > self.retries and self.salvage:
-                taken = sorted(rejected, key=lambda attempt: attempt.anchor_shift)[: self.count - len(accepted)]
-                bar.update(len(taken) * len(self.points))
-                return accepted + taken, [attempt for attempt in rejected if attempt not in taken]
-            if repeats > self.retries:
-                shifts = ", ".join(f"{100 * attempt.anchor_shift:.0f} %" for attempt in rejected[-repeats:])
-                raise DisturbedError(
-                    f"the anchor moved by {shifts} within {repeats} passes (at most {100 * self.tolerance:.0f} % "
-                    f"is accepted, and {self.retries} repeats): measure when the machine is quiet"
-                )
-        return accepted, rejected
+    def run(self, timed: Timed, journal: Journal, bar: Bar) -> list[Pass]:
+        """The passes, from where the journal ends; `bar` advances by one a point."""
+        for _ in range(WARM_UPS):
+            timed.anchor(*self.anchor)
+        return [self._pass(number, timed, journal, bar) for number in range(self.count)]
 
     def share_left(self, journal: Journal) -> float:
-        """The share of the timings that the journal lacks: of each pass it counts the latest attempt."""
-        counts = Counter((event["pass"], event["attempt"]) for event in journal.events if "point" in event)
-        latest = {number: timed for (number, _), timed in sorted(counts.items())}
-        return 1 - sum(latest.values()) / (self.count * len(self.points))
+        """The share of the timings that the journal lacks."""
+        return 1 - sum("point" in event for event in journal.events) / (self.count * len(self.points))
 
-    def _attempt(
-        self, number: int, attempt: int, seconds: Callable[[Point], float], journal: Journal, bar: Bar
-    ) -> Attempt:
-        """Go through one order of points, from where the journal ends."""
-        past = [event for event in journal.events if (event["pass"], event["attempt"]) == (number, attempt)]
-        samples = [(Point(**event["point"]), event["seconds"]) for event in past if "point" in event]
-        anchors = [event["anchor"] for event in past if "anchor" in event]
+    def read(self, timed: Timed) -> Reading:
+        """The anchor, read now."""
+        begin = self.clock()
+        seconds = timed.anchor(*self.anchor)
+        return Reading((begin + self.clock()) / 2, *seconds)
+
+    def _pass(self, number: int, timed: Timed, journal: Journal, bar: Bar) -> Pass:
+        """Go through one order of points."""
+        past = [event for event in journal.events if event["pass"] == number]
+        samples = [(Point(**event["point"]), event["seconds"], event["at"]) for event in past if "point" in event]
+        readings = [Reading(*event["anchor"]) for event in past if "anchor" in event]
         bar.update(len(samples))
 
-        def record(event: dict[str, Any]) -> None:
-            journal.append({"pass": number, "attempt": attempt, **event})
-
-        def time_anchor() -> None:
-            anchors.append(median(seconds(self.anchor) for _ in range(ANCHOR_TIMINGS)))
-            record({"anchor": anchors[-1]})
+        def read_anchor() -> None:
+            readings.append(self.read(timed))
+            journal.append({"pass": number, "anchor": readings[-1]})
 
         if any("end" in event for event in past):
-            return Attempt(number, attempt, tuple(samples), tuple(anchors))
+            return Pass(number, tuple(samples), tuple(readings))
         order = list(self.points)
-        random.Random(f"{self.seed} {number} {attempt}").shuffle(order)
-        time_anchor()
+        random.Random(f"{self.seed} {number} 0").shuffle(order)
+        if len(samples) % self.every:  # a killed pass goes on: the machine may be another by now
+            read_anchor()
         for index in range(len(samples), len(order)):
-            if index == len(order) // 2:
-                time_anchor()
-            taken = seconds(order[index])
-            samples.append((order[index], taken))
-            record({"point": asdict(order[index]), "seconds": taken})
+            if index % self.every == 0:
+                read_anchor()
+            begin = self.clock()
+            taken = timed(order[index])
+            samples.append((order[index], taken, (begin + self.clock()) / 2))
+            journal.append({"pass": number, "point": asdict(order[index]), "seconds": taken, "at": samples[-1][2]})
             bar.update(1)
-        time_anchor()
-        record({"end": True})
-        return Attempt(number, attempt, tuple(samples), tuple(anchors))
+        read_anchor()
+        journal.append({"pass": number, "end": True})
+        return Pass(number, tuple(samples), tuple(readings))
 
 
-def sample_table(accepted: Sequence[Attempt]) -> pd.DataFrame:
-    """The accepted samples: phase, batch, new, computed, pass, seconds."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is `timed`, shown on a bar; `before` is called before each timing."""
+
+    timed: Timed
+    before: Callable[[], None]
+    bar: Any
+
+    def __call__(self, point: Point) -> float:
+        """Seconds of one pass of `point`."""
+        self.before()
+        self.bar.set_postfix_str(f"{point.phase} {point.batch}x{point.new} after {point.computed}", refresh=False)
+        return float(self.timed(point))
+
+    def anchor(self, batch: int, context: int) -> tuple[float, float]:
+        """See `Timed`."""
+        self.before()
+        return self.timed.anchor(batch, context)
+
+
+def sample_table(passes: Sequence[Pass]) -> pd.DataFrame:
+    """The samples as they were timed: phase, batch, new, computed, pass, seconds, at (s)."""
 
     def rows() -> Iterator[dict[str, Any]]:
-        for attempt in accepted:
-            for point, taken in attempt.samples:
-                yield {**asdict(point), "pass": attempt.number, "seconds": taken}
+        for one in passes:
+            for point, taken, at in one.samples:
+                yield {**asdict(point), "pass": one.number, "seconds": taken, "at": at}
 
     return pd.DataFrame(rows())
 

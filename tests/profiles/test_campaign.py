@@ -117,7 +117,7 @@ def test_at_the_deadline_it_stops_between_points_and_the_same_command_goes_on(tm
     assert "left, and about how much timing: bee (" in said
     assert "the same command goes on" in said
     assert states(campaign.run(config(tmp_path), stopped)) == {"bee": "finished", "ant": "finished"}
-    samples = pd.read_parquet(tmp_path / "bee" / FILES[2])["seconds"].tolist()
+    samples = pd.read_parquet(tmp_path / "bee" / FILES[2])["raw_seconds"].tolist()
     assert samples[: len(seconds)] == seconds
     assert len(samples) > len(seconds)
     assert not journal.exists()
@@ -142,7 +142,7 @@ def test_a_kill_in_the_middle_of_a_model_loses_nothing(tmp_path, no_pictures, mo
     campaign.run(config(tmp_path, "models=[ant]"), stopped)
     timed = [json.loads(line)["seconds"] for line in journal.splitlines() if '"seconds"' in line]
     assert timed
-    assert pd.read_parquet(tmp_path / "ant" / FILES[2])["seconds"].tolist()[: len(timed)] == timed
+    assert pd.read_parquet(tmp_path / "ant" / FILES[2])["raw_seconds"].tolist()[: len(timed)] == timed
     fresh = len(calls) - first
     calls.clear()
     calls.extend([None] * 40)
@@ -222,7 +222,7 @@ def test_a_model_that_does_not_fit_in_the_memory_is_skipped_in_one_line(tmp_path
         ("name=../up", "name must be of letters, .* got '../up'"),
         ("threads=-1", "threads must be a number from 0 on, got -1"),
         ("seed=-1", "seed must be a number from 0 on, got -1"),
-        ("tolerance=x", "tolerance must not be negative, got x"),
+        ("cores=x", "cores must be a list of CPUs, .* got 'x'"),
         ("output=/dev/null/out", "output must be a folder that can be written, got '/dev/null/out'"),
         ("restart=maybe", "restart must be true or false, got 'maybe'"),
         ("grids.cpu.passes=0", "grid.passes must be positive, got 0"),

@@ -1,4 +1,4 @@
-"""The curve: never falling, exact at its knots, honest about its range, and a line in the context."""
+"""The curve: never falling where its base does not, exact at its knots, honest about its range, and a line in the context."""
 
 import dataclasses
 import pickle
@@ -83,7 +83,7 @@ def test_a_line_may_not_run_out_of_the_range():
     ("changes", "message"),
     [
         ({"knots": (2, 2, 8)}, "knots must be positive and rise"),
-        ({"base": (0.02, 0.01, 0.02)}, "base must not be negative"),
+        ({"base": (0.02, -0.01, 0.02)}, "base must not be negative"),
         ({"slope": (-1e-5, 0.0, 0.0)}, "slope must not be negative"),
         ({"slope": (0.0,)}, "equally long"),
         ({"max_context": 0}, "max_context must be positive, got 0"),

@@ -127,3 +127,15 @@ def test_a_point_attends_to_what_was_computed_and_to_itself():
     assert decode_point(4, 64).attended == 4 * 64
     with pytest.raises(ValueError, match="phase must be one of"):
         Point("training", 1, 1, 0)
+
+
+def test_a_number_of_jobs_may_take_longer_than_the_next():
+    def uneven(point):
+        return truth(point) * (1.3 if point.phase == "decode" and point.batch == 2 else 1.0)
+
+    fitted = fit("uneven", samples(uneven), seed=0)
+    decode = fitted.table[fitted.table["phase"] == "decode"]
+    assert {2} < set(decode["batch"])
+    assert fitted.residuals["decode"]["left_out"]["max"] < 0.02
+    smooth = fit("known", samples(truth), seed=0)
+    assert fitted.fixed_seconds == pytest.approx(smooth.fixed_seconds, rel=0.2)  # one number says nothing of none

@@ -1,7 +1,9 @@
 """Measuring for real, on a model of two layers: the passes run, the cache is as long as stated, the files are there."""
 
 import json
+import math
 
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
@@ -9,6 +11,7 @@ from omegaconf import OmegaConf
 from profiles import machine
 from profiles.point import decode_point, grid_points, prefill_point
 from profiles.profile import load_path
+from profiles.release import uncorrected
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -23,7 +26,6 @@ TINY_GRID = [
     "grid.decode.batch=[1,2,4]",
     "grid.decode.context=[8,16,64]",
     "grid.anchor=[1,16]",
-    "tolerance=1000",
     "threads=1",
 ]
 
@@ -93,7 +95,13 @@ def test_a_measurement_leaves_a_profile_its_samples_and_a_picture(tiny_model, tm
     assert facts["threads"] == 1
     assert facts["command"] == "tokenyard profile measure model=tiny"
     assert (facts["engine"], facts["allocator"]) == ("hf", machine.keep_freed_memory())
-    assert len(facts["accepted_passes"]) == 2
+    assert facts["cores"] == machine.running()["cores"]
+    assert facts["anchor"]["decode"]["readings"] == len(facts["anchor_readings"]) == 2 * (1 + math.ceil(19 / 4))
+    assert set(facts["residuals"]) == set(facts["residuals_uncorrected"]) == {"prefill", "decode"}
+    samples = pd.read_parquet(tmp_path / "cpu.samples.parquet")
+    assert len(samples) == 2 * 19
+    assert (samples["raw_seconds"] != samples["seconds"]).any()
+    assert uncorrected(path, profile).decode != profile.decode
     assert len(facts["samples_sha256"]) == 64
     assert facts["model_config"]["num_hidden_layers"] == 2
 
@@ -106,7 +114,7 @@ def test_a_killed_measurement_is_resumed_and_another_is_refused(tiny_model, tmp_
 
     def killed(self, point):
         calls.append(point)
-        if len(calls) == 30:
+        if len(calls) == 60:
             raise KeyboardInterrupt
         return original(self, point)
 
@@ -120,10 +128,8 @@ def test_a_killed_measurement_is_resumed_and_another_is_refused(tiny_model, tmp_
     with pytest.raises(ValueError, match="seed: 0 there, 5 now"):
         measure(config(tmp_path / "cpu.json", "seed=5"))
     profile = load_path(measure(config(tmp_path / "cpu.json")))
-    import pandas as pd
-
     samples = pd.read_parquet(tmp_path / "cpu.samples.parquet")
-    assert samples["seconds"].tolist()[: len(seconds)] == seconds
+    assert samples["raw_seconds"].tolist()[: len(seconds)] == seconds
     assert profile.provenance["samples"] == len(samples)
     assert not partial.exists()
 
@@ -181,7 +187,9 @@ def test_mixed_steps_are_compared_with_what_the_curves_make_of_them(tiny_model, 
     ("setting", "said"),
     [("device=foo", "device must be one of torch's"), ("dtype=foo", "dtype must be one of torch's"),
      ("threads=-1", "threads must be"), ("grid.passes=0", "grid.passes must be positive"),
-     ("tolerance=-1", "tolerance must not be negative"), ("engine=foo", "engine must be hf or vllm")],
+     ("grid.anchor_every=0", "grid.anchor_every must be positive"),
+     ("cores=[77777]", r"cores=\[77777\]: this process may"),
+     ("cores=1", "cores must be a list of CPUs"), ("engine=foo", "engine must be hf or vllm")],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_measured_is_named_and_leaves_nothing(tiny_model, tmp_path, setting, said):
     from profiles.measure import measure

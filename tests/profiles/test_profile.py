@@ -78,7 +78,7 @@ def test_a_profile_survives_its_file_and_a_pickle(tmp_path):
         (lambda d: d.update(surprise=1), "surprise"),
         (lambda d: d.update(kind="guessed"), "'guessed'"),
         (lambda d: d["provenance"].pop("date"), "the provenance lacks date"),
-        (lambda d: d["prefill"].update(base=[2.0, 1.0]), "base must not be negative and must not fall"),
+        (lambda d: d["prefill"].update(slope=[2.0, 1.0]), "slope must not be negative and must not fall"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_fault(tmp_path, edit, message):

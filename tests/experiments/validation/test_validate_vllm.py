@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from functools import partial
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -43,7 +44,7 @@ def tiny():
 def engine(request, tiny):
     from experiments.validation.engines import vllm, vllm_server
 
-    kind = vllm.VLLM if request.param == "vllm" else vllm_server.VLLMServer
+    kind = partial(vllm.VLLM, asynchronous=False) if request.param == "vllm" else vllm_server.VLLMServer
     before = dict(os.environ)
     started = kind(tiny, 0, 1, max_num_seqs=1, max_num_batched_tokens=64, max_model_len=128)
     yield started
@@ -64,7 +65,7 @@ def test_one_at_a_time_they_end_as_the_order_has_it(engine):
     assert device.max_model_len == 128
     assert device.block_size == 32
     case = make_case(SJF(ServiceTime(phi=0.0, eta=0.01)))
-    real = engine.serve(case.jobs(), case.parts, device, lambda: None)
+    real = engine.serve(case.jobs(), case.parts, device, lambda: None, lambda seconds: None)
     simulated = run_simulated(case, device)
     if real["first_scheduled"].notna().all():
         ended, expected = (table.sort_values("finished")["id"].tolist() for table in (real, simulated))
@@ -79,7 +80,7 @@ def test_one_at_a_time_they_end_as_the_order_has_it(engine):
 def test_an_order_that_ranks_anew_is_refused(engine):
     case = make_case(Aging(1.0))
     with pytest.raises(ValueError, match="Aging ranks those who wait anew"):
-        engine.serve(case.jobs(), case.parts, make_device(), lambda: None)
+        engine.serve(case.jobs(), case.parts, make_device(), lambda: None, lambda seconds: None)
 
 
 def test_without_vllm_one_line_says_how_to_install_it(monkeypatch):
