@@ -178,6 +178,8 @@ def _routing(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
     except ValueError as error:
         yield f"{which}: {one_line(error)} (cluster={job.choices.get('cluster')})"
         return
+    if cluster.get("steps_together") and job.cfg.audit:
+        yield "audit=true: the memory of a cluster with cluster.steps_together=true is not audited"
     link = None if cluster.get("link") is None else _built("cluster.link", cluster["link"])
     if problem := parts.link_problem(link, most):
         yield f"cluster.link={shown(cluster.get('link'))} {problem} ({which})"

@@ -228,6 +228,8 @@ class JobCheck:
         cluster = plain["cluster"]
         if not _is_part(cluster.get("link"), null=True):
             yield f"{self.named('cluster.link')} must be null, or a part: a mapping with a _target_"
+        if not isinstance(cluster.get("steps_together", False), bool):
+            yield f"{self.named('cluster.steps_together')} must be true or false"
         devices = cluster.get("devices")
         if not isinstance(devices, dict) or not devices:
             yield f"{self.named('cluster.devices')}: a cluster needs devices"

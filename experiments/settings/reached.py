@@ -12,6 +12,7 @@ from experiments.settings.toplevel import TOP_LEVEL
 OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read where something refers to them
 FINDERS = "calibration.found_by."
 PARTS = ("policy", "predictor", "trace", "cluster.link")
+TOGETHER = "cluster.steps_together"
 OPTIONAL = ("host", "host_time")  # of a device: without it as with null
 DEVICE = (
     "kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching", *OPTIONAL
@@ -59,7 +60,7 @@ class Reads:
         parts = key.split(".")
         if parts[:2] == ["cluster", "devices"]:
             return len(parts) < 4 or parts[3] in DEVICE
-        return parts[0] in OF_THE_RUN or any(within(key, part) for part in PARTS)
+        return key == TOGETHER or parts[0] in OF_THE_RUN or any(within(key, part) for part in PARTS)
 
     def _follow(self, keys: Iterable[str]) -> None:
         left = list(keys)

@@ -88,3 +88,11 @@ def test_activations_are_those_of_a_layer_or_of_the_logits() -> None:
     assert activation_bytes(model, 128256, 128, 2048, 2) == 2048 * 4096 * 2 + 128 * 128256 * 27
     with pytest.raises(ValueError, match="leave no room for KV beside 16060522496 bytes of weights"):
         kv_tokens(model, 1, memory_bytes=16 << 30, utilization=0.9, seats=1, budget=1, block_size=16, element_bytes=2)
+
+
+def test_a_rank_has_room_where_the_experts_of_others_would_lie() -> None:
+    model = architecture("qwen3-30b-a3b")
+    facts = {"memory_bytes": 96 << 30, "utilization": 0.9, "seats": 1, "budget": 1, "block_size": 16}
+    alone, rank = (kv_tokens(model, 1, **facts, element_bytes=2, expert_ranks=ranks) for ranks in (1, 2))
+    half = 48 * 64 * 3 * 2048 * 768 * 2  # bytes: layers, experts, projections of each
+    assert (rank - alone) * model.kv_bytes_per_token(2) == pytest.approx(half, rel=1e-3)

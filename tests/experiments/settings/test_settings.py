@@ -116,6 +116,8 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy=rtlm calibration.malicious_quantile=1.5", "calibration.malicious_quantile=1.5 must be at least 0"),
     ("policy=rtlm cluster.devices.cpu.count=0", "policy=rtlm, policy/routing=offload: no device of kind 'cpu'"),
     ("cluster=prefill_decode policy/routing=disaggregation cluster.link=null", "cluster.link=null cannot be null"),
+    ("cluster.steps_together=yes", "cluster.steps_together=yes must be true or false"),
+    ("cluster.steps_together=true audit=true", "audit=true: the memory of a cluster with cluster.steps_together=true"),
     ("cluster=llama_8b cluster.devices.cpu.profile.device=l40s", "cluster.devices.cpu.profile.device=l40s: device cpu"),
     ("cluster.devices.gpu.profile.model=gpt2", "cluster.devices.gpu.profile.model=gpt2", "hold one model"),
     ("-m seed=range(1000000000)", "seed=range(1000000000) is more than 100,000 runs"),

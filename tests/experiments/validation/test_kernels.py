@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +116,19 @@ def test_ranks_with_shares_of_the_experts_step_together(tmp_path: Path, capsys: 
     assert max(map(abs, errors(made).values())) < 1e-6
     assert without(made, "exchange of tokens")["TPOT"] == pytest.approx(-2 * LAYERS * 50e-6 / tpot(made), rel=0.05)
     assert without(made, "steps together")["TPOT"] < -0.02, "alone nobody waits for the slower one"
+
+
+def test_a_rank_has_no_weights_of_others_experts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = make(tmp_path, mixture=True, ranks=2)
+    meta = json.loads(made.meta.read_text())
+    made.meta.write_text(json.dumps({name: value for name, value in meta.items() if name != "kv_cache"}))
+    blocks = []
+    for ranks in (1, 2):
+        made.change(data_parallel_size=ranks)
+        assert main([*made.arguments, *LINK, "--memory-bytes", "20000000"]) == 0
+        blocks.append(int(re.search(r"KV: (\d+) blocks", capsys.readouterr().out)[1]))
+    experts, block = LAYERS * 2 * 3 * 64 * 32 * 2, 16 * 2 * LAYERS * 2 * 16 * 2  # bytes; head_dim is 64 / 4
+    assert blocks[1] - blocks[0] == pytest.approx(experts / block, abs=1)
 
 
 def test_dense_ranks_are_replicas_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
