@@ -1,4 +1,4 @@
-"""The curve: never falling where its base does not, exact at its knots, honest about its range, a line in context."""
+"""The curve: it falls only where its base does, is exact at knots, honest about its range, a line in the context."""
 
 import dataclasses
 import pickle

@@ -12,13 +12,17 @@ from experiments.validation import session
 from experiments.validation.engines import Unavailable
 from experiments.validation.replay import Case, Known, run_simulated
 from policies.batching.continuous import Continuous
-from policies.order.aging import Aging
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
-from sim import Device, Prediction
+from sim import Device, Order, Prediction
 from tests.conftest import ROOT, LinearProfile, make_device, make_policy, make_requests
 
 PROMPTS, OUTPUTS = [5, 9, 3, 7, 4, 8], [12, 9, 2, 6, 1, 3]
+
+
+class Moving(Order):
+    def rank(self, job, now):
+        return now
 
 
 def needs_vllm():
@@ -40,11 +44,12 @@ def tiny():
         yield "tiny"
 
 
-@pytest.fixture(scope="module", params=["vllm", "vllm_server"])
+@pytest.fixture(scope="module", params=["vllm", "ahead", "vllm_server"])
 def engine(request, tiny):
     from experiments.validation.engines import vllm, vllm_server
 
-    kind = partial(vllm.VLLM, asynchronous=False) if request.param == "vllm" else vllm_server.VLLMServer
+    in_process = partial(vllm.VLLM, asynchronous=request.param == "ahead")
+    kind = vllm_server.VLLMServer if request.param == "vllm_server" else in_process
     before = dict(os.environ)
     started = kind(tiny, 0, 1, max_num_seqs=1, max_num_batched_tokens=64, max_model_len=128)
     yield started
@@ -53,10 +58,10 @@ def engine(request, tiny):
     os.environ.update(before)
 
 
-def make_case(order):
+def make_case(order, ahead=False):
     requests = make_requests([0.0] * 6, PROMPTS, OUTPUTS, max_tokens=12)
     known = Known({request.id: Prediction(float(request.truth.output_tokens), 0.0) for request in requests})
-    batching = Continuous(max_num_seqs=1, max_num_batched_tokens=64)
+    batching = Continuous(max_num_seqs=1, max_num_batched_tokens=64, plans_ahead=int(ahead))
     return Case(1.0, 0, "fifo", tuple(requests), make_policy(order=order, batching=batching), known, {}, "")
 
 
@@ -64,7 +69,7 @@ def test_one_at_a_time_they_end_as_the_order_has_it(engine):
     device = Device("engine", "gpu", LinearProfile(), **engine.limits)
     assert device.max_model_len == 128
     assert device.block_size == 32
-    case = make_case(SJF(ServiceTime(phi=0.0, eta=0.01)))
+    case = make_case(SJF(ServiceTime(phi=0.0, eta=0.01)), engine.facts["async_scheduling"])
     real = engine.serve(case.jobs(), case.parts, device, lambda: None, lambda seconds: None)
     simulated = run_simulated(case, device)
     if real["first_scheduled"].notna().all():
@@ -74,12 +79,23 @@ def test_one_at_a_time_they_end_as_the_order_has_it(engine):
         assert json.loads(engine._body(case.jobs()[0], 3))["priority"] == 3
     assert real["output_tokens"].tolist() == OUTPUTS
     assert (real["first_token"] <= real["finished"]).all()
-    assert engine.facts["async_scheduling"] is False
+    assert engine.facts["threads"] == 1
+    assert engine.facts["cores"] == sorted(os.sched_getaffinity(0))
+
+
+def test_the_anchor_is_a_prefill_and_a_decode_step_where_steps_can_be_seen(engine):
+    seconds = engine.anchor(1, 34)
+    if "eager" in engine.facts:
+        prefill, decode = seconds
+        assert prefill > 0
+        assert decode > 0
+    else:
+        assert seconds is None
 
 
 def test_an_order_that_ranks_anew_is_refused(engine):
-    case = make_case(Aging(1.0))
-    with pytest.raises(ValueError, match="Aging ranks those who wait anew"):
+    case = make_case(Moving())
+    with pytest.raises(ValueError, match="Moving ranks those who wait anew"):
         engine.serve(case.jobs(), case.parts, make_device(), lambda: None, lambda seconds: None)
 
 
