@@ -56,8 +56,9 @@ class HostTime:
 
     def __post_init__(self) -> None:
         for name in ("step_seconds", "request_seconds"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"host_time.{name} must be a number of seconds from 0 on, got {getattr(self, name)!r}")
+            seconds = getattr(self, name)
+            if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+                raise ValueError(f"host_time.{name} must be a number of seconds from 0 on, got {seconds!r}")
 
     def seconds(self, requests: int) -> float:
         """Seconds for a step of so many requests, decoding and being prefilled."""
@@ -91,6 +92,9 @@ class Device:
     host_time: HostTime | None = None
 
     def __post_init__(self) -> None:
+        if not hasattr(self.profile, "uneven"):
+            kind = type(self.profile).__name__
+            raise TypeError(f"{self.name}: {kind} does not say whether it is `uneven` (sim.step.Profile)")
         for name in ("kv_tokens", "max_model_len", "block_size"):
             value = getattr(self, name)
             if not isinstance(value, Integral):

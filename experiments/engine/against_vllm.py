@@ -70,10 +70,9 @@ class Tally:
         """A line of the report."""
         count = len(self.comparisons)
         matched = sum(one.difference is None for one in self.comparisons)
-        return (
-            f"{'asynchronous' if ahead else 'synchronous'} scheduler: matched {matched} of {count} workloads; vLLM "
-            f"preempted in {self.preempting}, {self.stopped} had answers that ended by a stop token ({self.answers})"
-        )
+        line = f"{'asynchronous' if ahead else 'synchronous'} scheduler: matched {matched} of {count} workloads; vLLM "
+        line += f"preempted in {self.preempting}"
+        return f"{line}, {self.answers} answers in {self.stopped} ended by a stop token" if ahead else line
 
 
 def draw(options: argparse.Namespace, seed: int) -> Iterator[tuple[bool, str, list[int], Workload]]:
@@ -139,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     seed = secrets.randbits(32) if options.seed is None else options.seed
     again = f"--seed {seed} --scheduler {options.scheduler} --kinds {','.join(options.kinds)}"
-    print(f"vLLM {version}, {options.workloads} workloads of each scheduler, {again}", flush=True)
+    which = "each scheduler" if options.scheduler == "both" else f"the {options.scheduler} scheduler"
+    print(f"vLLM {version}, {options.workloads} workloads of {which}, {again}", flush=True)
     if version.partition("+")[0] != FOLLOWED:
         print(f"warning: tokenyard follows vLLM {FOLLOWED}, another may decide otherwise", file=sys.stderr)
     tallies = {ahead: Tally() for ahead in SCHEDULERS[options.scheduler]}

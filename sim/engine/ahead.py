@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from sim.engine.batch import Batch
 from sim.engine.kv import KVCache
@@ -10,7 +10,13 @@ from sim.engine.lockstep import Lockstep
 from sim.engine.plan import Plan
 from sim.job import Job
 
-Recall = Callable[[Job, float], None]
+
+class Stopped(Protocol):
+    """Where jobs are that have stopped; instants in seconds."""
+
+    def recall(self, job: Job, now: float) -> None: ...
+
+    def rank_anew(self, job: Job, now: float) -> None: ...
 
 
 class AheadBatch(Batch):
@@ -18,12 +24,12 @@ class AheadBatch(Batch):
 
     They come when the next plan is committed. A job whose last token is on its way runs, and is granted none, if that
     was to be foreseen: it is among those `departing`; otherwise it takes part in a step more, in vain. One that had to
-    stop meanwhile is through nevertheless: `recall` it from where it waits.
+    stop meanwhile is through nevertheless: it is recalled from among those who have `stopped`.
     """
 
     def __init__(self, kv: KVCache, lockstep: Lockstep) -> None:
         super().__init__(kv, lockstep)
-        self.recall: Recall = _nowhere
+        self.stopped: Stopped | None = None  # whoever puts the parts together knows
         self.new_plan = self._next_plan
         self._coming: dict[Job, None] = {}  # jobs in no lockstep of which a token is on its way
         self._first: list[Job] = []  # those of which that is the first
@@ -54,7 +60,7 @@ class AheadBatch(Batch):
         for job in self._first:
             job.first_token = plan.start
         self._first.clear()
-        leaving = self._land()
+        leaving = self._land(plan.due)
         for job in leaving:
             plan.grants.pop(job, None)  # in vain
         if plan.decodes:
@@ -74,7 +80,7 @@ class AheadBatch(Batch):
             self._retire(job, plan.due)
         return leaving
 
-    def _land(self) -> list[Job]:
+    def _land(self, now: float) -> list[Job]:
         """The tokens on their way, of jobs in no lockstep, are there: the jobs that are through."""
         coming, self._coming = self._coming, {}
         leaving: list[Job] = []
@@ -82,6 +88,8 @@ class AheadBatch(Batch):
             job.ahead = 0
             if job.prefill_only or job.base_emitted == job.request.truth.output_tokens:
                 leaving.append(job)
+            elif not job.runs:
+                self._elsewhere(job).rank_anew(job, now)
             if job.runs:
                 self.kv.fill(job, job.base_computed)
         return leaving
@@ -110,10 +118,11 @@ class AheadBatch(Batch):
         if job.runs:
             super()._retire(job, now)
         else:
-            self.recall(job, now)
+            self._elsewhere(job).recall(job, now)
             if job.base_emitted == job.request.truth.output_tokens:
                 job.finished = now
 
-
-def _nowhere(job: Job, now: float) -> None:
-    raise RuntimeError(f"{job} is through at {now} s, and nobody can call it back")
+    def _elsewhere(self, job: Job) -> Stopped:
+        if self.stopped is None:
+            raise RuntimeError(f"{job} has stopped, and nobody knows where it is")
+        return self.stopped

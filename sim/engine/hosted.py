@@ -63,6 +63,6 @@ class Hidden(Hosted):
 
 def hosted(profile: Profile, host: HostTime | None, plans_ahead: int) -> Profile:
     """`profile` with the seconds of `host`, if any, which are hidden where a step is planned ahead."""
-    if host is None:
+    if host is None or host == HostTime():
         return profile
     return Hidden(profile, host) if plans_ahead else Hosted(profile, host)

@@ -69,6 +69,12 @@ class Parked:
         if job in self.host.jobs:
             self.host.drop(job)
 
+    def rank_anew(self, job: Job, now: float) -> None:
+        """`job`, which has stopped, has one token more than when it was ranked: it was on its way."""
+        if job not in self.host.moving and job not in self.host.arrived:
+            self.waiting.withdraw(job, now)
+            self.waiting.push(job, now)
+
     def worst(self, jobs: Iterable[Job], now: float) -> Job:
         """The one of `jobs` that memory pressure takes first: the last in rank, then arrival, then id."""
         return max(jobs, key=lambda job: self.waiting.entry(job, now)[:3])

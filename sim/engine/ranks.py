@@ -72,13 +72,12 @@ class Rank(Replica):
         spent = [rank._compose(plan, now) for rank, plan in zip(ranks, plans, strict=True)]
         tokens = sum(plan.step.prefill_tokens + plan.step.decode_jobs for plan in plans) / len(ranks)
         seconds = [
-            overhead + rank._priced.step_time(plan.step._replace(rank_tokens=tokens))
+            overhead + (rank._priced.step_time(plan.step._replace(rank_tokens=tokens)) if plan.step != NOTHING else 0.0)
             for rank, plan, overhead in zip(ranks, plans, spent, strict=True)
-            if plan.step != NOTHING
         ]
         begin = max(plan.start for plan in plans)
         for rank, plan in zip(ranks, plans, strict=True):
-            rank._begin(plan, begin, begin + max(seconds, default=max(spent)))
+            rank._begin(plan, begin, begin + max(seconds))
 
     def _compose(self, plan: Plan, now: float) -> float:
         """Put the step of `plan` together; the seconds that pass on the rank beside it."""
@@ -94,6 +93,7 @@ class Rank(Replica):
     def _begin(self, plan: Plan, start: float, end: float) -> None:
         """`plan` is what this rank does from `start` until `end` (s)."""
         self._plan, plan.start, plan.due, plan.end = plan, start, start, end
+        plan.step = plan.step._replace(moved_tokens=plan.moved_tokens)
         self.waiting.steps += 1
         if self._keeps_steps:
             plan.waiting = len(self.waiting)

@@ -56,7 +56,7 @@ class Scheduler:
         host = host_of(device, self.batch.kv, self.agenda)
         self.parked = Parked(policy.eviction, self.waiting, self.batch, host, self.agenda)
         if isinstance(self.batch, AheadBatch):
-            self.batch.recall = self.parked.recall
+            self.batch.stopped = self.parked
         if isinstance(execution, RequestLevel):
             self.planner = StaticPlanner(device, batching, self.waiting, batch)
         else:

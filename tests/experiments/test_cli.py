@@ -236,7 +236,7 @@ def test_an_unknown_device_is_refused_with_those_that_there_are(typed):
 @pytest.mark.parametrize(
     ("verb", "told"),
     [
-        ("measure", ["quiet machine", "grid: full, gpu, large, quick, vllm"]),
+        ("measure", ["An anchor is timed", "grid: full, gpu, large, quick, vllm"]),
         ("campaign", ["tokenyard profile campaign device=cuda minutes=8"]),
     ],
 )

@@ -232,3 +232,18 @@ class Turns(Order):
 
     def rank(self, job, now):
         return (now + job.request.id) // 1.0 % 2
+
+
+@pytest.mark.parametrize(
+    ("ahead", "granted", "finished"),
+    [(0, "AABCBCABCABCABCABC", [16.0, 17.0, 18.0]), (1, "AAABBCCCBBAACCBBAACC", [17.0, 16.0, 19.0])],
+)
+def test_who_stops_with_a_token_on_its_way_is_ranked_anew_when_it_has_come(ahead, granted, finished):
+    """Least attained first, one seat, a second a step: who waits is ranked by all that it has emitted."""
+    batching = Preemptive(max_num_seqs=1, plans_ahead=ahead)
+    policy = make_policy(order=LeastAttained(1), batching=batching, eviction=Resident())
+    cluster = Cluster((make_device(profile=LinearProfile(1.0, 0.0)),))
+    requests = make_requests([0.0, 1.5, 1.6], [4, 4, 4], [6, 6, 6])
+    tables = simulate(requests, policy, cluster, OraclePredictor(), record=Record.DECISIONS)
+    assert "".join("ABC"[one.granted[0][0]] for one in tables.decisions if one.granted) == granted
+    assert tables.requests["finished"].tolist() == finished

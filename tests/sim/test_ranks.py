@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.batching.continuous import Continuous
+from policies.eviction.swap import Swap
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.round_robin import RoundRobin
-from sim import Cluster, HostTime, Record, simulate
+from sim import Cluster, HostMemory, HostTime, Link, Record, simulate
 from sim.step import Step
 from tests.cases import FLAT, LINEAR, Stairs, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
@@ -110,3 +111,18 @@ def test_memory_is_not_audited_there() -> None:
     cluster = Cluster((make_device("a"), make_device("b")), steps_together=True)
     with pytest.raises(ValueError, match="steps_together is not audited"):
         simulate([], make_policy(), cluster, OraclePredictor(), audit=True)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_all_wait_for_a_rank_that_copies_and_its_tokens_are_recorded(busy) -> None:
+    host = HostMemory(None, Link(5.0, 1e9), "blocking")
+    memory = {"kv_tokens": 40, "block_size": 1, "max_model_len": 64, "kv_bytes_per_token": 1}
+    devices = tuple(make_device(f"gpu{n}", host=host, profile=LinearProfile(1.0, 0.0), **memory) for n in range(2))
+    policy = make_policy(batching=Continuous(2, 64, plans_ahead=1), eviction=Swap(), routing=RoundRobin())
+    lengths = [24, 4][: 1 + busy], [17, 30][: 1 + busy]
+    requests = make_requests([0.0] * (1 + busy), *lengths, max_tokens=36)  # the first stops for a token in vain
+    cluster = Cluster(devices, steps_together=True)
+    steps = simulate(requests, policy, cluster, OraclePredictor(), record=Record.STEPS).steps
+    stopped = (steps["replica"] == "gpu0") & (steps["preempted"] > 0)
+    assert steps["moved_tokens"][stopped].tolist() == [40]
+    assert steps["seconds"][stopped].tolist() == [pytest.approx(5.0)]

@@ -66,6 +66,7 @@ def read_served(content: bytes, name: str) -> Reading:
             whole = theirs.endswith("toks")
             value = json_number(line, theirs, row, whole=whole)
             line.values[ours] = count(line, theirs, value) if whole else value
+        line.values["max_tokens"] = line.values["output_tokens"]  # the benchmark forces lengths
         line.values["request_id"] = text_cell(line, row, "request_id")
         may_extra(line, row, {*SERVED.values(), "request_id"})
     lines = [line for line, _ in found]
