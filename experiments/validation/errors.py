@@ -46,9 +46,9 @@ def statistics(requests: pd.DataFrame) -> pd.Series:
 def errors(real: Runs, simulated: pd.DataFrame) -> pd.DataFrame:
     """A row for each statistic: metric, statistic, measured, simulated (s; 1/s for throughput), error.
 
-    The error is simulated / measured - 1. Of several real runs of the same requests `measured` is the mean over runs, and a
-    column `spread` says how far they are apart themselves, (max - min) / mean. ValueError where the runs are not of
-    the same requests.
+    The error is simulated / measured - 1. Of several real runs of the same requests `measured` is the mean over runs,
+    and a column `spread` says how far they are apart themselves, (max - min) / mean. ValueError where the runs are not
+    of the same requests.
     """
     runs = _runs(real, simulated)
     each = pd.concat([statistics(run) for run in runs], axis=1)

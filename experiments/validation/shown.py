@@ -50,9 +50,7 @@ def report(folder: Folder, figure: Path) -> str | None:
     caption = f"{len(table)} requests. Trace: {stated.pop('trace')}. Profiles: {', '.join(stated.values())}."
     paths = save(draw(real, simulated, caption), figure)
     count = int(table["fitted"].sum())
-    heading = (
-        f"simulated beside measured, {len(table)} requests; seconds. Errors also of the first {count} requests"
-    )
+    heading = f"simulated beside measured, {len(table)} requests; seconds. Errors also of the first {count} requests"
     heading += f" and of the {len(table) - count} others"
     shown = render(found, request_errors(real, simulated), f"first {count}")
     return "\n".join([heading, shown, *map(str, paths)])
