@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.validation.kernels.settings import KV_CACHE_DTYPE, ONLY, not_understood, refused
+from experiments.validation.kernels.settings import KV_CACHE_DTYPES, ONLY, not_understood, refused
 
 ASYNCHRONOUS_SINCE = (0, 14)  # [R] vLLM's pull request 27614: its default where nothing forbids it
 PREFIX_CACHING_SINCE = (0, 8)  # [R] vLLM's V1 engine, whose default it is
@@ -70,7 +70,7 @@ class Meta:
 
     def check_settings(self, dtype: str) -> None:
         """ValueError for a setting that changes what a step takes, and is not simulated; `dtype` is the elements'."""
-        for name in (*ONLY, KV_CACHE_DTYPE):
+        for name in (*ONLY, *KV_CACHE_DTYPES):
             if wrong := refused(name, self.get(name, object), dtype):
                 raise ValueError(f"{self.path}: {wrong}")
 

@@ -29,7 +29,6 @@ ONLY: Mapping[str, Any] = {
     "disable_sliding_window": False,
     "policy": "fcfs",
     "scheduling_policy": "fcfs",
-    "scheduler_cls": None,
     "num_scheduler_steps": 1,
     "max_num_partial_prefills": 1,
     "max_long_partial_prefills": 1,
@@ -48,12 +47,12 @@ NEUTRAL = (
 )  # fmt: skip
 # What another value does to a step is not known here: with this one, vLLM's own, there is nothing to tell.
 USUAL = {"enforce_eager": False, "disable_custom_all_reduce": False, "disable_cascade_attn": False}
-KV_CACHE_DTYPE = "kv_cache_dtype"
+KV_CACHE_DTYPES = ("kv_cache_dtype", "cache_dtype")  # as asked for, and in vLLM's own cache_config
 
 
 def refused(name: str, value: Any, dtype: str) -> str:
     """Why a run with this setting is not simulated; nothing if it is. `dtype` is the elements' own."""
-    if name == KV_CACHE_DTYPE:
+    if name in KV_CACHE_DTYPES:
         return "" if value in (None, "auto", dtype) else f"{name} is {value!r}, and only 'auto' is simulated here"
     if name not in ONLY or value is None or value == ONLY[name] or (ONLY[name] is None and not value):
         return ""
@@ -64,6 +63,6 @@ def refused(name: str, value: Any, dtype: str) -> str:
 
 def not_understood(kwargs: Mapping[str, Any]) -> list[str]:
     """The settings of an engine of which it is not known what they do to a step, as KEY=VALUE; unset ones are none."""
-    known = {*READ, *ONLY, *NEUTRAL, KV_CACHE_DTYPE}
+    known = {*READ, *ONLY, *NEUTRAL, *KV_CACHE_DTYPES}
     others = {name: value for name, value in kwargs.items() if name not in known and value is not None}
     return [f"{name}={value}" for name, value in others.items() if name not in USUAL or value != USUAL[name]]

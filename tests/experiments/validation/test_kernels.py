@@ -177,6 +177,7 @@ def test_ranks_whose_experts_are_not_those_of_the_table_are_refused(tmp_path: Pa
         ({"tensor_parallel_size": 2}, "was served with tensor_parallel_size 2, and"),
         ({"pipeline_parallel_size": 4}, "run.meta.json: pipeline_parallel_size is 4, and only 1 is simulated here"),
         ({"kv_cache_dtype": "fp8"}, "run.meta.json: kv_cache_dtype is 'fp8', and only 'auto' is simulated here"),
+        ({"cache_dtype": "fp8_e5m2"}, "run.meta.json: cache_dtype is 'fp8_e5m2', and only 'auto' is simulated here"),
         ({"speculative_config": {"method": "eagle"}}, "run.meta.json: speculative_config is {'method': 'eagle'}"),
         ({"max_model_len": 300}, "run.meta.json allows max_model_len 300"),
         ({"max_num_batched_tokens": 4096}, "_attention.csv.gz: prefill_chunk is"),
