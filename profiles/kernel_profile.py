@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 
 from profiles.collective import Exchange, check_devices
 from profiles.experts import Experts
-from profiles.kernel_tables import Grid, read_attention, read_layers, total
+from profiles.kernel_tables import Grid, UnmeasuredError, read_attention, read_layers, total
 from profiles.profile import kv_capacity
 from profiles.skew import read_skew
 from sim.step import Line, Step
 
 TWICE = ("layernorm",)  # before attention and before the feed-forward part of each layer
 ONCE = ("embedding", "final_layernorm")
+EACH = ("qkv_proj", "qk_norm", "rotary_emb", "o_proj", "gate_up_proj", "act_fn", "down_proj")  # once in each layer
 PER_SEQUENCE = ("lm_head", "sampler")
 FEED_FORWARD = "down_proj"  # of a layer without experts
 PARTS = 4  # an uneven batch is priced at so many places from one measured context to the next
@@ -90,9 +91,10 @@ class KernelProfile:
             untils = self._untils[jobs] = self._knots(jobs)
         at = bisect_left(untils, context)
         if at == len(untils):
-            raise ValueError(
+            raise UnmeasuredError(
+                "kv_decode",
                 f"{self.model} on {self.device}: {jobs} jobs of {context / jobs:.6g} tokens each on average; "
-                f"attention was measured up to {untils[-1] / jobs:g}"
+                f"attention was measured up to {untils[-1] / jobs:g}",
             )
         spare = max(0, jobs * longest - context)
         until = untils[at]
@@ -177,7 +179,7 @@ def load(
     if grid.knots[0] != 0:
         raise ValueError(f"{attention}: no row with prefill_chunk 0, so nothing says what decoding alone takes")
     times = dict.fromkeys(TWICE, 2 * layers) | dict.fromkeys(ONCE, 1)
-    layers_by_token = read_layers(Path(dense), "tokens", (*TWICE, *ONCE))
+    layers_by_token = read_layers(Path(dense), "tokens", (*TWICE, *ONCE), EACH)
     if experts is None and FEED_FORWARD not in layers_by_token:
         raise ValueError(f"{dense}: no row of layer {FEED_FORWARD}; of a mixture give `experts` (profiles.experts)")
     by_token = total(layers_by_token, times, layers)

@@ -23,12 +23,20 @@ MICROSECOND = 1e-6
 Row = tuple[tuple[float, ...], float]  # where, and seconds
 
 
+class UnmeasuredError(ValueError):
+    """A place beyond what was measured; `name` is the coordinate that is too large."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """Seconds at `knots` of one coordinate; each part is a number, or a Grid over the next coordinate.
 
     Between knots it is linear, below the first it is as at the first. Along an axis of one knot nothing was measured
-    to vary: it answers everywhere. Beyond the last of several knots it raises ValueError.
+    to vary: it answers everywhere. Beyond the last of several knots it raises UnmeasuredError.
     """
 
     name: str
@@ -43,12 +51,12 @@ class Grid:
         return seconds
 
     def around(self, value: float) -> tuple[tuple[Grid | float, float], ...]:
-        """The parts on either side of `value`, and the share of each; ValueError beyond the last knot."""
+        """The parts on either side of `value`, and the share of each; UnmeasuredError beyond the last knot."""
         knots, parts = self.knots, self.parts
         if value <= knots[0] or len(knots) == 1:
             return ((parts[0], 1.0),)
         if value > knots[-1]:
-            raise ValueError(f"{self.name} is {value:g}, and was measured up to {knots[-1]:g}")
+            raise UnmeasuredError(self.name, f"{self.name} is {value:g}, and was measured up to {knots[-1]:g}")
         right = bisect_left(knots, value)
         share = (value - knots[right - 1]) / (knots[right] - knots[right - 1])
         if share == 1.0:
@@ -92,9 +100,13 @@ def read_attention(path: Path) -> Grid:
     return rising(nest(sorted(read_rows(path, "", ATTENTION)[""]), ATTENTION))
 
 
-def read_layers(path: Path, coordinate: str, needed: Sequence[str]) -> dict[str, Grid]:
-    """Seconds of each layer by `coordinate` (tokens or sequences); ValueError names file, line and value."""
-    layers = {name: nest(sorted(rows), [coordinate]) for name, rows in read_rows(path, "layer", (coordinate,)).items()}
+def read_layers(path: Path, coordinate: str, needed: Sequence[str], others: Sequence[str] = ()) -> dict[str, Grid]:
+    """Seconds of each layer by `coordinate` (tokens or sequences); ValueError names file, line and value.
+
+    All `needed` layers are there, and none but these and `others`: one more would be added to the step unasked.
+    """
+    found = read_rows(path, "layer", (coordinate,), known=(*needed, *others))
+    layers = {name: nest(sorted(rows), [coordinate]) for name, rows in found.items()}
     missing = [name for name in needed if name not in layers]
     if missing:
         raise ValueError(f"{path}: no row of layer {', '.join(missing)}; it has {', '.join(layers)}")
@@ -109,10 +121,13 @@ def total(layers: Mapping[str, Grid], times: Mapping[str, int], otherwise: int) 
     return Grid(next(iter(layers.values())).name, tuple(knots), tuple(sums))
 
 
-def read_rows(path: Path, text: str, counts: Sequence[str], time: str = "time_us") -> dict[str, list[Row]]:
+def read_rows(
+    path: Path, text: str, counts: Sequence[str], time: str = "time_us", known: Sequence[str] = ()
+) -> dict[str, list[Row]]:
     """The rows of a csv file, plain or gzipped, by what stands in the column `text` (all under "" if that is empty).
 
-    A row is its `counts` and its `time`, in seconds; ValueError names file, line and value.
+    A row is its `counts` and its `time`, in seconds; ValueError names file, line and value, also of a `text` that is
+    not `known`.
     """
     lines = csv.reader(_lines(path))
     header = next(lines, [])
@@ -128,11 +143,14 @@ def read_rows(path: Path, text: str, counts: Sequence[str], time: str = "time_us
             raise ValueError(f"{place}: {','.join(cells)[:60]!r} has {len(cells)} fields, not {len(header)}")
         row = dict(zip(header, cells, strict=True))
         where = tuple(_number(place, name, row[name]) for name in counts)
+        seconds = _number(place, time, row[time]) * MICROSECOND
         key = (row[text] if text else "", where)
+        if text and key[0] not in known:
+            raise ValueError(f"{place}: unknown {text} {key[0]!r}; known are {', '.join(known)}")
         if key in seen:
             raise ValueError(f"{place}: the same place as in line {seen[key]}: {','.join(cells)[:60]}")
         seen[key] = lines.line_num
-        found.setdefault(key[0], []).append((where, _number(place, time, row[time]) * MICROSECOND))
+        found.setdefault(key[0], []).append((where, seconds))
     if not found:
         raise ValueError(f"{path}: no rows")
     return found

@@ -118,7 +118,7 @@ def sheet(
     `gap` and `row_gap` are the inches between columns and rows, `below` those between the last row and the caption.
     """
     width, top = 10.0, 0.35
-    lines = textwrap.wrap(text, int((width - 0.3) * CAPTION_CHARACTERS_PER_INCH))
+    lines = textwrap.wrap(text, int((width - 0.3) * CAPTION_CHARACTERS_PER_INCH), break_on_hyphens=False)
     bottom = below + LINE_INCHES * len(lines)
     height = top + rows * row_inches + (rows - 1) * row_gap + bottom
     figure = Figure(figsize=(width, height))

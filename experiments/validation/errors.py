@@ -44,18 +44,18 @@ def statistics(requests: pd.DataFrame) -> pd.Series:
 
 
 def errors(real: Runs, simulated: pd.DataFrame) -> pd.DataFrame:
-    """A row for each statistic: metric, statistic, real, simulated (s; 1/s for throughput), error.
+    """A row for each statistic: metric, statistic, measured, simulated (s; 1/s for throughput), error.
 
-    The error is simulated / real - 1. Of several real runs of the same requests `real` is the mean over runs, and a
-    column `spread` says how far they are apart themselves, (max - min) / mean. ValueError where the runs are not of
-    the same requests.
+    The error is simulated / measured - 1. Of several real runs of the same requests `measured` is the mean over runs,
+    and a column `spread` says how far they are apart themselves, (max - min) / mean. ValueError where the runs are not
+    of the same requests.
     """
     runs = _runs(real, simulated)
-    measured = pd.concat([statistics(run) for run in runs], axis=1)
-    table = pd.DataFrame({"real": measured.mean(axis=1), "simulated": statistics(simulated)})
-    table["error"] = table["simulated"] / table["real"] - 1
+    each = pd.concat([statistics(run) for run in runs], axis=1)
+    table = pd.DataFrame({"measured": each.mean(axis=1), "simulated": statistics(simulated)})
+    table["error"] = table["simulated"] / table["measured"] - 1
     if len(runs) > 1:
-        table["spread"] = (measured.max(axis=1) - measured.min(axis=1)) / table["real"]
+        table["spread"] = (each.max(axis=1) - each.min(axis=1)) / table["measured"]
     return table.reset_index()
 
 

@@ -1,4 +1,4 @@
-"""The distributions of TTFT, TPOT and E2E, real and simulated: the share of requests that took so long or less."""
+"""The distributions of TTFT, TPOT and E2E, measured and simulated: the share of requests that took so long or less."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw(real: pd.DataFrame | Sequence[pd.DataFrame], simulated: pd.DataFrame, c
             axes.set(xlabel=LABELS[name], ylim=(0, 1.02))
         panels[0].set_ylabel("share of requests")
         handles = [
-            Line2D([], [], color=REAL, label="real" if len(runs) == 1 else f"real, {len(runs)} runs"),
+            Line2D([], [], color=REAL, label="measured" if len(runs) == 1 else f"measured, {len(runs)} runs"),
             Line2D([], [], color=SIMULATED, linestyle=(0, (4, 1.5)), label="simulated"),
         ]
         panels[-1].legend(handles=handles, loc="lower right")  # where no distribution goes

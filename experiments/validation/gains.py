@@ -34,7 +34,7 @@ def gains(real: Tables, simulated: Tables) -> pd.DataFrame:
                     "reference": reference,
                     "metric": metric,
                     "pairs": pairs,
-                    "real": measured.mean,
+                    "measured": measured.mean,
                     "half_width": measured.half_width,
                     "simulated": foretold,
                     "inside": abs(foretold - measured.mean) <= half if (half := measured.half_width) >= 0 else None,
@@ -61,9 +61,9 @@ def render(table: pd.DataFrame) -> str:
         {
             "policy": table["policy"],
             "mean of": table["metric"],
-            f"real, over {table['reference'].iloc[0]}": [
+            f"measured, over {table['reference'].iloc[0]}": [
                 f"{Interval(100 * mean, 100 * half):+.1f} %"
-                for mean, half in zip(table["real"], table["half_width"], strict=True)
+                for mean, half in zip(table["measured"], table["half_width"], strict=True)
             ],
             "simulated": [f"{100 * value:+.1f} %" for value in table["simulated"]],
             "simulated within the interval": table["inside"].map({True: "yes", False: "no", None: "one pair"}),

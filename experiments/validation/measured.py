@@ -24,9 +24,9 @@ def with_measured(requests: Table, replay: pd.DataFrame) -> Table:
 
 
 def error_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The errors over all requests of a measured run, with columns for the `fitted` ones and for the rest."""
+    """The errors over all requests of a measured run, with columns `first` for those marked `fitted` and `rest`."""
     found = errors(*both(table))
-    for name, part in (("fitted", table[table["fitted"]]), ("rest", table[~table["fitted"]])):
+    for name, part in (("first", table[table["fitted"]]), ("rest", table[~table["fitted"]])):
         if len(part):
             found[name] = errors(*both(part))["error"].where(found["metric"] != "throughput")
     return found

@@ -15,22 +15,23 @@ from experiments.validation.figure import draw
 from experiments.validation.measured import both, error_table
 
 
-def render(table: pd.DataFrame, by_request: pd.DataFrame | None = None) -> str:
+def render(table: pd.DataFrame, by_request: pd.DataFrame | None = None, first: str = "first") -> str:
     """The tables of `errors` and of `request_errors` as text: seconds, and shares in per cent.
 
-    Columns `fitted` and `rest` hold the errors of those parts of the requests (`experiments.validation.measured`).
+    Columns `first`, which is printed as `first` says, and `rest` hold the errors of those parts of the requests
+    (`experiments.validation.measured`).
     """
     shown = table.copy()
-    for column in ("real", "simulated"):
+    for column in ("measured", "simulated"):
         shown[column] = [f"{value:.4g}" for value in table[column]]
-    for column in ("error", "fitted", "rest", "corrected"):
+    for column in ("error", "first", "rest", "corrected"):
         if column in table:
             shown[column] = ["" if np.isnan(value) else f"{100 * value:+.1f} %" for value in table[column]]
     for column in ("spread", "detects"):
         if column in table:
             shown[column] = ["" if np.isnan(value) else f"{100 * value:.1f} %" for value in table[column]]
     shown["metric"] = table["metric"].where(table["metric"] != table["metric"].shift(), "")
-    lines = [shown.rename(columns={"spread": "between real runs"}).to_string(index=False)]
+    lines = [shown.rename(columns={"spread": "between real runs", "first": first}).to_string(index=False)]
     for row in [] if by_request is None else by_request.to_dict("records"):
         shares = ", ".join(f"{label} {100 * row[label]:.1f} %" for label in QUANTILES)
         lines.append(f"{row['metric']} of single requests: off by {shares}; median {100 * row['bias']:+.1f} %")
@@ -49,6 +50,7 @@ def report(folder: Folder, figure: Path) -> str | None:
     caption = f"{len(table)} requests. Trace: {stated.pop('trace')}. Profiles: {', '.join(stated.values())}."
     paths = save(draw(real, simulated, caption), figure)
     count = int(table["fitted"].sum())
-    heading = f"simulated beside measured, {len(table)} requests; seconds. Errors also of the first {count}, to which"
-    heading += f" constants may have been fitted, and of the {len(table) - count} others"
-    return "\n".join([heading, render(found, request_errors(real, simulated)), *map(str, paths)])
+    heading = f"simulated beside measured, {len(table)} requests; seconds. Errors also of the first {count} requests"
+    heading += f" and of the {len(table) - count} others"
+    shown = render(found, request_errors(real, simulated), f"first {count}")
+    return "\n".join([heading, shown, *map(str, paths)])

@@ -175,6 +175,8 @@ def test_leaping_equals_stepping(profile: KernelProfile, rows: list[tuple[int, i
         ("dense", "layer,tokens,time_us\nembedding,1,nan\n", "line 2: time_us 'nan' is not a number"),
         ("dense", "layer,tokens,time_us\nembedding,1,5,6\n", "line 2: 'embedding,1,5,6' has 4 fields, not 3"),
         ("dense", "layer,tokens,time_us\nembedding,1,5\nembedding,1,6\n", "line 3: the same place as in line 2"),
+        ("dense", "layer,tokens,time_us\nembedding,1,5\nembedding,1,abc\n", "line 3: time_us 'abc' is"),
+        ("dense", "layer,tokens,time_us\nwarp_drive,7,9\n", "dense.csv, line 2: unknown layer 'warp_drive'; known are"),
         ("dense", "layer,tokens,time_us\nembedding,1,5\n", "no row of layer layernorm, final_layernorm; it has e"),
         ("dense", "layer,tokens,time_us\nlayernorm,1,5\nembedding,1,5\nfinal_layernorm,1,5\n", "no row of layer down"),
         ("per_sequence", "layer,sequences,time_us\nlm_head,1,5\n", "no row of layer sampler"),
@@ -193,7 +195,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         gzip.compress(b"layer,tokens,time_us\n" + b"".join(b"embedding,%d,5\n" % at for at in range(999)))[:-20]
     )
     with pytest.raises(ValueError, match=r"broken\.csv\.gz: the file is broken"):
-        read_layers(broken, "tokens", ())
+        read_layers(broken, "tokens", ("embedding",))
 
 
 @pytest.mark.parametrize("facts", [{"layers": 0}, {"layers": -1}])

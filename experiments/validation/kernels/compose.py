@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.validation.kernels.served import BLOCK_SIZE, UTILIZATION, Engine
+from experiments.validation.kernels.served import BLOCK_SIZE, UTILIZATION, Engine, share
 from experiments.validation.kernels.tables import KernelTables
 from policies.batching.continuous import Continuous
 from policies.eviction.recompute import Recompute
@@ -19,6 +19,7 @@ from policies.routing.least_loaded import LeastLoaded
 from profiles.collective import Collective, Exchange, Ring, read_collective
 from profiles.experts import Experts
 from profiles.kernel_profile import load
+from profiles.kernel_tables import UnmeasuredError
 from profiles.operators.architecture import Architecture
 from profiles.operators.gpus import datasheet
 from profiles.operators.huggingface import short_name
@@ -29,6 +30,9 @@ from traces.requests import to_requests
 
 # Engines that recorded theirs, [R] LLMServingSim 0acc21b and 0d3de68: 35,913 and 28,884; computed 36,858 and 28,853.
 COMPUTED = "of two engines that recorded theirs it is 2.6 % too much and 0.1 % too little"
+SHEET = "a datasheet in profiles/conf/analytic/device, with the driver's name of it in profiles/operators/gpus.py"
+# The tables along which a step may lie beyond what was measured; the other coordinates are those of attention.
+TABLES_OF = {"tokens": ("dense", "moe"), "sequences": ("per_sequence",), "bytes": ("collective",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Setting:
     engine: Engine
     model: Architecture
     capacity: int
+    capacity_source: str
     block_size: int
     exchange: Exchange | None
     experts: Experts | None
@@ -90,7 +95,7 @@ def collective_of(tables: KernelTables, link: Ring | None, use: str) -> tuple[Co
     if sheet is not None and sheet.collective is not None:
         collective = Ring(**sheet.collective)
         return collective, f"{collective} [A], by the datasheet of {sheet.name}"
-    raise ValueError(f"{use}: give --link-bandwidth and --link-latency, or {tables.prefix}_collective.csv.gz")
+    raise ValueError(f"{use}: give --link-bandwidth and --link-latency, {tables.prefix}_collective.csv.gz, or {SHEET}")
 
 
 def exchange_of(tables: KernelTables, model: Architecture, link: Ring | None) -> tuple[Exchange | None, str]:
@@ -106,11 +111,11 @@ def capacity_of(
     tables: KernelTables, engine: Engine, model: Architecture, given: Mapping[str, int | None]
 ) -> tuple[int, int, str]:
     """Tokens of KV, tokens of a block, and where that is from; `given` are kv_blocks and memory_bytes, or None."""
-    size = engine.block_size or int(tables.engine.get("block_size", BLOCK_SIZE))
+    size = engine.block_size or _block_size(tables)
     if given["kv_blocks"]:
         return given["kv_blocks"] * size, size, "as given"
     if engine.blocks:
-        return engine.blocks * size, size, "the run's own record"
+        return engine.blocks * size, size, f"the run's own record, {engine.path}"
     sheet = datasheet(tables.gpu)
     memory, source = given["memory_bytes"] or engine.memory_bytes, "stated"
     if memory is None and sheet is not None:
@@ -118,21 +123,35 @@ def capacity_of(
     if memory is None:
         raise ValueError(
             f"nothing says how much KV the engine had: not the run (num_gpu_blocks, device_total_memory_bytes), and "
-            f"there is no datasheet of {tables.gpu!r}: give --kv-blocks or --memory-bytes"
+            f"there is no datasheet of {tables.gpu!r} (gpu of {tables.prefix}_profile.meta.yaml): give --kv-blocks or "
+            f"--memory-bytes, or {SHEET}"
         )
-    share = engine.utilization or float(tables.engine.get("gpu_memory_utilization", UTILIZATION))
-    tokens = kv_tokens(
-        model,
-        tables.devices,
-        memory_bytes=memory,
-        utilization=share,
-        seats=engine.seats,
-        budget=engine.budget,
-        block_size=size,
-        element_bytes=ELEMENT_BYTES[tables.dtype],
-        expert_ranks=engine.ranks,
-    )
-    return tokens, size, f"computed: {share:g} of {memory} bytes ({source}) less weights and activations; {COMPUTED}"
+    of_tables = f"{tables.prefix}_profile.meta.yaml: gpu_memory_utilization"
+    used = engine.utilization or share(of_tables, tables.engine.get("gpu_memory_utilization", UTILIZATION))
+    try:
+        tokens = kv_tokens(
+            model,
+            tables.devices,
+            memory_bytes=memory,
+            utilization=used,
+            seats=engine.seats,
+            budget=engine.budget,
+            block_size=size,
+            element_bytes=ELEMENT_BYTES[tables.dtype],
+            expert_ranks=engine.ranks,
+        )
+    except ValueError as error:
+        said = f"{engine.path}: gpu_memory_utilization {used:g}" if engine.utilization else f"{of_tables} {used:g}"
+        raise ValueError(f"{said}: {error}") from None
+    return tokens, size, f"computed: {used:g} of {memory} bytes ({source}) less weights and activations; {COMPUTED}"
+
+
+def _block_size(tables: KernelTables) -> int:
+    """Tokens of a block of the engine that was measured; ValueError unless it is a positive whole number."""
+    size = tables.engine.get("block_size", BLOCK_SIZE)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"{tables.prefix}_profile.meta.yaml: block_size must be a positive whole number, got {size!r}")
+    return size
 
 
 def experts_of(
@@ -205,9 +224,11 @@ def simulated(setting: Setting, served: pd.DataFrame) -> pd.DataFrame:
     device, engine = device_of(setting), setting.engine
     total = (served["prompt_tokens"] + served["output_tokens"]).max()
     if total > device.max_model_len:
+        raise ValueError(f"a request has {total} tokens, prompt and answer; {_longest(setting, device)}")
+    if total > setting.capacity:
         raise ValueError(
-            f"a request has {total} tokens, prompt and answer; {setting.tables.prefix}_attention.csv.gz and the model "
-            f"allow {device.max_model_len}"
+            f"a request has {total} tokens, prompt and answer; there is KV for {setting.capacity}, "
+            f"{setting.capacity // setting.block_size} blocks of {setting.block_size} ({setting.capacity_source})"
         )
     asked = served if engine.ignores_eos else served.drop(columns="max_tokens")
     batching = Continuous(
@@ -220,5 +241,23 @@ def simulated(setting: Setting, served: pd.DataFrame) -> pd.DataFrame:
     policy = Policy(FIFO(), batching, LeastLoaded(), Recompute())
     ranks = tuple(replace(device, name=f"gpu{number}") for number in range(engine.ranks))
     cluster = Cluster(ranks, steps_together=setting.together)
-    tables = simulate(to_requests(asked), policy, cluster, OraclePredictor(), unservable="fail")
+    try:
+        tables = simulate(to_requests(asked), policy, cluster, OraclePredictor(), unservable="fail")
+    except UnmeasuredError as error:
+        paths = setting.tables.paths
+        beyond = [str(paths[kind]) for kind in TABLES_OF.get(error.name, ("attention",)) if kind in paths]
+        raise ValueError(
+            f"{' or '.join(beyond)}: {error}; {engine.path} allows max_num_batched_tokens {engine.budget} and "
+            f"max_num_seqs {engine.seats}"
+        ) from None
     return pd.DataFrame(tables.requests)
+
+
+def _longest(setting: Setting, device: Device) -> str:
+    """What allows no longer request, and where that is from."""
+    longest = device.max_model_len
+    if longest == setting.engine.max_model_len:
+        return f"{setting.engine.path} allows max_model_len {longest}"
+    if longest == setting.model.max_model_len:
+        return f"the model allows {longest}"
+    return f"{setting.tables.paths['attention']} was measured up to {longest}"

@@ -4,12 +4,22 @@
     tokenyard validate kernels measured/h100_llama-3.1-8b measured/run.jsonl.gz
     tokenyard validate kernels measured/h100_qwen3-32b_tp2 run.jsonl --link-bandwidth 200 --link-latency 6
 
-TABLES is what the paths of the kernel tables begin with, in the format of LLMServingSim's profiler:
-TABLES_attention.csv.gz, TABLES_dense.csv.gz, TABLES_per_sequence.csv.gz and TABLES_profile.meta.yaml (gpu, model,
-variant, tp_degrees); _tpN in their names says that they are of one of N devices that share the model. RUN is a jsonl,
+TABLES is what the paths of the kernel tables begin with, csv files plain or gzipped, in the format of LLMServingSim's
+profiler:
+  TABLES_profile.meta.yaml        gpu, model, variant, tp_degrees
+  TABLES_attention.csv.gz         a layer's attention, by prompt chunk, decoding requests and their contexts
+  TABLES_dense.csv.gz             the other kernels of a layer, embedding and last norm, by tokens
+  TABLES_per_sequence.csv.gz      lm_head and sampler, by sequences
+  TABLES_skew.csv.gz              optional: attention of uneven batches, which without it count as even ones
+  TABLES_moe.csv.gz               a layer's experts; needed by a mixture of experts, and only by one
+  TABLES_collective.csv.gz        optional: exchanges among several devices (below)
+_tpN in their names says that they are of one of N devices that share the model. RUN is a jsonl,
 plain or gzipped, as LLMServingSim's benchmark writes it; RUN.meta.json, or meta.json beside it, says how vLLM was
 started: model, dtype, seats (max_num_seqs), token budget (max_num_batched_tokens), devices, prefix caching, KV blocks.
-What it does not say is vLLM's default, and is told. No number is fitted to the run.
+Needed are model, vllm_version, max_num_seqs and max_num_batched_tokens, for vLLM's defaults of the latter two depend on
+the device; what else it does not say is vLLM's default, and is told (a missing dtype is that of the tables). What
+changes the kernels and is not simulated (quantization, speculation, LoRA, offloading, a quantized KV cache) is refused;
+a setting of engine_kwargs that is not understood is left aside, and told. No number is fitted to the run.
 
 Each data-parallel rank is such a device, with seats, token budget and blocks of its own. Where they hold shares of the
 experts (enable_expert_parallel) they step together, and exchange their tokens twice a layer.
@@ -19,7 +29,8 @@ time_us, with layer all_reduce or all_gather), in the device's datasheet (profil
 
 Prints mean, P50, P90 and P99 of TTFT, TPOT and E2E, measured and simulated, and the means' errors with each part of the
 simulation taken out. Writes report.txt, report.jsonl and a picture of the distributions. What is missing or does not
-belong together is one line, and the exit status is 1.
+belong together is one line, and the exit status is 1. Marks of facts: [A] assumed, [R] read in the source that is
+named, [D] derived.
 """
 
 from __future__ import annotations
@@ -35,14 +46,14 @@ import pandas as pd
 
 from experiments.validation.kernels import report
 from experiments.validation.kernels.compose import Setting, capacity_of, check, exchange_of, experts_of, simulated
-from experiments.validation.kernels.served import meta_path, read_engine, read_meta
+from experiments.validation.kernels.served import Engine, meta_path, read_engine, read_meta
 from experiments.validation.kernels.tables import KernelTables, read_tables
 from profiles.collective import Ring
 from profiles.operators.architecture import Architecture
 from profiles.operators.huggingface import from_config, known
 from sim import HostTime
 from traces.formats.llmservingsim import load
-from traces.schema import MEASURED
+from traces.schema import MEASURED, SKIPPING, TraceError
 
 MICROSECOND, GIGABYTE = 1e-6, 1e9
 
@@ -103,8 +114,11 @@ def compose(asked: argparse.Namespace) -> tuple[Setting, list[str]]:
     if asked.host_step or asked.host_request:
         host = HostTime((asked.host_step or 0.0) * MICROSECOND, (asked.host_request or 0.0) * MICROSECOND)
         facts.append(f"host: {asked.host_step or 0:g} us a step, {asked.host_request or 0:g} us a request, as given")
-    facts.append(f"uneven batches {'by their table' if 'skew' in tables.paths else 'as even ones: there is no table'}")
-    return Setting(tables, engine, model, capacity, block_size, exchange, experts, bool(shared), host), facts
+    uneven = "uneven batches by their table"
+    facts.append(
+        uneven if "skew" in tables.paths else f"no {tables.prefix}_skew.csv.gz: uneven batches count as even ones"
+    )
+    return Setting(tables, engine, model, capacity, source, block_size, exchange, experts, bool(shared), host), facts
 
 
 def model_of(tables: KernelTables, config: Path | None) -> Architecture:
@@ -120,11 +134,19 @@ def model_of(tables: KernelTables, config: Path | None) -> Architecture:
     return found
 
 
-def served(run: Path) -> pd.DataFrame:
-    """The measured requests, as `experiments.validation.errors` takes them."""
+def served(run: Path, engine: Engine) -> pd.DataFrame:
+    """The measured requests, as `experiments.validation.errors` takes them.
+
+    ValueError for bad rows, and unless there are as many as the meta.json of their `engine` says.
+    """
     if not run.is_file():
         raise FileNotFoundError(f"no run {run}")
-    table = load(run)
+    try:
+        table = load(run)
+    except TraceError as error:  # no row can be left out here
+        raise ValueError(str(error).replace(f"; {SKIPPING}", "")) from None
+    if engine.requests not in (None, len(table)):
+        raise ValueError(f"{run} has {len(table)} requests, and {engine.path} says num_requests {engine.requests}")
     names = dict(zip(MEASURED, ("first_scheduled", "first_token", "finished"), strict=True))
     return table.rename(columns=names).assign(id=range(len(table)))
 
@@ -134,7 +156,7 @@ def main(given: Sequence[str] | None = None) -> int:
     asked = arguments(given)
     try:
         setting, facts = compose(asked)
-        real = served(asked.run)
+        real = served(asked.run, setting.engine)
         whole = simulated(setting, real)
         less = {part: simulated(other, real) for part, other in setting.without().items()}
         name = asked.run.name.partition(".jsonl")[0]

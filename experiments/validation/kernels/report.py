@@ -14,6 +14,8 @@ from experiments.validation.figure import draw
 from experiments.validation.report import as_json as line_of
 from experiments.validation.shown import render
 
+LEGEND = "[A] assumed, [R] read in the source that is named, [D] derived"
+
 
 def parts(real: pd.DataFrame, whole: pd.DataFrame, less: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row for the `whole` simulation and each that is `less` one part: errors of the means and of requests/s."""
@@ -39,12 +41,14 @@ def write(
     shown = moved.assign(without=moved["without"].replace("", "(nothing)"))
     for column in moved.columns[1:]:
         shown[column] = [f"{100 * value:+.1f} %" for value in moved[column]]
+    many = f"{len(real)} request{'s' * (len(real) != 1)}"
     preempted = int(whole["preemptions"].sum())
     text = "\n\n".join(
         [
             "\n".join(facts),
-            f"{len(real)} requests; seconds; {preempted} preemptions simulated\n{render(table, single)}",
+            f"{many}; seconds; {preempted} preemptions simulated\n{render(table, single)}",
             f"errors of the means with a part taken out\n{shown.to_string(index=False)}",
+            LEGEND,
         ]
     )
     kinds = {"error": table, "request_error": single, "part": moved}
@@ -53,5 +57,5 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "report.txt", text + "\n")
     write_whole(folder / "report.jsonl", "\n".join(lines) + "\n")
-    paths = save(draw(real, whole, f"{len(real)} requests. {facts[0]}."), folder / "distributions")
+    paths = save(draw(real, whole, f"{many}. {facts[0]}."), folder / "distributions")
     print("\n".join(lines) if as_json else f"{text}\n\nresults: {folder} ({', '.join(path.name for path in paths)})")

@@ -9,16 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.validation.kernels.settings import KV_CACHE_DTYPES, ONLY, not_understood, refused
+
 ASYNCHRONOUS_SINCE = (0, 14)  # [R] vLLM's pull request 27614: its default where nothing forbids it
 PREFIX_CACHING_SINCE = (0, 8)  # [R] vLLM's V1 engine, whose default it is
 BLOCK_SIZE = 16  # [R] vLLM's on CUDA
 UTILIZATION = 0.9  # [R] vLLM's until 0.19 at least
+DEPENDS = "vLLM's default depends on the device"
 # Where a fact may stand, the most certain place first; the words are vLLM's.
 PLACES = (
     ("kv_cache",), ("resolved_config", "cache_config"), ("resolved_config", "scheduler_config"),
-    ("resolved_config", "parallel_config"), ("resolved_config", "model_config"), ("hardware",), ("engine_kwargs",), (),
+    ("resolved_config", "parallel_config"), ("resolved_config", "model_config"), ("resolved_config",),
+    ("hardware",), ("engine_kwargs",), (),
 )  # fmt: skip
 KINDS = {int: "a positive whole number", bool: "true or false", str: "a text", float: "a positive number"}
+
+
+def share(place: str, value: Any) -> float:
+    """`value` as a share of memory; ValueError beginning with `place` unless it is one."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 1:
+        raise ValueError(f"{place} must be above 0 and at most 1, got {value!r}")
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +68,23 @@ class Meta:
         if value not in (None, simulated):
             raise ValueError(f"{self.path}: {name} is {value!r}, and only {simulated!r} is simulated here")
 
+    def check_settings(self, dtype: str) -> None:
+        """ValueError for a setting that changes what a step takes, and is not simulated; `dtype` is the elements'."""
+        for name in (*ONLY, *KV_CACHE_DTYPES):
+            if wrong := refused(name, self.get(name, object), dtype):
+                raise ValueError(f"{self.path}: {wrong}")
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """The engine that served a run, as far as a simulation needs to know it; what was not stated is None.
 
     `devices` share the model in each of `ranks` that have requests of their own; seats, budget and blocks are a rank's.
-    `assumed` says of each default that was taken where the meta.json says nothing.
+    `assumed` says of each default that was taken where the meta.json says nothing, and what of it was left aside.
+    `requests` is how many it says were served, `path` where it is.
     """
 
+    path: Path
     model: str
     version: tuple[int, ...]
     seats: int
@@ -84,6 +103,7 @@ class Engine:
     block_size: int | None
     utilization: float | None
     memory_bytes: int | None
+    requests: int | None
     assumed: tuple[str, ...]
 
 
@@ -116,20 +136,19 @@ def read_engine(meta: Meta) -> Engine:
     def default(name: str, since: tuple[int, ...]) -> bool:
         value = meta.get(name, bool)
         if value is None:
-            value = version >= since
-            said = f"vLLM's default from {'.'.join(map(str, since))} on"
-            assumed.append(f"{name} {'on' if value else 'off'}: the run does not say; {said} [A]")
+            value, first = version >= since, ".".join(map(str, since))
+            said = f"on by vLLM's default from {first} on" if value else f"off by vLLM's default before {first}"
+            assumed.append(f"{name} {said}: the run does not say [A]")
         return bool(value)
 
-    meta.refuse("pipeline_parallel_size", int, 1)
-    meta.refuse("kv_cache_dtype", str, "auto")
-    meta.refuse("policy", str, "fcfs")
-    for name in ("speculative_config", "lora_config", "kv_transfer_config"):
-        if meta.get(name, object) is not None:
-            raise ValueError(f"{meta.path}: {name} is set, which is not simulated here")
-    dtype = meta.need("dtype", str, "how many bytes an element has").removeprefix("torch.")
+    dtype = (meta.get("dtype", str) or "auto").removeprefix("torch.")
     if dtype == "auto":
         assumed.append("dtype auto: the run does not say what that came to; that of the tables [A]")
+    meta.check_settings(dtype)
+    kwargs = meta.stated.get("engine_kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise ValueError(f"{meta.path}: engine_kwargs must be an object, got {kwargs!r}")
+    assumed += [f"not understood, and left aside: {setting}" for setting in not_understood(kwargs)]
     ranks = meta.get("data_parallel_size", int) or 1
     expert_parallel = bool(meta.get("enable_expert_parallel", bool))
     if ranks > 1 and expert_parallel:
@@ -137,14 +156,18 @@ def read_engine(meta: Meta) -> Engine:
     blocks = meta.get("num_gpu_blocks", int)
     if blocks is not None:
         blocks = max(1, blocks // ranks)  # [R] vLLM's front end adds up those of all ranks, v1/engine/core_client.py
+    utilization = meta.get("gpu_memory_utilization", float)
+    if utilization is not None:
+        share(f"{meta.path}: gpu_memory_utilization", utilization)
     ignores = meta.get("ignore_eos", bool)
     if ignores is None:
         assumed.append("answers as long as asked for (ignore_eos): the benchmark of this format forces them [R]")
     return Engine(
+        path=meta.path,
         model=meta.need("model", str, "which model was served"),
         version=version,
-        seats=meta.need("max_num_seqs", int, "how many requests ran at a time"),
-        budget=meta.need("max_num_batched_tokens", int, "how many tokens a step had at most"),
+        seats=meta.need("max_num_seqs", int, f"how many requests ran at a time: {DEPENDS}"),
+        budget=meta.need("max_num_batched_tokens", int, f"how many tokens a step had at most: {DEPENDS}"),
         devices=meta.get("tensor_parallel_size", int) or 1,
         ranks=ranks,
         expert_parallel=expert_parallel,
@@ -157,8 +180,9 @@ def read_engine(meta: Meta) -> Engine:
         max_model_len=meta.get("max_model_len", int),
         blocks=blocks or meta.get("num_gpu_blocks_override", int),
         block_size=meta.get("block_size", int),
-        utilization=meta.get("gpu_memory_utilization", float),
+        utilization=utilization,
         memory_bytes=meta.get("device_total_memory_bytes", int),
+        requests=meta.get("num_requests", int),
         assumed=tuple(assumed),
     )
 

@@ -89,6 +89,8 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 
 def _text(path: Path, meta: Mapping[str, Any], key: str) -> str:
     value = meta.get(key)
+    if value is None:
+        raise ValueError(f"{path}: it does not say {key}")
     if not isinstance(value, str) or not value:
         raise ValueError(f"{path}: {key} must be a text, got {value!r}")
     return value

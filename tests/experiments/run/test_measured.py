@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,13 +45,13 @@ def test_an_unmeasured_run_stays_as_it_is() -> None:
     assert summarized(requests) == {}
 
 
-def test_errors_are_of_all_of_the_fitted_and_of_the_rest() -> None:
+def test_errors_are_of_all_of_the_first_and_of_the_rest() -> None:
     requests = with_measured(simulated(), replayed())
     table = error_table(pd.DataFrame(requests)).set_index(["metric", "statistic"])
     mean = table.loc[("TTFT", "mean")]
-    assert mean["real"] == pytest.approx(1.5)
+    assert mean["measured"] == pytest.approx(1.5)
     assert mean["error"] == pytest.approx(-1 / 3)
-    assert mean["fitted"] == pytest.approx(-0.5)
+    assert mean["first"] == pytest.approx(-0.5)
     assert mean["rest"] == pytest.approx(0.0)
     assert np.isnan(table.loc[("throughput", "tokens/s"), "rest"])
     assert summarized(requests)["errors"]["TTFT mean"] == pytest.approx(-1 / 3)
@@ -87,7 +88,8 @@ def test_the_validation_prints_and_keeps_its_errors_and_draws_them(validation: t
         f"{m} {s}" for m in ("TTFT", "TPOT", "E2E") for s in ("mean", "P50", "P90", "P99")
     }
     assert collect([folder])["errors.TTFT mean"].iloc[0] == summary["errors"]["TTFT mean"]
-    assert "simulated beside measured, 300 requests" in printed
+    assert "simulated beside measured, 300 requests; seconds. Errors also of the first 60 requests" in printed
+    assert re.search("measured +simulated +error +first 60 +rest\n", printed)
     assert f"{100 * summary['errors']['E2E P99']:+.1f} %" in printed
     for kind in ("png", "pdf"):
         assert (results / "figures" / f"validation-{folder.path.name}.{kind}").stat().st_size > 1000

@@ -42,7 +42,7 @@ def errors(made: Made) -> dict[str, float]:
 
 def tpot(made: Made) -> float:
     lines = map(json.loads, (made.folder / "results" / "report.jsonl").read_text().splitlines())
-    return next(line["real"] for line in lines if (line.get("metric"), line.get("statistic")) == ("TPOT", "mean"))
+    return next(line["measured"] for line in lines if (line.get("metric"), line.get("statistic")) == ("TPOT", "mean"))
 
 
 def without(made: Made, part: str) -> dict[str, float]:
@@ -55,7 +55,7 @@ def test_a_made_up_device_that_served_at_a_known_cost_is_met(made: Made, capsys:
     shown = capsys.readouterr().out
     assert "nobody/made-up-1b in bfloat16 on Imagined Accelerator; run of vLLM 0.19: run.jsonl.gz" in shown
     assert "8 seats, 256 tokens a step, scheduling synchronous, prefix caching on" in shown
-    assert "KV: 4096 blocks of 16 tokens (the run's own record)" in shown
+    assert f"KV: 4096 blocks of 16 tokens (the run's own record, {made.meta})" in shown
     found = errors(made)
     assert {"TTFT mean", "TPOT P50", "E2E P99", "throughput requests/s"} <= set(found)
     assert max(map(abs, found.values())) < 1e-6
@@ -110,7 +110,7 @@ def test_ranks_with_shares_of_the_experts_step_together(tmp_path: Path, capsys: 
     made = make(tmp_path, mixture=True, ranks=2, exchange=2 * LAYERS * 50e-6)
     assert main([*made.arguments, *LINK]) == 0
     shown = capsys.readouterr().out
-    assert "KV: 2048 blocks of 16 tokens on each rank (the run's own record)" in shown
+    assert f"KV: 2048 blocks of 16 tokens on each rank (the run's own record, {made.meta})" in shown
     assert "2 data-parallel ranks; a request goes to the one with the fewest [A]" in shown
     assert "2 experts on each, 4 exchanges a step: 1e+09 GB/s and 50 us an exchange, as given" in shown
     assert max(map(abs, errors(made).values())) < 1e-6
@@ -160,7 +160,15 @@ def test_ranks_whose_experts_are_not_those_of_the_table_are_refused(tmp_path: Pa
     [
         ({"max_num_seqs": None}, "run.meta.json: it does not say max_num_seqs, how many requests ran at a time"),
         ({"max_num_batched_tokens": None}, "run.meta.json: it does not say max_num_batched_tokens, how many tokens"),
-        ({"dtype": None}, "run.meta.json: it does not say dtype"),
+        (
+            {"gpu_memory_utilization": 1.5},
+            "run.meta.json: gpu_memory_utilization must be above 0 and at most 1, got 1.5",
+        ),
+        ({"quantization": "fp8"}, "run.meta.json: quantization is 'fp8', and nothing of the kind is simulated here"),
+        ({"cpu_offload_gb": 4}, "run.meta.json: cpu_offload_gb is 4, and only 0 is simulated here"),
+        ({"enable_lora": True}, "run.meta.json: enable_lora is True, and only False is simulated here"),
+        ({"scheduling_policy": "priority"}, "scheduling_policy is 'priority', and only 'fcfs' is simulated here"),
+        ({"num_requests": 61}, "run.jsonl.gz has 60 requests, and "),
         ({"max_num_seqs": 0}, "engine_kwargs.max_num_seqs must be a positive whole number, got 0"),
         ({"max_num_seqs": True}, "engine_kwargs.max_num_seqs must be a positive whole number, got True"),
         ({"enable_prefix_caching": "yes"}, "engine_kwargs.enable_prefix_caching must be true or false, got 'yes'"),
@@ -169,9 +177,10 @@ def test_ranks_whose_experts_are_not_those_of_the_table_are_refused(tmp_path: Pa
         ({"tensor_parallel_size": 2}, "was served with tensor_parallel_size 2, and"),
         ({"pipeline_parallel_size": 4}, "run.meta.json: pipeline_parallel_size is 4, and only 1 is simulated here"),
         ({"kv_cache_dtype": "fp8"}, "run.meta.json: kv_cache_dtype is 'fp8', and only 'auto' is simulated here"),
-        ({"speculative_config": {"method": "eagle"}}, "run.meta.json: speculative_config is set"),
-        ({"max_model_len": 300}, "tokens, prompt and answer;"),
-        ({"max_num_batched_tokens": 4096}, "prefill_chunk is"),
+        ({"cache_dtype": "fp8_e5m2"}, "run.meta.json: cache_dtype is 'fp8_e5m2', and only 'auto' is simulated here"),
+        ({"speculative_config": {"method": "eagle"}}, "run.meta.json: speculative_config is {'method': 'eagle'}"),
+        ({"max_model_len": 300}, "run.meta.json allows max_model_len 300"),
+        ({"max_num_batched_tokens": 4096}, "_attention.csv.gz: prefill_chunk is"),
     ],
 )
 def test_what_the_meta_lacks_or_has_wrong_is_one_line(made: Made, said: Callable[..., str], changes, line) -> None:
@@ -184,15 +193,20 @@ def test_what_the_meta_lacks_or_has_wrong_is_one_line(made: Made, said: Callable
 
 
 def test_what_a_run_leaves_to_vllm_is_told(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    made.change(async_scheduling=None, dtype="auto")
+    made.change(async_scheduling=None, dtype=None, quantization="", seed=3, enforce_eager=True, warp=0)
     meta = json.loads(made.meta.read_text())
     for version, on in (("0.19.0", "on"), ("0.13.2", "off"), ("0.32.0", "on")):
         made.meta.write_text(json.dumps(meta | {"vllm_version": version}))
         assert main(made.arguments) == 0
         shown = capsys.readouterr().out
-        assert f"async_scheduling {on}: the run does not say; vLLM's default from 0.14 on [A]" in shown
-        assert "enable_prefix_caching on: the run does not say; vLLM's default from 0.8 on [A]" in shown
+        since = "from 0.14 on" if on == "on" else "before 0.14"
+        assert f"async_scheduling {on} by vLLM's default {since}: the run does not say [A]" in shown
+        assert "enable_prefix_caching on by vLLM's default from 0.8 on: the run does not say [A]" in shown
         assert "dtype auto: the run does not say what that came to; that of the tables [A]" in shown
+        told = [line for line in shown.splitlines() if "left aside" in line]
+        assert told == [f"not understood, and left aside: {setting}" for setting in ("enforce_eager=True", "warp=0")]
+        assert f"no {made.tables}_skew.csv.gz: uneven batches count as even ones" in shown
+        assert "[A] assumed" in shown
 
 
 @pytest.mark.parametrize(
@@ -208,7 +222,7 @@ def test_what_a_run_leaves_to_vllm_is_told(made: Made, capsys: pytest.CaptureFix
         ("imagined_made-up-1b_dense.csv.gz", None, "imagined_made-up-1b_dense.csv.gz: TABLES is what the paths"),
         ("imagined_made-up-1b_profile.meta.yaml", None, "it says which device and which model the tables are of"),
         ("imagined_made-up-1b_profile.meta.yaml", "a: [", "_profile.meta.yaml: no yaml: "),
-        ("imagined_made-up-1b_profile.meta.yaml", "gpu: x", "_profile.meta.yaml: variant must be a text, got None"),
+        ("imagined_made-up-1b_profile.meta.yaml", "gpu: x", "_profile.meta.yaml: it does not say variant"),
         ("imagined_made-up-1b_profile.meta.yaml", "tp_degrees: [4]", "tp_degrees must be a list with 1, which"),
     ],
 )
@@ -221,6 +235,28 @@ def test_a_file_that_is_missing_or_broken_is_one_line(made: Made, said: Callable
 def test_a_broken_run_is_one_line(made: Made, said: Callable[..., str]) -> None:
     made.run.write_bytes(gzip.compress(b'{"request_id": "a"}\n'))
     assert "run.jsonl.gz, line 1" in said(made)
+    row = {"request_id": "a", "input_toks": -5, "output_toks": 2, "arrival_time": 1.0}
+    stamps = {"queued_ts": 1.0, "scheduled_ts": 1.0, "first_token_ts": 1.1, "last_token_ts": 1.2}
+    made.run.write_bytes(gzip.compress(json.dumps(row | stamps).encode()))
+    line = said(made)
+    assert "run.jsonl.gz, line 1: input_toks" in line
+    assert "skip" not in line
+
+
+def test_a_step_beyond_a_table_names_it(made: Made, said: Callable[..., str]) -> None:
+    dense = Path(f"{made.tables}_dense.csv.gz")
+    rows = gzip.decompress(dense.read_bytes()).decode().replace("layernorm,1024", "layernorm,7")
+    dense.write_bytes(gzip.compress(rows.encode()))
+    line = said(made)
+    assert line.startswith(f"{dense}: tokens is ")
+    assert f"measured up to 7; {made.meta} allows max_num_batched_tokens 256 and max_num_seqs 8" in line
+
+
+def test_a_cache_too_small_for_a_request_says_whose(made: Made, said: Callable[..., str]) -> None:
+    assert "there is KV for 160, 10 blocks of 16 (as given)" in said(made, "--kv-blocks", "10")
+    meta = json.loads(made.meta.read_text())
+    made.meta.write_text(json.dumps(meta | {"kv_cache": {"num_gpu_blocks": 10}}))
+    assert f"there is KV for 160, 10 blocks of 16 (the run's own record, {made.meta})" in said(made)
 
 
 def test_a_model_that_is_not_known_asks_for_its_config(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,13 +268,20 @@ def test_a_model_that_is_not_known_asks_for_its_config(made: Made, capsys: pytes
 def test_memory_that_nobody_states_is_asked_for(made: Made, said: Callable[..., str], capsys) -> None:
     meta = json.loads(made.meta.read_text())
     made.meta.write_text(json.dumps({name: value for name, value in meta.items() if name != "kv_cache"}))
-    assert "there is no datasheet of 'Imagined Accelerator': give --kv-blocks or --memory-bytes" in said(made)
+    assert (
+        f"there is no datasheet of 'Imagined Accelerator' (gpu of {made.tables}_profile.meta.yaml): give --kv-"
+        in said(made)
+    )
     assert main([*made.arguments, "--memory-bytes", "20000000"]) == 0
     assert "(computed: 0.9 of 20000000 bytes (stated) less weights and activations" in capsys.readouterr().out
     assert main([*made.arguments, "--kv-blocks", "30"]) == 0
     assert "KV: 30 blocks of 16 tokens (as given)" in capsys.readouterr().out
     assert without(made, "KV capacity")["E2E"] < without(made, "")["E2E"]
-    assert "memory leave no room for KV beside" in said(made, "--memory-bytes", "1000")
+    line = said(made, "--memory-bytes", "1000")
+    assert "_profile.meta.yaml: gpu_memory_utilization 0.9: 0.9 of 1000 bytes of memory leave no room" in line
+    made.change(gpu_memory_utilization=0.001)
+    line = said(made, "--memory-bytes", "20000000")
+    assert f"{made.meta}: gpu_memory_utilization 0.001: 0.001 of 20000000 bytes of memory leave no room" in line
 
 
 def test_what_vllm_resolved_goes_before_what_was_asked_for(made: Made, capsys: pytest.CaptureFixture[str]) -> None:

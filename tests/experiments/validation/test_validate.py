@@ -122,7 +122,7 @@ def test_json_is_one_object_a_line_and_nothing_else(tmp_path, monkeypatch, capsy
     errors = [row for row in rows if row["kind"] == "error"]
     assert len(errors) == 2 * 2 * 14  # policies, traces, statistics
     assert {row["verdict"].split(",")[0] for row in errors} <= {"within 5 %", "undecided", "outside", "undefined"}
-    assert {"real", "simulated", "error", "spread", "rate", "seed", "policy", "repeats"} <= set(errors[0])
+    assert {"measured", "simulated", "error", "spread", "rate", "seed", "policy", "repeats"} <= set(errors[0])
     found = [row for row in rows if row["kind"] == "gain"]
     assert [(row["policy"], row["metric"], row["pairs"]) for row in found] == [
         ("up policy.order.alpha=3", "TTFT", 4),
@@ -164,8 +164,8 @@ def test_the_gain_is_the_change_of_the_mean_between_paired_runs():
     slower = table_of([0, 1], [2, 3], [5, 6])
     real = {"fifo": {0: [slow, slower]}, "sjf": {0: [fast, fast]}}
     table = gains.gains(real, {"fifo": {0: [slow]}, "sjf": {0: [fast]}}).set_index("metric")
-    assert table.loc["TTFT", "real"] == table.loc["TTFT", "simulated"] == -0.5
-    assert table.loc["E2E", "real"] == pytest.approx(4 / 9 - 1)
+    assert table.loc["TTFT", "measured"] == table.loc["TTFT", "simulated"] == -0.5
+    assert table.loc["E2E", "measured"] == pytest.approx(4 / 9 - 1)
     assert table.loc["E2E", "half_width"] == pytest.approx(quantile(2) * 0.05)
     assert table.loc["E2E", "pairs"] == 2
     assert table["inside"].tolist() == [None, True]  # of TTFT both pairs are the same to the last bit: no interval

@@ -42,7 +42,7 @@ def test_the_statistics_by_hand() -> None:
 
 def test_errors_are_signed_shares_of_the_real_run() -> None:
     table = errors(REAL, made([1.1, 2.2, 3.3], [0.09, 0.18, 0.27], [11, 11, 11]))
-    assert list(table) == ["metric", "statistic", "real", "simulated", "error"]
+    assert list(table) == ["metric", "statistic", "measured", "simulated", "error"]
     assert table["metric"].tolist() == ["TTFT"] * 4 + ["TPOT"] * 4 + ["E2E"] * 4 + ["throughput"] * 2
     for statistic in ("mean", "P50", "P90", "P99"):
         assert value(table, "TTFT", statistic, "error") == pytest.approx(0.1)
@@ -78,9 +78,9 @@ def test_where_a_first_token_is_not_shown_ttft_and_tpot_are_missing_and_the_rest
 
 def test_one_token_has_no_tpot() -> None:
     table = errors(made([1.0, 1.0], [0.5, 0.0], [3, 1]), made([1.0, 1.0], [0.5, 0.0], [3, 1]))
-    assert value(table, "TPOT", "mean", "real") == pytest.approx(0.5)
+    assert value(table, "TPOT", "mean", "measured") == pytest.approx(0.5)
     alone = made([1.0], [0.0], [1])
-    assert np.isnan(value(errors(alone, alone), "TPOT", "mean", "real"))
+    assert np.isnan(value(errors(alone, alone), "TPOT", "mean", "measured"))
     assert np.isnan(request_errors(alone, alone).set_index("metric").loc["TPOT", "P50"])
 
 
@@ -113,5 +113,5 @@ def test_the_figure_draws_each_run_in_each_panel() -> None:
     drawn = figure.draw([REAL, REAL], made([0.1, 2.0, 3.3], [0.1, 0.2, 0.3], [11, 11, 11]), "made up")
     assert [len(axes.get_lines()) for axes in drawn.axes] == [3, 3, 3]
     assert [axes.get_xscale() for axes in drawn.axes] == ["log", "linear", "linear"]
-    assert [text.get_text() for text in drawn.axes[-1].get_legend().get_texts()] == ["real, 2 runs", "simulated"]
+    assert [text.get_text() for text in drawn.axes[-1].get_legend().get_texts()] == ["measured, 2 runs", "simulated"]
     assert "made up" in drawn.texts[0].get_text()
