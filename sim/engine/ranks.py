@@ -13,22 +13,8 @@ from typing import Any
 from sim.engine.clock import LATE
 from sim.engine.plan import NOTHING, Plan
 from sim.engine.replica import Replica
-from sim.step import Hold, Line, Step
-
-
-class _Asked:
-    """Stands for a rank's profile while its step is put together: keeps the step, which takes no time."""
-
-    uneven = False
-    step = NOTHING
-
-    def step_time(self, step: Step) -> float:
-        self.step = step
-        return 0.0
-
-    def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
-        self.step = Step(decode_jobs=jobs, decode_context=context, decode_longest=longest)
-        return Line(0.0, 0.0, math.inf)
+from sim.engine.work import work_of
+from sim.step import Hold, Step
 
 
 class Rank(Replica):
@@ -41,8 +27,6 @@ class Rank(Replica):
         if self._ahead != ranks[0]._ahead:
             ahead = f"{ranks[0]._ahead} and {self._ahead} steps"
             raise ValueError(f"ranks that step together plan ahead alike, got {ahead}")
-        self._priced = self._profile
-        self._profile = self._asked = _Asked()
 
     def advance(self, now: float) -> None:
         """As in `Replica`, of all ranks."""
@@ -69,31 +53,26 @@ class Rank(Replica):
             rank._empty(start) if isinstance(decision, Hold) else decision
             for rank, decision in zip(ranks, decisions, strict=True)
         ]
-        spent = [rank._compose(plan, now) for rank, plan in zip(ranks, plans, strict=True)]
-        tokens = sum(plan.step.prefill_tokens + plan.step.decode_jobs for plan in plans) / len(ranks)
+        works = [rank._compose(plan) for rank, plan in zip(ranks, plans, strict=True)]
+        tokens = sum(work.prefill_tokens + work.decode_jobs for work, _ in works) / len(ranks)
         seconds = [
-            overhead + (rank._priced.step_time(plan.step._replace(rank_tokens=tokens)) if plan.step != NOTHING else 0.0)
-            for rank, plan, overhead in zip(ranks, plans, spent, strict=True)
+            before + (rank._profile.step_time(work._replace(rank_tokens=tokens)) if work != NOTHING else 0.0)
+            for rank, (work, before) in zip(ranks, works, strict=True)
         ]
         begin = max(plan.start for plan in plans)
         for rank, plan in zip(ranks, plans, strict=True):
             rank._begin(plan, begin, begin + max(seconds))
 
-    def _compose(self, plan: Plan, now: float) -> float:
-        """Put the step of `plan` together; the seconds that pass on the rank beside it."""
-        self._asked.step = NOTHING
-        if plan.decodes or plan.grants:
-            self._stretch = None
-            self._lines.clear()
-            self._price(plan, now)
-            plan.steps, plan.step, self._stretch = 1, self._asked.step, None
-            return plan.end - plan.start
-        return 0.0
+    def _compose(self, plan: Plan) -> tuple[Step, float]:
+        """The work of `plan` on this rank, and the seconds that it waits before."""
+        if not (plan.decodes or plan.grants):
+            return NOTHING, 0.0
+        plan.step = work_of(plan, self.batch.lockstep, self._uneven)
+        return self._delayed(plan, self._charge(plan) if self._charges else 0.0)
 
     def _begin(self, plan: Plan, start: float, end: float) -> None:
         """`plan` is what this rank does from `start` until `end` (s)."""
         self._plan, plan.start, plan.due, plan.end = plan, start, start, end
-        plan.step = plan.step._replace(moved_tokens=plan.moved_tokens)
         self.waiting.steps += 1
         if self._keeps_steps:
             plan.waiting = len(self.waiting)

@@ -155,13 +155,12 @@ class Replica:
         start, plan = self._until, self._plan
         if plan is not None:
             self._commit(plan)
-        planner = self.planner
         if not self.waiting.front and self._decodes_on():
             plan, lockstep = self._new_plan(start), self.batch.lockstep
             longest = lockstep.longest() if self._uneven else 0
             self._decode(plan, lockstep.rows, lockstep.context, longest, now)
         else:
-            decision = planner.plan(start)
+            decision = self.planner.plan(start)
             if isinstance(decision, Hold) and self.batch.busy_until > start:
                 plan = self._until_free(start)
             elif isinstance(decision, Hold):
@@ -172,13 +171,12 @@ class Replica:
             else:
                 plan = decision
                 self._price(plan, now)
-        self._plan = plan
-        self._until = until = plan.due if self._ahead else plan.end
+        self._plan, self._until = plan, plan.due if self._ahead else plan.end
         self.waiting.steps += plan.steps
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
         if self._awaited:
-            self.clock.at(until, self._on_time, LATE)
+            self.clock.at(self._until, self._on_time, LATE)
 
     def _until_free(self, now: float) -> Plan:
         """The plan, decided `now` (s), to do nothing until what is under way has ended."""
@@ -195,21 +193,25 @@ class Replica:
 
     def _price(self, plan: Plan, now: float) -> None:
         """When `plan` ends."""
-        work = work_of(plan, self.batch.lockstep, self._uneven)
+        work = plan.step = work_of(plan, self.batch.lockstep, self._uneven)
         overhead = self._charge(plan) if self._charges else 0.0
         if not (work.prefill_tokens or overhead or work.moved_tokens) and work.decode_jobs:
             self._decode(plan, work.decode_jobs, work.decode_context, work.decode_longest, now)
             return
-        plan.step = work
+        work, seconds = self._delayed(plan, overhead)
+        if work != NOTHING or not self._ahead:  # else somebody had to stop, and nobody else is there
+            seconds += self._profile.step_time(work)
+        plan.due, plan.end, self._stretch = plan.start, plan.start + seconds, None
+
+    def _delayed(self, plan: Plan, overhead: float) -> tuple[Step, float]:
+        """The work that `plan` has for the profile, and the seconds before it: for the scheduler, and for copies."""
+        work = plan.step
         if self._ahead:  # the device waits for the scheduler only if that takes longer than what is under way
             plan.start, overhead = max(plan.start, plan.decided + overhead), 0.0
         if work.moved_tokens and self._link_prices:
             work, seconds = work._replace(moved_tokens=0), self.parked.host.seconds
             overhead, self.parked.host.seconds = overhead + seconds, 0.0
-        idle = self._ahead and work == NOTHING  # somebody had to stop, and nobody else is there
-        plan.end = plan.start + (overhead + (0.0 if idle else self._profile.step_time(work)))
-        plan.due = plan.start
-        self._stretch = None
+        return work, overhead
 
     def _decode(self, plan: Plan, jobs: int, context: int, longest: int, now: float) -> None:
         """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.

@@ -17,9 +17,11 @@ from policies.batching.continuous import Continuous
 from policies.predictor.oracle import OraclePredictor
 from profiles.kernel_profile import KernelProfile, chunk, load
 from profiles.kernel_tables import Grid, read_attention, read_layers, total
-from sim import Cluster, Record, simulate
+from sim import Cluster
 from sim.step import Step, attended_tokens
+from tests.cases import Case
 from tests.conftest import ROOT, make_device, make_policy, make_requests
+from tests.sim.test_leaping import assert_leap_equals_step
 
 ATTENTION = {  # prefill_chunk, kv_prefill, n_decode, kv_decode -> us
     (0, 0, 1, 16): 10, (0, 0, 1, 64): 20, (0, 0, 1, 256): 18, (0, 0, 4, 16): 20, (0, 0, 4, 64): 60, (0, 0, 4, 256): 300,
@@ -154,13 +156,7 @@ def test_leaping_equals_stepping(profile: KernelProfile, rows: list[tuple[int, i
     requests = make_requests(*zip(*((at / 7000, prompt, output) for at, prompt, output in rows), strict=True))
     device = make_device(profile=profile, max_model_len=256)
     policy = make_policy(batching=Continuous(max_num_seqs=seats, max_num_batched_tokens=32))
-    tables = [
-        simulate(requests, policy, Cluster((device,)), OraclePredictor(), record=Record.STEPS, leap=leap)
-        for leap in (True, False)
-    ]
-    for kind in ("requests", "steps"):
-        one, other = ({name: column.tolist() for name, column in getattr(part, kind).items()} for part in tables)
-        assert repr(one) == repr(other)
+    assert_leap_equals_step(Case(requests, policy, Cluster((device,)), OraclePredictor()))
 
 
 @pytest.mark.parametrize(

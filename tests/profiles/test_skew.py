@@ -19,8 +19,10 @@ from profiles.kernel_tables import read_attention
 from profiles.skew import read_skew
 from sim import Cluster, Record, simulate
 from sim.step import Step, attended_tokens
+from tests.cases import Case
 from tests.conftest import ROOT, make_device, make_policy, make_requests
 from tests.profiles.test_kernel import FACTS, MODEST, load, write
+from tests.sim.test_leaping import assert_leap_equals_step
 
 COLUMNS = "n,nb,skew,pc,kp,kv_big,kv_mean,t_mean_us,t_max_us,t_skew_us\n"
 # Everything twice what attention.csv says it is: the unit is to be found out.
@@ -98,13 +100,7 @@ def test_leaping_equals_stepping(profile: KernelProfile, rows: list[tuple[int, i
     requests = make_requests(*zip(*((at / 7000, prompt, out) for at, prompt, out in sorted(rows)), strict=True))
     device = make_device(profile=profile, max_model_len=256)
     policy = make_policy(batching=Continuous(max_num_seqs=seats, max_num_batched_tokens=32))
-    tables = [
-        simulate(requests, policy, Cluster((device,)), OraclePredictor(), record=Record.STEPS, leap=leap)
-        for leap in (True, False)
-    ]
-    for kind in ("requests", "steps"):
-        one, other = ({name: column.tolist() for name, column in getattr(part, kind).items()} for part in tables)
-        assert repr(one) == repr(other)
+    assert_leap_equals_step(Case(requests, policy, Cluster((device,)), OraclePredictor()))
 
 
 def test_the_engine_tells_the_longest(profile: KernelProfile) -> None:
