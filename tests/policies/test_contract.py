@@ -257,7 +257,7 @@ class Meddling(Recompute):
 
 
 class MeddlingReview(Swap):
-    def review(self, idle, load, now):
+    def review(self, idle, jobs, load, now):
         idle[0].note = now
         return Review(steps=1)
 
