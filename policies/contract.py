@@ -71,8 +71,8 @@ def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
 
 
 def _pure(part: object, method: str, jobs: Sequence[Job], *asked: Any) -> Any:
-    """What `method` of `part` answers, which may look at `jobs`, the last argument being the instant (s)."""
-    before, now, ask = _state(jobs), asked[-1], getattr(part, method)
+    """What `method` of `part` answers, which may look at `jobs`; `now` (s) is last, but for the steps of a note."""
+    before, now, ask = _state(jobs), asked[-2 if method == "note" else -1], getattr(part, method)
     answer, told = ask(*asked), ", ".join(map(str, jobs))
     if method in MALFORMED and (wrong := MALFORMED[method](answer, now)):
         _broken(part, method, f"gives {answer!r} for {told} at {now} s{wrong}")
