@@ -325,7 +325,11 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
 evictions = st.sampled_from([Recompute(), Swap(), Resident(), Tidy(), KeepThenSwap()])
 links = st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5), Link(0.0, 3e4, "fair")])
 hosts = st.builds(HostMemory, tokens=st.sampled_from([None, 16, 40])) | st.builds(
-    HostMemory, st.sampled_from([None, 16, 40, 200]), links, st.sampled_from(["blocking", "overlapped"])
+    HostMemory,
+    st.sampled_from([None, 16, 40, 200]),
+    links,
+    st.sampled_from(["blocking", "overlapped"]),
+    st.sampled_from([1.0, 0.5]),
 )
 TO_THE_LEAST_LOADED = (LeastLoaded(),)
 overheads = st.sampled_from([Overhead(), Overhead(0.002), Overhead(0.002, 1e-4), Overhead(0.0, 1e-3)])

@@ -59,6 +59,14 @@ MORE = {  # what a part needs to have something to decide
     "policy/eviction=keep_then_swap": (
         "policy/order=srpt", "policy/batching=ltr", "policy.batching.max_num_seqs=6", *PLAIN,
     ),
+    "policy/eviction=waiting_time": (
+        "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6",
+        "policy.eviction.reserve=0.2", *PLAIN,
+    ),
+    "policy/batching=alise": ("policy/order=srpt", *PLAIN),
+    "policy/order=alise": (
+        "policy/batching=preemptive", "policy.batching.max_num_seqs=4", "policy.order.patience=1.0", *PLAIN,
+    ),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
     "policy/routing=gpu": TWO_GPUS,
