@@ -7,6 +7,7 @@ to a temporary one.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,11 @@ def test_every_claim_has_a_value_that_was_found_for_it_as_it_stands(paper: Paper
     kept = keeping.read(paper.folder)
     assert [claim.name for claim in paper.claims if kept.of(claim) is None] == []
     assert set(kept.entries) == {claim.name for claim in paper.claims}
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.name)
+def test_every_reason_is_a_sentence(paper: Paper):
+    assert [claim.name for claim in paper.claims if not re.fullmatch(r"[A-Z].*\s.*\.", claim.reason.strip())] == []
 
 
 @pytest.fixture(scope="module")
