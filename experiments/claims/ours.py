@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def values(claims: Iterable[Claim], results: Path) -> dict[str, tuple[Found, ...
     found = {}
     for claim in claims:
         of = function(claim.ours)
-        settings = tuple(getattr(import_module(of.__module__), "SETTINGS", ()))
+        settings = tuple(getattr(sys.modules[of.__module__], "SETTINGS", ()))
         try:
             ours = of(shelves.setdefault(settings, Stored(results, settings)), **claim.arguments)
         except FileNotFoundError as error:
