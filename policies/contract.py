@@ -204,6 +204,12 @@ class _CheckedBatching(Batching):
             _broken(self.batching, "select", "changes a job")
         return result
 
+    def select_stands(self, waiting: tuple[Job, ...], now: float) -> float:
+        until = self.batching.select_stands(waiting, now)
+        if not until > now:
+            _broken(self.batching, "select_stands", f"says {until} s at {now} s")
+        return until
+
 
 class _CheckedExchange(_CheckedBatching):
     __slots__ = ()
