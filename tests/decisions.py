@@ -52,7 +52,7 @@ MORE = {  # what a part needs to have something to decide
     "policy/batching=limited": (
         "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.3", *PLAIN,
     ),
-    "policy/batching=until_shortest": ("policy/order=srpt", "policy.batching.batch_size=4", *PLAIN),
+    "policy/batching=until_shortest": ("policy/order=sjf", "policy.batching.batch_size=4", *PLAIN),
     "policy/batching=guarded_continuous": (*GUARDED, "policy.batching.batching.max_num_seqs=4", *PLAIN),
     "policy/batching=guarded_static": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
     "policy/batching=guarded_until_shortest": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),

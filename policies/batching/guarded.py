@@ -5,30 +5,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Protocol
 
-from policies.order.service_time import ServiceTime
 from sim.execution import Execution
 from sim.job import Job
 from sim.policy import Batching
 from sim.step import Hold
 
+SINCE = attrgetter("queued")  # when a job began to wait at first, s
 
-def since(job: Job) -> tuple[float, float, int]:
-    """When `job` was queued first, s; ties go as those of ranks do."""
-    queued = job.request.arrival if job.queued is None else job.queued
-    return queued, job.request.arrival, job.request.id
+
+class Service(Protocol):
+    """How long a job is expected to hold a device, as `policies.order.service_time.ServiceTime` says it."""
+
+    def seconds(self, job: Job, output_tokens: float) -> float:
+        """Seconds for the prompt and `output_tokens`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded(Batching):
     """`batching` sees all that wait by rank; by the time that they wait if the first of them has waited too long.
 
-    That is `longest_wait` seconds, or `multiple` times its service. The paper's simulator takes the true service time,
-    of what is left; a policy knows the predicted one, of the whole answer.
+    Of equal times those of better rank go first. Too long is `longest_wait` seconds, or `multiple` times its service.
+    The paper's simulator takes the true service time, of what is left; a policy knows the predicted one, of the whole.
     """
 
     batching: Batching
-    service: ServiceTime
+    service: Service
     longest_wait: float = 100.0
     multiple: float = 10.0
     window: int = 1 << 20
@@ -44,15 +49,16 @@ class Guarded(Batching):
 
     def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """Whom `batching` selects, in the one order or the other."""
-        if now >= self._due(min(waiting, key=since)):
-            waiting = tuple(sorted(waiting, key=since))
+        if now >= self._due(min(waiting, key=SINCE)):
+            waiting = tuple(sorted(waiting, key=SINCE))
         return self.batching.select(waiting, running, now)
 
     def select_stands(self, waiting: tuple[Job, ...], now: float) -> float:
         """Until the one that waited longest has waited too long, if it has not."""
-        until, due = self.batching.select_stands(waiting, now), self._due(min(waiting, key=since))
+        until, due = self.batching.select_stands(waiting, now), self._due(min(waiting, key=SINCE))
         return min(until, due) if due > now else until
 
     def _due(self, job: Job) -> float:
         """When `job` has waited too long, s."""
-        return since(job)[0] + min(self.longest_wait, self.multiple * self.service.seconds(job, job.prediction.length))
+        queued: float = SINCE(job)
+        return queued + min(self.longest_wait, self.multiple * self.service.seconds(job, job.prediction.length))

@@ -65,7 +65,7 @@ def test_a_batching_that_names_victims_is_refused():
 @pytest.mark.parametrize("leap", [True, False])
 def test_who_has_waited_too_long_passes_one_that_finds_no_room(leap):
     """0 leaves 44 blocks; 2 ranks before 1, and needs 45: 1 comes in at the first step in which it has waited 12 s."""
-    requests = make_requests([0, 0.5, 0.5], [30, 2, 45], [40, 3, 2])
+    requests = make_requests([0, 0.5, 0.6], [30, 2, 45], [40, 3, 2])
     policy = make_policy(order=SJF(A_TOKEN_A_SECOND), batching=guarded(Continuous(max_num_seqs=4), multiple=4.0))
     device = make_device(profile=SECOND, block_size=1, kv_tokens=75)
     table = simulate(requests, policy, Cluster((device,)), OraclePredictor(), leap=leap).requests
