@@ -44,6 +44,7 @@ CONTINUOUS = ("policy=fifo", "policy/batching=continuous")
 CHUNKS = ("policy.batching.max_num_batched_tokens=12", "++policy.batching.long_prefill_token_threshold=4")
 PLAIN = short("gpu", "cpu")
 TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
+GUARDED = ("policy/order=sjf", "policy.batching.multiple=2")
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -51,6 +52,10 @@ MORE = {  # what a part needs to have something to decide
     "policy/batching=limited": (
         "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.3", *PLAIN,
     ),
+    "policy/batching=until_shortest": ("policy/order=sjf", "policy.batching.batch_size=4", *PLAIN),
+    "policy/batching=guarded_continuous": (*GUARDED, "policy.batching.batching.max_num_seqs=4", *PLAIN),
+    "policy/batching=guarded_static": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
+    "policy/batching=guarded_until_shortest": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
     "policy/order=least_attained": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/order=mlfq": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/eviction=keep": (
