@@ -44,7 +44,7 @@ def _of_run(requests: pd.DataFrame) -> dict[str, float]:
 
 
 def passes(rates: Sequence[float], values: Sequence[float], limit: float) -> float:
-    """The rate at which values that rise pass `limit`, straight between the measured ones; NaN if it is not among them."""
+    """The rate at which rising values pass `limit`, straight between those measured; NaN if it is not among them."""
     for at in range(1, len(rates)):
         if values[at] >= limit > values[at - 1]:
             part = (limit - values[at - 1]) / (values[at] - values[at - 1])
