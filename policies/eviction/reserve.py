@@ -14,9 +14,10 @@ from sim.policy import Cause, Keep, Load, Order, Review
 class Reserve(KeepThenSwap):
     """As `KeepThenSwap`, and `free_blocks` are kept free beside what the next batch needs, by whole requests.
 
-    The next batch are the `seats` best by `order`, the policy's own. Too few blocks: who is last in line goes to the
-    host. Else whoever is first in line comes back, as long as `free_blocks` stay free. The line is the order of rank,
-    as FastServe's code has it. `block_size` is the device's, in tokens; it is looked at each step.
+    The next batch are the best by `order`, the policy's own: `seats` of them, or as many as fit. Too few blocks: who is
+    last in line goes to the host. Else whoever is first in line comes back, as long as `free_blocks` stay free. The
+    line is the order of rank, as FastServe's code has it. `block_size` is the device's, in tokens; it is looked at each
+    step.
     """
 
     order: Order
@@ -37,7 +38,8 @@ class Reserve(KeepThenSwap):
         """Whole requests to the host, the last in line first, or back from it, the first in line first."""
         entries = [(self.order.rank(job, now), job.request.arrival, job.request.id, job) for job in jobs]
         ranked = [entry[3] for entry in sorted(entries)]
-        batch, among = ranked[: self.seats], set(idle).difference(ranked[: self.seats])
+        batch = self._next_batch(ranked, load.total_blocks)
+        among = set(idle).difference(batch)
         line = self.line([job for job in ranked if job in among], jobs, now)
         short = self.free_blocks + sum(map(self._missing, batch)) - load.free_blocks
         if short > 0:
@@ -49,6 +51,15 @@ class Reserve(KeepThenSwap):
                 break
             moves.append((job, Keep.KEEP))
         return Review(moves, steps=1)
+
+    def _next_batch(self, ranked: Sequence[Job], total: int) -> Sequence[Job]:
+        """The first of `ranked`, as far as seats and blocks go; one at least."""
+        room = total - self.free_blocks
+        for number, job in enumerate(ranked[: self.seats]):
+            room -= self._blocks(job.context)
+            if room < 0:
+                return ranked[: max(1, number)]
+        return ranked[: self.seats]
 
     def _out(self, line: Sequence[Job], short: int, load: Load, now: float) -> list[tuple[Job, Keep]]:
         """Who goes to the host, as far as there is room, so that `short` blocks come free."""

@@ -247,3 +247,12 @@ def test_blocks_that_the_next_batch_needs_are_counted():
     jobs = [at_level(3, 0, admission=1, blocks=3), new, at_level(2, 1, blocks=5, base_computed=5)]
     assert decided(eviction, jobs, 11) == []
     assert decided(eviction, jobs, 10) == [(1, Keep.SWAP)]
+
+
+def test_the_next_batch_is_as_many_as_fit():
+    """Contexts of 10 tokens, in 40 blocks of which 12 are to stay free: two of four seats, whoever runs."""
+    eviction = Reserve(MLFQ(), 12, 4, 1)
+    jobs = [at_level(number, number, base_emitted=9, blocks=10, base_computed=9) for number in range(4)]
+    assert decided(eviction, jobs, 5) == [(3, Keep.SWAP)]
+    assert decided(eviction, jobs, 0) == [(3, Keep.SWAP), (2, Keep.SWAP)]
+    assert decided(eviction, jobs, 0, host=25) == [(3, Keep.SWAP), (2, Keep.SWAP)]
