@@ -45,6 +45,7 @@ CHUNKS = ("policy.batching.max_num_batched_tokens=12", "++policy.batching.long_p
 PLAIN = short("gpu", "cpu")
 TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
 GUARDED = ("policy/order=sjf", "policy.batching.multiple=2")
+SEATED = ("policy/batching=fastserve", "policy.batching.max_num_seqs=4", *PLAIN)
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -58,6 +59,13 @@ MORE = {  # what a part needs to have something to decide
     "policy/batching=guarded_until_shortest": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
     "policy/order=least_attained": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/order=mlfq": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
+    **{
+        f"policy/order={order}": ("policy.order.quantum=1.0e-3", *SEATED)
+        for order in ("skip_join", "skip_join_released", "skip_join_flawed")
+    },
+    "policy/batching=fastserve": SEATED,
+    "policy/eviction=reserve": ("policy/order=skip_join_released", "policy.eviction.seats=4", *SEATED),
+    "policy/eviction=proactive": ("policy/order=skip_join", "policy.eviction.seats=4", *SEATED),
     "policy/eviction=keep": (
         "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6", *PLAIN,
     ),
