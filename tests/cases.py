@@ -16,6 +16,7 @@ from policies.batching.continuous import Continuous
 from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
+from policies.batching.trail import Trail
 from policies.eviction.keep import Resident
 from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
@@ -31,6 +32,7 @@ from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
+from policies.order.trail_released import TrailReleased
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
@@ -189,6 +191,7 @@ def plain(tables: Tables) -> str:
 
 
 static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
+static_ranks.append(TrailReleased(0.3))
 # Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
 levels = MLFQ(quantum=0.2, patience=10.0)
 moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), levels]
@@ -225,6 +228,7 @@ preemptive = (
     st.builds(Preemptive, **of_a_time, **tokens)
     | st.builds(Preemptive, **of_a_time, **whole_prompts)
     | st.builds(Limited, share=shares, **of_a_time, **tokens)
+    | st.builds(Trail, share=shares, most=st.sampled_from([None, 0, 1]), **of_a_time, **tokens)
 )
 ranked = st.builds(Continuous, phases=st.just("by_rank"), **of_a_time, **tokens) | st.builds(
     Continuous, phases=st.just("by_rank"), **of_a_time, **whole_prompts
@@ -235,6 +239,7 @@ ahead = (
     | st.builds(Continuous, **of_a_time, **whole_prompts, **one_ahead)
     | st.builds(Preemptive, **of_a_time, **tokens, **one_ahead)
     | st.builds(Limited, share=shares, **of_a_time, **tokens, **one_ahead)
+    | st.builds(Trail, share=shares, most=st.sampled_from([None, 1]), **of_a_time, **tokens, **one_ahead)
 )
 waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(

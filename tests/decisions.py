@@ -51,6 +51,17 @@ MORE = {  # what a part needs to have something to decide
     "policy/batching=limited": (
         "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.3", *PLAIN,
     ),
+    "policy/batching=trail": (
+        "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.5", "policy.batching.margin=2",
+        *PLAIN,
+    ),
+    "policy/order=trail_released": ("policy/batching=trail", "policy.batching.max_num_seqs=12", *PLAIN),
+    "policy=trail": ("policy.batching.max_num_seqs=4", *PLAIN),
+    "policy=trail_released": ("policy.batching.max_num_seqs=4", *PLAIN),
+    **{
+        f"system={name}": ("policy.batching.max_num_seqs=4", *PLAIN)
+        for name in ("trail", "trail_released", "trail_oracle", "trail_prompt")
+    },
     "policy/order=least_attained": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/order=mlfq": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/eviction=keep": (
@@ -70,7 +81,7 @@ MORE = {  # what a part needs to have something to decide
 
 def entries() -> dict[str, list[str]]:
     """The overrides of each entry: a policy and a system as they are, a part under FIFO in continuous batches."""
-    found = {choice: [choice, *PLAIN] for group in ("policy", "system") for choice in options(group)}
+    found = {choice: [choice, *MORE.get(choice, PLAIN)] for group in ("policy", "system") for choice in options(group)}
     for folder in sorted(path.name for path in Path(CONF, "policy").iterdir() if path.is_dir()):
         for choice in options(f"policy/{folder}"):
             chosen = [choice, *MORE.get(choice, PLAIN)]

@@ -22,6 +22,7 @@ from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
+from policies.order.trail_released import TrailReleased
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Prediction, Request, Truth, simulate
@@ -43,6 +44,7 @@ def job(arrival=1.0, prompt=8, length=10.0, uncertainty=20.0, deadline=None):
         (FIFO(), 1.0),
         (SJF(SERVICE), 8 * 0.25 + 10 * 2.0),
         (SRPT(), 10.0),
+        (TrailReleased(), 10.0),
         (Priority(), 3.0),
         (LUF(), 20.0),
         (MUF(), -20.0),
@@ -199,3 +201,15 @@ def test_under_feedback_a_short_job_passes_a_long_one_which_comes_back_after_its
     patient, hasty = (MLFQ(quantum=2.5, growth=4.0, levels=3, patience=patience) for patience in (1000.0, 2.0))
     assert finished(patient, requests, ALONE)["finished"].tolist() == [17.0, 6.0, 23.0]
     assert finished(hasty, requests, ALONE)["finished"].tolist() == [23.0, 6.0, 21.0]
+
+
+@pytest.mark.parametrize(("emitted", "runs", "rank"), [(5, False, 5.0), (6, False, math.inf), (6, True, 4.0)])
+def test_who_waits_though_trail_spares_it_goes_last_as_released(emitted, runs, rank):
+    begun = job()
+    begun.base_emitted, begun.admission = emitted, int(runs)
+    assert TrailReleased(share=0.5).rank(begun, now=1.0) == rank
+
+
+def test_trails_order_as_released_checks_its_share():
+    with pytest.raises(ValueError, match=r"share must be within \[0, 1\], got 1.5"):
+        TrailReleased(1.5)
