@@ -71,8 +71,8 @@ def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
 
 
 def _pure(part: object, method: str, jobs: Sequence[Job], *asked: Any) -> Any:
-    """What `method` of `part` answers, which may look at `jobs`, the last argument being the instant (s)."""
-    before, now, ask = _state(jobs), asked[-1], getattr(part, method)
+    """What `method` of `part` answers, which may look at `jobs`; the instant (s) is the last argument, or next to `steps`."""
+    before, now, ask = _state(jobs), asked[-2 if method == "note" else -1], getattr(part, method)
     answer, told = ask(*asked), ", ".join(map(str, jobs))
     if method in MALFORMED and (wrong := MALFORMED[method](answer, now)):
         _broken(part, method, f"gives {answer!r} for {told} at {now} s{wrong}")
@@ -138,8 +138,8 @@ class _CheckedOrder(Order):
         self._promise(job, now, stands)
         return stands
 
-    def note(self, job: Job, now: float) -> object:
-        return _pure(self.order, "note", (job,), job, now)
+    def note(self, job: Job, now: float, steps: int) -> object:
+        return _pure(self.order, "note", (job,), job, now, steps)
 
     def _promise(self, job: Job, now: float, stands: Stands) -> None:
         """See to it that the rank of `job` stands, as far as that is said in seconds and tokens."""
@@ -231,7 +231,7 @@ class _CheckedReviews(_CheckedEviction):
     __slots__ = ()
 
     def review(self, *asked: Any) -> Any:
-        return _pure(self.eviction, "review", asked[0], *asked)
+        return _pure(self.eviction, "review", asked[1], *asked)
 
 
 def _checked_eviction(eviction: Eviction) -> Eviction:
@@ -251,11 +251,11 @@ def check_order(order: Order) -> None:
     request = Request(0, 1.0, 8, GuardedTruth(4), max_tokens=16, client="a", task="a", priority=1.0, deadline=9.0)
     job = Job(request, Prediction(4.0, 4.0))
     if isinstance(checked, NotingOrder):
-        job.note = checked.note(job, 2.0)
+        job.note = checked.note(job, 2.0, 0)
     checked.rank(job, 2.0)
     checked.stands(job, 2.0)
     if isinstance(checked, NotingOrder):
-        job.note = checked.note(job, 3.0)
+        job.note = checked.note(job, 3.0, 1)
     job.admission = 1
     checked.stands(job, 3.0)
     for emitted in (1, 2):

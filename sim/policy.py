@@ -66,11 +66,12 @@ class NotingOrder(Order):
     __slots__ = ()
 
     @abstractmethod
-    def note(self, job: Job, now: float) -> object:
-        """What is kept as `job.note` from `now` (s) on: a pure function of the job, its last note and the instant.
+    def note(self, job: Job, now: float, steps: int) -> object:
+        """What is kept as `job.note` from `now` (s) on: a pure function of the job, its last note, instant and `steps`.
 
-        Asked before each rank that is computed of a job that waits, and just before it begins (`job.runs` is false) or
-        ceases to run (true); None is the note of a job that has come just now.
+        Those are the steps that the replica has begun so far. Asked before each rank that is computed of a job that
+        waits, and just before it begins (`job.runs` is false) or ceases to run (true); None is the note of a job that
+        has come just now.
         """
 
 
@@ -171,11 +172,13 @@ class Eviction(ABC):
         KEEP is no answer to PRESSURE, which comes over jobs that run and over those that wait with their KV kept.
         """
 
-    def review(self, idle: Sequence[Job], load: Load, now: float) -> Review:
+    def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
         """What is to become of the KV of those who wait with some: `job.blocks` on the device, or `job.host_tokens`.
 
-        Asked at the beginning of each plan while there are any, of an eviction with a `review` of its own alone. Its
-        answer stands for as many steps as it says, unless a job comes or leaves.
+        They are `idle`; `jobs` are all that are here: those that run, in admission order, those that wait, in rank
+        order, and those whose KV is under way. Asked at the beginning of each plan while anybody is idle, of an
+        eviction with a `review` of its own alone. Its answer stands for as many steps as it says, unless a job comes or
+        leaves.
         """
         return Review()
 

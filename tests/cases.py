@@ -60,7 +60,7 @@ from sim import (
     Tables,
     simulate,
 )
-from sim.policy import Order, Predictor, Stands
+from sim.policy import NotingOrder, Order, Predictor, Stands
 from tests.conftest import LinearProfile, make_device, make_requests
 
 MAX_TOKENS, LONGEST_PROMPT = 24, 40
@@ -117,18 +117,45 @@ class Promoting(Order):
 
 
 @dataclass(frozen=True)
+class Starving(NotingOrder):
+    """Shortest first; who has waited for `patience` steps in a row goes before, until it has run for `period`."""
+
+    patience: int
+    period: int
+
+    def note(self, job, now, steps):
+        urgent, count, at = job.note or (False, 0, steps)
+        count += steps - at
+        if job.runs:
+            return (True, count, steps) if urgent and count < self.period else (False, 0, steps)
+        if not urgent and count >= self.patience:
+            return (True, 0, steps)
+        return (urgent, 0 if urgent else count, steps)
+
+    def rank(self, job, now):
+        return (not job.note[0], job.prediction.length)
+
+    def stands(self, job, now):
+        urgent, count, _ = job.note
+        if urgent == job.runs:
+            return Stands(steps=max(1, (self.period if urgent else self.patience) - count))
+        return Stands()
+
+
+@dataclass(frozen=True)
 class Tidy(KeepThenSwap):
     """KV of waiting jobs goes to the host while less than a `share` of the blocks is free, and comes back later."""
 
     share: float = 0.3
 
-    def review(self, idle, load, now):
+    def review(self, idle, jobs, load, now):
         here = [job for job in idle if job.blocks]
         away = [job for job in idle if job.host_tokens]
         if not load.running:  # who is to be admitted now may need all the room that there is
             return Review(steps=1)
         if load.free_blocks < self.share * load.total_blocks:
-            return Review([(job, self.on_stop(job, Cause.PRESSURE, load, now)) for job in here[:1]], steps=1)
+            last = sorted(here, key=jobs.index)[-1:]
+            return Review([(job, self.on_stop(job, Cause.PRESSURE, load, now)) for job in last], steps=1)
         fits = load.free_blocks - self.share * load.total_blocks
         return Review([(job, Keep.KEEP) for job in away[:1] if job.host_tokens <= fits], steps=1)
 
@@ -194,7 +221,8 @@ static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.
 static_ranks.append(TrailReleased(0.3))
 # Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
 levels = MLFQ(quantum=0.2, patience=10.0)
-moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), levels]
+starving = [Starving(9, 400), Starving(60, 90)]
+moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), levels, *starving]
 orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 
 slots = st.integers(1, 8)

@@ -44,7 +44,7 @@ class MLFQ(NotingOrder):
         if not self.patience > 0:
             raise ValueError(f"patience must be positive, got {self.patience} s")
 
-    def note(self, job: Job, now: float) -> Place:
+    def note(self, job: Job, now: float, steps: int) -> Place:
         """The job's place, after what has become of it since the last note."""
         level, since, served, waited, at = job.note or Place(0, now, 0.0, 0.0, now)
         if not job.runs:

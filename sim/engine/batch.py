@@ -59,8 +59,9 @@ class Batch:
         leaving = self._compute(plan) if plan.grants else []
         ends = lockstep.ends
         if ends and ends[0][0] <= lockstep.tick:
-            ended = self._ended()
-            leaving = sorted(leaving + ended, key=lambda job: job.admission) if leaving else ended
+            leaving += self._ended()
+        if len(leaving) > 1:
+            leaving.sort(key=lambda job: job.admission)
         for job in leaving:
             self._retire(job, plan.end)
         return leaving

@@ -132,7 +132,9 @@ class Parked:
         shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
         if not shown:
             return
-        review, where = self.eviction.review((*shown,), self._load(), plan.decided), type(self.eviction).__name__
+        waiting, where = sorted(self.waiting.entries()), type(self.eviction).__name__
+        jobs = (*self.batch.running, *[entry[3] for entry in waiting], *self.host.moving)
+        review = self.eviction.review((*shown,), jobs, self._load(), plan.decided)
         if not isinstance(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
         self.lasts = review.steps

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush, nsmallest
+from itertools import chain
 
 from sim.job import Job
 from sim.policy import Batching, FixedOrder, NotingOrder, Order, Rank
@@ -46,6 +47,10 @@ class WaitingQueue:
 
     def note(self, job: Job, now: float) -> None:
         """Keep what the order notes of `job` at `now`, if it takes notes."""
+
+    def entries(self) -> Iterable[Entry]:
+        """Those of all who wait, in no order."""
+        return chain(self.front, self._heap)
 
     def push(self, job: Job, now: float) -> None:
         """Let `job` wait."""
@@ -120,7 +125,10 @@ class MovingQueue(WaitingQueue):
 
     def note(self, job: Job, now: float) -> None:
         if self._notes is not None:
-            job.note = self._notes(job, now)
+            job.note = self._notes(job, now, self.steps)
+
+    def entries(self) -> Iterable[Entry]:
+        return self._entries.values()
 
     def push(self, job: Job, now: float) -> None:
         self._place(self._ranked(job, now, self.steps - 1))  # it comes in the midst of a step

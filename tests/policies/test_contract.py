@@ -218,7 +218,7 @@ SEEN: dict[object, int] = {}
         ),
         (order(lambda job, now: 0.0, stands=lambda job, now: 5), r"Bad.stands gives 5 for Job\(id=0, .* no sim.Stands"),
         (order(lambda job, now: 0.0, stands=lambda job, now: Stands(tokens=next(ENDLESS))), "Bad.stands is not pure"),
-        (order(lambda job, now: 0.0, NotingOrder, note=lambda job, now: next(ENDLESS)), "Bad.note is not pure"),
+        (order(lambda job, now: 0.0, NotingOrder, note=lambda job, now, steps: next(ENDLESS)), "Bad.note is not pure"),
         (order(lambda job, now: job.request.truth.output_tokens), READS),
         (order(lambda job, now: hash(job.request)), READS),
         (order(lambda job, now: len(repr(job.request))), READS),
@@ -257,7 +257,7 @@ class Meddling(Recompute):
 
 
 class MeddlingReview(Swap):
-    def review(self, idle, load, now):
+    def review(self, idle, jobs, load, now):
         idle[0].note = now
         return Review(steps=1)
 

@@ -179,7 +179,7 @@ def test_a_job_goes_down_a_level_when_its_quantum_is_served_and_up_when_it_waite
     order, begun = MLFQ(quantum=1.0, growth=2.0, levels=3, patience=10.0), job()
 
     def at(now, admission):
-        begun.note = order.note(begun, now)
+        begun.note = order.note(begun, now, 0)
         begun.admission = admission
         stands = order.stands(begun, now)
         assert order.rank(begun, now) == begun.note[:2]

@@ -117,11 +117,13 @@ class Reviewing(Eviction):
 
     def __init__(self, *answers):
         self.answers = [*answers]
+        self.seen = []
 
     def on_stop(self, job, cause, load, now):
         return Keep.KEEP
 
-    def review(self, idle, load, now):
+    def review(self, idle, jobs, load, now):
+        self.seen.append([job.request.id for job in jobs])
         return self.answers.pop(0)(idle) if self.answers else Review()
 
 
@@ -151,6 +153,13 @@ def test_kv_of_waiting_jobs_goes_where_a_review_says(answers, again, ends):
     assert tables.steps["end"].tolist()[3:6] == ends
 
 
+def test_a_review_is_shown_who_runs_and_then_who_waits():
+    """The long job, stopped for a short one, waits behind another; then it is alone."""
+    eviction = Reviewing()
+    serve(make_requests(*LONG_AND_SHORT), HostMemory(), eviction)
+    assert eviction.seen == [[1, 0], [0]]
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -167,7 +176,7 @@ def test_a_review_that_cannot_be_is_refused(answer, message):
 
 
 class BringsBack(Swap):
-    def review(self, idle, load, now):
+    def review(self, idle, jobs, load, now):
         return Review([(job, Keep.KEEP) for job in idle if job.host_tokens])
 
 

@@ -50,8 +50,8 @@ class CountingFixed(Counting, FixedOrder):
 
 
 class CountingNoting(Counting, NotingOrder):
-    def note(self, job, now):
-        return self.order.note(job, now)
+    def note(self, job, now, steps):
+        return self.order.note(job, now, steps)
 
 
 def counting_ranks(order: Order) -> Counting:
