@@ -91,10 +91,15 @@ ARCHITECTURES = {
     "gpt2-medium": Architecture(24, 1024, 16, 16, 64, 4096, False, 50257, 1024, 354_823_168),
     "opt-125m": Architecture(12, 768, 12, 12, 64, 3072, False, 50272, 2048, 125_239_296),
     "opt-1.3b": Architecture(24, 2048, 32, 32, 64, 8192, False, 50272, 2048, 1_315_758_080),
+    "opt-2.7b": Architecture(32, 2560, 32, 32, 80, 10240, False, 50272, 2048, 2_651_596_800),
+    "opt-13b": Architecture(40, 5120, 40, 40, 128, 20480, False, 50272, 2048, 12_853_473_280),
+    "opt-66b": Architecture(64, 9216, 72, 72, 128, 36864, False, 50272, 2048, 65_719_701_504),
+    "opt-175b": Architecture(96, 12288, 96, 96, 128, 49152, False, 50272, 2048, 174_604_468_224),
     "smollm2-135m": Architecture(30, 576, 9, 3, 64, 1536, True, 49152, 8192, 134_515_008),
     "llama-3-8b": replace(LLAMA_3_1_8B, max_model_len=8192),
     "llama-3.1-8b": LLAMA_3_1_8B,
     "llama-2-70b": Architecture(80, 8192, 64, 8, 128, 28672, True, 32000, 4096, 68_976_648_192),
+    "llama-3-70b": Architecture(80, 8192, 64, 8, 128, 28672, True, 128256, 8192, 70_553_706_496),
     "qwen3-32b": Architecture(64, 5120, 64, 8, 128, 25600, True, 151936, 40960, 32_762_123_264),
     "qwen3-30b-a3b": Architecture(
         48, 2048, 32, 4, 128, 768, True, 151936, 40960, 30_532_122_624, experts=128, experts_per_token=8

@@ -16,6 +16,26 @@ CONFIGS = {
         {"hidden_size": 2048, "num_hidden_layers": 24, "ffn_dim": 8192, "num_attention_heads": 32}
         | {"word_embed_proj_dim": 2048},
     ),
+    "opt-2.7b": (
+        "OPTConfig",
+        {"hidden_size": 2560, "num_hidden_layers": 32, "ffn_dim": 10240, "num_attention_heads": 32}
+        | {"word_embed_proj_dim": 2560},
+    ),
+    "opt-13b": (
+        "OPTConfig",
+        {"hidden_size": 5120, "num_hidden_layers": 40, "ffn_dim": 20480, "num_attention_heads": 40}
+        | {"word_embed_proj_dim": 5120},
+    ),
+    "opt-66b": (
+        "OPTConfig",
+        {"hidden_size": 9216, "num_hidden_layers": 64, "ffn_dim": 36864, "num_attention_heads": 72}
+        | {"word_embed_proj_dim": 9216},
+    ),
+    "opt-175b": (
+        "OPTConfig",
+        {"hidden_size": 12288, "num_hidden_layers": 96, "ffn_dim": 49152, "num_attention_heads": 96}
+        | {"word_embed_proj_dim": 12288},
+    ),
     "smollm2-135m": (
         "LlamaConfig",
         {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}
@@ -29,6 +49,11 @@ CONFIGS = {
     "llama-2-70b": (
         "LlamaConfig",
         {"vocab_size": 32000, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80}
+        | {"num_attention_heads": 64, "num_key_value_heads": 8},
+    ),
+    "llama-3-70b": (
+        "LlamaConfig",
+        {"vocab_size": 128256, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80}
         | {"num_attention_heads": 64, "num_key_value_heads": 8},
     ),
     "qwen3-32b": (
