@@ -40,6 +40,7 @@ VERBS = Group(
                 **{name: f"experiments.papers.{name}.draw" for name in with_figures()},
             },
         ),
+        "claims": "experiments.claims.main",
         "rate": "experiments.run.rate",
         "validate": Group(
             "The simulator beside real engines: on this machine, or by a run and kernel times of another.",

@@ -64,6 +64,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"experiments/run: parts": "experiments.run"},
     {"experiments/settings": "experiments.settings"},
     {"experiments/run: programs": "experiments.run.run experiments.run.rate experiments.run.sweep"},
+    {"experiments/claims": "experiments.claims"},
     {
         "experiments/engine": "experiments.engine",
         "experiments/papers": "experiments.papers",

@@ -68,12 +68,21 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 def made_by(config: Mapping[str, Any]) -> dict[str, str]:
     """Module, or file of a plug-in -> digest, of the code that makes the results of a resolved configuration."""
+    return code_by(named_in(config))
+
+
+def named_in(config: Mapping[str, Any]) -> frozenset[str]:
+    """The dotted names of code in a resolved configuration."""
     calibration = config.get("calibration", {})
     used = {key: value for key, value in config.items() if key != "calibration"}
     wanted, finders = set(_texts(used)), calibration.get("found_by", {})
     used["found"] = [part for name, part in finders.items() if f"${{calibration.{name}}}" in wanted]
     used["told"] = calibration.get("told_by", {})
-    named = frozenset(text.removeprefix("!") for text in _texts(used) if text.startswith("!") or is_code(text))
+    return frozenset(text.removeprefix("!") for text in _texts(used) if text.startswith("!") or is_code(text))
+
+
+def code_by(named: frozenset[str]) -> dict[str, str]:
+    """Module, or file of a plug-in -> digest, of the code of a run whose configuration names `named`."""
     code = dict(_code(named))
     return code | files_beside(code, named)  # files may change while a process lasts; what it has loaded does not
 
