@@ -25,9 +25,11 @@ from policies.order.aging import Aging
 from policies.order.fifo import FIFO
 from policies.order.hpf import HPF
 from policies.order.least_attained import LeastAttained
+from policies.order.ltr import LTR
 from policies.order.luf import LUF
 from policies.order.mlfq import MLFQ
 from policies.order.muf import MUF
+from policies.order.perception import Perception
 from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
@@ -221,7 +223,7 @@ static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.
 static_ranks.append(TrailReleased(0.3))
 # Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
 levels = MLFQ(quantum=0.2, patience=10.0)
-starving = [Starving(9, 400), Starving(60, 90)]
+starving = [Starving(9, 400), Starving(60, 90), LTR(60, 90), Perception(3)]
 moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), levels, *starving]
 orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 

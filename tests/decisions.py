@@ -62,6 +62,15 @@ MORE = {  # what a part needs to have something to decide
         f"system={name}": ("policy.batching.max_num_seqs=4", *PLAIN)
         for name in ("trail", "trail_released", "trail_oracle", "trail_prompt")
     },
+    "policy/order=ltr": (
+        "policy/batching=ltr", "policy.batching.max_num_batched_tokens=12", "policy.order.starvation=40", *PLAIN,
+    ),
+    "policy/order=perception": ("policy/batching=ltr", "policy.batching.max_num_batched_tokens=12", *PLAIN),
+    **{
+        f"{group}={name}": ("policy.batching.max_num_batched_tokens=12", *PLAIN)
+        for name in ("ltr", "ltr_fcfs", "ltr_mlfq", "ltr_po", "ltr_class", "ltr_oracle")
+        for group in ("policy", "system")
+    },
     "policy/order=least_attained": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/order=mlfq": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/eviction=keep": (

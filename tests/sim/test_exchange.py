@@ -274,3 +274,20 @@ def test_who_stops_with_a_token_on_its_way_is_ranked_anew_when_it_has_come(ahead
     tables = simulate(requests, policy, cluster, OraclePredictor(), record=Record.DECISIONS)
     assert "".join("ABC"[one.granted[0][0]] for one in tables.decisions if one.granted) == granted
     assert tables.requests["finished"].tolist() == finished
+
+
+@pytest.mark.parametrize(
+    ("eviction", "longest"), [(Resident(), 4.0), (Recompute(), 4.0)], ids=lambda value: type(value).__name__
+)
+def test_the_longest_stop_is_until_the_next_token(eviction, longest):
+    """It is stopped with three tokens; another needs three steps, and the fourth gives it its next one."""
+    table = serve(make_requests([0, 2.5], [4, 3], [9, 3]), eviction=eviction).requests
+    assert table["preemptions"].tolist() == [1, 0]
+    assert table["longest_stop"].tolist() == [longest, 0.0]
+
+
+def test_who_stops_before_its_first_token_waits_for_that():
+    batching = Preemptive(max_num_seqs=1, max_num_batched_tokens=2)
+    table = serve(make_requests([0, 1.5], [8, 2], [9, 1]), batching=batching).requests
+    assert table["preemptions"].tolist() == [1, 0]
+    assert table["longest_stop"].tolist() == [0.0, 0.0]
