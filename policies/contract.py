@@ -71,7 +71,7 @@ def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
 
 
 def _pure(part: object, method: str, jobs: Sequence[Job], *asked: Any) -> Any:
-    """What `method` of `part` answers, which may look at `jobs`; the instant (s) comes last, or before `steps`."""
+    """What `method` of `part` answers, which may look at `jobs`; `now` (s) is last, but for the steps of a note."""
     before, now, ask = _state(jobs), asked[-2 if method == "note" else -1], getattr(part, method)
     answer, told = ask(*asked), ", ".join(map(str, jobs))
     if method in MALFORMED and (wrong := MALFORMED[method](answer, now)):

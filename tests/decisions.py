@@ -63,7 +63,8 @@ MORE = {  # what a part needs to have something to decide
         for name in ("trail", "trail_released", "trail_oracle", "trail_prompt")
     },
     "policy/order=ltr": (
-        "policy/batching=ltr", "policy.batching.max_num_batched_tokens=12", "policy.order.starvation=40", *PLAIN,
+        "policy/batching=ltr", "policy/eviction=keep_then_swap", "policy.order.starvation=40",
+        "policy.batching.max_num_batched_tokens=12", *PLAIN,
     ),
     "policy/order=perception": ("policy/batching=ltr", "policy.batching.max_num_batched_tokens=12", *PLAIN),
     **{
