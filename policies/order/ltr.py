@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,15 +23,15 @@ class LTR(NotingOrder):
     """Shortest predicted answer first, by its first prediction; a score does the same, for only ranks count.
 
     A job that was not served in `starvation` steps in a row goes to the front, and stays there for so many steps in
-    which it is served: `period`. Those at the front are in the order of their scores among each other. With an
-    infinite `starvation` it is the order of scores alone.
+    which it is served: `period`. Those at the front are in the order of their scores among each other. Without a
+    `starvation` (None) it is the order of scores alone.
     """
 
-    starvation: float = math.inf
+    starvation: int | None = None
     period: int = 10
 
     def __post_init__(self) -> None:
-        if not self.starvation >= 1:
+        if self.starvation is not None and self.starvation < 1:
             raise ValueError(f"starvation must be at least 1 step, got {self.starvation}")
         if not self.period >= 1:
             raise ValueError(f"period must be at least 1 step, got {self.period}")
@@ -46,7 +45,7 @@ class LTR(NotingOrder):
         if job.runs:
             return Turn(0, max(0, note.left - passed), steps, job.replica)
         idle = note.idle + passed
-        if idle >= self.starvation:
+        if self.starvation is not None and idle >= self.starvation:
             return Turn(0, self.period, steps, job.replica)
         return Turn(idle, note.left, steps, job.replica)
 
@@ -59,4 +58,4 @@ class LTR(NotingOrder):
         idle, left = job.note[:2]
         if job.runs:
             return Stands(steps=left) if left else ALWAYS
-        return ALWAYS if left else Stands(steps=self.starvation - idle)
+        return ALWAYS if left or self.starvation is None else Stands(steps=self.starvation - idle)
