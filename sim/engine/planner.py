@@ -171,6 +171,8 @@ class Planner:
         self.waiting.note(victim, plan.decided)
         self.batch.stop(victim)
         victim.preemptions += 1
+        if victim.stopped is None and victim.first_token is not None:
+            victim.stopped = plan.decided
         self.parked.stop(plan, victim, cause)
         plan.preempted += (victim,)
         return tokens
