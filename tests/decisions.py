@@ -85,6 +85,10 @@ MORE = {  # what a part needs to have something to decide
         for order in ("skip_join", "skip_join_released", "skip_join_flawed")
     },
     "policy/batching=fastserve": SEATED,
+    **{
+        f"system={name}": ("policy.order.quantum=1.0e-3", "policy.batching.max_num_seqs=4", *PLAIN)
+        for name in ("fastserve", "fastserve_mlfq", "fastserve_reactive", "fastserve_released", "fastserve_flawed")
+    },
     "policy/eviction=reserve": ("policy/order=skip_join_released", "policy.eviction.seats=4", *SEATED),
     "policy/eviction=proactive": ("policy/order=skip_join", "policy.eviction.seats=4", *SEATED),
     "policy/eviction=keep": (
