@@ -52,6 +52,7 @@ class Job:
         "first_token",
         "host_tokens",  # tokens whose KV lies in host memory
         "lockstep",  # the ticker of those with which it decodes
+        "longest_stop",  # from when it was stopped amid its answer to its next token, s
         "note",  # what an order that takes notes keeps of it
         "overhead_seconds",  # scheduler time spent while the job was in a replica
         "padding",  # tokens that widen its row to that of the widest in a static batch
@@ -63,6 +64,7 @@ class Job:
         "refined_at",  # after how many tokens it may next say more than before
         "replica",  # the index of the one where the current leg is
         "request",
+        "stopped",  # when it was last stopped amid its answer, until its next token
     )
 
     def __init__(
@@ -79,7 +81,8 @@ class Job:
         self.cached_blocks: Sequence[Any] = ()
         self.prefill_only = False
         self.note: Any = None
-        self.overhead_seconds = 0.0
+        self.overhead_seconds = self.longest_stop = 0.0
+        self.stopped: float | None = None
         self.queued: float | None = None
         self.first_scheduled: float | None = None
         self.first_token: float | None = None

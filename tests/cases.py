@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
+from policies.batching.guarded import Guarded
 from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
+from policies.batching.trail import Trail
+from policies.batching.until_shortest import UntilShortest
 from policies.eviction.keep import Resident
 from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
@@ -24,13 +27,16 @@ from policies.order.aging import Aging
 from policies.order.fifo import FIFO
 from policies.order.hpf import HPF
 from policies.order.least_attained import LeastAttained
+from policies.order.ltr import LTR
 from policies.order.luf import LUF
 from policies.order.mlfq import MLFQ
 from policies.order.muf import MUF
+from policies.order.perception import Perception
 from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
+from policies.order.trail_released import TrailReleased
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
@@ -216,9 +222,10 @@ def plain(tables: Tables) -> str:
 
 
 static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
+static_ranks.append(TrailReleased(0.3))
 # Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
 levels = MLFQ(quantum=0.2, patience=10.0)
-starving = [Starving(9, 400), Starving(60, 90)]
+starving = [Starving(9, 400), Starving(60, 90), LTR(60, 90), Perception(3)]
 moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), levels, *starving]
 orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 
@@ -253,21 +260,33 @@ preemptive = (
     st.builds(Preemptive, **of_a_time, **tokens)
     | st.builds(Preemptive, **of_a_time, **whole_prompts)
     | st.builds(Limited, share=shares, **of_a_time, **tokens)
+    | st.builds(Trail, share=shares, most=st.sampled_from([None, 0, 1]), **of_a_time, **tokens)
 )
 ranked = st.builds(Continuous, phases=st.just("by_rank"), **of_a_time, **tokens) | st.builds(
     Continuous, phases=st.just("by_rank"), **of_a_time, **whole_prompts
 )
 one_ahead = {"plans_ahead": st.just(1)}
+chunked_ahead = st.builds(Continuous, **of_a_time, **tokens, **one_ahead)
 ahead = (
-    st.builds(Continuous, **of_a_time, **tokens, **one_ahead)
+    chunked_ahead
     | st.builds(Continuous, **of_a_time, **whole_prompts, **one_ahead)
     | st.builds(Preemptive, **of_a_time, **tokens, **one_ahead)
     | st.builds(Limited, share=shares, **of_a_time, **tokens, **one_ahead)
+    | st.builds(Trail, share=shares, most=st.sampled_from([None, 1]), **of_a_time, **tokens, **one_ahead)
 )
 waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
     Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
 )
+until_shortest = st.builds(UntilShortest, batch_size=st.integers(1, 6), max_wait=waits)
+guarded = st.builds(
+    Guarded,
+    chunked | unchunked | ranked | chunked_ahead | together | until_shortest,
+    st.just(SERVICE),
+    longest_wait=st.sampled_from([0.05, 0.3, 2.0]),
+    multiple=st.sampled_from([0.5, 3.0]),
+)
+ANY = continuous | together | preemptive | ranked | ahead | until_shortest | guarded
 
 gaps = st.sampled_from([0.0, 0.004, 0.05, 0.0625, 0.6])
 rows = st.tuples(gaps, st.integers(1, LONGEST_PROMPT), st.integers(1, MAX_TOKENS), st.integers(0, 2))
@@ -339,7 +358,7 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 @st.composite
 def cases(
     draw,
-    batchings=continuous | together | preemptive | ranked | ahead,
+    batchings=ANY,
     ample=False,
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
@@ -363,7 +382,7 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together | preemptive | ranked | ahead, caching: bool | None = None):
+def on_several(batchings=ANY, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))

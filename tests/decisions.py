@@ -44,6 +44,8 @@ CONTINUOUS = ("policy=fifo", "policy/batching=continuous")
 CHUNKS = ("policy.batching.max_num_batched_tokens=12", "++policy.batching.long_prefill_token_threshold=4")
 PLAIN = short("gpu", "cpu")
 TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
+GUARDED = ("policy/order=sjf", "policy.batching.multiple=2")
+SEATED = ("policy/batching=fastserve", "policy.batching.max_num_seqs=4", *PLAIN)
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -51,8 +53,44 @@ MORE = {  # what a part needs to have something to decide
     "policy/batching=limited": (
         "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.3", *PLAIN,
     ),
+    "policy/batching=until_shortest": ("policy/order=sjf", "policy.batching.batch_size=4", *PLAIN),
+    "policy/batching=guarded_continuous": (*GUARDED, "policy.batching.batching.max_num_seqs=4", *PLAIN),
+    "policy/batching=guarded_static": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
+    "policy/batching=guarded_until_shortest": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
+    "policy/batching=trail": (
+        "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.5", "policy.batching.margin=2",
+        *PLAIN,
+    ),
+    "policy/order=trail_released": ("policy/batching=trail", "policy.batching.max_num_seqs=12", *PLAIN),
+    "policy=trail": ("policy.batching.max_num_seqs=4", *PLAIN),
+    "policy=trail_released": ("policy.batching.max_num_seqs=4", *PLAIN),
+    **{
+        f"system={name}": ("policy.batching.max_num_seqs=4", *PLAIN)
+        for name in ("trail", "trail_released", "trail_oracle", "trail_prompt")
+    },
+    "policy/order=ltr": (
+        "policy/batching=ltr", "policy/eviction=keep_then_swap", "policy.order.starvation=40",
+        "policy.batching.max_num_batched_tokens=12", *PLAIN,
+    ),
+    "policy/order=perception": ("policy/batching=ltr", "policy.batching.max_num_batched_tokens=12", *PLAIN),
+    **{
+        f"{group}={name}": ("policy.batching.max_num_batched_tokens=12", *PLAIN)
+        for name in ("ltr", "ltr_fcfs", "ltr_mlfq", "ltr_po", "ltr_class", "ltr_oracle")
+        for group in ("policy", "system")
+    },
     "policy/order=least_attained": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/order=mlfq": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
+    **{
+        f"policy/order={order}": ("policy.order.quantum=1.0e-3", *SEATED)
+        for order in ("skip_join", "skip_join_released", "skip_join_flawed")
+    },
+    "policy/batching=fastserve": SEATED,
+    **{
+        f"system={name}": ("policy.order.quantum=1.0e-3", "policy.batching.max_num_seqs=4", *PLAIN)
+        for name in ("fastserve", "fastserve_mlfq", "fastserve_reactive", "fastserve_released", "fastserve_flawed")
+    },
+    "policy/eviction=reserve": ("policy/order=skip_join_released", "policy.eviction.seats=4", *SEATED),
+    "policy/eviction=proactive": ("policy/order=skip_join", "policy.eviction.seats=4", *SEATED),
     "policy/eviction=keep": (
         "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6", *PLAIN,
     ),
@@ -78,7 +116,7 @@ MORE = {  # what a part needs to have something to decide
 
 def entries() -> dict[str, list[str]]:
     """The overrides of each entry: a policy and a system as they are, a part under FIFO in continuous batches."""
-    found = {choice: [choice, *PLAIN] for group in ("policy", "system") for choice in options(group)}
+    found = {choice: [choice, *MORE.get(choice, PLAIN)] for group in ("policy", "system") for choice in options(group)}
     for folder in sorted(path.name for path in Path(CONF, "policy").iterdir() if path.is_dir()):
         for choice in options(f"policy/{folder}"):
             chosen = [choice, *MORE.get(choice, PLAIN)]

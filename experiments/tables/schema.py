@@ -43,6 +43,9 @@ REQUESTS = {
     "first_token": Column("s", "end of the step that gave its first token; missing in static batches, which show none"),
     "finished": Column("s", "end of the step that gave its last token; in a static batch, of the whole batch"),
     "preemptions": Column("count", "how often it was stopped, for want of memory or for a better one"),
+    "longest_stop": Column(
+        "s", "the longest time from when it was stopped amid its answer to its next token; 0 if it never was"
+    ),
 }
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),

@@ -80,6 +80,9 @@ class Batch:
             self.prefills += 1
             if job.first_token is None:
                 job.first_token = plan.end
+            elif job.stopped is not None:
+                job.longest_stop = max(job.longest_stop, plan.end - job.stopped)
+                job.stopped = None
             if job.prefill_only:
                 leaving.append(job)
             else:

@@ -19,7 +19,7 @@ CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at 
 _COUNTS = ("request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "replica")
 _NUMBERS = (
     "request.arrival", "prediction.length", "prediction.uncertainty", "prediction.seconds", "overhead_seconds",
-    "queued", "first_scheduled", "first_token", "finished",
+    "longest_stop", "queued", "first_scheduled", "first_token", "finished",
 )  # fmt: skip
 _counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 
@@ -96,7 +96,7 @@ class Recorder:
         counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
         numbers = np.fromiter(chain.from_iterable(map(_numbers, jobs)), np.float64)  # None, what never came, is NaN
         numbers = numbers.reshape(-1, len(_NUMBERS))
-        arrival, predicted, uncertainty, predictor, overhead, queued, scheduled, first, finished = numbers.T
+        arrival, predicted, uncertainty, predictor, overhead, stop, queued, scheduled, first, finished = numbers.T
         return {
             "id": counts[:, 0],
             "arrival": arrival,
@@ -114,4 +114,5 @@ class Recorder:
             "first_token": first,
             "finished": finished,
             "preemptions": counts[:, 3],
+            "longest_stop": stop,
         }

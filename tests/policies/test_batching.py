@@ -10,6 +10,7 @@ from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
 from policies.batching.limited import Limited
 from policies.batching.static import Static
+from policies.batching.trail import Trail
 from sim import Hold, Prediction, Request, RequestLevel, Truth
 from sim.job import Job
 
@@ -110,6 +111,9 @@ def test_every_batch_holds_the_first_in_rank_is_alike_and_is_not_too_big(uncerta
         (lambda: consolidation(max_wait=-0.1), "max_wait must not be negative, got -0.1"),
         (lambda: Limited(share=-0.1), r"share must be within \[0, 1\], got -0.1"),
         (lambda: Limited(share=1.5), r"share must be within \[0, 1\], got 1.5"),
+        (lambda: Trail(share=1.5), r"share must be within \[0, 1\], got 1.5"),
+        (lambda: Trail(margin=-1.0), "margin must be finite and not negative, got -1.0"),
+        (lambda: Trail(most=-1), "most must not be negative, got -1 preemptions"),
         (lambda: Limited(max_num_seqs=0), "max_num_seqs must be positive, got 0"),
         (lambda: Continuous(max_num_seqs=0), "max_num_seqs must be positive, got 0"),
         (lambda: Continuous(max_num_batched_tokens=0), "max_num_batched_tokens must be positive, got 0"),

@@ -15,13 +15,16 @@ from policies.order.aging import Aging
 from policies.order.fifo import FIFO
 from policies.order.hpf import HPF
 from policies.order.least_attained import LeastAttained
+from policies.order.ltr import LTR, Turn
 from policies.order.luf import LUF
 from policies.order.mlfq import MLFQ, Place
 from policies.order.muf import MUF
+from policies.order.perception import Perception
 from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
+from policies.order.trail_released import TrailReleased
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Prediction, Request, Truth, simulate
@@ -43,6 +46,7 @@ def job(arrival=1.0, prompt=8, length=10.0, uncertainty=20.0, deadline=None):
         (FIFO(), 1.0),
         (SJF(SERVICE), 8 * 0.25 + 10 * 2.0),
         (SRPT(), 10.0),
+        (TrailReleased(), 10.0),
         (Priority(), 3.0),
         (LUF(), 20.0),
         (MUF(), -20.0),
@@ -103,6 +107,10 @@ def test_a_positive_alpha_lets_long_jobs_go_first_and_a_negative_one_short_jobs(
         (lambda: MLFQ(growth=0.5), "growth must be at least 1 and finite, got 0.5"),
         (lambda: MLFQ(levels=0), "levels must be at least 1, got 0"),
         (lambda: MLFQ(patience=0.0), "patience must be positive, got 0.0 s"),
+        (lambda: LTR(starvation=0), "starvation must be at least 1 step, got 0"),
+        (lambda: LTR(period=0), "period must be at least 1 step, got 0"),
+        (lambda: Perception(0), "tokens must be at least 1, got 0"),
+        (lambda: TrailReleased(1.5), r"share must be within \[0, 1\], got 1.5"),
         (lambda: HPF(SERVICE, prompt_weight=math.nan), "prompt_weight must be finite, got nan"),
         (lambda: ServiceTime(phi=-1.0, eta=0.0), "phi must be finite and not negative, got -1.0"),
         (lambda: ServiceTime(phi=0.0, eta=math.inf), "eta must be finite and not negative, got inf"),
@@ -199,3 +207,66 @@ def test_under_feedback_a_short_job_passes_a_long_one_which_comes_back_after_its
     patient, hasty = (MLFQ(quantum=2.5, growth=4.0, levels=3, patience=patience) for patience in (1000.0, 2.0))
     assert finished(patient, requests, ALONE)["finished"].tolist() == [17.0, 6.0, 23.0]
     assert finished(hasty, requests, ALONE)["finished"].tolist() == [23.0, 6.0, 21.0]
+
+
+@pytest.mark.parametrize(("emitted", "runs", "rank"), [(5, False, 5.0), (6, False, math.inf), (6, True, 4.0)])
+def test_who_waits_though_trail_spares_it_goes_last_as_released(emitted, runs, rank):
+    begun = job()
+    begun.base_emitted, begun.admission = emitted, int(runs)
+    assert TrailReleased(share=0.5).rank(begun, now=1.0) == rank
+
+
+def ltrs_own(requests, seats, starvation, period):
+    """When each request ends by LTR's scheduler as its paper and its code have it, a token a second, KV ample."""
+    jobs = [{"id": one.id, "size": one.truth.output_tokens, "pri": 0, "idle": 0, "runs": 0} for one in requests]
+    now, ends = 0.0, {}
+    while len(ends) < len(jobs):
+        here = [job for job in jobs if job["id"] not in ends and requests[job["id"]].arrival <= now]
+        if not here:
+            now = min(requests[job["id"]].arrival for job in jobs if job["id"] not in ends)
+            continue
+        for job in here:
+            if starvation and job["idle"] >= starvation:
+                job |= {"pri": -1, "idle": 0, "runs": period}
+            elif job["pri"] == -1 and job["runs"] <= 0:
+                job["pri"] = 0
+        here.sort(key=lambda job: (job["pri"], requests[job["id"]].truth.output_tokens))
+        now += 1
+        for place, job in enumerate(here):
+            if place >= seats:
+                job["idle"] += 1
+                continue
+            job |= {"idle": 0, "runs": job["runs"] - (job["pri"] == -1), "size": job["size"] - 1}
+            if not job["size"]:
+                ends[job["id"]] = now
+    return [ends[one.id] for one in requests]
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=8),
+    st.permutations(range(1, 30)),
+    st.integers(1, 3),
+    st.sampled_from([2, 5, 9, None]),
+    st.integers(1, 6),
+)
+def test_who_starves_goes_first_exactly_as_in_ltrs_own_scheduler(arrivals, sizes, seats, starvation, period):
+    requests = make_requests([0.5 + one for one in sorted(arrivals)], [1] * len(arrivals), sizes[: len(arrivals)])
+    batching = Continuous(max_num_seqs=seats, phases="by_rank")
+    ends = finished(LTR(starvation, period), requests, batching)["finished"].tolist()
+    assert ends == ltrs_own(requests, seats, starvation, period)
+
+
+def test_who_comes_to_another_replica_starves_anew():
+    """The steps of one are not those of another."""
+    moved = job()
+    moved.note, moved.replica = Turn(5, 3, 1000, 0), 1
+    assert LTR(9, 4).note(moved, 0.0, steps=70) == Turn(0, 0, 70, 1)
+
+
+@pytest.mark.parametrize(("emitted", "rank"), [(0, (0, 1.0)), (2, (0, 1.0)), (3, (1, 10.0))])
+def test_who_has_not_said_how_long_its_answer_is_goes_first(emitted, rank):
+    begun = job(arrival=1.0, length=10.0)
+    begun.base_emitted = emitted
+    assert Perception(tokens=3).rank(begun, 5.0) == rank
+    assert Perception(tokens=3).stands(begun, 5.0).tokens == (3 - emitted or math.inf)

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from experiments.engine.theory import Row, compared, one_run
 from policies.batching.continuous import Continuous
 from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
+from policies.batching.trail import Trail
 from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
@@ -18,6 +19,7 @@ from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
 from sim import Cluster, Eviction, IterationLevel, Keep, Link, Order, Overhead, Record, Short, simulate
+from sim.policy import NotingOrder
 from tests.cases import Case, cases, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_leaping import assert_leap_equals_step
@@ -32,6 +34,8 @@ def test_leap_equals_step_where_jobs_stop_for_one_another(case):
 @stable
 @given(cases(preemptive))
 def test_a_batching_that_names_nobody_is_continuous_batching(case):
+    assume(not isinstance(case.policy.order, NotingOrder))  # it is asked for notes of those that run by the one alone
+
     class Nobody(Preemptive):
         def victim(self, incoming, running, lacks, now):
             return None
@@ -171,6 +175,29 @@ def test_limited_preemption_stops_the_last_of_those_that_it_does_not_spare():
     assert serve(requests, batching=Preemptive(3)).requests["preemptions"].tolist() == [1, 0, 0, 0]
 
 
+@pytest.mark.parametrize(("margin", "stops"), [(0.0, 1), (2.9, 1), (3.0, 0)])
+def test_trail_stops_whom_more_than_the_margin_is_left(margin, stops):
+    """Five tokens are left when one of two comes."""
+    requests = make_requests([0, 4.5], [1, 1], [10, 2])
+    batching = Trail(max_num_seqs=1, share=1.0, margin=margin)
+    assert serve(requests, batching=batching).requests["preemptions"].tolist() == [stops, 0]
+
+
+@pytest.mark.parametrize(("most", "stops"), [(0, 0), (1, 1), (None, 2)])
+def test_trail_stops_nobody_too_often(most, stops):
+    requests = make_requests([0, 1.5, 4.5], [1, 1, 1], [20, 1, 1])
+    batching = Trail(max_num_seqs=1, share=1.0, most=most)
+    assert serve(requests, batching=batching).requests["preemptions"].tolist() == [stops, 0, 0]
+
+
+def test_trail_stops_nobody_for_the_tokens_of_a_step():
+    """A prompt of four takes all tokens of a step; the next lacks them, and there is a seat."""
+    requests = make_requests([0, 1.5, 1.5], [1, 4, 4], [20, 2, 3])
+    settings = {"max_num_seqs": 3, "max_num_batched_tokens": 5}
+    assert serve(requests, batching=Trail(share=1.0, **settings)).requests["preemptions"].tolist() == [0, 0, 0]
+    assert serve(requests, batching=Preemptive(**settings)).requests["preemptions"].tolist() == [1, 0, 0]
+
+
 @dataclass(frozen=True)
 class Several(Preemptive):
     """Looks at several jobs at a time, and passes over those that do not fit."""
@@ -247,3 +274,20 @@ def test_who_stops_with_a_token_on_its_way_is_ranked_anew_when_it_has_come(ahead
     tables = simulate(requests, policy, cluster, OraclePredictor(), record=Record.DECISIONS)
     assert "".join("ABC"[one.granted[0][0]] for one in tables.decisions if one.granted) == granted
     assert tables.requests["finished"].tolist() == finished
+
+
+@pytest.mark.parametrize(
+    ("eviction", "longest"), [(Resident(), 4.0), (Recompute(), 4.0)], ids=lambda value: type(value).__name__
+)
+def test_the_longest_stop_is_until_the_next_token(eviction, longest):
+    """It is stopped with three tokens; another needs three steps, and the fourth gives it its next one."""
+    table = serve(make_requests([0, 2.5], [4, 3], [9, 3]), eviction=eviction).requests
+    assert table["preemptions"].tolist() == [1, 0]
+    assert table["longest_stop"].tolist() == [longest, 0.0]
+
+
+def test_who_stops_before_its_first_token_waits_for_that():
+    batching = Preemptive(max_num_seqs=1, max_num_batched_tokens=2)
+    table = serve(make_requests([0, 1.5], [8, 2], [9, 1]), batching=batching).requests
+    assert table["preemptions"].tolist() == [1, 0]
+    assert table["longest_stop"].tolist() == [0.0, 0.0]

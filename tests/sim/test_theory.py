@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hydra.utils import instantiate
 from numpy.typing import NDArray
 
 from experiments.engine import theory
@@ -19,6 +20,7 @@ from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import LAWS
 from experiments.engine.theory import EVERYWHERE, ROWS, STRAYS, Comparison, Row, Run, comparisons, one_run
 from sim.metrics import response_time
+from tests.door import composed
 
 QUICK = [row for row in ROWS if row.load in (0.5, 8.0)]
 SPARED = [Row("Exp", 0.8, policy) for c in (0.2, 1.0) for policy in limited(c)]
@@ -38,6 +40,15 @@ def found() -> dict[Row, Comparison]:
 def test_the_mean_response_is_that_of_theory(found, row):
     assert found[row].verdict in ("agrees", "strays")
     assert found[row].standard_error < 0.06 * row.exact
+
+
+@pytest.mark.parametrize("c", [0.0, 0.8])
+def test_limited_preemption_is_run_by_trail_as_it_ships(c):
+    policy, (known, guessed) = instantiate(composed("policy=trail").policy), limited(c)
+    for queue in (DISCIPLINES[known], DISCIPLINES[guessed]):
+        assert queue.order == policy.order
+        alone = {"max_num_seqs": 1, "max_num_batched_tokens": None, "plans_ahead": 0}
+        assert queue.batching == replace(policy.batching, share=c, **alone)
 
 
 def test_few_rows_stray(found):

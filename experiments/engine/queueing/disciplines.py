@@ -11,8 +11,8 @@ from experiments.engine.queueing import means
 from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import Law
 from policies.batching.continuous import Continuous
-from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
+from policies.batching.trail import Trail
 from policies.order.fifo import FIFO
 from policies.order.least_attained import LeastAttained
 from policies.order.service_time import ServiceTime
@@ -52,8 +52,11 @@ def places(number: int) -> Continuous:
 
 
 def limited(c: float) -> dict[str, Discipline]:
-    """The shortest predicted remaining time first, no preemption from a share `c` of the prediction on: two rows."""
-    parts = SRPT(), Limited(1, max_num_batched_tokens=None, share=c)
+    """The shortest predicted remaining time first, no preemption from a share `c` of the prediction on: two rows.
+
+    Its parts are those of `policy=trail`.
+    """
+    parts = SRPT(), Trail(1, max_num_batched_tokens=None, share=c)
     return {
         f"SPRPT {c}": Discipline(means.limited(c), *parts),
         f"SPRPT {c} guessed": Discipline(means.limited_by_guess(c), *parts, predictor=Guess, luck=0.5, effort=1.5),

@@ -1,7 +1,6 @@
 """TRAIL's predictor: the bins, the filter, its published errors, and what it does to a schedule."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ from omegaconf import OmegaConf
 
 from policies.order.srpt import SRPT
 from policies.predictor.trail import Trail, transition, update
-from sim import Cluster, Predictor, Request, Truth, simulate
+from policies.predictor.unrefined import Unrefined
+from sim import Cluster, Request, Truth, simulate
 from tests.conftest import ROOT, make_device, make_policy
 
 
@@ -127,16 +127,6 @@ def test_what_makes_no_sense_is_refused(changes, message):
         trail(**changes)
 
 
-@dataclass(frozen=True)
-class Unrefined(Predictor):
-    """The same first guesses, and nothing later."""
-
-    trail: Trail
-
-    def predict(self, request):
-        return self.trail.predict(request)
-
-
 def test_under_memory_pressure_srpt_takes_others_off_when_it_is_told_more():
     rng = np.random.default_rng(1)
     requests = [
@@ -152,3 +142,12 @@ def test_under_memory_pressure_srpt_takes_others_off_when_it_is_told_more():
     ends = [dict(zip(table["id"].tolist(), table["finished"].tolist(), strict=True)) for table in (refined, unrefined)]
     assert ends[0].keys() == ends[1].keys() == {request.id for request in requests}
     assert sum(ends[0][number] != ends[1][number] for number in ends[0]) > 10
+
+
+def test_who_learns_nothing_counts_the_first_guess_down():
+    first, (request,) = trail(), answers([200])
+    unrefined = Unrefined(first)
+    guess = first.predict(request)
+    assert unrefined.predict(request) == guess
+    assert unrefined.refine(request, guess, 30) == max(0.0, guess.length - 30) != first.refine(request, guess, 30)
+    assert unrefined.refined_at(30) == math.inf

@@ -1,0 +1,25 @@
+"""How many times as long, the way that papers on scheduling by size state what they gain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from experiments.tables.stats import Interval, change
+
+
+def times(theirs: pd.DataFrame, ours: pd.DataFrame, metric: str, at: Sequence[str] = ()) -> Interval:
+    """The mean of `metric` in the runs `theirs` over that in `ours`, paired by seed and by the columns `at`."""
+    found = percent(theirs, ours, metric, at)
+    return Interval(1 + found.mean / 100, found.half_width / 100)
+
+
+def percent(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str, at: Sequence[str] = ()) -> Interval:
+    """By how many percent the mean of `metric` in the runs `ours` differs from that in `theirs`, paired alike."""
+    keys = ["seed", *at]
+    columns = [[*keys, metric]]
+    both = ours[columns[0]].merge(theirs[columns[0]], on=keys, suffixes=("", " of theirs"), validate="one_to_one")
+    if not len(both):
+        raise ValueError(f"no two runs of equal {' and '.join(keys)} to compare by {metric}")
+    return change(both[metric], both[f"{metric} of theirs"])

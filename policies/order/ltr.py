@@ -1,0 +1,61 @@
+"""LTR's order (arXiv 2408.15792): by score, and whoever is passed over too long goes first for a while."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sim.job import Job
+from sim.policy import ALWAYS, NotingOrder, Stands
+
+
+class Turn(NamedTuple):
+    """A job's steps passed over in a row, and steps left of its time at the front, as of step `at` of a replica."""
+
+    idle: int
+    left: int
+    at: int
+    replica: int
+
+
+@dataclass(frozen=True, slots=True)
+class LTR(NotingOrder):
+    """Shortest predicted answer first, by its first prediction; a score does the same, for only ranks count.
+
+    A job that was not served in `starvation` steps in a row goes to the front, and stays there for so many steps in
+    which it is served: `period`. Those at the front are in the order of their scores among each other. Without a
+    `starvation` (None) it is the order of scores alone.
+    """
+
+    starvation: int | None = None
+    period: int = 10
+
+    def __post_init__(self) -> None:
+        if self.starvation is not None and self.starvation < 1:
+            raise ValueError(f"starvation must be at least 1 step, got {self.starvation}")
+        if not self.period >= 1:
+            raise ValueError(f"period must be at least 1 step, got {self.period}")
+
+    def note(self, job: Job, now: float, steps: int) -> Turn:
+        """The job's turn, after what has become of it in the steps since the last note."""
+        note: Turn = job.note
+        if note is None or note.replica != job.replica:
+            note = Turn(0, 0, steps, job.replica)
+        passed = steps - note.at
+        if job.runs:
+            return Turn(0, max(0, note.left - passed), steps, job.replica)
+        idle = note.idle + passed
+        if self.starvation is not None and idle >= self.starvation:
+            return Turn(0, self.period, steps, job.replica)
+        return Turn(idle, note.left, steps, job.replica)
+
+    def rank(self, job: Job, now: float) -> tuple[int, float]:
+        """-1 at the front, else 0; predicted tokens."""
+        return -int(job.note.left > 0), job.prediction.length
+
+    def stands(self, job: Job, now: float) -> Stands:
+        """Until the job has waited too long, or its time at the front is over."""
+        idle, left = job.note[:2]
+        if job.runs:
+            return Stands(steps=left) if left else ALWAYS
+        return ALWAYS if left or self.starvation is None else Stands(steps=self.starvation - idle)
