@@ -12,7 +12,7 @@ from experiments.figures.drawing import provenance_of
 from experiments.figures.stored import Figure, Stored, over_seeds
 from experiments.figures.style import RC, Look, plain_log_ticks, save, sheet
 from experiments.figures.write import written
-from experiments.papers.alise.tables import LATENCY, LIMITS, SETTINGS
+from experiments.papers.alise.tables import LATENCY, SETTINGS
 
 __all__ = ["FIGURES", "SETTINGS"]
 
@@ -37,7 +37,7 @@ CLAIMED = {"ShareGPT": 2.1, "Alpaca": 1.8}  # times vLLM's throughput at the sam
 ABOUT = (
     "OPT-13B on one A100 of 40 GB. Mean latency of a request over its output tokens. Bars: 95 % intervals over seeds "
     "(docs/statistics.md). Thin: vLLM's curve at so many times its rate as the abstract claims at most [R]; at which "
-    "latency is not said, nor are ALISE's own curves known. Grey: where the throughputs are compared [A]."
+    "latency is not said, nor are ALISE's own curves known. Throughputs are compared at 0.1 and 0.2 s/token [A]."
 )
 
 
@@ -67,8 +67,6 @@ def _panel(axes: Axes, name: str, found: pd.DataFrame) -> None:
     axes.set_yscale("log")
     axes.set_xlim(0, 1.05 * float(found["trace.rate"].max()))
     axes.set_xlabel("requests/s")
-    for limit in LIMITS:
-        axes.axhline(limit, color="#bbbbbb", linewidth=0.7, zorder=0)
     plain_log_ticks(axes.yaxis)
 
 
