@@ -16,6 +16,7 @@ SWEEPS = {
     "sharegpt": ("size_based/fastserve_sharegpt",),
     "alpaca": tuple(f"size_based/fastserve_alpaca{more}" for more in ("", "_20", "_30", "_40")),
     "swapping": ("size_based/fastserve_swapping",),
+    "answers": ("size_based/fastserve_answers",),
     "large_batches": ("size_based/fastserve_large_batches",),
 }
 COLUMNS = ("arrival", "first_token", "finished", "output_tokens")
