@@ -204,6 +204,9 @@ class _CheckedBatching(Batching):
             _broken(self.batching, "select", "changes a job")
         return result
 
+    def select_stands(self, waiting: tuple[Job, ...], now: float) -> float:
+        return self.batching.select_stands(waiting, now)
+
 
 class _CheckedExchange(_CheckedBatching):
     __slots__ = ()

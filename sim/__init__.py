@@ -4,7 +4,7 @@ from sim.cluster import Cluster
 from sim.device import Copying, Device, HostMemory, HostTime, Unservable
 from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
-from sim.execution import Execution, IterationLevel, Phases, RequestLevel
+from sim.execution import Execution, IterationLevel, Phases, RequestLevel, Until
 from sim.link import Link, Sharing
 from sim.policy import (
     Batching,
@@ -69,5 +69,6 @@ __all__ = [
     "Tables",
     "Truth",
     "Unservable",
+    "Until",
     "simulate",
 ]

@@ -25,13 +25,15 @@ class Copying(Enum):
 class HostMemory:
     """Where KV that is swapped out of a device goes.
 
-    `tokens` is its size (None: no bound). `link` is what KV travels on, each way on its own; None: the device's profile
-    says how long a step takes that moves KV.
+    `tokens` is its size, of KV as the device has it (None: no bound). `link` is what KV travels on, each way on its
+    own; None: the device's profile says how long a step takes that moves KV. `share` are the bytes that are moved, and
+    held here, over those on the device: less than 1 where KV is compressed on its way.
     """
 
     tokens: int | None = None
     link: Link | None = None
     copying: Copying = Copying.BLOCKING
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.tokens is not None and not (isinstance(self.tokens, Integral) and self.tokens >= 0):
@@ -42,6 +44,8 @@ class HostMemory:
             object.__setattr__(self, "copying", Copying(self.copying))
         if self.copying is Copying.OVERLAPPED and self.link is None:
             raise ValueError("host.copying=overlapped needs host.link: a profile knows of copies that steps wait for")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"host.share must be above 0 and at most 1, got {self.share}")
 
 
 @dataclass(frozen=True, slots=True)

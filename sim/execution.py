@@ -70,9 +70,16 @@ class IterationLevel:
         return allowed if self.reserve_output else total - 1
 
 
+class Until(Enum):
+    """When a batch that nobody joins is over."""
+
+    LAST = "last"  # when its last row is complete
+    FIRST = "first"  # when its first row is: the others wait again, with what they have
+
+
 @dataclass(frozen=True, slots=True)
 class RequestLevel:
-    """A batch that nobody joins: its rows, all as wide as the widest, run until the last is complete.
+    """A batch that nobody joins: its rows, all as wide as the widest, run `until` the last, or first, is complete.
 
     It answers at its end, so no first token is seen. `max_num_seqs`: rows at most; how many it takes is said at
     `sim.engine.static`. `window`: how many waiting jobs, in rank order, the batching sees at a time. Its KV grows with
@@ -81,6 +88,7 @@ class RequestLevel:
 
     max_num_seqs: int
     window: int
+    until: Until = Until.LAST
 
     def __post_init__(self) -> None:
         check_counts(self, "max_num_seqs", "window")

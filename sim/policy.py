@@ -111,8 +111,13 @@ class Batching(ABC):
 
         `waiting` holds the first `execution.window` waiting jobs in rank order; `running` is the engine's own, to read
         and not to keep, in admission order. If all that were shown enter it is asked again. An answer stands until a
-        job comes or leaves, or ranks may change; a `Hold` may be the answer only if nothing runs.
+        job comes or leaves, ranks may change, or the instant `select_stands`; a `Hold` may be the answer only if
+        nothing runs.
         """
+
+    def select_stands(self, waiting: tuple[Job, ...], now: float) -> float:
+        """Until which instant (s), later than `now`, the answer of `select` stands though nobody comes or leaves."""
+        return math.inf
 
     def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
         """The running job that stops for the sake of `incoming`, a selected job that `lacks` something; None: nobody.

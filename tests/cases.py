@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from policies.batching.consolidation import Consolidation
 from policies.batching.continuous import Continuous
+from policies.batching.guarded import Guarded
 from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
 from policies.batching.trail import Trail
+from policies.batching.until_shortest import UntilShortest
 from policies.eviction.keep import Resident
 from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
@@ -264,8 +266,9 @@ ranked = st.builds(Continuous, phases=st.just("by_rank"), **of_a_time, **tokens)
     Continuous, phases=st.just("by_rank"), **of_a_time, **whole_prompts
 )
 one_ahead = {"plans_ahead": st.just(1)}
+chunked_ahead = st.builds(Continuous, **of_a_time, **tokens, **one_ahead)
 ahead = (
-    st.builds(Continuous, **of_a_time, **tokens, **one_ahead)
+    chunked_ahead
     | st.builds(Continuous, **of_a_time, **whole_prompts, **one_ahead)
     | st.builds(Preemptive, **of_a_time, **tokens, **one_ahead)
     | st.builds(Limited, share=shares, **of_a_time, **tokens, **one_ahead)
@@ -275,6 +278,15 @@ waits = st.sampled_from([0.0, 0.3])
 together = st.builds(Static, batch_size=st.integers(1, 6), max_wait=waits) | st.builds(
     Consolidation, batch_size=st.integers(1, 6), lookahead=st.floats(1, 3), ratio=st.floats(1, 4), max_wait=waits
 )
+until_shortest = st.builds(UntilShortest, batch_size=st.integers(1, 6), max_wait=waits)
+guarded = st.builds(
+    Guarded,
+    chunked | unchunked | ranked | chunked_ahead | together | until_shortest,
+    st.just(SERVICE),
+    longest_wait=st.sampled_from([0.05, 0.3, 2.0]),
+    multiple=st.sampled_from([0.5, 3.0]),
+)
+ANY = continuous | together | preemptive | ranked | ahead | until_shortest | guarded
 
 gaps = st.sampled_from([0.0, 0.004, 0.05, 0.0625, 0.6])
 rows = st.tuples(gaps, st.integers(1, LONGEST_PROMPT), st.integers(1, MAX_TOKENS), st.integers(0, 2))
@@ -332,7 +344,11 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
 evictions = st.sampled_from([Recompute(), Swap(), Resident(), Tidy(), KeepThenSwap()])
 links = st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5), Link(0.0, 3e4, "fair")])
 hosts = st.builds(HostMemory, tokens=st.sampled_from([None, 16, 40])) | st.builds(
-    HostMemory, st.sampled_from([None, 16, 40, 200]), links, st.sampled_from(["blocking", "overlapped"])
+    HostMemory,
+    st.sampled_from([None, 16, 40, 200]),
+    links,
+    st.sampled_from(["blocking", "overlapped"]),
+    st.sampled_from([1.0, 0.5]),
 )
 TO_THE_LEAST_LOADED = (LeastLoaded(),)
 overheads = st.sampled_from([Overhead(), Overhead(0.002), Overhead(0.002, 1e-4), Overhead(0.0, 1e-3)])
@@ -342,7 +358,7 @@ predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.0
 @st.composite
 def cases(
     draw,
-    batchings=continuous | together | preemptive | ranked | ahead,
+    batchings=ANY,
     ample=False,
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
@@ -366,7 +382,7 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=continuous | together | preemptive | ranked | ahead, caching: bool | None = None):
+def on_several(batchings=ANY, caching: bool | None = None):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))

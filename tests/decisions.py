@@ -44,6 +44,8 @@ CONTINUOUS = ("policy=fifo", "policy/batching=continuous")
 CHUNKS = ("policy.batching.max_num_batched_tokens=12", "++policy.batching.long_prefill_token_threshold=4")
 PLAIN = short("gpu", "cpu")
 TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
+GUARDED = ("policy/order=sjf", "policy.batching.multiple=2")
+SEATED = ("policy/batching=fastserve", "policy.batching.max_num_seqs=4", *PLAIN)
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -51,6 +53,10 @@ MORE = {  # what a part needs to have something to decide
     "policy/batching=limited": (
         "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.3", *PLAIN,
     ),
+    "policy/batching=until_shortest": ("policy/order=sjf", "policy.batching.batch_size=4", *PLAIN),
+    "policy/batching=guarded_continuous": (*GUARDED, "policy.batching.batching.max_num_seqs=4", *PLAIN),
+    "policy/batching=guarded_static": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
+    "policy/batching=guarded_until_shortest": (*GUARDED, "policy.batching.batching.batch_size=4", *PLAIN),
     "policy/batching=trail": (
         "policy/order=srpt", "policy.batching.max_num_seqs=4", "policy.batching.share=0.5", "policy.batching.margin=2",
         *PLAIN,
@@ -74,11 +80,30 @@ MORE = {  # what a part needs to have something to decide
     },
     "policy/order=least_attained": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/order=mlfq": ("policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN),
+    **{
+        f"policy/order={order}": ("policy.order.quantum=1.0e-3", *SEATED)
+        for order in ("skip_join", "skip_join_released", "skip_join_flawed")
+    },
+    "policy/batching=fastserve": SEATED,
+    **{
+        f"system={name}": ("policy.order.quantum=1.0e-3", "policy.batching.max_num_seqs=4", *PLAIN)
+        for name in ("fastserve", "fastserve_mlfq", "fastserve_reactive", "fastserve_released", "fastserve_flawed")
+    },
+    "policy/eviction=reserve": ("policy/order=skip_join_released", "policy.eviction.seats=4", *SEATED),
+    "policy/eviction=proactive": ("policy/order=skip_join", "policy.eviction.seats=4", *SEATED),
     "policy/eviction=keep": (
         "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6", *PLAIN,
     ),
     "policy/eviction=keep_then_swap": (
         "policy/order=srpt", "policy/batching=ltr", "policy.batching.max_num_seqs=6", *PLAIN,
+    ),
+    "policy/eviction=waiting_time": (
+        "policy/order=srpt", "policy/batching=preemptive", "policy.batching.max_num_seqs=6",
+        "policy.eviction.reserve=0.2", *PLAIN,
+    ),
+    "policy/batching=alise": ("policy/order=srpt", *PLAIN),
+    "policy/order=alise": (
+        "policy/batching=preemptive", "policy.batching.max_num_seqs=4", "policy.order.patience=1.0", *PLAIN,
     ),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,

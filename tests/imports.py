@@ -29,8 +29,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"sim": "sim"},
     {"sim/engine": "sim.engine"},
     {"sim: simulation": "sim.simulation sim.__init__"},
+    {"policies/order": "policies.order"},
     {
-        "policies/order": "policies.order",
         "policies/batching": "policies.batching",
         "policies/eviction": "policies.eviction",
         "policies/routing": "policies.routing",

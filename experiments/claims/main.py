@@ -7,7 +7,7 @@
 
 Where all runs of an experiment are there, our values are computed anew and kept in experiments/papers/PAPER/found.json.
 Where they are not, those kept are used, and it is said from when they are and whether code was changed since. Exit
-status 1 if a record was changed since its value was found, or if a run fails.
+status 1 if a record was changed since its value was found (but for says, source, sure, reason), or if a run fails.
 
 A claim is a record in experiments/papers/PAPER/claims.yaml, written before it is looked at what comes out:
 
@@ -20,7 +20,7 @@ A claim is a record in experiments/papers/PAPER/claims.yaml, written before it i
         none: 0                     # the value of no effect: 0 of changes, 1 of ratios; left out where there is none
         unit: "%"                   # may be left out
         source: abstract
-        sure: R                     # R read in it, S read in its released code, D derived, M remembered, A assumed
+        sure: R                     # R read in it or its code, S secondary, D derived, M remembered, A assumed
         experiment: ssjf/simulator  # whose results it needs; null: none, it reads what ships
         ours: experiments.papers.ssjf.tables.change_of_jct   # f(stored: Stored, **with) -> list[Found]
         with: {batching: none}      # arguments; may be left out
@@ -56,7 +56,7 @@ from experiments.claims import kept as keeping
 from experiments.claims.kept import NOTHING, Entry, Kept, digest
 from experiments.claims.ours import Basis, NoResultsError, basis, make, values
 from experiments.claims.page import counts, document, printed, rows
-from experiments.claims.record import HERE, ClaimError, Paper, papers
+from experiments.claims.record import HERE, Paper, papers
 from experiments.claims.verdict import Verdict
 from experiments.run.results import write_whole
 
@@ -77,20 +77,20 @@ def main(arguments: list[str] | None = None, root: Path = HERE, page: Path = PAG
         if unknown := [name for name in options.papers if name not in names]:
             parser.error(f"no claims of {', '.join(unknown)}: there are those of {', '.join(names)}")
         asked = [paper for paper in known if not options.papers or paper.name in options.papers]
-        failed = options.run and not _run(asked, options.results, options.jobs)
+        failed = options.run and not run(asked, options.results, options.jobs)
         wrong = [paper.name for paper in asked if not _score(paper, options.results)]
         scored = [(paper, keeping.read(paper.folder)) for paper in known]
         total = counts([row for paper, found in scored if paper in asked for row in rows(paper, found)])
-        if page.parent.is_dir():
+        if at_hand := page.parent.is_dir():
             write_whole(page, document(scored))
-    except (ClaimError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"tokenyard claims: {error}", file=sys.stderr)
         return 1
-    print(f"\n{', '.join(f'{total[one]} {one}' for one in Verdict)}: {page}")
+    print(f"\n{', '.join(f'{total[one]} {one}' for one in Verdict)}{f': {page}' if at_hand else ''}")
     return 1 if failed or wrong else 0
 
 
-def _run(asked: Iterable[Paper], results: Path, jobs: int | None) -> bool:
+def run(asked: Iterable[Paper], results: Path, jobs: int | None) -> bool:
     """Run what the claims need, each with its progress; whether all came out."""
     wanted = dict.fromkeys(claim.experiment for paper in asked for claim in paper.claims if claim.experiment)
     well = True
@@ -127,7 +127,8 @@ def find(paper: Paper, results: Path, before: Kept) -> tuple[Kept, list[str]]:
         old = before.bases.get(name)
         try:
             new = basis(experiment, results, tables, today)
-            entries |= {claim.name: Entry(digest(claim), tuple(values(claim, results))) for claim in claims}
+            ours = values(claims, results)
+            entries |= {claim.name: Entry(digest(claim), ours[claim.name]) for claim in claims}
             same = all(repr(before.entries.get(one.name)) == repr(entries[one.name]) for one in claims)
             bases[name] = old if old and same and replace(new, date=old.date) == old else new
             if not new.is_current(tables):

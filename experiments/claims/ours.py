@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +48,33 @@ class Basis:
         return self.code == _digest(code, yamls, tables)
 
 
-def values(claim: Claim, results: Path) -> list[Found]:
-    """What the function of `claim` finds in `results`; NoResultsError, or ClaimError where it finds no Founds."""
-    name = claim.ours
-    of = function(name)
-    settings = getattr(import_module(of.__module__), "SETTINGS", ())
-    try:
-        found = of(Stored(results, settings), **claim.arguments)
-    except FileNotFoundError as error:
-        raise NoResultsError(str(error)) from None
-    except ValueError as error:
-        raise ClaimError(f"claim {claim.name}: {name}: {error}") from error
-    if not isinstance(found, list) or not found or not all(isinstance(one, Found) for one in found):
-        raise ClaimError(f"claim {claim.name}: {name} is to return a list of Found, and gave {found!r:.80}")
-    wheres = [where for where, _ in found]
+def values(claims: Iterable[Claim], results: Path) -> dict[str, tuple[Found, ...]]:
+    """Claim -> what its function finds in `results`, which are read once; NoResultsError where there are none.
+
+    ClaimError where it finds no list of Founds.
+    """
+    shelves: dict[tuple[str, ...], Stored] = {}
+    found = {}
+    for claim in claims:
+        of = function(claim.ours)
+        settings = tuple(getattr(sys.modules[of.__module__], "SETTINGS", ()))
+        try:
+            ours = of(shelves.setdefault(settings, Stored(results, settings)), **claim.arguments)
+        except FileNotFoundError as error:
+            raise NoResultsError(str(error)) from None
+        except ValueError as error:
+            raise ClaimError(f"claim {claim.name}: {claim.ours}: {error}") from error
+        found[claim.name] = _checked(ours, claim)
+    return found
+
+
+def _checked(ours: Any, claim: Claim) -> tuple[Found, ...]:
+    if not isinstance(ours, list) or not ours or not all(isinstance(one, Found) for one in ours):
+        raise ClaimError(f"claim {claim.name}: {claim.ours} is to return a list of Found, and gave {ours!r:.80}")
+    wheres = [where for where, _ in ours]
     if len(set(wheres)) < len(wheres):
-        raise ClaimError(f"claim {claim.name}: {name} gave two values for one place: {', '.join(wheres)}")
-    return [Found(where, Interval(_rounded(value.mean), _rounded(value.half_width))) for where, value in found]
+        raise ClaimError(f"claim {claim.name}: {claim.ours} gave two values for one place: {', '.join(wheres)}")
+    return tuple(Found(where, Interval(_rounded(one.mean), _rounded(one.half_width))) for where, one in ours)
 
 
 def _rounded(value: float) -> float:
@@ -108,11 +117,11 @@ def _wanted(experiment: str) -> set[frozenset[str]]:
 def _of_runs(runs: Iterable[tuple[Folder, Mapping[str, Any]]], tables: Iterable[str]) -> Basis:
     code: dict[str, str] = {}
     named: set[str] = set()
-    yamls: set[str] = set()
+    yamls = {"config.yaml"}
     seeds, folders, date = set(), set(), ""
     for folder, status in runs:
         made_of = folder.made_of()
-        code |= status["code"]
+        code |= status.get("code", {})
         named |= named_in(made_of["config"])
         chosen = {f"{group}/{option}.yaml" for asked in status["asked"] for group, option in asked["choices"].items()}
         yamls |= {name for name in chosen if (CONF / name).is_file()}
@@ -124,13 +133,18 @@ def _of_runs(runs: Iterable[tuple[Folder, Mapping[str, Any]]], tables: Iterable[
 
 
 def _bases(yamls: Iterable[str]) -> set[str]:
-    """The experiments that experiments build upon."""
+    """The files that files build upon without a choice: an experiment's base, a calibration."""
     found: set[str] = set()
-    waiting = [name for name in yamls if name.startswith("experiment/")]
+    waiting = list(yamls)
     while waiting:
-        for part in yaml.safe_load((CONF / waiting.pop()).read_text(encoding="utf-8")).get("defaults", ()):
-            name = f"experiment/{part}.yaml"
-            if isinstance(part, str) and (CONF / name).is_file() and name not in found:
+        above = waiting.pop()
+        for part in yaml.safe_load((CONF / above).read_text(encoding="utf-8")).get("defaults", ()):
+            if not isinstance(part, str):
+                continue
+            place = part.partition("@")[0]
+            place = place[1:] if place.startswith("/") else f"{above.partition('/')[0]}/{place}"
+            name = f"{place}.yaml"
+            if (CONF / name).is_file() and name not in found:
                 found.add(name)
                 waiting.append(name)
     return found

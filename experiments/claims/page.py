@@ -30,11 +30,11 @@ class Row(NamedTuple):
     verdict: Verdict
 
     @property
-    def ours(self) -> str:
+    def ours(self) -> list[str]:
         """Our value with its interval, at each place; of an assumption the range first."""
         entry = self.kept.of(self.claim)
         if entry is None:
-            return "-"
+            return ["-"]
         several = len(entry.found) > 1
         said = []
         for where, value in entry.found:
@@ -43,7 +43,7 @@ class Row(NamedTuple):
         if self.claim.assumes:
             means = [value.mean for _, value in entry.found]
             said.insert(0, f"from {min(means):.4g} to {max(means):.4g}{_unit(self.claim)}")
-        return "; ".join(said)
+        return said
 
     @property
     def why(self) -> str:
@@ -80,9 +80,9 @@ def claimed(claim: Claim) -> str:
     low, high = claim.claimed
     unit = _unit(claim)
     if low is None:
-        return f"at most {high:g}{unit}"
+        return f"{'below' if high == claim.none else 'at most'} {high:g}{unit}"
     if high is None:
-        return f"at least {low:g}{unit}"
+        return f"{'above' if low == claim.none else 'at least'} {low:g}{unit}"
     if claim.within is not None:
         return f"{low:g}{unit}, within {100 * claim.within:g} %" if claim.within else f"{low:g}{unit} exactly"
     return f"{low:g} to {high:g}{unit}"
@@ -117,8 +117,9 @@ def _section(paper: Paper, kept: Kept, table: Sequence[Row]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for row in table:
         claim = row.claim
-        cells = [f"{claim.says}: {claimed(claim)}", f"{claim.source} [{claim.sure}]", row.ours, f"**{row.verdict}**"]
-        yield f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in (*cells, row.why))} |"
+        cells = [f"{claim.says}: {claimed(claim)}", f"{claim.source} [{claim.sure}]", "<br>".join(row.ours)]
+        cells += [f"**{row.verdict}**", row.why]
+        yield f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |"
     yield ""
     run = {name: one for name, one in sorted(kept.bases.items()) if one.runs}
     made = [f"{name} ({one.runs} runs, {one.seeds} seeds, {one.date})" for name, one in run.items()]
@@ -130,10 +131,11 @@ def _section(paper: Paper, kept: Kept, table: Sequence[Row]) -> Iterator[str]:
 def printed(paper: Paper, table: Sequence[Row]) -> Iterator[str]:
     """The lines of a paper's table for a terminal, and its counts."""
     yield f"{paper.name}: {paper.title}"
-    cells = [("claim", "claimed", "verdict", "ours")]
+    cells = [("claim", "claimed", "verdict", ["ours"])]
     cells += [(row.claim.name, claimed(row.claim), str(row.verdict), row.ours) for row in table]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
-    for *short, last in cells:
-        yield "  " + "  ".join([*(f"{cell:<{width}}" for cell, width in zip(short, widths, strict=True)), last])
+    for *short, (first, *others) in cells:
+        yield "  " + "  ".join([*(f"{cell:<{width}}" for cell, width in zip(short, widths, strict=True)), first])
+        yield from (" " * (sum(widths) + 8) + other for other in others)
     found = counts(table)
     yield f"  {len(table)} claims: {', '.join(f'{found[one]} {one}' for one in Verdict)}"

@@ -18,8 +18,8 @@ from experiments.settings.wording import did_you_mean, shown
 HERE = Path(__file__).parents[1] / "papers"
 FILE = "claims.yaml"
 SURE = {
-    "R": "read in the paper",
-    "S": "read in what its authors released",
+    "R": "read in the paper or its code",
+    "S": "from a secondary source",
     "D": "derived from such",
     "M": "remembered, not verified",
     "A": "assumed here",

@@ -12,7 +12,7 @@ from experiments.settings.composer import Job
 from experiments.settings.reached import Reads
 from experiments.settings.wording import did_you_mean, one_line, shown
 from profiles.profile import available
-from sim import Batching, Execution, IterationLevel, RequestLevel
+from sim import Batching, Execution, RequestLevel, Until
 
 NEVER_SWAP = ("policies.eviction.recompute.Recompute", "policies.eviction.keep.Resident")
 OWN_LOADERS = ("profiles.profile.load", "profiles.profile.scaled")
@@ -79,7 +79,10 @@ def _stops(batching: Batching | None) -> bool:
     """Whether jobs may be preempted under `batching`; so it may be, where it is not known."""
     if batching is None or type(batching).victim is not Batching.victim:
         return True
-    return isinstance(batching.execution, IterationLevel) and not batching.execution.reserve_output
+    execution = batching.execution
+    if isinstance(execution, RequestLevel):
+        return execution.until is Until.FIRST
+    return not execution.reserve_output
 
 
 def _bare(text: str) -> str:

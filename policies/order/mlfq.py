@@ -46,14 +46,14 @@ class MLFQ(NotingOrder):
 
     def note(self, job: Job, now: float, steps: int) -> Place:
         """The job's place, after what has become of it since the last note."""
-        level, since, served, waited, at = job.note or Place(0, now, 0.0, 0.0, now)
+        level, since, served, waited, at = job.note or Place(self.entry(job), now, 0.0, 0.0, now)
         if not job.runs:
             waited += now - at
             starved = level > 0 and waited >= self.patience
             return Place(0, now, 0.0, 0.0, now) if starved else Place(level, since, served, waited, now)
         served += now - at
-        while level < self.levels - 1 and served >= (enough := self._quantum(level)):
-            level, since, served = level + 1, now, served - enough
+        while level < self.levels - 1 and served >= (enough := self.seconds(level)):
+            level, since, served = self.below(level), now, served - enough
         return Place(level, since, served, 0.0, now)
 
     def rank(self, job: Job, now: float) -> tuple[float, float]:
@@ -65,9 +65,22 @@ class MLFQ(NotingOrder):
         level, _, served, waited, at = job.note
         if level == (self.levels - 1 if job.runs else 0):
             return ALWAYS
-        left = self._quantum(level) - served if job.runs else self.patience - waited
+        left = self.seconds(level) - served if job.runs else self.patience - waited
         return Stands(instant=max(at + left, math.nextafter(now, math.inf)))
 
-    def _quantum(self, level: int) -> float:
-        """Of a level, s."""
+    def until_promoted(self, job: Job, now: float) -> float:
+        """What is left of the patience of `job`, which waits, s."""
+        place: Place = job.note
+        return max(0.0, self.patience - place.waited - (now - place.at))
+
+    def entry(self, job: Job) -> int:
+        """The level at which `job` comes in."""
+        return 0
+
+    def below(self, level: int) -> int:
+        """The level to which a job goes down that has used up its quantum at `level`."""
+        return level + 1
+
+    def seconds(self, level: int) -> float:
+        """The quantum of `level`, s."""
         return self.quantum * self.growth**level

@@ -21,8 +21,8 @@ class Host:
     """
 
     def __init__(self, device: Device, kv: KVCache) -> None:
-        tokens = device.host.tokens
-        self.total: float = math.inf if tokens is None else tokens // device.block_size
+        tokens, self._share = device.host.tokens, device.host.share
+        self.total: float = math.inf if tokens is None else int(tokens / self._share) // device.block_size
         self.free = self.total
         self.jobs: dict[Job, int] = {}  # blocks of each job whose KV is here, or under way
         self.moving: dict[Job, object] = {}
@@ -36,12 +36,12 @@ class Host:
         """Copy the KV of `job` here from the device; RuntimeError if there is no room."""
         self._take(job)
         size = self._leave(job)
-        plan.moved_tokens += job.host_tokens
+        plan.moved_tokens += self._moved(job)
         self._wait(size)
 
     def back(self, plan: Plan, job: Job) -> bool:
         """Copy it back, into the blocks that `job` holds there; whether it is there at once."""
-        plan.moved_tokens += job.host_tokens
+        plan.moved_tokens += self._moved(job)
         self._wait(self._arrive(job))
         return True
 
@@ -76,8 +76,13 @@ class Host:
         self.drop(job)
         return self._size(job.base_computed)
 
+    def _moved(self, job: Job) -> int:
+        """Tokens whose KV on the device is as many bytes as are moved for `job`."""
+        return math.ceil(job.host_tokens * self._share)
+
     def _size(self, tokens: int) -> float:
-        return tokens * self._device.kv_bytes_per_token
+        """Bytes that are moved for so many tokens."""
+        return tokens * self._device.kv_bytes_per_token * self._share
 
     def _wait(self, size: float) -> None:
         """Let the step wait for a copy of `size` bytes; without a link the profile says how long, by moved tokens."""

@@ -33,14 +33,18 @@ class Parked:
 
     def attend(self, plan: Plan) -> None:
         """What has ended before `plan` starts, and the eviction's review."""
-        self.agenda.keep(plan.decided)
+        self.arrive(plan.decided)
+        if self.reviews:
+            self._review(plan)
+
+    def arrive(self, now: float) -> None:
+        """Those whose copies have ended by `now` (s) wait."""
+        self.agenda.keep(now)
         for job in self.host.arrived:
             if job.blocks:
                 self.idle[job] = None
-            self.waiting.push(job, plan.decided)
+            self.waiting.push(job, now)
         self.host.arrived.clear()
-        if self.reviews:
-            self._review(plan)
 
     def stop(self, plan: Plan, job: Job, cause: Cause) -> None:
         """`job` runs no more: its KV stays, is dropped or goes to the host."""

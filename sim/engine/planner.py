@@ -11,7 +11,7 @@ from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
-from sim.engine.queue import WaitingQueue
+from sim.engine.queue import WaitingQueue, limits
 from sim.execution import IterationLevel
 from sim.job import Job
 from sim.policy import Batching, Cause
@@ -56,7 +56,7 @@ class Planner:
         self._seats = execution.max_num_seqs
         self._most_decoding = self.budget if together else 0  # jobs that may be served alike
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
-        self.moves = waiting.moves  # whether a refusal may stand no longer though nobody came or left
+        self.moves = waiting.moves or limits(batching)  # whether a refusal may end though nobody came or left
         self.standing: Standing = waiting  # for how long it stands
         self._attends = parked.attends
         self._new_plan: Callable[[float], Plan] = self._begun if parked.attends else batch.new_plan

@@ -20,13 +20,13 @@ class WaitingQueue:
     """Waiting jobs by (rank, arrival, id): the first `window` of them sorted in `front`, the others in a heap behind.
 
     A job comes and goes in O(log n + window), and has one rank as long as it waits. `steps` counts the steps that the
-    replica has begun, `ranked` the ranks computed, for the overhead that is charged for them.
+    replica has begun, `ranked` the ranks computed, for the overhead that is charged for them. `until` is the instant
+    until which all ranks still stand, and what was selected by them, s.
     """
 
-    __slots__ = ("_heap", "_window", "front", "order", "ranked", "steps")
+    __slots__ = ("_heap", "_window", "front", "order", "ranked", "selected_until", "steps")
     moves = False  # whether ranks may change
     lasts = math.inf  # steps for which all ranks still stand
-    until = math.inf  # the instant until which they do, s
 
     def __init__(self, order: Order, window: int) -> None:
         self.order = order
@@ -35,6 +35,7 @@ class WaitingQueue:
         self.front: list[Entry] = []  # as many as the window unless nobody is behind
         self.ranked = 0
         self.steps = 0
+        self.selected_until = math.inf  # as far as the batching goes
 
     def __len__(self) -> int:
         return len(self.front) + len(self._heap)
@@ -96,7 +97,20 @@ class WaitingQueue:
         if isinstance(chosen, Hold) and (running or not chosen.until > now):
             when = f"at {now} s until {chosen.until} s{' while jobs run' if running else ''}"
             raise RuntimeError(f"{type(batching).__name__} holds {when}")
+        if limits(batching):
+            self._limit(batching, now)
         return chosen
+
+    def _limit(self, batching: Batching, now: float) -> None:
+        """For how long the answer of `batching` stands."""
+        self.selected_until = until = batching.select_stands(self.head(), now)
+        if not until > now:
+            raise RuntimeError(f"{type(batching).__name__}.select_stands: at {now} s it stands until {until} s")
+
+    @property
+    def until(self) -> float:
+        """As above."""
+        return self.selected_until
 
     def head(self) -> tuple[Job, ...]:
         """The first `window` jobs."""
@@ -208,8 +222,13 @@ class MovingQueue(WaitingQueue):
         return self._first(self._steps) - self.steps
 
     @property
-    def until(self) -> float:  # type: ignore[override]
-        return self._first(self._instants)
+    def until(self) -> float:
+        return min(self.selected_until, self._first(self._instants))
+
+
+def limits(batching: Batching) -> bool:
+    """Whether its answers may stand for some time only."""
+    return type(batching).select_stands is not Batching.select_stands
 
 
 def waiting_queue(order: Order, window: int) -> WaitingQueue:

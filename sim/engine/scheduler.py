@@ -20,7 +20,8 @@ from sim.engine.prefix import PrefixCache
 from sim.engine.queue import waiting_queue
 from sim.engine.ranked import Ranked
 from sim.engine.static import StaticBatch, StaticPlanner
-from sim.execution import IterationLevel, Phases, RequestLevel
+from sim.engine.until_first import UntilFirstBatch, UntilFirstPlanner
+from sim.execution import IterationLevel, Phases, RequestLevel, Until
 from sim.job import Job
 from sim.policy import Batching, Policy
 from sim.step import Hold
@@ -49,7 +50,8 @@ class Scheduler:
         self.planner: Planner | StaticPlanner
         if isinstance(execution, RequestLevel):
             kv = KVCache(device.blocks, device.block_size)  # padded rows share nothing
-            self.batch = batch = StaticBatch(kv, GrowingLockstep(kv))
+            make_static = StaticBatch if execution.until is Until.LAST else UntilFirstBatch
+            self.batch = batch = make_static(kv, GrowingLockstep(kv))
         else:
             make_batch = AheadBatch if execution.plans_ahead else Batch
             self.batch = make_batch(*_memory(device, execution))
@@ -58,7 +60,11 @@ class Scheduler:
         if isinstance(self.batch, AheadBatch):
             self.batch.stopped = self.parked
         if isinstance(execution, RequestLevel):
-            self.planner = StaticPlanner(device, batching, self.waiting, batch)
+            parts = device, batching, self.waiting, batch
+            if isinstance(batch, UntilFirstBatch):
+                self.planner = UntilFirstPlanner(*parts, parked=self.parked)
+            else:
+                self.planner = StaticPlanner(*parts)
         else:
             make = _planner(batching, execution)
             self.planner = make(device, execution, batching, self.parked, self.waiting, self.batch, together)

@@ -79,33 +79,38 @@ class StaticPlanner:
         chosen = self.waiting.select(self.batching, self.batch.running.keys(), now)
         if isinstance(chosen, Hold):
             return chosen
-        for job in self._rows(chosen[: self.batching.execution.max_num_seqs]):
-            self.waiting.remove(job, now)
-            self.batch.kv.allocate(job, job.context)
-            self.batch.join(job, plan, job.pending)
+        for job in self._rows(chosen[: self.batching.execution.max_num_seqs], self.batch.kv.free):
+            self._enter(plan, job)
         return plan if self.batch.running else Hold(math.inf)
 
-    def _rows(self, chosen: Sequence[Job]) -> Sequence[Job]:
+    def _enter(self, plan: Plan, job: Job) -> None:
+        """Let `job`, a row of the next batch, run."""
+        self.waiting.remove(job, plan.decided)
+        self.batch.kv.allocate(job, job.context)
+        self.batch.join(job, plan, job.pending)
+
+    def _rows(self, chosen: Sequence[Job], room: int) -> Sequence[Job]:
         """The first of `chosen` that make a batch, every row padded to the widest; the others are left out.
 
-        Nobody is cut: the longest answer ends within max_model_len behind the widest prompt. And memory lasts: room
-        is looked for behind each row as far as the clients' caps and max_model_len go. Where a client set no cap
-        nobody knows how far that is; then the batch is as large as its KV, which grows token by token, will let it
-        be: as if one that runs out of memory had been split beforehand. Nor is a prefill larger than the profile
-        knows of: rows are left out until it answers. The first row runs alone if need be.
+        Nobody is cut: the answer at which the batch ends does so within max_model_len behind the widest prompt. And
+        memory lasts, of which there is `room` (blocks): it is looked for behind each row as far as the clients' caps
+        and max_model_len go. Where a client set no cap nobody knows how far that is; then the batch is as large as
+        its KV, which grows token by token, will let it be: as if one that runs out of memory had been split beforehand.
+        Nor is a prefill larger than the profile knows of: rows are left out until it answers. The first row runs alone
+        if need be.
         """
         kv, longest_len = self.batch.kv, self.device.max_model_len
-        size = width = longest = most = 0
+        size = width = end = most = 0
         for count, job in enumerate(chosen, 1):
             cap = job.request.max_tokens
-            ahead = 1 if job.prefill_only else job.request.truth.output_tokens - job.base_emitted
-            longest = max(longest, ahead)
-            most = max(most, ahead if cap is None or job.prefill_only else cap - job.base_emitted)
+            ahead = self._ahead(job)
+            allowed = ahead if cap is None or job.prefill_only else cap - job.base_emitted
+            end, most = (self._later(end, ahead), self._later(most, allowed)) if size else (ahead, allowed)
             wider = max(width, job.context)
             tokens = min(wider + most, longest_len) - 1  # the last is emitted, and never computed
-            fits = wider + longest <= longest_len and count * -(-tokens // kv.block_size) <= kv.free
+            fits = wider + end <= longest_len and count * -(-tokens // kv.block_size) <= room
             if count == 1:
-                fits = -(-(wider + longest - 1) // kv.block_size) <= kv.free  # KV that is being sent may take its room
+                fits = -(-(wider + end - 1) // kv.block_size) <= room  # KV that is being sent may take its room
             if not fits or (count > 1 and not self._is_priced(chosen[:count], wider)):
                 break
             size, width = count, wider
@@ -113,9 +118,18 @@ class StaticPlanner:
             job.padding = width - job.context
         return chosen[:size]
 
+    def _later(self, one: int, other: int) -> int:
+        """The tokens after which a batch of two rows is over, if they have so many ahead."""
+        return max(one, other)
+
+    def _ahead(self, job: Job) -> int:
+        """The tokens that `job` has still to emit in this leg."""
+        return 1 if job.prefill_only else job.request.truth.output_tokens - job.base_emitted
+
     def _is_priced(self, rows: Sequence[Job], width: int) -> bool:
         """Whether the profile says how long the first step of `rows`, each padded to `width` tokens, takes."""
-        chunks = [(width - job.base_computed, job.base_computed) for job in rows]
+        computed = [job.base_computed or job.host_tokens for job in rows]
+        chunks = [(width - tokens, tokens) for tokens in computed]
         prefills = [chunk for chunk in chunks if chunk[0] > 1]
         tokens, attended = sum(new for new, _ in prefills), sum(attended_tokens(*chunk) for chunk in prefills)
         decoding = len(chunks) - len(prefills)

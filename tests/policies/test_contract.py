@@ -87,7 +87,7 @@ def compose(*overrides: str) -> Policy:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("config", overrides=list(overrides))
     median = float(np.median([predictor().predict(request).uncertainty for request in workload()]))
-    for name, value in {"phi": 1e-4, "eta": 1e-2, "tau": median}.items():
+    for name, value in {"phi": 1e-4, "eta": 1e-2, "tau": median, "t0": 1e-4, "alpha": 1e-5, "beta": 1e-2}.items():
         OmegaConf.update(cfg, f"calibration.{name}", value, force_add=True)
     return instantiate(cfg.policy)
 

@@ -76,6 +76,21 @@ def test_swap_drops_what_the_host_has_no_room_for():
     assert granted(serve(make_requests(*LONG_AND_SHORT), HostMemory(tokens=7)))[5] == {0: 1}
 
 
+def test_compressed_kv_takes_its_share_of_the_time_and_of_the_room():
+    """Six tokens as three: out in 0.5 + 3 / 4 s, blocking or beside the steps; four hold them and the next."""
+    half = HostMemory(link=Link(0.5, 4.0), share=0.5)
+    tables = serve(make_requests(*LONG_AND_SHORT), half)
+    assert tables.steps["end"].tolist()[3:6] == [5.25, 6.25, 8.5]
+    assert tables.steps["moved_tokens"].tolist()[3:6] == [3, 0, 3]
+    beside = dataclasses.replace(half, copying="overlapped", link=Link(0.5, 2.0))
+    assert serve(make_requests(*LONG_AND_SHORT), beside).steps["end"].tolist()[4:6] == [5, 8]  # at 5 s + 2, and a step
+    profile = LinearProfile(1.0, 0.0, per_moved=0.25)
+    tables = serve(make_requests(*LONG_AND_SHORT), HostMemory(share=0.5), profile=profile)
+    assert tables.steps["end"].tolist()[3] == 3 + 1 + 3 * 0.25
+    assert granted(serve(make_requests(*LONG_AND_SHORT), HostMemory(tokens=4, share=0.5)))[5] == {0: 1}
+    assert granted(serve(make_requests(*LONG_AND_SHORT), HostMemory(tokens=3, share=0.5)))[5] == {0: 7}
+
+
 class Blind(Swap):
     """Swaps whatever room there is."""
 
@@ -102,6 +117,8 @@ def test_a_swap_that_has_no_room_is_named(eviction, tokens, message):
         ({"tokens": 1.5}, "got 1.5"),
         ({"copying": "overlapped"}, "host.copying=overlapped needs host.link"),
         ({"copying": "never"}, "host.copying must be blocking or overlapped, got 'never'"),
+        ({"share": 0.0}, "host.share must be above 0 and at most 1, got 0.0"),
+        ({"share": 1.5}, "got 1.5"),
     ],
 )
 def test_a_host_that_cannot_be_is_refused(changes, message):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from traces.schema import TraceError
-from traces.synthetic.arrivals import Diurnal, Gamma, MarkovModulated, Poisson, Sinusoid, Weibull
+from traces.synthetic.arrivals import Diurnal, Gamma, MarkovModulated, Poisson, Sinusoid, Ticked, Weibull
 from traces.synthetic.clients import ClientMix
 from traces.synthetic.dialogue import SyntheticDialogue
 from traces.synthetic.lengths import Copied, Independent, Lognormal, Quantiles, Zipf
@@ -83,6 +83,13 @@ def test_a_sinusoid_rises_and_falls() -> None:
     assert stats.chisquare(counts, len(instants) * np.diff(passed)).pvalue > 0.01
 
 
+def test_at_each_tick_come_as_many_as_a_poisson_count_says() -> None:
+    instants = Ticked(tick=2.0).instants(1.5, 30_000, rng())
+    assert set(np.unique(instants % 2.0)) == {0.0}
+    counts = np.bincount((instants / 2.0).astype(int))[:-1]
+    assert (counts.mean(), counts.var()) == (pytest.approx(3.0, rel=0.03), pytest.approx(3.0, rel=0.05))
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     process=st.one_of(
@@ -90,6 +97,7 @@ def test_a_sinusoid_rises_and_falls() -> None:
         st.builds(Weibull, st.floats(0.01, 100)),
         st.builds(MarkovModulated, st.tuples(st.floats(0, 9), st.floats(0.1, 9)), st.just((3.0, 0.5))),
         st.builds(Diurnal, st.lists(st.floats(0.01, 9), min_size=1), st.floats(1, 1e5), st.floats(0, 1e6)),
+        st.builds(Ticked, st.floats(0.01, 60)),
         st.builds(Sinusoid, st.floats(0, 1), st.floats(1, 1e5), st.floats(0, 1e6), st.builds(Gamma, st.floats(0.1, 9))),
     ),
     rate=st.floats(0.01, 1000),
@@ -221,6 +229,7 @@ def test_malicious_requests_are_as_many_as_stated_and_long() -> None:
         (lambda: MarkovModulated((1, 2), (1, -1)), r"sojourns .* got \[1, -1\]"),
         (lambda: Diurnal(()), r"profile .* got \[\]"),
         (lambda: Diurnal((1, 2), period=0), "period .* got 0"),
+        (lambda: Ticked(tick=0), "tick .* got 0"),
         (lambda: Sinusoid(1.5), "amplitude .* got 1.5"),
         (lambda: Sinusoid(0.5, start=-1), "start .* got -1"),
         (lambda: Lognormal(-5, 1), "median .* got -5"),

@@ -162,6 +162,21 @@ class Sinusoid:
         return _on_clock(self.process.instants(rate, requests, arrivals), times, passed, self.start)
 
 
+@dataclass(frozen=True)
+class Ticked:
+    """`process`, whose arrivals are seen at the last tick before: so many counts at each multiple of `tick` (s)."""
+
+    tick: float = 1.0
+    process: Process = Poisson()
+
+    def __post_init__(self) -> None:
+        check_positive(self, "tick")
+
+    def instants(self, rate: float, requests: int, arrivals: np.random.Generator) -> np.ndarray:
+        """As in `Process`."""
+        return np.floor(self.process.instants(rate, requests, arrivals) / self.tick) * self.tick
+
+
 def _on_clock(clock: np.ndarray, times: np.ndarray, passed: np.ndarray, start: float) -> np.ndarray:
     """The times after `start` at which a periodic clock, which shows `passed` at `times` of a period, shows `clock`."""
     period = times[-1]

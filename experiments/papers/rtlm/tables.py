@@ -9,6 +9,7 @@ import pandas as pd
 
 from experiments.claims import Found
 from experiments.figures.stored import Stored, of
+from experiments.papers.rtlm.figures import ladder
 from experiments.papers.rtlm.figures.shared import SETTINGS as SHARED
 from experiments.prediction.rule_correlations import correlations
 from experiments.tables.stats import Interval, change, interval
@@ -16,7 +17,7 @@ from traces.kinds import KINDS
 from traces.recorded import SHIPPED, read_recording
 
 SETTINGS = (*SHARED, "calibration.malicious_quantile")
-SWEEP, OFFLOAD = "rtlm/claims", "rtlm/claims_offload"
+SWEEP, OFFLOAD, RECORDED = "rtlm/claims", "rtlm/claims_offload", "rtlm/claims_recorded"
 PAIRINGS = {0.27: "as real pairs (rank correlation 0.27)", 0.8: "much better (0.8)"}
 DRAWS = 300  # of the bootstrap over prompts
 
@@ -63,18 +64,32 @@ def offload(stored: Stored, metric: str) -> list[Found]:
     ]
 
 
-def lengths_by_kind(stored: Stored) -> list[Found]:
-    """Spearman's correlation of each kind of uncertainty with the length of real answers: the recording that ships.
+def recorded_by_kind(stored: Stored, column: str) -> list[Found]:
+    """Spearman's correlation of each kind of uncertainty with a `column` of the recorded answers that ship.
 
     Its interval is the longer half of the bootstrap's, over prompts.
     """
     table = read_recording(SHIPPED)
     draws = np.random.default_rng(0).integers(len(table), size=(DRAWS, len(table)))
-    lengths = table["output_tokens"].to_numpy(dtype=float)
-    found = {kind: correlations(table[kind].to_numpy(), lengths, draws)["spearman"] for kind in KINDS}
+    values = table[column].to_numpy(dtype=float)
+    found = {kind: correlations(table[kind].to_numpy(), values, draws)["spearman"] for kind in KINDS}
     return [
         Found(kind, Interval(one.value, max(one.high - one.value, one.value - one.low))) for kind, one in found.items()
     ]
+
+
+def foretold(stored: Stored) -> list[Found]:
+    """Kendall's tau of what LW foretells of recorded answers and what they are: the mean of each seed's requests."""
+    runs = of(stored.table(RECORDED), system="rtlm")["run"]
+    requests = (stored.requests(RECORDED, run, ladder.PREDICTED) for run in runs)
+    return [Found("", interval([ladder.correlations(one)["Kendall's tau"] for one in requests]))]
+
+
+def changed_recorded(stored: Stored) -> list[Found]:
+    """By how many percent RT-LM, and RT-LM without offload, change FIFO's mean response time on recorded answers."""
+    table = stored.table(RECORDED)
+    systems = {"rtlm": "with offload, k = 0.999", "up_consolidation": "without"}
+    return [Found(where, _change(table, system, "fifo", "response_time_mean")) for system, where in systems.items()]
 
 
 def _values(table: pd.DataFrame, system: str, metric: str) -> pd.Series:

@@ -23,7 +23,7 @@ from profiles import machine
 from profiles.measuring import models
 from profiles.measuring.forward import Forward
 from profiles.measuring.transformer import State, random_tokens
-from sim import Device, Hold, Plan, Policy, RequestLevel, Scheduler
+from sim import Device, Hold, Plan, Policy, RequestLevel, Scheduler, Until
 from sim.job import Job
 
 
@@ -60,9 +60,11 @@ class HF:
         self, jobs: Sequence[Job], policy: Policy, device: Device, progress: Progress, idle: Idle
     ) -> pd.DataFrame:
         """See `experiments.validation.engines.Engine`; ValueError for a batching that is not static."""
-        if not isinstance(policy.batching.execution, RequestLevel):
+        execution = policy.batching.execution
+        if not isinstance(execution, RequestLevel) or execution.until is not Until.LAST:
             raise ValueError(
-                f"engine=hf runs static batches, {type(policy.batching).__name__} is none: take engine=vllm for it"
+                f"engine=hf runs static batches to their end, {type(policy.batching).__name__} does not: "
+                "for continuous ones take engine=vllm"
             )
         for job in jobs:
             device.check_servable(job.request, policy.batching.execution)

@@ -147,7 +147,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy/eviction=swap policy/batching=orca", "policy/eviction=swap changes nothing", "policy/batching=orca"),
     ("-m policy/eviction=recompute,swap policy/batching=static,orca", "policy/eviction=swap changes nothing"),
     ("cluster.devices.gpu.max_model_len=9999999", "cluster.devices.gpu.max_model_len=9999999 must be at most 8192"),
-    ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are consolidation, fifo"),
+    ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are alise, consolidation, "),
     ("-m seed=glob(*)", "seed=glob(*) matches no option of seed"),
     (
         "-m policy=fifo,rtlm reference=rtlmm",
