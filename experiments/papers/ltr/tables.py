@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -41,8 +42,8 @@ def most_times_lower(stored: Stored, reference: str) -> list[Found]:
 
 def times_lower_in_burst(stored: Stored, part: str) -> list[Found]:
     """How many times lower the `part` (mean, p90) of the latencies a token is under LTR than under each baseline."""
-    latencies = of_requests(stored, BURST, LATENCIES[part])
-    return _against_baselines(latencies, of(latencies, system="ltr"))
+    table = of_requests(stored, BURST, LATENCIES[part])
+    return _against_baselines(table, of(table, system="ltr"))
 
 
 def times_lower_in_burst_of_sharegpt(stored: Stored, part: str) -> list[Found]:
@@ -82,8 +83,7 @@ def by_tau(stored: Stored) -> list[Found]:
     levels = sorted(table["predictor.tau"].unique())
     at = {level: of(table, **{"predictor.tau": level}) for level in levels}
     return [
-        Found(f"tau {high:g} beside {low:g}", percent(at[high], at[low], LATENCY))
-        for low, high in zip(levels, levels[1:], strict=False)
+        Found(f"tau {high:g} beside {low:g}", percent(at[high], at[low], LATENCY)) for low, high in pairwise(levels)
     ]
 
 

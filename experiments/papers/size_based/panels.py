@@ -1,0 +1,85 @@
+"""Panels of curves with intervals, each beside what a paper states: a band, a value or a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
+from experiments.figures.style import RC, Look, plain_log_ticks, save, sheet
+from experiments.tables.stats import Interval
+
+BARS = "Bars: 95 % intervals over seeds (docs/statistics.md)."
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#7f4f24", "#56b4e9", "#6b4c9a")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+PAPER = "#b0b0b0"
+FEW = 8  # values on an axis, each of which is named
+
+Curve = Sequence[tuple[float, Interval]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: `curves` by name; `band` is the paper's range of y, `paper` its curves; `words` name the x values."""
+
+    title: str
+    xlabel: str
+    ylabel: str
+    curves: Mapping[str, Curve]
+    band: tuple[float, float] | None = None
+    paper: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    words: Sequence[str] = ()
+    level: float | None = None  # a line: where there is no difference
+    log: str = ""  # x, y or xy
+    called: str = "the paper's range"
+
+
+def draw(panels: Sequence[Panel], caption: str, stem: Path, right: float = 0.2, inches: float = 2.9) -> list[Path]:
+    """Draw the panels side by side, with a legend in each; the files."""
+    with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 8}):
+        below = 1.15 if any(panel.words for panel in panels) else 0.75
+        figure, grid = sheet(1, len(panels), inches, right, f"{caption} {BARS}", left=0.7, gap=0.75, below=below)
+        names = [*dict.fromkeys(name for panel in panels for name in panel.curves)]
+        for axes, panel in zip(grid[0], panels, strict=True):
+            _panel(axes, panel, names)
+        return save(figure, stem)
+
+
+def _panel(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
+    if panel.band is not None:
+        axes.axhspan(*panel.band, color=PAPER, alpha=0.35, linewidth=0, label=panel.called)
+    if panel.level is not None:
+        axes.axhline(panel.level, color="black", linewidth=0.9, zorder=1)
+    for name, curve in panel.curves.items():
+        number = names.index(name)
+        look = Look(COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)])
+        x = [at for at, _ in curve]
+        means, halves = ([getattr(value, part) for _, value in curve] for part in ("mean", "half_width"))
+        axes.errorbar(x, means, yerr=np.nan_to_num(halves), fmt="none", ecolor=look.color, alpha=0.6, elinewidth=1)
+        points: dict[str, Any] = look.points() | {"markersize": 5.5}
+        line = look.line() | ({"linestyle": ""} if panel.words else {})
+        axes.plot(x, means, **line, **points, label=name, zorder=3)
+    for name, points_of in panel.paper.items():
+        axes.plot(*zip(*points_of, strict=True), color=PAPER, linestyle="--", linewidth=1.6, label=name)
+    if "x" in panel.log:
+        axes.set_xscale("log")
+        plain_log_ticks(axes.xaxis)
+    if "y" in panel.log:
+        axes.set_yscale("log")
+        plain_log_ticks(axes.yaxis)
+    if panel.words:
+        axes.set_xticks(range(len(panel.words)), panel.words, rotation=30, ha="right", rotation_mode="anchor")
+        axes.grid(visible=False, axis="x")
+    elif len(at := sorted({x for curve in panel.curves.values() for x, _ in curve})) <= FEW:
+        axes.set_xticks(at, [f"{x:g}" for x in at])
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_title(panel.title, fontsize=9.5, weight="bold")
+    axes.set_xlabel(panel.xlabel)
+    axes.set_ylabel(panel.ylabel)
+    axes.legend(loc="best", handlelength=2.2)
