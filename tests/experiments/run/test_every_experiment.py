@@ -27,7 +27,7 @@ def experiments() -> dict[str, list[str]]:
 def swept(name: str) -> dict[str, str]:
     """What the experiment `name` sweeps, and those that it is made from."""
     content = yaml.safe_load(Path(CONF, "experiment", f"{name}.yaml").read_text())
-    bases = [base for base in content["defaults"] if isinstance(base, str) and base != "_self_"]
+    bases = [base for base in content.get("defaults", []) if isinstance(base, str) and base[0] not in "_/"]
     inherited = [swept(base) for base in bases]
     own = content.get("hydra", {}).get("sweeper", {}).get("params", {})
     return {key: values for params in (*inherited, own) for key, values in params.items()}
