@@ -51,7 +51,8 @@ def test_every_experiment_runs(name, tmp_path, monkeypatch, request):
             pytest.skip(f"no {missing[0]} in {data}")
         monkeypatch.setenv("TOKENYARD_DATA", str(data))
     monkeypatch.chdir(tmp_path)
-    settings += [f"trace.{key}={value}" for key, value in SMALL.items() if key in cfg.trace]
+    for at in ("trace", "trace.source"):
+        settings += [f"{at}.{key}={value}" for key, value in SMALL.items() if key in (OmegaConf.select(cfg, at) or ())]
     settings += [f"{MEASURED_HERE}=null"] if OmegaConf.select(cfg, MEASURED_HERE) else []
     settings += [f"seed={cfg.seed[0]}"] if OmegaConf.is_list(cfg.seed) else []
     metrics, tables = decide(*settings)
