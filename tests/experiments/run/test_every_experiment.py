@@ -18,12 +18,19 @@ def experiments() -> dict[str, list[str]]:
     """Each experiment (what has a name; the others are bases), with the first value of each of its sweeps."""
     found = {}
     for path in sorted(Path(CONF, "experiment").rglob("*.yaml")):
-        content = yaml.safe_load(path.read_text())
-        if "name" in content:
-            swept = content.get("hydra", {}).get("sweeper", {}).get("params", {})
+        if "name" in yaml.safe_load(path.read_text()):
             name = path.relative_to(CONF / "experiment").with_suffix("").as_posix()
-            found[name] = [first(f"{key}={values}") for key, values in swept.items()]
+            found[name] = [first(f"{key}={values}") for key, values in swept(name).items()]
     return found
+
+
+def swept(name: str) -> dict[str, str]:
+    """What the experiment `name` sweeps, and those that it is made from."""
+    content = yaml.safe_load(Path(CONF, "experiment", f"{name}.yaml").read_text())
+    bases = [base for base in content.get("defaults", []) if isinstance(base, str) and base[0] not in "_/"]
+    inherited = [swept(base) for base in bases]
+    own = content.get("hydra", {}).get("sweeper", {}).get("params", {})
+    return {key: values for params in (*inherited, own) for key, values in params.items()}
 
 
 def first(text: str) -> str:
@@ -51,10 +58,10 @@ def test_every_experiment_runs(name, tmp_path, monkeypatch, request):
             pytest.skip(f"no {missing[0]} in {data}")
         monkeypatch.setenv("TOKENYARD_DATA", str(data))
     monkeypatch.chdir(tmp_path)
-    for at in ("trace", "trace.source"):
-        settings += [f"{at}.{key}={value}" for key, value in SMALL.items() if key in (OmegaConf.select(cfg, at) or ())]
+    drawn, within = (cfg.trace.source, "trace.source") if "source" in cfg.trace else (cfg.trace, "trace")
+    settings += [f"{within}.{key}={value}" for key, value in SMALL.items() if key in drawn]
     settings += [f"{MEASURED_HERE}=null"] if OmegaConf.select(cfg, MEASURED_HERE) else []
     settings += [f"seed={cfg.seed[0]}"] if OmegaConf.is_list(cfg.seed) else []
     metrics, tables = decide(*settings)
-    assert metrics["counts"]["replayed"] == (20 if "requests" in cfg.trace else metrics["counts"]["read"])
+    assert metrics["counts"]["replayed"] == (20 if "requests" in drawn else metrics["counts"]["read"])
     assert set(tables.requests["status"]) == {"finished"}
