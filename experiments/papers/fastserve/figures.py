@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from experiments.figures.drawing import provenance_of
 from experiments.figures.stored import Figure, Stored, of
-from experiments.figures.style import Look, plain_log_ticks, save, sheet
+from experiments.figures.style import RC, Look, plain_log_ticks, save, sheet
 from experiments.figures.write import written
 from experiments.papers.fastserve import published, tables
 from experiments.papers.fastserve.published import Curves
@@ -74,13 +75,14 @@ def latency(stored: Stored, output: Path) -> list[Path]:
         ("Alpaca, mean", alpaca, "mean", published.ALPACA),
     )
     text = f"OPT-13B, batches of 16. {ABOUT} {provenance_of(sharegpt)}"
-    figure, grid = sheet(2, 2, 2.3, 1.5, text, gap=0.7)
-    for number, (title, table, metric, curves) in enumerate(panels):
-        place = grid[number // 2][number % 2]
-        _panel(place, of(table, system=drawn), metric, curves, title)
-        place.set_xlim(0, 1.05 * table["trace.rate"].max())
-        place.set_ylabel("s per output token")
-    _named(grid[0][-1], list(drawn))
+    with mpl.rc_context(RC):
+        figure, grid = sheet(2, 2, 2.3, 1.5, text, gap=0.7)
+        for number, (title, table, metric, curves) in enumerate(panels):
+            place = grid[number // 2][number % 2]
+            _panel(place, of(table, system=drawn), metric, curves, title)
+            place.set_xlim(0, 1.05 * table["trace.rate"].max())
+            place.set_ylabel("" if number % 2 else "s per output token")
+        _named(grid[0][-1], list(drawn))
     rows = [
         {"workload": title, "system": system, "requests/s": interval(tables.rates(table, system, metric, tables.LIMIT)),
          "the paper's": tables.passes(*curves.of(system), tables.LIMIT)}
@@ -106,12 +108,13 @@ def parts(stored: Stored, output: Path) -> list[Path]:
         ("batches of 128", of(large, policy__batching__max_num_seqs=128), None),
     )
     text = f"OPT-13B, ShareGPT. {ABOUT} The paper's workload for swaps is not known. {provenance_of(sharegpt)}"
-    figure, grid = sheet(2, 2, 2.2, 1.7, text, gap=1.9)
-    for number, (title, table, curves) in enumerate(panels):
-        place = grid[number // 2][number % 2]
-        _panel(place, table, "mean", curves, title)
-        place.set_ylabel("s per output token")
-        _named(place, [name for name in LOOKS if name in set(table["system"])])
+    with mpl.rc_context(RC):
+        figure, grid = sheet(2, 2, 2.2, 1.7, text, gap=1.9)
+        for number, (title, table, curves) in enumerate(panels):
+            place = grid[number // 2][number % 2]
+            _panel(place, table, "mean", curves, title)
+            place.set_ylabel("" if number % 2 else "s per output token")
+            _named(place, [name for name in LOOKS if name in set(table["system"])])
     return save(figure, output / "fastserve_parts")
 
 
