@@ -40,10 +40,6 @@ class Kept:
         entry = self.entries.get(claim.name)
         return entry if entry and entry.record == digest(claim) else None
 
-    def basis(self, claim: Claim) -> Basis:
-        """What the values of `claim` were found from; KeyError where nothing was."""
-        return self.bases[claim.experiment or NOTHING]
-
     def changed(self, claim: Claim) -> bool:
         """Whether the record of `claim` was changed since it was found."""
         return claim.name in self.entries and self.of(claim) is None

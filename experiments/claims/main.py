@@ -21,7 +21,7 @@ A claim is a record in experiments/papers/PAPER/claims.yaml, written before it i
         unit: "%"                   # may be left out
         source: abstract
         sure: R                     # R read in it or its code, S secondary, D derived, M remembered, A assumed
-        experiment: ssjf/simulator  # whose results it needs; null: none, it reads what ships
+        experiment: ssjf/simulator  # whose results it needs, or [a list]; null: none, it reads what ships
         ours: experiments.papers.ssjf.tables.change_of_jct   # f(stored: Stored, **with) -> list[Found]
         with: {batching: none}      # arguments; may be left out
         given: null                 # the parameter that was set by this value, if one was
@@ -54,9 +54,9 @@ from pathlib import Path
 
 from experiments.claims import kept as keeping
 from experiments.claims.kept import NOTHING, Entry, Kept, digest
-from experiments.claims.ours import Basis, NoResultsError, basis, make, values
+from experiments.claims.ours import NoResultsError, basis, make, values
 from experiments.claims.page import counts, document, printed, rows
-from experiments.claims.record import HERE, Paper, papers
+from experiments.claims.record import HERE, Claim, Paper, papers
 from experiments.claims.verdict import Verdict
 from experiments.run.results import write_whole
 
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None, root: Path = HERE, page: Path = PAG
 
 def run(asked: Iterable[Paper], results: Path, jobs: int | None) -> bool:
     """Run what the claims need, each with its progress; whether all came out."""
-    wanted = dict.fromkeys(claim.experiment for paper in asked for claim in paper.claims if claim.experiment)
+    wanted = dict.fromkeys(one for paper in asked for claim in paper.claims for one in claim.experiments)
     well = True
     for experiment in wanted:
         print(experiment, file=sys.stderr)
@@ -116,29 +116,34 @@ def _score(paper: Paper, results: Path) -> bool:
 
 def find(paper: Paper, results: Path, before: Kept) -> tuple[Kept, list[str]]:
     """What is to be kept of `paper`, found anew where there are results, else as before; and what to say of it."""
-    entries: dict[str, Entry] = {}
-    bases: dict[str, Basis] = {}
-    said = []
     today = datetime.now(UTC).date().isoformat()
-    for experiment in dict.fromkeys(claim.experiment for claim in paper.claims):
-        claims = [claim for claim in paper.claims if claim.experiment == experiment]
+    using: dict[str, list[Claim]] = {}
+    for claim in paper.claims:
+        for name in claim.experiments or (NOTHING,):
+            using.setdefault(name, []).append(claim)
+    bases, lacking, said = {}, set(), []
+    for name, claims in using.items():
         tables = sorted({claim.ours for claim in claims})
-        name = experiment or NOTHING
-        old = before.bases.get(name)
         try:
-            new = basis(experiment, results, tables, today)
-            ours = values(claims, results)
-            entries |= {claim.name: Entry(digest(claim), ours[claim.name]) for claim in claims}
-            same = all(repr(before.entries.get(one.name)) == repr(entries[one.name]) for one in claims)
-            bases[name] = old if old and same and replace(new, date=old.date) == old else new
-            if not new.is_current(tables):
+            bases[name] = basis(None if name == NOTHING else name, results, tables, today)
+            if not bases[name].is_current(tables):
                 said.append(f"  {name}: found by earlier code; --run finds it anew")
         except NoResultsError as error:
-            entries |= {claim.name: before.entries[claim.name] for claim in claims if claim.name in before.entries}
-            if old:
+            lacking.add(name)
+            if old := before.bases.get(name):
                 bases[name] = old
                 stale = "" if old.is_current(tables) else ", found by earlier code"
                 said.append(f"  {name}: kept from {old.date} ({old.runs} runs, {old.seeds} seeds){stale}")
             else:
                 said.append(f"  {name}: {error}; to make them: tokenyard claims {paper.name} --run")
+    there = [claim for claim in paper.claims if lacking.isdisjoint(claim.experiments)]
+    ours = values(there, results)
+    entries = {claim.name: Entry(digest(claim), ours[claim.name]) for claim in there}
+    kept = {name: entry for name, entry in before.entries.items() if name not in ours}
+    same = {name for name, entry in entries.items() if repr(before.entries.get(name)) == repr(entry)}
+    for name, new in bases.items():
+        old = before.bases.get(name)
+        if old and replace(new, date=old.date) == old and {one.name for one in using[name]} <= same | kept.keys():
+            bases[name] = old  # the day on which it was found
+    entries |= kept
     return Kept({claim.name: entries[claim.name] for claim in paper.claims if claim.name in entries}, bases), said

@@ -52,7 +52,8 @@ class Row(NamedTuple):
         if self.claim.given:
             return f"It set {self.claim.given}. {reason}"
         if self.kept.of(self.claim) is None:
-            made = f"-m experiment={self.claim.experiment}" if self.claim.experiment else "claims"
+            one = len(self.claim.experiments) == 1
+            made = f"-m experiment={self.claim.experiments[0]}" if one else "claims --run"
             changed = "The record was changed since it was found" if self.kept.changed(self.claim) else "No results"
             return f"{changed}: `tokenyard {made}`"
         return f"Assumed: {self.claim.assumes}. {reason}" if self.claim.assumes else reason

@@ -36,7 +36,8 @@ class ClaimError(ValueError):
 class Claim:
     """A record: `claimed` is a range (None: no bound), `none` the value of no effect (None: there is none).
 
-    `ours` names f(stored, **arguments) -> list[Found], which reads the results of `experiment` (None: it needs none).
+    `ours` names f(stored, **arguments) -> list[Found], which reads the results of `experiment` (None: it needs none;
+    several: all of them).
     """
 
     name: str
@@ -44,7 +45,7 @@ class Claim:
     claimed: tuple[float | None, float | None]
     source: str
     sure: str
-    experiment: str | None
+    experiment: str | list[str] | None
     ours: str
     reason: str
     within: float | None = None
@@ -65,6 +66,11 @@ class Claim:
         """The largest value that is claimed."""
         high = math.inf if self.claimed[1] is None else self.claimed[1]
         return high if self.within is None else high + abs(high) * self.within
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """What has to be run."""
+        return (self.experiment,) if isinstance(self.experiment, str) else tuple(self.experiment or ())
 
     def judged(self) -> dict[str, Any]:
         """All that our value or the verdict depends on."""
@@ -172,8 +178,10 @@ def _problems(claim: Claim) -> Iterator[str]:
             yield f"{key} is to be a text, got {shown(getattr(claim, key))}"
     for key in ("given", "assumes", "experiment"):
         value = getattr(claim, key)
-        if value is not None and (not isinstance(value, str) or not value.strip()):
+        several = value if key == "experiment" and isinstance(value, list) and value else [value]
+        if value is not None and not all(isinstance(one, str) and one.strip() for one in several):
             yield f"{key} is to be a text or null, got {shown(value)}"
+            return
     if claim.sure not in SURE:
         yield f"sure is to be one of {', '.join(SURE)}, got {shown(claim.sure)}"
     if not isinstance(claim.arguments, dict) or not all(isinstance(key, str) for key in claim.arguments):
@@ -193,11 +201,11 @@ def _is_number(value: Any) -> bool:
 
 def _missing(claim: Claim) -> Iterator[str]:
     """What a record names and is not there, or does not take what it is given."""
-    if claim.experiment is not None:
-        file = CONF / "experiment" / f"{claim.experiment}.yaml"
+    for experiment in claim.experiments:
+        file = CONF / "experiment" / f"{experiment}.yaml"
         if not file.is_file():
             yield f"experiment: there is no {file}"
-        elif (name := yaml.safe_load(file.read_text(encoding="utf-8")).get("name")) != claim.experiment:
+        elif (name := yaml.safe_load(file.read_text(encoding="utf-8")).get("name")) != experiment:
             yield f"experiment: the name in {file} is {name}: results are looked for by the experiment's own"
     try:
         taken = signature(function(claim.ours)).parameters.values()

@@ -54,19 +54,18 @@ def test_what_is_run_anew_is_what_is_kept(paper: Paper, results: Path):
     assert run([paper], results, jobs=None)
     kept = keeping.read(paper.folder)
     wrong = []
-    for experiment in dict.fromkeys(claim.experiment for claim in paper.claims):
-        claims = [claim for claim in paper.claims if claim.experiment == experiment]
-        ours = values(claims, results)
-        new, old = (basis(experiment, results, ["experiments.claims"], ""), kept.bases[experiment or keeping.NOTHING])
+    for experiment in dict.fromkeys(one for claim in paper.claims for one in claim.experiments):
+        new, old = basis(experiment, results, ["experiments.claims"], ""), kept.bases[experiment]
         assert (new.runs, new.seeds) == (old.runs, old.seeds), experiment
-        for claim in claims:
-            entry = kept.of(claim)
-            assert entry is not None, claim.name
-            assert [where for where, _ in ours[claim.name]] == [where for where, _ in entry.found], claim.name
-            assert verdict.of(claim, ours[claim.name]) is verdict.of(claim, entry.found), claim.name
-            for (where, value), (_, before) in zip(ours[claim.name], entry.found, strict=True):
-                same = verdict.of_one(claim, value) is verdict.of_one(claim, before)
-                near = repr(value) == repr(before) or abs(value.mean - before.mean) <= before.half_width
-                if not (same and near):
-                    wrong.append(f"{claim.name}, {where}: {value} now, {before} kept")
+    ours = values(paper.claims, results)
+    for claim in paper.claims:
+        entry = kept.of(claim)
+        assert entry is not None, claim.name
+        assert [where for where, _ in ours[claim.name]] == [where for where, _ in entry.found], claim.name
+        assert verdict.of(claim, ours[claim.name]) is verdict.of(claim, entry.found), claim.name
+        for (where, value), (_, before) in zip(ours[claim.name], entry.found, strict=True):
+            same = verdict.of_one(claim, value) is verdict.of_one(claim, before)
+            near = repr(value) == repr(before) or abs(value.mean - before.mean) <= before.half_width
+            if not (same and near):
+                wrong.append(f"{claim.name}, {where}: {value} now, {before} kept")
     assert wrong == []
