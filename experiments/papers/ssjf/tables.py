@@ -119,7 +119,7 @@ def distances(stored: Stored) -> list[Found]:
     for batching, rate, system, ours, theirs, half in means(stored).to_numpy():
         noise = math.hypot(ours.half_width, half)
         where = f"{BATCHINGS[batching]}, {rate:g}/s, {system.removeprefix('ssjf_')}"
-        found.append(Found(where, Interval((ours.mean - theirs) / noise, math.nan)))
+        found.append(Found(where, Interval((ours.mean - theirs) / noise, ours.half_width / noise)))
     return found
 
 
