@@ -146,13 +146,22 @@ class Cause(Enum):
 
 
 class Load(NamedTuple):
-    """KV blocks of a replica's memory and of its host's (infinite without a bound), and how many jobs run there."""
+    """KV blocks of a replica's memory and of its host's (infinite without a bound), and how many jobs run there.
+
+    `leaving` blocks of the device's come free when copies to the host end that are under way.
+    """
 
     free_blocks: int
     total_blocks: int
     running: int
     free_on_host: float = math.inf
     total_on_host: float = math.inf
+    leaving: int = 0
+    block_size: int = 1
+
+    def blocks(self, tokens: int) -> int:
+        """Those that so many tokens take."""
+        return -(-tokens // self.block_size)
 
 
 class Review(NamedTuple):

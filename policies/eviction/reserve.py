@@ -16,17 +16,15 @@ class Reserve(KeepThenSwap):
 
     The next batch are the best by `order`, the policy's own: `seats` of them, or as many as fit. Too few blocks: who is
     last in line goes to the host. Else whoever is first in line comes back, as long as `free_blocks` stay free. The
-    line is the order of rank, as FastServe's code has it. `block_size` is the device's, in tokens; it is looked at each
-    step.
+    line is the order of rank, as FastServe's code has it. It is looked at each step.
     """
 
     order: Order
     free_blocks: int
     seats: int
-    block_size: int
 
     def __post_init__(self) -> None:
-        for name, least in (("free_blocks", 0), ("seats", 1), ("block_size", 1)):
+        for name, least in (("free_blocks", 0), ("seats", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
@@ -38,25 +36,25 @@ class Reserve(KeepThenSwap):
         """Whole requests to the host, the last in line first, or back from it, the first in line first."""
         entries = [(self.order.rank(job, now), job.request.arrival, job.request.id, job) for job in jobs]
         ranked = [entry[3] for entry in sorted(entries)]
-        batch = self._next_batch(ranked, load.total_blocks)
+        batch = self._next_batch(ranked, load)
         among = set(idle).difference(batch)
         line = self.line([job for job in ranked if job in among], jobs, now)
-        short = self.free_blocks + sum(map(self._missing, batch)) - load.free_blocks
+        short = self.free_blocks + sum(_missing(job, load) for job in batch) - load.free_blocks
         if short > 0:
-            return Review(self._out(line, short - _leaving(idle, jobs), load, now), steps=1)
+            return Review(self._out(line, short - load.leaving, load, now), steps=1)
         moves = []
         for job in [job for job in line if job.host_tokens][: self.seats]:
-            short += self._blocks(job.host_tokens)
+            short += load.blocks(job.host_tokens)
             if short > 0:
                 break
             moves.append((job, Keep.KEEP))
         return Review(moves, steps=1)
 
-    def _next_batch(self, ranked: Sequence[Job], total: int) -> Sequence[Job]:
+    def _next_batch(self, ranked: Sequence[Job], load: Load) -> Sequence[Job]:
         """The first of `ranked`, as far as seats and blocks go; one at least."""
-        room = total - self.free_blocks
+        room = load.total_blocks - self.free_blocks
         for number, job in enumerate(ranked[: self.seats]):
-            room -= self._blocks(job.context)
+            room -= load.blocks(job.context)
             if room < 0:
                 return ranked[: max(1, number)]
         return ranked[: self.seats]
@@ -73,15 +71,7 @@ class Reserve(KeepThenSwap):
                 load = load._replace(free_on_host=load.free_on_host - job.blocks)
         return moves
 
-    def _missing(self, job: Job) -> int:
-        """Blocks that a job of the next batch lacks to run; who runs has them."""
-        return 0 if job.runs else max(0, self._blocks(job.context) - job.blocks)
 
-    def _blocks(self, tokens: int) -> int:
-        return -(-tokens // self.block_size)
-
-
-def _leaving(idle: Sequence[Job], jobs: Sequence[Job]) -> int:
-    """Blocks that come free when copies to the host that are under way end."""
-    shown = set(idle)
-    return sum(job.blocks for job in jobs if not (job.runs or job.host_tokens or job in shown))
+def _missing(job: Job, load: Load) -> int:
+    """Blocks that a job of the next batch lacks to run; who runs has them."""
+    return 0 if job.runs else max(0, load.blocks(job.context) - job.blocks)

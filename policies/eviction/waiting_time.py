@@ -19,19 +19,15 @@ class ByWaitingTime(KeepThenSwap):
 
     The estimated waiting time is [A] what those ahead still take by `time`, those that run first, over the number of
     those that run; or less, where `ageing` brings the job to the first queue sooner (None: nobody is promoted).
-    `block_size` is the device's, in tokens.
     """
 
     time: ExecutionTime
     reserve: float = 0.05
     ageing: Alise | None = None
-    block_size: int = 16
 
     def __post_init__(self) -> None:
         if not 0 <= self.reserve < 1:
             raise ValueError(f"reserve must be a share from 0 to below 1, got {self.reserve}")
-        if not self.block_size >= 1:
-            raise ValueError(f"block_size must be at least 1 token, got {self.block_size}")
 
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
         """SWAP the longest waits until the reserve is free, or KEEP the shortest on the device, as far as it is."""
@@ -39,11 +35,11 @@ class ByWaitingTime(KeepThenSwap):
             return Review(steps=1)  # who is admitted now may need all the room there is
         here, shown = any(job.blocks for job in idle), frozenset(idle)
         spare = load.free_blocks - math.ceil(self.reserve * load.total_blocks)
-        if here and spare + (leaving := _leaving(idle, jobs)) < 0:
-            return Review(self._out(self.line(idle, jobs, load, now), -spare - leaving, load), steps=1)
-        beside = spare - sum(self._needed(job) for job in jobs if job.runs)
-        if any(job.host_tokens and self._blocks(job.host_tokens) <= beside for job in idle):
-            return Review(self._back([job for job in jobs if _waits(job, shown)], beside), steps=1)
+        if here and spare + load.leaving < 0:
+            return Review(self._out(self.line(idle, jobs, load, now), -spare - load.leaving, load), steps=1)
+        beside = spare - sum(_needed(job, load) for job in jobs if job.runs)
+        if any(job.host_tokens and load.blocks(job.host_tokens) <= beside for job in idle):
+            return Review(self._back([job for job in jobs if _waits(job, shown)], beside, load), steps=1)
         # a step takes a block for each job that runs, at most, and none comes free while nobody leaves
         return Review(steps=max(1, spare // load.running) if here else math.inf)
 
@@ -72,7 +68,7 @@ class ByWaitingTime(KeepThenSwap):
                 short -= job.blocks
         return moves
 
-    def _back(self, line: Sequence[Job], spare: int) -> list[tuple[Job, Keep]]:
+    def _back(self, line: Sequence[Job], spare: int, load: Load) -> list[tuple[Job, Keep]]:
         """The first of `line` that are on the host, until one has no KV yet or does not fit into the `spare` blocks.
 
         Who has none is to have all the room there is. The line is that of rank, by which jobs are admitted: by another
@@ -81,26 +77,18 @@ class ByWaitingTime(KeepThenSwap):
         moves = []
         for job in line:
             if not job.blocks:
-                spare -= self._blocks(job.host_tokens)
+                spare -= load.blocks(job.host_tokens)
                 if spare < 0 or not job.host_tokens:
                     break
                 moves.append((job, Keep.KEEP))
         return moves
 
-    def _needed(self, job: Job) -> int:
-        """Blocks that `job`, which runs, may take in this step: one, or those of its prompt."""
-        return 1 if job.pending <= 1 else max(0, self._blocks(job.context) - job.blocks)
 
-    def _blocks(self, tokens: int) -> int:
-        return -(-tokens // self.block_size)
+def _needed(job: Job, load: Load) -> int:
+    """Blocks that `job`, which runs, may take in this step: one, or those of its prompt."""
+    return 1 if job.pending <= 1 else max(0, load.blocks(job.context) - job.blocks)
 
 
 def _waits(job: Job, idle: Collection[Job]) -> bool:
     """Whether `job` waits: it does not run, and its KV is not under way."""
     return job in idle or not (job.runs or job.blocks)
-
-
-def _leaving(idle: Sequence[Job], jobs: Sequence[Job]) -> int:
-    """Blocks that come free when copies to the host that are under way end."""
-    shown = frozenset(idle)
-    return sum(job.blocks for job in jobs if not (job.runs or job.host_tokens or job in shown))

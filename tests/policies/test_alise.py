@@ -69,7 +69,6 @@ def test_who_runs_goes_up_as_it_emits_keeps_its_promotions_and_waits_anew_when_i
         (lambda: Alise(TIME, levels=0), "levels must be at least 1, got 0"),
         (lambda: Alise(TIME, patience=0.0), "patience must be positive, got 0.0"),
         (lambda: ByWaitingTime(TIME, reserve=1.0), "reserve must be a share from 0 to below 1, got 1.0"),
-        (lambda: ByWaitingTime(TIME, block_size=0), "block_size must be at least 1 token, got 0"),
         (
             lambda: ORDER.until_first(Job(Request(0, 0.0, 1, Truth(1)), Prediction(1.0, 1.0)), 0.0),
             "noted nothing of Job",
@@ -85,7 +84,7 @@ def review(free, jobs, ageing=None, free_on_host=math.inf, reserve=0.25):
     """Of a device of 40 blocks of 16 tokens."""
     running = sum(one.runs for one in jobs)
     idle = [one for one in jobs if not one.runs and (one.blocks or one.host_tokens)]
-    load = Load(free, 40, running, free_on_host, free_on_host)
+    load = Load(free, 40, running, free_on_host, free_on_host, block_size=16)
     eviction = ByWaitingTime(TIME, reserve, ageing)
     answer = eviction.review(idle, jobs, load, 4.0)
     moves = [(one.request.id, keep) for one, keep in answer.moves]
@@ -111,7 +110,7 @@ def test_the_longest_waits_go_to_the_host_until_the_reserve_is_free():
     assert review(9, four(blocks=2), free_on_host=1)[0] == []
     leaves = job(4, blocks=3)  # on its way to the host, and not idle
     eviction, jobs = ByWaitingTime(TIME, 0.25), (*four(blocks=2), leaves)
-    assert eviction.review(jobs[2:4], jobs, Load(7, 40, 2), 4.0).moves == ()
+    assert eviction.review(jobs[2:4], jobs, Load(7, 40, 2, leaving=3, block_size=16), 4.0).moves == ()
 
 
 def test_the_shortest_waits_come_back_while_the_reserve_stays_free():
@@ -143,7 +142,7 @@ def alise_cases(draw) -> Case:
     time, case = draw(times), draw(cases(preemptive | ranked | continuous))
     order = Alise(time, draw(st.sampled_from([0.05, 0.2])), levels=4, patience=draw(st.sampled_from([20.0, 50.0])))
     shares, ageing = st.sampled_from([0.0, 0.1, 0.4]), st.sampled_from([None, order])
-    eviction = ByWaitingTime(time, draw(shares), draw(ageing), case.device.block_size)
+    eviction = ByWaitingTime(time, draw(shares), draw(ageing))
     policy = Policy(order, case.policy.batching, case.policy.routing, eviction, case.policy.overhead)
     return Case(case.requests, policy, case.cluster, case.predictor)
 
