@@ -19,7 +19,7 @@ by hand. The verdict is computed. **Holds**: our value lies within what is claim
 there is no effect. **In part**: it lies on the claimed side, with another size; or it holds in some of the settings.
 **Cannot be said**: the interval holds both what is claimed and no effect; or the claim rests on assumptions alone,
 whose range is shown; or nobody has run it. **Given**: the claimed value was used to set a parameter. **Does not**:
-anything else."""
+anything else. Reasons are what the tables make likely; where one was tried out, the page of the paper says how."""
 
 
 class Row(NamedTuple):

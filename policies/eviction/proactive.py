@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -35,26 +35,23 @@ class Proactive(Reserve):
 
     def line(self, idle: Sequence[Job], jobs: Sequence[Job], now: float) -> Sequence[Job]:
         """The `idle` ones by ENST, equal ones by rank."""
-        execute = self._execute(jobs)
-        return sorted(idle, key=lambda job: self._next(job, execute, now))
+        if not isinstance(self.order, Levels):
+            return idle
+        promoted, execute = self.order.until_promoted, self._execute(self.order, jobs)
+        return sorted(idle, key=lambda job: min(promoted(job, now), execute[job.note.level]))
 
     def expected(self, job: Job, jobs: Iterable[Job], now: float) -> float:
         """ENST of `job` among `jobs`, s from `now` on."""
-        return self._next(job, self._execute(jobs), now)
-
-    def _next(self, job: Job, execute: Mapping[int, float], now: float) -> float:
         if not isinstance(self.order, Levels):
             return 0.0
-        return min(self.order.until_promoted(job, now), execute[job.note.level])
+        return min(self.order.until_promoted(job, now), self._execute(self.order, jobs)[job.note.level])
 
-    def _execute(self, jobs: Iterable[Job]) -> dict[int, float]:
+    def _execute(self, order: Levels, jobs: Iterable[Job]) -> dict[int, float]:
         """T_execute at each level where there is a job, s."""
-        if not isinstance(self.order, Levels):
-            return {}
         count = Counter(job.note.level for job in jobs)
         found, ahead, seconds, before = {}, 0, 0.0, 0
         for level in sorted(count):  # all that are ahead come down from the level before to this one
-            seconds += ahead * sum(map(self.order.seconds, range(before, level)))
+            seconds += ahead * sum(map(order.seconds, range(before, level)))
             found[level] = seconds / self.seats
             ahead, before = ahead + count[level], level
         return found
