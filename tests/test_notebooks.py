@@ -23,6 +23,10 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
          "trace.requests=60", "trace.training_requests=40"],
         "",
     ),
+    "size_based": (
+        ["experiment=size_based/trail_rates", "trace.rate=10,20", "seed=[0,1]", "trace.requests=60"],
+        "",
+    ),
 }  # fmt: skip
 TOLD = {  # what a reader must find in the outputs
     "compare_policies": (
@@ -30,6 +34,7 @@ TOLD = {  # what a reader must find in the outputs
         "Spearman rho",
     ),
     "rt_lm": ("effect of each mechanism", "tokenyard -m experiment=rtlm/main"),
+    "size_based": ("TRAIL's headline", "tokenyard -m experiment=size_based/ssjf_simulator", "in part"),
 }  # fmt: skip
 
 
