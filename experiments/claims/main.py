@@ -133,7 +133,8 @@ def find(paper: Paper, results: Path, before: Kept) -> tuple[Kept, list[str]]:
             if old := before.bases.get(name):
                 bases[name] = old
                 stale = "" if old.is_current(tables) else ", found by earlier code"
-                said.append(f"  {name}: kept from {old.date} ({old.runs} runs, {old.seeds} seeds){stale}")
+                lacks = f"{error}: " if (results / name).exists() else ""
+                said.append(f"  {name}: {lacks}kept from {old.date} ({old.runs} runs, {old.seeds} seeds){stale}")
             else:
                 said.append(f"  {name}: {error}; to make them: tokenyard claims {paper.name} --run")
     there = [claim for claim in paper.claims if lacking.isdisjoint(claim.experiments)]

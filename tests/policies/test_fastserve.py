@@ -52,14 +52,18 @@ pairs = st.tuples(orders | released, st.sampled_from([Reserve, Proactive]))
 
 
 def roomy(case):
-    """With host memory without a bound: what is dropped under so little patience is computed anew for ever."""
+    """With host memory without a bound: what is dropped under so little patience is computed anew for ever.
+
+    Nor is KV set aside for answers, which a reserve knows nothing of: two might take each other's place for ever.
+    """
+    case = case.with_batching(reserve_output=False)
     devices = [
         dataclasses.replace(one, host=dataclasses.replace(one.host, tokens=None)) for one in case.cluster.devices
     ]
     return dataclasses.replace(case, cluster=dataclasses.replace(case.cluster, devices=tuple(devices)))
 
 
-@settings(stable, max_examples=200)
+@settings(stable, max_examples=80)
 @given(cases(ranked | preemptive) | on_several(ranked), pairs, st.sampled_from([0, 2, 9]))
 def test_leap_equals_step_under_fastserve(case, parts, free_blocks):
     order, kind = parts

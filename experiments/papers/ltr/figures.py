@@ -24,7 +24,7 @@ from experiments.papers.ltr.tables import (
     longest_wait,
     of_requests,
 )
-from experiments.papers.size_based.panels import Curve, Panel, draw
+from experiments.papers.size_based.panels import Curve, Panel, draw, requests_of
 from experiments.papers.size_based.times import times
 from experiments.tables.stats import interval
 
@@ -95,8 +95,8 @@ def in_burst(stored: Stored, output: Path) -> list[Path]:
             )
         )
     caption = (
-        "2,000 requests at once. The values of the paper's Table 1 are not known. The answers of 70B are as "
-        f"long as those of 8B [A]. {provenance_of(stored.table(BURST))}"
+        f"{requests_of(stored.table(BURST))} requests at once. The values of the paper's Table 1 are not known. The "
+        f"answers of 70B are as long as those of 8B [A]. {provenance_of(stored.table(BURST))}"
     )
     return draw(panels, caption, output / "ltr_burst")
 
@@ -123,9 +123,10 @@ def by_ranking(stored: Stored, output: Path) -> list[Path]:
             log="xy",
         ),
     ]  # fmt: skip
+    both = pd.concat([stored.table(TAU), stored.table(FAIRNESS)])
     caption = (
-        "Left: 1,000 requests at once, Llama-3-8B. Right: a minute of requests, Llama-3-70B on eight A100s; the rule: "
-        f"after 200 steps to the front, for 10. {provenance_of(stored.table(TAU))}"
+        f"Left: {requests_of(stored.table(TAU))} requests at once, Llama-3-8B. Right: a minute of requests, "
+        f"Llama-3-70B on eight A100s; the rule: after 200 steps to the front, for 10. {provenance_of(both)}"
     )
     return draw(panels, caption, output / "ltr_ranking")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
@@ -38,6 +39,11 @@ class Panel:
     level: float | None = None  # a line: where there is no difference
     log: str = ""  # x, y or xy
     called: str = "the paper's range"
+
+
+def requests_of(table: pd.DataFrame) -> str:
+    """How many requests the runs of `table` have, to be told."""
+    return " or ".join(f"{count:,.0f}" for count in sorted(table["trace.requests"].unique()))
 
 
 def draw(panels: Sequence[Panel], caption: str, stem: Path, right: float = 0.2, inches: float = 2.9) -> list[Path]:

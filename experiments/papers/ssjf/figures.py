@@ -11,6 +11,7 @@ from experiments.figures.drawing import PAIRED, Panels, draw, provenance_of
 from experiments.figures.stored import Figure, Stored
 from experiments.figures.style import RC, Look, save, sheet
 from experiments.figures.write import written
+from experiments.papers.size_based.panels import requests_of
 from experiments.papers.ssjf import tables
 from experiments.papers.ssjf.tables import BATCHINGS, JCT, SETTINGS, THROUGHPUT
 
@@ -70,7 +71,10 @@ def engine(stored: Stored, output: Path) -> list[Path]:
     """Draw what SSJF changes on a real profile, and write the table; their files."""
     runs = {sweep: tables.engine(stored, sweep) for sweep in (tables.ENGINE, tables.BURST)}
     found = pd.concat([tables.changes(one, "load", ("ssjf_oracle", "ssjf")) for one in runs.values()])
-    loads = {load: f"{load:g}" if load < BURST else f"{load:g}, 50 requests" for load in sorted(set(found["load"]))}
+    counts = [requests_of(one) for one in runs.values()]
+    loads = {
+        load: f"{load:g}" if load < BURST else f"{load:g}, {counts[-1]} requests" for load in sorted(set(found["load"]))
+    }
     rows = {JCT: "change of mean JCT (%)", THROUGHPUT: "change of throughput at a quarter of the completions (%)"}
     named = found.assign(
         system=found["system"].map(CALLED), batching=found["policy/batching"].map(BATCHINGS),
@@ -82,8 +86,9 @@ def engine(stored: Stored, output: Path) -> list[Path]:
         order=tuple(loads.values()), right=1.5,
     )  # fmt: skip
     about = (
-        "SSJF against FCFS in the same batches, at multiples of what FCFS can serve in them: 400 requests, or a burst "
-        "of 50; answers as long as Vicuna-13B's to LMSYS-Chat-1M; prediction and scheduling are charged."
+        "SSJF against FCFS in the same batches, at multiples of what FCFS can serve in them: "
+        f"{counts[0]} requests, or a burst of {counts[-1]}; answers as long as Vicuna-13B's to LMSYS-Chat-1M; "
+        "prediction and scheduling are charged."
     )
     caption = f"{about} {PAIRED} {provenance_of(pd.concat(runs.values()))}"
     return [

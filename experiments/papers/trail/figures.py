@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.figures.drawing import provenance_of
 from experiments.figures.stored import Figure, Stored, of
-from experiments.papers.size_based.panels import Curve, Panel, draw
+from experiments.papers.size_based.panels import Curve, Panel, draw, requests_of
 from experiments.papers.size_based.times import times
 from experiments.papers.trail.tables import RATES, SETTINGS, SHARES
 
@@ -24,8 +24,8 @@ NAMES = {
     "trail_prompt": "prompt's guess alone",
 }
 ABOUT = (
-    "How many times lower than under vLLM's first come, first served, with the same requests: 1,000 of Alpaca answered "
-    "by Llama-3, 48 at a time, one A100."
+    "How many times lower than under vLLM's first come, first served, with the same requests: {} of Alpaca answered by "
+    "Llama-3, 48 at a time, one A100."
 )
 
 
@@ -44,7 +44,8 @@ def by_rate(stored: Stored, output: Path) -> list[Path]:
         )
         for title, metric in (("mean latency", LATENCY), ("mean time to first token", TTFT))
     ]
-    caption = f"{ABOUT} The paper's ranges are of rates that are not known. {provenance_of(table)}"
+    about = ABOUT.format(requests_of(table))
+    caption = f"{about} The paper's ranges are of rates that are not known. {provenance_of(table)}"
     return draw(panels, caption, output / "trail")
 
 
@@ -86,7 +87,8 @@ def by_prediction(stored: Stored, output: Path) -> list[Path]:
         ),
     ]
     caption = (
-        f"{ABOUT} 20 requests/s. Mean absolute error: sigma * sqrt(2 / pi). 512 tokens between observations: one. "
+        f"{ABOUT.format(requests_of(reference))} 20 requests/s. Mean absolute error: sigma * sqrt(2 / pi). 512 tokens "
+        "between observations: one. "
         f"How an answer's errors correlate is not known [A]. {provenance_of(shares)}"
     )
     return draw(panels, caption, output / "trail_predictions")
