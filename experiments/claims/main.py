@@ -34,7 +34,8 @@ The verdict on one value:
 
     given           the record says that it was
     cannot be said  the record names an assumption; no results; no interval
-    holds           the value is in the range that is claimed, and the interval excludes `none`
+    holds           the value is in the range that is claimed, and the interval excludes `none`;
+                    where there is no `none`, the interval lies in the range, or is not wider
     cannot be said  interval and range meet, and the interval holds `none`, or there is none and the value is outside
     in part         the interval excludes `none`, and the value is on the claimed side of it, of another size
     does not        anything else

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from experiments.identity.of_code import code_of
 from experiments.identity.of_run import IRRELEVANT, code_by, named_in
 from experiments.run.results import Folder
 from experiments.run.sweep import planned
+from experiments.tables.mixture import current
 from experiments.tables.stats import Interval
 
 
@@ -62,8 +64,8 @@ def values(claims: Iterable[Claim], results: Path) -> dict[str, tuple[Found, ...
             ours = of(shelves.setdefault(settings, Stored(results, settings)), **claim.arguments)
         except FileNotFoundError as error:
             raise NoResultsError(str(error)) from None
-        except ValueError as error:
-            raise ClaimError(f"claim {claim.name}: {claim.ours}: {error}") from error
+        except Exception as error:
+            raise ClaimError(f"claim {claim.name}: {claim.ours}: {type(error).__name__}: {error}") from error
         found[claim.name] = _checked(ours, claim)
     return found
 
@@ -74,6 +76,8 @@ def _checked(ours: Any, claim: Claim) -> tuple[Found, ...]:
     wheres = [where for where, _ in ours]
     if len(set(wheres)) < len(wheres):
         raise ClaimError(f"claim {claim.name}: {claim.ours} gave two values for one place: {', '.join(wheres)}")
+    if wrong := [where for where, one in ours if math.isinf(one.mean) or math.isinf(one.half_width)]:
+        raise ClaimError(f"claim {claim.name}: {claim.ours} gave no finite value at {wrong[0] or 'its only place'}")
     return tuple(Found(where, Interval(_rounded(one.mean), _rounded(one.half_width))) for where, one in ours)
 
 
@@ -101,7 +105,11 @@ def basis(experiment: str | None, results: Path, tables: Iterable[str], today: s
     missing = len(wanted - asked.keys())
     if missing:
         raise NoResultsError(f"{missing} of {len(wanted)} runs are missing in {results / experiment}")
-    return _of_runs([asked[key] for key in wanted], tables)
+    made = {asked[key][0].path: asked[key] for key in sorted(wanted, key=sorted)}
+    alike = len({folder.path for folder, _ in current([folder for folder, _ in made.values()])})
+    if alike < len(made):
+        raise NoResultsError(f"{len(made) - alike} of {len(made)} runs in {results / experiment} are by other code")
+    return _of_runs(made.values(), tables)
 
 
 def _wanted(experiment: str) -> set[frozenset[str]]:

@@ -106,6 +106,7 @@ def read(path: Path) -> Paper:
         raise ClaimError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not isinstance(root, yaml.MappingNode):
         raise ClaimError(f"{path} holds no paper and claims")
+    _check_repeated(root, str(path))
     _check_keys(content, ("paper", "claims"), (), str(path))
     if not isinstance(content["paper"], str) or not isinstance(content["claims"], list) or not content["claims"]:
         raise ClaimError(f"{path}: paper is to be a text, and claims a list of records")

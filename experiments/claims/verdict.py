@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -26,8 +27,10 @@ def of_one(claim: Claim, value: Interval) -> Verdict:
     if low != low or high != high:
         return Verdict.CANNOT_BE_SAID
     meets = low <= claim.high and high >= claim.low
+    inside = claim.low <= low and high <= claim.high
     effect = claim.none is None or not low <= claim.none <= high
-    if claim.low <= value.mean <= claim.high and effect:
+    told = inside or claim.none is not None or value.half_width <= (claim.high - claim.low) / 2 < math.inf
+    if claim.low <= value.mean <= claim.high and effect and told:
         return Verdict.HOLDS
     if meets and (claim.none is None or not effect):
         return Verdict.CANNOT_BE_SAID

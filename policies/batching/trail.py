@@ -14,8 +14,7 @@ from sim.policy import Rank, Running, Short
 class Trail(Limited):
     """As `Limited`; the victim's rank must be worse by more than `margin`, and nobody stops more than `most` times.
 
-    Under SRPT the margin is in tokens that are left. Who lacks nothing but tokens of this step comes in the next, and
-    in nobody's place.
+    Under SRPT the margin is in tokens that are left. Only who finds no seat takes another's: so one stops for one.
     """
 
     margin: float = 0.0
@@ -30,7 +29,7 @@ class Trail(Limited):
 
     def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
         """The last in rank of those that may stop, if `incoming` is better by more than the margin."""
-        if lacks is Short.TOKENS:
+        if lacks is not Short.SEATS:
             return None
         last = Limited.victim(self, incoming, running, lacks, now)
         if last is None or not self.margin:

@@ -67,8 +67,8 @@ class Trail(Predictor):
         return Prediction(length, length, self.seconds, told)
 
     def refined_at(self, emitted: int) -> float:
-        """At the next observation."""
-        return emitted - emitted % self.every + self.every
+        """At the next observation; the first token replaces the first guess by one."""
+        return emitted - emitted % self.every + self.every if emitted else 1
 
     def refine(self, request: Request, prediction: Prediction, emitted: int) -> float:
         """The filter's expected value at the last observation, less the tokens since, within the client's cap."""

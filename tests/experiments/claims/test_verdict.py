@@ -48,7 +48,10 @@ HOLDS, IN_PART, DOES_NOT, CANNOT, GIVEN = Verdict
         (SLOWER, 3, 0.2, IN_PART),
         (SLOWER, 0.5, 0.2, DOES_NOT),
         (SLOWER, 1.5, 0.6, CANNOT),
-        (EXACT, 2.2, 5, HOLDS),
+        (EXACT, 2.2, 0.2, HOLDS),
+        (EXACT, 2.1, 0.05, HOLDS),
+        (EXACT, 2.1, 0.3, CANNOT),  # so wide an interval tells nothing
+        (EXACT, 2.0, 5, CANNOT),
         (EXACT, 1.79, 0.02, CANNOT),
         (EXACT, 1.79, 0.005, DOES_NOT),
         (EXACT, 2.0, np.nan, CANNOT),
