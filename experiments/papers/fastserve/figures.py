@@ -26,7 +26,7 @@ LOOKS = {
     "fastserve": ("FastServe", Look("#dd4433", "D")),
     "fastserve_released": ("as released", Look("#0072b2", "o")),
     "fastserve_flawed": ("nobody skips", Look("#88ccee", "P")),
-    "fastserve_reactive": ("swapped when needed", Look("#0072b2", "v")),
+    "fastserve_reactive": ("when needed", Look("#0072b2", "v")),
     "fastserve_recompute": ("computed anew", Look("#9a9a9a", "X")),
 }
 ABOUT = (
