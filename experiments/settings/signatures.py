@@ -9,6 +9,7 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -55,7 +56,8 @@ def _taken(name: str) -> tuple[dict[str, inspect.Parameter], dict[str, Any], boo
     except (TypeError, ValueError):
         return {}, {}, True
     try:
-        hints = get_type_hints(called.__init__ if inspect.isclass(called) else called)
+        plain = inspect.isclass(called) and not is_dataclass(called)  # fields may be those of a class in another module
+        hints = get_type_hints(called.__init__ if plain else called)
     except Exception:  # annotations that exist for a type checker alone
         hints = {}
     named = {
