@@ -103,7 +103,8 @@ MORE = {  # what a part needs to have something to decide
     ),
     "policy/batching=alise": ("policy/order=srpt", *PLAIN),
     "policy/order=alise": (
-        "policy/batching=preemptive", "policy.batching.max_num_seqs=4", "policy.order.patience=1.0", *PLAIN,
+        "policy/batching=preemptive", "policy.batching.max_num_seqs=4", "policy.order.patience=1.0",
+        "policy.order.quantum=0.01", *PLAIN,
     ),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,

@@ -54,7 +54,8 @@ class Look:
         return {"marker": self.marker, "markersize": size, "markeredgecolor": "white", "markeredgewidth": 0.7}
 
 
-# Black and nine colours made after Paul Tol's "muted" scheme, which the colour-blind can tell apart.
+# Black and nine colours made after Paul Tol's "muted" scheme, which the colour-blind can tell apart; then the papers'
+# of scheduling by size, told apart by marker and dashes too.
 LOOKS = {
     "fifo": Look("#000000", "o"),
     "hpf": Look("#9a9a9a", "D", (4, 2)),
@@ -66,6 +67,12 @@ LOOKS = {
     "offload": Look("#44aa99", ">", (6, 1.5, 1, 1.5)),
     "up_consolidation": Look("#882255", "X", (4, 2)),
     "rtlm": Look("#dd4433", "*"),
+    "vllm": Look("#d8a24a", "h", (3, 1.5)),
+    "ssjf": Look("#7fbf3f", "d", (3, 1.5)),
+    "fastserve": Look("#ff7f7f", "p", (3, 1.5)),
+    "trail": Look("#1f77d0", "8", (3, 1.5)),
+    "ltr": Look("#5b3a1e", "H", (3, 1.5)),
+    "alise": Look("#c9a0ff", "o", (1, 1.5)),
 }
 OTHER_COLORS = ("#0072b2", "#e69f00", "#6b4c9a", "#7f4f24", "#cc79a7", "#5f8700")
 OTHER_MARKERS = ("h", "d", "p", "8", "H")

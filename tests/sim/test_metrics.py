@@ -30,6 +30,7 @@ def table(**columns):
         "first_token": [1.0, 4.0, 8.0, NAN],
         "finished": [3.0, 4.0, 9.0, NAN],
         "preemptions": [0, 2, 0, 1],
+        "longest_stop": [0.0, 0.5, 0.0, 1.0],
     }
     return {name: np.array(column) for name, column in {**rows, **columns}.items()}
 

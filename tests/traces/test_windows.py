@@ -350,7 +350,7 @@ def test_chat_ids_of_64_bits_are_names(tmp_path: Path) -> None:
 SMALL = ("requests=40",)
 INSIDE = {
     **dict.fromkeys(("clients", "closed_loop", "dialogue", "diurnal", "gamma", "mmpp", "multi_turn", "poisson"), SMALL),
-    **dict.fromkeys(("recorded", "rtlm_variance", "short_dialogue", "sinusoid", "weibull"), SMALL),
+    **dict.fromkeys(("recorded", "rtlm_variance", "short_dialogue", "sinusoid", "ticked", "weibull"), SMALL),
     "rtlm_dialogue": (*SMALL, "model=t5-small"),
     "mixed": ("sources.bursts.requests=40", "sources.chats.requests=40"),
     "paired": ("texts.requests=40", "arrivals.requests=40"),
