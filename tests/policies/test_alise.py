@@ -147,7 +147,7 @@ def alise_cases(draw) -> Case:
     return Case(case.requests, policy, case.cluster, case.predictor)
 
 
-@settings(stable, max_examples=60)
+@settings(stable, max_examples=400)
 @given(alise_cases())
 def test_leap_equals_step(case):
     assert_leap_equals_step(case)

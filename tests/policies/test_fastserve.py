@@ -64,7 +64,7 @@ def roomy(case):
     return dataclasses.replace(case, cluster=dataclasses.replace(case.cluster, devices=tuple(devices)))
 
 
-@settings(stable, max_examples=40)
+@settings(stable, max_examples=200)
 @given(cases(ranked | preemptive) | on_several(ranked), pairs, st.sampled_from([0, 2, 9]))
 def test_leap_equals_step_under_fastserve(case, parts, free_blocks):
     order, kind = parts
