@@ -5,37 +5,23 @@ import pytest
 from profiles.operators.architecture import ARCHITECTURES, Architecture, architecture
 from profiles.operators.huggingface import from_config, known
 
-# transformers' config of each model, beside its defaults.
-CONFIGS = {
+
+def opt(hidden, layers, heads):
+    """An OPT, whose feed-forward part is four times as wide as its residual stream."""
+    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return "OPTConfig", {**sizes, "ffn_dim": 4 * hidden, "word_embed_proj_dim": hidden}
+
+
+CONFIGS = {  # transformers' config of each model, beside its defaults
     "gpt2": ("GPT2Config", {}),
     "dialogpt-small": ("GPT2Config", {}),
     "gpt2-medium": ("GPT2Config", {"n_embd": 1024, "n_layer": 24, "n_head": 16}),
     "opt-125m": ("OPTConfig", {}),
-    "opt-1.3b": (
-        "OPTConfig",
-        {"hidden_size": 2048, "num_hidden_layers": 24, "ffn_dim": 8192, "num_attention_heads": 32}
-        | {"word_embed_proj_dim": 2048},
-    ),
-    "opt-2.7b": (
-        "OPTConfig",
-        {"hidden_size": 2560, "num_hidden_layers": 32, "ffn_dim": 10240, "num_attention_heads": 32}
-        | {"word_embed_proj_dim": 2560},
-    ),
-    "opt-13b": (
-        "OPTConfig",
-        {"hidden_size": 5120, "num_hidden_layers": 40, "ffn_dim": 20480, "num_attention_heads": 40}
-        | {"word_embed_proj_dim": 5120},
-    ),
-    "opt-66b": (
-        "OPTConfig",
-        {"hidden_size": 9216, "num_hidden_layers": 64, "ffn_dim": 36864, "num_attention_heads": 72}
-        | {"word_embed_proj_dim": 9216},
-    ),
-    "opt-175b": (
-        "OPTConfig",
-        {"hidden_size": 12288, "num_hidden_layers": 96, "ffn_dim": 49152, "num_attention_heads": 96}
-        | {"word_embed_proj_dim": 12288},
-    ),
+    "opt-1.3b": opt(2048, 24, 32),
+    "opt-2.7b": opt(2560, 32, 32),
+    "opt-13b": opt(5120, 40, 40),
+    "opt-66b": opt(9216, 64, 72),
+    "opt-175b": opt(12288, 96, 96),
     "smollm2-135m": (
         "LlamaConfig",
         {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}

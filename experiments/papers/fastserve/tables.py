@@ -9,6 +9,7 @@ import pandas as pd
 
 from experiments.claims import Found
 from experiments.figures.stored import Stored, of
+from experiments.papers.size_based.times import as_times
 from experiments.tables.stats import Interval, change, interval
 
 SETTINGS = ("trace.rate", "policy.batching.max_num_seqs")
@@ -65,8 +66,7 @@ def rates(table: pd.DataFrame, system: str, metric: str, limit: float) -> np.nda
 
 
 def _ratio(table: pd.DataFrame, system: str, reference: str, metric: str, limit: float) -> Interval:
-    found = change(rates(table, system, metric, limit), rates(table, reference, metric, limit))
-    return Interval(1 + found.mean / 100, found.half_width / 100)
+    return as_times(change(rates(table, system, metric, limit), rates(table, reference, metric, limit)))
 
 
 def ratio_of_rates(

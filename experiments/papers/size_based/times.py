@@ -11,8 +11,12 @@ from experiments.tables.stats import Interval, change
 
 def times(theirs: pd.DataFrame, ours: pd.DataFrame, metric: str, at: Sequence[str] = ()) -> Interval:
     """The mean of `metric` in the runs `theirs` over that in `ours`, paired by seed and by the columns `at`."""
-    found = percent(theirs, ours, metric, at)
-    return Interval(1 + found.mean / 100, found.half_width / 100)
+    return as_times(percent(theirs, ours, metric, at))
+
+
+def as_times(percents: Interval) -> Interval:
+    """A change in percent as a factor."""
+    return Interval(1 + percents.mean / 100, percents.half_width / 100)
 
 
 def percent(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str, at: Sequence[str] = ()) -> Interval:

@@ -11,6 +11,7 @@ import yaml
 
 from experiments.claims import Found
 from experiments.figures.stored import Stored, against, of, over_seeds
+from experiments.papers.size_based.times import as_times
 from experiments.tables.stats import Interval, interval, quantile
 
 SETTINGS = ("load", "trace.rate")
@@ -87,7 +88,7 @@ def engine_throughput(stored: Stored, sweep: str) -> list[Found]:
 
 
 def _times(found: pd.DataFrame, at: str, unit: str) -> list[Found]:
-    factors = [Interval(1 + one.mean / 100, one.half_width / 100) for one in found[THROUGHPUT]]
+    factors = [as_times(one) for one in found[THROUGHPUT]]
     return [Found(where, one) for where, one in zip(_places(found, at, unit), factors, strict=True)]
 
 

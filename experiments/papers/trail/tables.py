@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from experiments.claims import Found
 from experiments.conf import HERE as CONF
 from experiments.figures.stored import Stored, of
-from experiments.papers.size_based.times import percent, times
-from experiments.tables.stats import Interval, change, interval
+from experiments.papers.size_based.times import as_times, percent, times
+from experiments.tables.stats import change, interval
 from policies.predictor.trail import Trail
 from sim import Request, Truth
 
@@ -77,7 +77,7 @@ def error_of_prompt_over_refined(stored: Stored) -> list[Found]:
     for level in CORRELATIONS:
         prompt, late = (_mean_errors(stored, errors, level) for errors in (counted_down, refined))
         more = change(prompt, late)
-        found.append(Found(f"correlation {level:g}", Interval(1 + more.mean / 100, more.half_width / 100)))
+        found.append(Found(f"correlation {level:g}", as_times(more)))
     return found
 
 
