@@ -6,6 +6,7 @@ from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
 from sim.execution import Execution, IterationLevel, Phases, RequestLevel, Until
 from sim.link import Link, Sharing
+from sim.overhead import Overhead
 from sim.policy import (
     Batching,
     Cause,
@@ -16,16 +17,15 @@ from sim.policy import (
     Load,
     NotingOrder,
     Order,
-    Overhead,
     Policy,
     Predictor,
     Review,
     Short,
     Stands,
 )
-from sim.prediction import Distribution, Prediction
+from sim.prediction import Distribution, PredictedPause, Prediction
 from sim.record import Record, Tables
-from sim.request import Request, Truth
+from sim.request import Pause, Request, Truth
 from sim.simulation import simulate
 from sim.step import Hold, Line, Profile, Step
 
@@ -51,9 +51,11 @@ __all__ = [
     "NotingOrder",
     "Order",
     "Overhead",
+    "Pause",
     "Phases",
     "Plan",
     "Policy",
+    "PredictedPause",
     "Prediction",
     "Predictor",
     "Profile",

@@ -11,12 +11,18 @@ from sim.request import Request
 
 Refine = Callable[[Request, Prediction, int], float]
 Refined = Callable[[int], float]
+Renew = Callable[[Request, Prediction, int], Prediction]
 NOWHERE = -1  # the replica of a job that was not sent to one
 
 
 def never(emitted: int) -> float:
     """After how many tokens a predictor that learns nothing says more."""
     return math.inf
+
+
+def unchanged(request: Request, prediction: Prediction, calls: int) -> Prediction:
+    """What a predictor says when a call has returned that says nothing anew."""
+    return prediction
 
 
 class Ticker:
@@ -46,43 +52,63 @@ class Job:
         "base_emitted",  # output tokens emitted before it joined, those on their way included
         "blocks",  # KV blocks held on the device, as of then
         "cached_blocks",  # those of them that are full and shared by their content
+        "call_seconds",  # that its calls took, so far as they are over
+        "calls",  # that it has begun so far
         "entered",  # the lockstep's tick less the tokens emitted: emitted = tick - entered
         "finished",
         "first_scheduled",
         "first_token",
+        "foreseen",  # what is to become of its KV at its next call, if the eviction has said so
+        "given",  # tokens of its context that it did not emit: its prompt, and what its calls have returned
         "host_tokens",  # tokens whose KV lies in host memory
         "lockstep",  # the ticker of those with which it decodes
         "longest_stop",  # from when it was stopped amid its answer to its next token, s
         "note",  # what an order that takes notes keeps of it
         "overhead_seconds",  # scheduler time spent while the job was in a replica
         "padding",  # tokens that widen its row to that of the widest in a static batch
+        "paused",  # when the call began for which it waits, s
         "prediction",
         "preemptions",
         "prefill_only",  # this leg ends with the first token
         "queued",
         "refine",  # how its predictor takes back what it said, as tokens come
         "refined_at",  # after how many tokens it may next say more than before
+        "renew",  # what its predictor says when a call has returned
         "replica",  # the index of the one where the current leg is
         "request",
+        "resumed",  # when its last call was over, s
         "stopped",  # when it was last stopped amid its answer, until its next token
+        "until",  # the output tokens after which it calls next, or is through
     )
 
     def __init__(
-        self, request: Request, prediction: Prediction, refine: Refine = still_to_come, refined_at: Refined = never
+        self,
+        request: Request,
+        prediction: Prediction,
+        refine: Refine = still_to_come,
+        refined_at: Refined = never,
+        renew: Renew = unchanged,
     ) -> None:
         self.request = request
         self.prediction = prediction
         self.refine = refine
         self.refined_at = refined_at
+        self.renew = renew
         self.replica = NOWHERE
+        self.given = request.prompt_tokens
+        truth = request.truth
+        self.until = truth.pauses[0].emitted if truth.pauses else truth.output_tokens
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
-        self.blocks = self.host_tokens = self.preemptions = 0
+        self.blocks = self.host_tokens = self.preemptions = self.calls = 0
         self.cached_blocks: Sequence[Any] = ()
         self.prefill_only = False
         self.note: Any = None
-        self.overhead_seconds = self.longest_stop = 0.0
+        self.foreseen: Any = None
+        self.overhead_seconds = self.longest_stop = self.call_seconds = 0.0
         self.stopped: float | None = None
+        self.paused: float | None = None
+        self.resumed: float | None = None
         self.queued: float | None = None
         self.first_scheduled: float | None = None
         self.first_token: float | None = None
@@ -98,13 +124,13 @@ class Job:
         """Output tokens emitted so far."""
         if self.lockstep is None:
             return self.base_emitted - self.ahead
-        return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.request.truth.output_tokens)
+        return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.until)
 
     @property
     def context(self) -> int:
-        """Tokens that exist or are on their way: prompt, what is sampled and, in a static batch, padding."""
+        """Tokens that exist or are on their way: given, sampled and, in a static batch, padding."""
         sampled = self.base_emitted if self.lockstep is None else self.lockstep.tick - self.entered
-        return self.request.prompt_tokens + self.padding + sampled
+        return self.given + self.padding + sampled
 
     @property
     def computed(self) -> int:
@@ -121,6 +147,29 @@ class Job:
         """Output tokens that are predicted to be left; the predictor is asked anew as they come."""
         emitted = self.emitted
         return self.refine(self.request, self.prediction, emitted) if emitted else self.prediction.length
+
+    @property
+    def calls_out(self) -> bool:
+        """Whether it has emitted the last token before its next call, as far as is written down."""
+        return self.base_emitted == self.until and self.until < self.request.truth.output_tokens
+
+    def call(self, now: float) -> float:
+        """Its next call begins at `now` (s): how long it waits for it, the prediction that is made anew included."""
+        pause = self.request.truth.pauses[self.calls]
+        self.paused = now
+        self.calls += 1
+        renewed = self.renew(self.request, self.prediction, self.calls)
+        return pause.seconds + (0.0 if renewed is self.prediction else renewed.seconds)
+
+    def resume(self, now: float) -> None:
+        """Its call is over, and what that returned is here: at `now` (s) it is to wait."""
+        pauses = self.request.truth.pauses
+        pause = pauses[self.calls - 1]
+        self.given += pause.returned
+        self.call_seconds += pause.seconds
+        self.until = pauses[self.calls].emitted if self.calls < len(pauses) else self.request.truth.output_tokens
+        self.prediction = self.renew(self.request, self.prediction, self.calls)
+        self.paused, self.resumed = None, now
 
     @property
     def complete(self) -> bool:

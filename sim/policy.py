@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from sim.execution import Execution
 from sim.job import Job
+from sim.overhead import Overhead
 from sim.prediction import Prediction, still_to_come
 from sim.request import Request
 from sim.step import Hold
@@ -71,7 +72,8 @@ class NotingOrder(Order):
 
         Those are the steps that the replica has begun so far. Asked before each rank that is computed of a job that
         waits, and just before it begins (`job.runs` is false) or ceases to run (true); None is the note of a job that
-        has come just now.
+        has come just now. Asked too when a call of the job is over, while `job.paused` still says since when (s): what
+        has passed since the last note, it neither ran nor waited.
         """
 
 
@@ -143,12 +145,14 @@ class Cause(Enum):
 
     PRESSURE = "pressure"  # its memory is needed
     OUTRANKED = "outranked"  # another takes its place
+    PAUSE = "pause"  # it calls out, and waits for what comes back
 
 
 class Load(NamedTuple):
     """KV blocks of a replica's memory and of its host's (infinite without a bound), and how many jobs run there.
 
-    `leaving` blocks of the device's come free when copies to the host end that are under way.
+    `leaving` blocks of the device's come free when copies to the host end that are under way. Those that run have
+    computed `running_tokens` of context, and have `pending_tokens` to compute next: one each that decodes.
     """
 
     free_blocks: int
@@ -158,6 +162,8 @@ class Load(NamedTuple):
     total_on_host: float = math.inf
     leaving: int = 0
     block_size: int = 1
+    running_tokens: int = 0
+    pending_tokens: int = 0
 
     def blocks(self, tokens: int) -> int:
         """Those that so many tokens take."""
@@ -165,7 +171,7 @@ class Load(NamedTuple):
 
 
 class Review(NamedTuple):
-    """What is to become of the KV of waiting jobs, in this order; asked again after so many `steps` at the latest.
+    """What is to become of the KV of jobs that do not run, in this order; asked again after `steps` at the latest.
 
     SWAP sends what is on the device to the host, KEEP brings it back, DROP frees it wherever it is.
     """
@@ -183,16 +189,26 @@ class Eviction(ABC):
     def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
         """DROP the KV of `job` (it is recomputed), SWAP it to the host or KEEP it where it is.
 
-        KEEP is no answer to PRESSURE, which comes over jobs that run and over those that wait with their KV kept.
+        KEEP is no answer to PRESSURE, which comes over jobs that run and over those that wait, or call out, with their
+        KV kept. A job that calls out has its `paused` set, since when, s.
         """
 
-    def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
-        """What is to become of the KV of those who wait with some: `job.blocks` on the device, or `job.host_tokens`.
+    def foresee(self, job: Job, load: Load, now: float) -> Keep | None:
+        """What is to become of its KV when `job` calls next, kept as `job.foreseen` for whoever ranks it; None: unsaid.
 
-        They are `idle`; `jobs` are all that are here: those that run, in admission order, those that wait, in rank
-        order, and those whose KV is under way. Asked at the beginning of each plan while anybody is idle, of an
-        eviction with a `review` of its own alone. Its answer stands for as many steps as it says, unless a job comes or
-        leaves.
+        Asked, of an eviction with a `foresee` of its own alone, when `job` has come, and when a call has returned: at
+        the beginning of the next plan. What becomes of it in truth is asked when the time has come.
+        """
+        return None
+
+    def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
+        """What is to become of the KV of those who wait or call out with some, `job.blocks` or `job.host_tokens`.
+
+        They are `idle`, a job that calls out (`job.paused` says since when) only while it has KV; `jobs` are all that
+        are here: those that run, in admission order, those that wait, in rank order, those whose KV is under way, and
+        those that call out, in the order in which they began. Asked at the beginning of each plan while anybody is
+        idle, of an eviction with a `review` of its own alone. Its answer stands for as many steps as it says, unless a
+        job comes or leaves, calls or returns.
         """
         return Review()
 
@@ -258,22 +274,12 @@ class Predictor(ABC):
         """After how many tokens `refine` may next say that more is to come than it says after `emitted`."""
         return math.inf
 
+    def renew(self, request: Request, prediction: Prediction, calls: int) -> Prediction:
+        """What is said anew when the first `calls` calls of `request` have returned; a pure function.
 
-@dataclass(frozen=True, slots=True)
-class Overhead:
-    """What scheduling itself costs, charged to the clock.
-
-    `decision_seconds` for each plan that admits or preempts jobs, `rank_seconds` for each rank computed, of jobs that
-    wait and, in the search for a victim, of those that run; of a search that finds nobody once, as long as that stands.
-    What an engine spends on every step, decision or not, is part of the profile.
-    """
-
-    decision_seconds: float = 0.0
-    rank_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (self.decision_seconds >= 0 and self.rank_seconds >= 0):
-            raise ValueError(f"overheads must not be negative, got {self.decision_seconds} and {self.rank_seconds} s")
+        By default what was said before, free of charge; the `seconds` of another prediction pass before the job waits.
+        """
+        return prediction
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,19 +86,29 @@ def _rise(values: tuple[float, ...]) -> bool:
     return sum(values) < math.inf and sorted(values) == [*values]
 
 
+class PredictedPause(NamedTuple):
+    """A call that is expected after `emitted` output tokens in all, to take `seconds` and to return so many tokens."""
+
+    emitted: float
+    seconds: float
+    returned: float = 0.0
+
+
 class Prediction(NamedTuple):
     """What a predictor says of a request, and what saying it cost.
 
     `length` is the expected output length in tokens; `uncertainty` a score of the request that grows with the answer it
     may take, also in tokens: the length itself where a predictor knows no other; `seconds` is the predictor's own time,
-    which the cluster charges to the clock; `distribution` says more than the mean, where a predictor can. The cluster
-    refuses a prediction that is not finite, or negative.
+    which the cluster charges to the clock; `distribution` says more than the mean, where a predictor can. `pauses` are
+    the calls that are expected, in their order: number `job.calls` is the next. The cluster refuses a prediction that
+    is not finite, or negative.
     """
 
     length: float
     uncertainty: float
     seconds: float = 0.0
     distribution: Distribution | None = None
+    pauses: tuple[PredictedPause, ...] = ()
 
 
 def still_to_come(request: Request, prediction: Prediction, emitted: int) -> float:

@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+
+class Pause(NamedTuple):
+    """A call in the midst of an answer: after `emitted` output tokens it takes so many `seconds`.
+
+    What it returns, `returned` tokens, is put behind those: nobody emits them, and they are computed like a prompt.
+    """
+
+    emitted: int
+    seconds: float
+    returned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What nobody knows beforehand. Read by the engine and by `OraclePredictor` alone.
+    """What nobody knows beforehand. Read by the engine and by predictors that are told, such as `OraclePredictor`.
 
-    `output_ids` are the answer's token ids, where they are known: with prefix caching others may share them.
+    `output_ids` are the answer's token ids, where they are known: with prefix caching others may share them. `pauses`
+    are the calls of the answer, in their order; one that takes no time and returns nothing is none, and left out.
     """
 
     output_tokens: int
     output_ids: tuple[int, ...] = ()
+    pauses: tuple[Pause, ...] = ()
 
     def __post_init__(self) -> None:
         if self.output_tokens < 1:
             raise ValueError(f"output_tokens must be at least 1, got {self.output_tokens}")
         if self.output_ids and len(self.output_ids) != self.output_tokens:
             raise ValueError(f"{len(self.output_ids)} output_ids for {self.output_tokens} output_tokens")
+        if self.pauses:
+            self._check_pauses()
+
+    def _check_pauses(self) -> None:
+        for emitted, seconds, returned in self.pauses:
+            if not (0 <= seconds < math.inf and returned >= 0):
+                raise ValueError(f"a pause takes finite seconds and returns tokens, neither negative: {self.pauses}")
+            if not 1 <= emitted < self.output_tokens:
+                raise ValueError(f"a pause comes after 1 to {self.output_tokens - 1} output tokens, got {emitted}")
+        if any(one.emitted >= other.emitted for one, other in pairwise(self.pauses)):
+            raise ValueError(f"pauses come one after the other, got {self.pauses}")
+        object.__setattr__(self, "pauses", tuple(one for one in self.pauses if one.seconds or one.returned))
+
+    @property
+    def returned_tokens(self) -> int:
+        """Tokens that all calls return."""
+        return sum(pause.returned for pause in self.pauses)
 
 
 @dataclass(frozen=True, slots=True)

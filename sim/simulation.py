@@ -95,10 +95,13 @@ class Simulation:
 
     def enter(self, request: Request) -> None:
         """Predict, which takes the one predictor its time, then route."""
-        length, uncertainty, seconds, _ = prediction = self.predictor.predict(request)
+        length, uncertainty, seconds, _, pauses = prediction = self.predictor.predict(request)
         if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
-        job = Job(request, prediction, self.predictor.refine, self.predictor.refined_at)
+        if pauses and not all(0 <= part < INFINITY for pause in pauses for part in pause):
+            raise ValueError(f"request {request.id}: predicted pauses must be finite and not negative, got {pauses}")
+        predictor = self.predictor
+        job = Job(request, prediction, predictor.refine, predictor.refined_at, predictor.renew)
         self.recorder.enter(job)
         if seconds > 0:
             self.predictor_free = max(self.clock.now, self.predictor_free) + seconds

@@ -26,7 +26,8 @@ from experiments.validation.engines import COLUMNS, Engine, priorities
 from profiles.measuring.anchors import Reading, rounded
 from sim import Cluster, Device, Policy, Prediction, Record, Request, RequestLevel, Tables, simulate
 from sim.job import Job
-from sim.policy import Order, Overhead, Predictor
+from sim.overhead import Overhead
+from sim.policy import Order, Predictor
 from traces.requests import to_requests
 
 READINGS = 6  # of the anchor, before and after a run

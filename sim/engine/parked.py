@@ -119,9 +119,7 @@ class Parked:
 
     def _load(self) -> Load:
         kv, host = self.batch.kv, self.host
-        return Load(
-            kv.free, kv.total, len(self.batch.running), host.free, host.total, host.leaving, kv.block_size
-        )
+        return Load(kv.free, kv.total, len(self.batch.running), host.free, host.total, host.leaving, kv.block_size)
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Take the blocks of `job`, whose KV is dropped or, if there is any, goes to the host."""

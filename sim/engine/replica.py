@@ -23,7 +23,7 @@ from sim.engine.stretch import Stretch
 from sim.engine.work import work_of
 from sim.execution import RequestLevel
 from sim.job import Job
-from sim.policy import Overhead, Policy
+from sim.policy import Policy
 from sim.request import Request
 from sim.step import Hold, Line, Step
 
@@ -57,7 +57,7 @@ class Replica:
         self._recorder = recorder
         self._leave = leave
         self._leap = leap
-        self._charges = policy.overhead != Overhead()
+        self._charges = policy.overhead.charged
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
         self._new_plan = scheduler.batch.new_plan
         self._keeps_steps = recorder.keeps_steps
