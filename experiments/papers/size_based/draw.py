@@ -9,25 +9,11 @@ What each one shows, and the sweep that makes its results (`tokenyard -m experim
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
-from experiments.figures import paper
-from experiments.figures.stored import Figure
+from experiments.papers import group
 
 PAPERS = ("ssjf", "fastserve", "trail", "ltr", "alise", "size_based")
 
 
-def drawn() -> tuple[dict[str, dict[str, Figure]], list[str]]:
-    """The FIGURES of each paper by its name, and the SETTINGS that tell the runs of all of them apart."""
-    names = {name: f"experiments.papers.{name}.figures" for name in PAPERS}
-    modules = {name: import_module(module) for name, module in names.items() if find_spec(module)}
-    settings = dict.fromkeys(setting for module in modules.values() for setting in module.SETTINGS)
-    return {name: module.FIGURES for name, module in modules.items()}, [*settings]
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Make what `arguments` name."""
-    papers, settings = drawn()
-    figures = {name: figure for own in papers.values() for name, figure in own.items()}
-    return paper.make("size_based", figures, settings, __doc__ or "", arguments)
+    return group.make("size_based", PAPERS, __doc__ or "", arguments)

@@ -148,7 +148,7 @@ def test_imports_whose_name_only_data_tells_are_known_here():
     found = {name for top in PROJECT for name in _within(top) if _imports(name)[1]}
     checks = {name for name in found if name.startswith("experiments.settings.")}  # which make no result
     # as are the verbs, which import what they are called by, records of claims, and figures
-    aside = {"experiments.cli", "experiments.claims.record", "experiments.papers.size_based.draw"}
+    aside = {"experiments.cli", "experiments.claims.record", "experiments.papers.group"}
     found -= checks | aside
     assert found == {"policies.predictor.weights"}, "another one: does code_of follow what it may import?"
     assert not {"policies.predictor.gbm", *checks} & set(code_of(MAKERS, ()))

@@ -1,0 +1,1 @@
+"""What INFERCEPT and LAMPS share: requests that call out in the midst of their answers."""
