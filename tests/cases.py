@@ -286,6 +286,8 @@ guarded = st.builds(
     longest_wait=st.sampled_from([0.05, 0.3, 2.0]),
     multiple=st.sampled_from([0.5, 3.0]),
 )
+stepwise = continuous | preemptive | ranked | ahead
+sharing = stepwise.filter(lambda batching: not batching.reserve_output)  # what is set aside is not shared
 ANY = continuous | together | preemptive | ranked | ahead | until_shortest | guarded
 
 gaps = st.sampled_from([0.0, 0.004, 0.05, 0.0625, 0.6])
