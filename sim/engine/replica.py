@@ -103,7 +103,7 @@ class Replica:
         if pauses and self._quiet:
             self._expect_calls()
         if pauses and job.calls_out:
-            self.parked.call(job, now)  # for its last token is there, before its KV is
+            self.parked.call(job, job.first_token or now)  # as soon as its token was there, and before its KV is
         else:
             self.waiting.push(job, now)
             if self.parked.foresees:
