@@ -360,7 +360,7 @@ OF_A_FILE = {
     **dict.fromkeys(("azure_2023_code", "azure_2023_conv", "azure_2024_code", "azure_2024_conv"), "azure"),
     **{name: name for name in ("burstgpt", "csv", "mooncake", "parquet", "qwen_bailian", "splitwise", "vidur", "vtc")},
 }
-OTHERS = {"castillo", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
+OTHERS = {"castillo", "infercept", "infercept_single", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
 
 
 def build(name: str, *settings: str) -> Any:
