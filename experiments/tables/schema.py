@@ -108,9 +108,7 @@ SUMMARY = {
     "warmup_requests": Column("count", "that arrived before the window; they are served, and not measured"),
     **_distribution("response_time", "finished - arrival (E2E, RT-LM's response time)", "e2el"),
     **_distribution("ttft", "first_token - arrival; missing where no first token is seen", "ttft"),
-    **_distribution(
-        "tpot", "(finished - first_token) / (output_tokens - 1), of answers of two tokens or more", "tpot"
-    ),
+    **_distribution("tpot", "(finished - first_token) / (output_tokens - 1), of answers of two tokens or more", "tpot"),
     "ttft_requests": Column("count", "of which a first token was seen"),
     "tpot_requests": Column("count", "of which a first token and another were seen"),
     "normalized_latency_mean": Column("s/token", "mean of E2E / output_tokens"),
@@ -125,6 +123,14 @@ SUMMARY = {
     "predicting_share": Column("share", "of the summed response times: the prediction and its queue"),
     "scheduling_share": Column("share", "of the summed response times: `overhead_seconds`"),
     "offloaded_share": Column("share", "of the finished requests: served by a device of the kind `cpu`"),
+}
+SUMMARY_OF_CALLS = {
+    **_distribution("serving_time", "finished - arrival - call_seconds (E2E without the time of calls)", ""),
+    "normalized_serving_time_mean": Column(
+        "s/token", "mean of (E2E - call_seconds) / output_tokens, INFERCEPT's normalized latency"
+    ),
+    "calls_mean": Column("count", "mean of `calls`: of a finished request"),
+    "call_seconds_mean": Column("s", "mean of `call_seconds`"),
 }
 SAID = {
     "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
@@ -173,6 +179,8 @@ def document() -> str:
         *_uses(),
         *_section("summary.json", "One object a run. Times are of the requests that arrived in the measured window and "
                   "finished.", SUMMARY),
+        *_section("", "Where requests call out; elsewhere these are missing, as they would repeat E2E's. All times "
+                  "above have calls in them, TPOT too.", SUMMARY_OF_CALLS),
         *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),
