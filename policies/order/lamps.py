@@ -20,7 +20,7 @@ class Place(NamedTuple):
     """
 
     score: float
-    of: object
+    of: tuple[object, ...] | None
     kept: bool
     idle: int
     left: int
@@ -68,8 +68,8 @@ class Lamps(NotingOrder):
             return self.memory.computed(left)
         return self.memory.computed(blocks(job.given + max(prediction.length, emitted + 1.0)))
 
-    def first(self, job: Job) -> tuple[float, object]:
-        """The score that a newcomer has until all are made, and of what it is."""
+    def first(self, job: Job) -> tuple[float, tuple[object, ...] | None]:
+        """The score that a newcomer has until all are made, and of what it is; None: of nothing."""
         return self.score(job), self._of(job)
 
     def starves(self, job: Job) -> bool:
@@ -89,14 +89,17 @@ class Lamps(NotingOrder):
                 idle, left = 0, max(0, left - passed)
             elif self.starves(job):
                 idle, left = self._waited(idle, left, passed)
-        period = self.skip + 1
-        if not job.runs and of != self._of(job) and (period == 1 or steps // period > at // period):
+        if not job.runs and of != self._of(job) and (self._due(at, steps) or (of is not None and of[0] is None)):
             score, of = self.score(job), self._of(job)
         return Place(score, of, kept, idle, left, steps, replica)
 
+    def _due(self, at: int, steps: int) -> bool:
+        """Whether all scores are made after step `at`, up to now."""
+        return not self.skip or steps // (self.skip + 1) > at // (self.skip + 1)
+
     def _of(self, job: Job) -> tuple[object, ...]:
-        """What a score depends on, but for the request."""
-        return job.calls, job.emitted, job.foreseen, job.base_computed > 0, job.host_tokens
+        """What a score depends on, but for the request: first what is foreseen, None before that is said."""
+        return job.foreseen, job.calls, job.emitted, job.base_computed > 0, job.host_tokens
 
     def _waited(self, idle: int, left: int, steps: int) -> tuple[int, int]:
         """`idle` and `left` when so many steps more have been waited."""
@@ -130,6 +133,5 @@ class Lamps(NotingOrder):
         if note.left or self.starves(job):
             steps = note.left or (self.starvation or 0) + 1 - note.idle
         if note.of != self._of(job):
-            period = self.skip + 1
-            steps = min(steps, period - note.at % period)
+            steps = min(steps, self.skip + 1 - note.at % (self.skip + 1))
         return Stands(steps=steps)

@@ -31,7 +31,7 @@ class LampsReleased(Lamps):
             return self.memory.moved(before) + self.memory.computed(after)
         return self.memory.computed(before + after)
 
-    def first(self, job: Job) -> tuple[float, object]:
+    def first(self, job: Job) -> tuple[float, tuple[object, ...] | None]:
         """-1, of nothing, unless all scores are made in each step."""
         return (-1.0, None) if self.skip else super(LampsReleased, self).first(job)
 

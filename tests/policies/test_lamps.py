@@ -220,6 +220,15 @@ def test_scores_are_made_anew_in_every_so_many_steps_alone():
     assert order.rank(noted(order, job, 20), 0.0)[1] == pytest.approx(111.5136)
 
 
+def test_a_newcomer_is_scored_anew_when_its_handling_has_been_foreseen_and_not_later():
+    order, job = Lamps(skip=9), noted(Lamps(), made(120, 700, Pause(100, 28.0, 40)), 3)
+    assert job.note.score == pytest.approx(18.5856 + 256 * 28 + 55.7568)
+    job.foreseen = Keep.DROP
+    assert noted(order, job, 3).note.score == pytest.approx(18.5856 + 111.5136)
+    job.foreseen = Keep.SWAP
+    assert noted(order, job, 9).note.score == pytest.approx(18.5856 + 111.5136)
+
+
 def test_as_released_a_newcomer_goes_first_until_all_scores_are_made():
     order = LampsReleased(skip=9)
     job = noted(order, made(300, 200), 3)
