@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,11 +41,10 @@ class LampsReleased(Lamps):
             elif own < most and job.foreseen is Keep.SWAP and job.blocks <= room:
                 moves.append((job, Keep.SWAP))
                 room -= job.blocks
-        waiting = [job for job in jobs if not job.runs and job.paused is None]
-        swapped = [job for job in idle if job.paused is None and job.host_tokens]
-        if swapped and all(job.host_tokens for job in waiting):
-            first = next(job for job in waiting if job in swapped)
-            return Review([*moves, (first, Keep.DROP)], 1 if len(swapped) > 1 else float("inf"))
+        if swapped := {job for job in idle if job.paused is None and job.host_tokens}:
+            waiting = [job for job in jobs if not (job.runs or job.paused is not None or job.blocks)]
+            if len(waiting) == len(swapped):
+                return Review([*moves, (waiting[0], Keep.DROP)], 1 if len(swapped) > 1 else math.inf)
         return Review(moves)
 
     def tokens(self, job: Job, call: int) -> float:
