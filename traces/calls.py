@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from traces.schema import MEASURED
 
 
 def returned(table: pd.DataFrame) -> np.ndarray:
@@ -55,3 +58,29 @@ def _ended(output: int, pauses: list[Any], room: int) -> tuple[int, list[Any]]:
         put_in += int(tokens)
         kept.append(pause)
     return min(output, room - put_in), kept
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Each request is a plain one with the probability `share`: the same prompt and the same answer without its calls.
+
+    What they would have returned is in no context then, and no longer in its `max_tokens`, if it has them.
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {self.share}")
+
+    def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+        if "pauses" not in table:
+            raise ValueError(f"the trace has no column 'pauses'; it has {', '.join(table.columns)}")
+        plain = rng.random(len(table)) < self.share
+        calls = [[] if one else pauses for one, pauses in zip(plain, table["pauses"], strict=True)]
+        changed: dict[str, Any] = {"pauses": pd.Series(calls, index=table.index)}
+        if "max_tokens" in table:
+            less = np.where(plain, returned(table), 0)
+            changed["max_tokens"] = np.maximum(table["max_tokens"] - less, table["output_tokens"])
+        unmeasured = table.drop(columns=[name for name in MEASURED if name in table])
+        return unmeasured.assign(**changed)

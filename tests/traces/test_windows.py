@@ -349,6 +349,7 @@ def test_chat_ids_of_64_bits_are_names(tmp_path: Path) -> None:
 
 SMALL = ("requests=40",)
 INSIDE = {
+    "augmented": SMALL,
     **dict.fromkeys(("clients", "closed_loop", "dialogue", "diurnal", "gamma", "mmpp", "multi_turn", "poisson"), SMALL),
     **dict.fromkeys(("recorded", "rtlm_variance", "short_dialogue", "sinusoid", "ticked", "weibull"), SMALL),
     "rtlm_dialogue": (*SMALL, "model=t5-small"),
@@ -360,7 +361,8 @@ OF_A_FILE = {
     **dict.fromkeys(("azure_2023_code", "azure_2023_conv", "azure_2024_code", "azure_2024_conv"), "azure"),
     **{name: name for name in ("burstgpt", "csv", "mooncake", "parquet", "qwen_bailian", "splitwise", "vidur", "vtc")},
 }
-OTHERS = {"castillo", "infercept", "infercept_single", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
+SAMPLED = {"infercept", "infercept_half_plain", "infercept_single"}
+OTHERS = {*SAMPLED, "castillo", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
 
 
 def build(name: str, *settings: str) -> Any:
