@@ -18,7 +18,7 @@ class LampsReleased(Lamps):
     A call begins with the KV kept; at the next step what was foreseen is done of all such but those of the largest
     waste, whose KV stays until memory is needed. What memory pressure takes is dropped. If nobody waits but with KV on
     the host, the first of these drops it. The context at a call is that of the prompt and of the answer since the last
-    call. The wastes are those of the load when they are compared [A], in the code those of when they were foreseen.
+    call. Wastes are compared as if nobody ran [A]; the code compares those of when they were foreseen.
     """
 
     def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
@@ -28,8 +28,9 @@ class LampsReleased(Lamps):
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
         """What was foreseen of those that call out, but for the largest waste, and that nobody waits for the host."""
         moves: list[tuple[Job, Keep]] = []
+        alone = load._replace(running_tokens=0, pending_tokens=0)
         waste = {
-            job: self.wastes(job, job.calls - 1, load).of(job.foreseen or Keep.KEEP)
+            job: self.wastes(job, job.calls - 1, alone).of(job.foreseen or Keep.KEEP)
             for job in idle
             if job.paused is not None and not job.host_tokens
         }
