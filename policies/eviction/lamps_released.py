@@ -45,8 +45,8 @@ class LampsReleased(Lamps):
         if swapped := {job for job in idle if job.paused is None and job.host_tokens}:
             waiting = [job for job in jobs if not (job.runs or job.paused is not None or job.blocks)]
             if len(waiting) == len(swapped):
-                return Review([*moves, (waiting[0], Keep.DROP)], 1 if len(swapped) > 1 else math.inf)
-        return Review(moves)
+                moves.append((waiting[0], Keep.DROP))
+        return Review(moves, 1 if moves else math.inf)  # what is moved makes room for more
 
     def tokens(self, job: Job, call: int) -> float:
         """The context that is predicted for it."""
