@@ -189,7 +189,7 @@ class AuditedReplica(Replica):
         if plan is None or not (plan.grants or plan.moved_tokens):
             return 0.0
         work = useful(plan, self.audit.anew)
-        if work == plan.step:
+        if work == plan.step or plan.end == plan.start:
             return 0.0
         copied = self._copying if plan.moved_tokens and self._link_prices else 0.0
         priced = plan.step._replace(moved_tokens=0) if self._link_prices else plan.step
