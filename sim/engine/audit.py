@@ -16,12 +16,17 @@ import numpy as np
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
 from sim.engine.replica import Replica
+from sim.engine.work import useful
 from sim.job import Job
 from sim.record import AUDIT_COLUMNS, Table, Use
+from sim.step import Step
 
 
 class Audit:
-    """Token-seconds of a KV cache by use, up to the instant `since` (s).
+    """Token-seconds of a KV cache by use, up to the instant `since` (s), and those of them that passed in vain.
+
+    `delayed` is for how much of the time of its first step a plan was held up, from 0 to 1: such token-seconds are
+    counted a second time, as `held_up`.
 
     `waiting` and those in `moving` are the jobs that hold blocks and do not run: because they wait with their KV kept,
     or because it is being sent or comes.
@@ -30,6 +35,7 @@ class Audit:
     def __init__(self, name: str, batch: Batch, waiting: Collection[Job], *moving: Collection[Job]) -> None:
         self.since = 0.0
         self.token_seconds = [0.0] * len(Use)
+        self.held_up = [0.0] * len(Use)
         self._name = name
         self._batch = batch
         self._waiting = waiting
@@ -74,26 +80,31 @@ class Audit:
                 use, filled = self._use(job), job.base_computed + grants.get(job, 0)
             else:
                 use, filled = Use.DECODE, job.computed + decodes
-            beyond = filled - job.padding - (job.request.prompt_tokens + job.request.truth.output_tokens - 1)
+            beyond = filled - job.padding - (job.given + job.until - 1)
             yield use, job, filled, job.padding + max(0, beyond)
         for job in self._waiting:
-            yield Use.WAITING, job, job.base_computed, 0
+            yield Use.WAITING if job.paused is None else Use.PAUSED, job, job.base_computed, 0
         for job in chain(*self._moving):
             yield Use.TRANSFER, job, job.base_computed or job.host_tokens, 0
 
     def _use(self, job: Job) -> Use:
         """What the tokens of `job` are used for, which is granted its tokens by name."""
-        emitted = job.base_emitted
-        before = job.request.prompt_tokens + emitted - 1 if emitted else self._reached.get(job, 0)
-        if job.base_computed < before:
+        if self.anew(job):
             return Use.RECOMPUTE
-        return Use.DECODE if emitted else Use.PREFILL
+        return Use.DECODE if job.base_emitted and job.pending == 1 else Use.PREFILL
 
-    def spend(self, plan: Plan | None, until: float) -> None:
+    def anew(self, job: Job) -> int:
+        """Tokens that `job`, which is granted its tokens by name, is to compute next and had computed before."""
+        reached = self._reached.get(job, 0)
+        if job.base_emitted:
+            reached = max(reached, job.given + job.base_emitted - 1 - _just_returned(job))
+        return max(0, reached - job.base_computed)
+
+    def spend(self, plan: Plan | None, until: float, delayed: float = 0.0) -> None:
         """Up to `until` (s) the first step of `plan` went on, or nothing did."""
-        self._add(self.slots(plan), until)
+        self._add(self.slots(plan), until, delayed)
 
-    def steps(self, plan: Plan, ends: Iterable[float]) -> None:
+    def steps(self, plan: Plan, ends: Iterable[float], delayed: float = 0.0) -> None:
         """The steps of `plan` ended at these instants (s); nothing of it is written into its jobs so far."""
         lockstep, size = self._batch.lockstep, self._batch.kv.block_size
         first = self.slots(plan)
@@ -107,7 +118,7 @@ class Audit:
                 slots[Use.DECODE] += tokens
                 slots[Use.FRAGMENTATION] += taken - tokens
                 slots[Use.FREE] -= taken
-            self._add(slots, end)
+            self._add(slots, end, 0.0 if number else delayed)
 
     def _in_vain(self, ticks: int) -> int:
         """The jobs in lockstep that are complete before the last of so many ticks: steps were decided ahead."""
@@ -115,22 +126,30 @@ class Audit:
         if not lockstep.ahead:
             return 0
         reached = lockstep.tick + ticks
-        return sum(reached - job.entered > job.request.truth.output_tokens for _, _, job in lockstep.ends)
+        return sum(reached - job.entered > job.until for _, _, job in lockstep.ends)
 
-    def _add(self, slots: Sequence[int], until: float) -> None:
+    def _add(self, slots: Sequence[int], until: float, delayed: float) -> None:
         seconds = until - self.since
         self.since = until
         for use, held in enumerate(slots):
             if held:
                 self.token_seconds[use] += held * seconds
+                if delayed:
+                    self.held_up[use] += held * seconds * delayed
 
     def note(self, jobs: Iterable[Job]) -> None:
         """Keep how far `jobs` have come that were just granted tokens: what they lose of it they compute anew."""
         for job in jobs:
-            if job.base_emitted:
-                self._reached.pop(job, None)
-            else:
+            if job.pending > 1:
                 self._reached[job] = max(self._reached.get(job, 0), job.base_computed)
+            else:
+                self._reached.pop(job, None)
+
+
+def _just_returned(job: Job) -> int:
+    """Tokens that its last call returned, if it has emitted none since."""
+    last = job.request.truth.pauses[job.calls - 1] if job.calls else None
+    return last.returned if last is not None and last.emitted == job.base_emitted and job.paused is None else 0
 
 
 class AuditedReplica(Replica):
@@ -140,11 +159,12 @@ class AuditedReplica(Replica):
         super().__init__(*parts)
         parked = self.parked
         self.audit = Audit(self.device.name, self.batch, parked.idle, parked.host.moving, self.sending)
+        self._copying = 0.0  # for which the step that was priced last waits for copies, s
 
     def release(self, job: Job) -> None:
         if job in self.sending:
             self.settle(self.clock.now)
-            self.audit.spend(self._plan, self.clock.now)
+            self.audit.spend(self._plan, self.clock.now, self._held_up(self._plan))
         super().release(job)
 
     def _go_on(self, now: float) -> None:
@@ -153,7 +173,7 @@ class AuditedReplica(Replica):
         super()._go_on(now)
 
     def _commit(self, plan: Plan) -> None:
-        self.audit.steps(plan, self._ends(plan))
+        self.audit.steps(plan, self._ends(plan), self._held_up(plan))
         super()._commit(plan)
         self.audit.note(plan.grants)
 
@@ -164,9 +184,25 @@ class AuditedReplica(Replica):
             yield from (stretch.end(stretch.done + number - ahead) for number in range(1, plan.steps))
         yield plan.due if ahead else plan.end
 
+    def _delayed(self, plan: Plan, overhead: float) -> tuple[Step, float]:
+        self._copying = self.parked.host.seconds
+        return super()._delayed(plan, overhead)
+
+    def _held_up(self, plan: Plan | None) -> float:
+        """By how much of its time the first step of `plan` is longer for what it computes anew, and for copies."""
+        if plan is None or not (plan.grants or plan.moved_tokens):
+            return 0.0
+        work = useful(plan, self.audit.anew)
+        if work == plan.step or plan.end == plan.start:
+            return 0.0
+        copied = self._copying if plan.moved_tokens and self._link_prices else 0.0
+        priced = plan.step._replace(moved_tokens=0) if self._link_prices else plan.step
+        whole, needed = (self._profile.step_time(one) if any(one) else 0.0 for one in (priced, work))
+        return min(1.0, (copied + whole - needed) / (plan.end - plan.start))
+
     def close(self, until: float) -> None:
         """Account for what is left up to `until` (s), in the midst of a step if need be."""
-        self.audit.spend(self._plan, until)
+        self.audit.spend(self._plan, until, self._held_up(self._plan))
 
 
 def audited(replicas: Sequence[AuditedReplica], horizon: float | None) -> Table:
@@ -178,7 +214,15 @@ def audited(replicas: Sequence[AuditedReplica], horizon: float | None) -> Table:
         audit = replica.audit
         whole = audit.capacity * end
         rows += [
-            (replica.device.name, use.name.lower(), held, held / whole if whole else math.nan, audit.capacity, end)
-            for use, held in zip(Use, audit.token_seconds, strict=True)
+            (
+                replica.device.name,
+                use.name.lower(),
+                held,
+                held / whole if whole else math.nan,
+                in_vain,
+                audit.capacity,
+                end,
+            )
+            for use, held, in_vain in zip(Use, audit.token_seconds, audit.held_up, strict=True)
         ]
     return {name: np.array(column) for name, column in zip(AUDIT_COLUMNS, zip(*rows, strict=True), strict=True)}
