@@ -21,7 +21,7 @@ from sim.engine.growth import GrowingLockstep
 from sim.engine.kv import KVCache
 from sim.job import Job
 from sim.record import Use
-from tests.cases import cases, on_several, plain, preemptive, stable
+from tests.cases import cases, examples, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
 horizons = st.none() | st.sampled_from([0.0625, 0.125, 0.3, 1.1, 40.0])
@@ -45,7 +45,7 @@ def assert_closes(case, horizon, table):
         assert (table["held_up"][mine] >= 0).all()
 
 
-@settings(stable, max_examples=600)
+@settings(stable, max_examples=examples(600))
 @given(random_cases, horizons)
 def test_the_audit_closes_and_leap_equals_step_to_the_last_bit(case, horizon):
     leaped = case.run(Record.REQUESTS, horizon=horizon, audit=True)
