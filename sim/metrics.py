@@ -31,6 +31,11 @@ def response_time(requests: Table) -> Floats:
     return np.asarray(requests["finished"] - requests["arrival"], dtype=float)
 
 
+def serving_time(requests: Table) -> Floats:
+    """E2E without the time that calls took, as INFERCEPT counts it: finished - arrival - call_seconds."""
+    return np.asarray(response_time(requests) - requests["call_seconds"], dtype=float)
+
+
 def ttft(requests: Table) -> Floats:
     """Time to first token: first_token - arrival."""
     return np.asarray(requests["first_token"] - requests["arrival"], dtype=float)
@@ -94,7 +99,8 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     batch. `warmup_requests` arrived before the window; `throughput_requests` and `throughput_tokens` are those of the
     window, with `_overall` those of the whole run.
     `predicting_share` and `scheduling_share` are the parts of the summed response time that the predictor (its queue
-    included) and the scheduler took; `offloaded_share` counts requests that a CPU served.
+    included) and the scheduler took; `offloaded_share` counts requests that a CPU served. Where requests call out, what
+    `of_calls` says is added: without calls it would repeat the response times.
     """
     window = measured_window(requests, warmup)
     chosen = inside(requests, window)
@@ -121,4 +127,24 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
         "predicting_share": float((finished["queued"] - finished["arrival"]).sum() / total) if total else float("nan"),
         "scheduling_share": float(finished["overhead_seconds"].sum() / total) if total else float("nan"),
         "offloaded_share": float((finished["replica_kind"] == "cpu").mean()) if total else float("nan"),
+        **(of_calls(finished) if calls_out(requests) else {}),
+    }
+
+
+def calls_out(requests: Table) -> bool:
+    """Whether any of them calls out; a table that was stored before requests could has no such column."""
+    return "calls" in requests and bool(requests["calls"].any())
+
+
+def of_calls(finished: Table) -> dict[str, float]:
+    """What is told of finished requests that may call out: serving times, those per output token, calls per request."""
+    times = serving_time(finished)
+    means = {
+        "normalized_serving_time_mean": times / finished["output_tokens"],
+        "calls_mean": finished["calls"],
+        "call_seconds_mean": finished["call_seconds"],
+    }
+    return {
+        **distribution("serving_time", times),
+        **{name: float(values.mean()) if len(times) else float("nan") for name, values in means.items()},
     }

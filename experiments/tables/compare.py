@@ -17,6 +17,7 @@ COLUMNS = {
     "response_time_p99": "P99",
     "response_time_max": "max",
 }
+WITHOUT_CALLS = "no calls"  # heads the mean serving times, where requests call out
 FEW = 3  # texts that are told in full
 HEADING = (
     "response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: the ratio of the means over the "
@@ -60,6 +61,8 @@ def _means(table: pd.DataFrame, runs: pd.DataFrame, seen: pd.DataFrame) -> dict[
     row = {"seeds": str(len(runs)) if len(seen) == len(runs) else f"{len(seen)} of {len(runs)}"}
     row["mean"] = f"{interval(seen['response_time_mean']):.3f}"
     row |= {title: f"{_mean(seen, column):.3f}" for column, title in COLUMNS.items()}
+    if "serving_time_mean" in table:
+        row[WITHOUT_CALLS] = f"{interval(seen['serving_time_mean']):.3f}"
     row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
     if "throughput_requests_overall" in table:
         row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"
@@ -146,6 +149,8 @@ def render(table: pd.DataFrame, reference: Reference | str | None = None) -> str
     columns = reference.groups(table)
     constant = (f"{name}={_values(table, name)}" for name in _constant(table, columns, reference))
     lines = [HEADING, "all runs: " + ", ".join(constant)]
+    if "serving_time_mean" in table:
+        lines.insert(1, f"{WITHOUT_CALLS}: the mean without the time that calls took, where requests call out")
     for name in (name for name in table.columns if name.startswith("provenance.")):
         kv = name.replace("provenance.", "kv.")
         room = f", KV of {_few(table[kv])}" if kv in table else ""

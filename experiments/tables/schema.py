@@ -74,6 +74,11 @@ AUDIT = {
     "use": Column("-", "what its token slots were used for, in the table below"),
     "token_seconds": Column("tokens x s", "slots in this use, times how long; of all uses `kv_tokens * seconds`"),
     "share": Column("share", "of `kv_tokens * seconds`"),
+    "held_up": Column(
+        "tokens x s",
+        "those of `token_seconds` that passed while a step took longer for what it computed anew, or for copies that "
+        "it waited for",
+    ),
     "kv_tokens": Column("tokens", "slots that the cache has, in whole blocks"),
     "seconds": Column("s", "from 0 to the `horizon`, or else to the end of the last step of any replica"),
 }
@@ -84,6 +89,7 @@ USES = {
     "transfer": "of jobs whose KV is being sent or comes, to another replica or beside the steps to the host; a copy "
     "that a step waits for is part of the step",
     "waiting": "of jobs that wait with their KV kept on the device",
+    "paused": "of jobs that call out with their KV kept on the device",
     "fragmentation": "in blocks that jobs hold, without a token of theirs: the rest of the last block, what "
     "`reserve_output` sets aside, the padding of a static batch and what its complete rows go on to compute, and the "
     "blocks of tokens that a job was to compute when it was stopped",
@@ -108,9 +114,7 @@ SUMMARY = {
     "warmup_requests": Column("count", "that arrived before the window; they are served, and not measured"),
     **_distribution("response_time", "finished - arrival (E2E, RT-LM's response time)", "e2el"),
     **_distribution("ttft", "first_token - arrival; missing where no first token is seen", "ttft"),
-    **_distribution(
-        "tpot", "(finished - first_token) / (output_tokens - 1), of answers of two tokens or more", "tpot"
-    ),
+    **_distribution("tpot", "(finished - first_token) / (output_tokens - 1), of answers of two tokens or more", "tpot"),
     "ttft_requests": Column("count", "of which a first token was seen"),
     "tpot_requests": Column("count", "of which a first token and another were seen"),
     "normalized_latency_mean": Column("s/token", "mean of E2E / output_tokens"),
@@ -125,6 +129,14 @@ SUMMARY = {
     "predicting_share": Column("share", "of the summed response times: the prediction and its queue"),
     "scheduling_share": Column("share", "of the summed response times: `overhead_seconds`"),
     "offloaded_share": Column("share", "of the finished requests: served by a device of the kind `cpu`"),
+}
+SUMMARY_OF_CALLS = {
+    **_distribution("serving_time", "finished - arrival - call_seconds (E2E without the time of calls)", ""),
+    "normalized_serving_time_mean": Column(
+        "s/token", "mean of (E2E - call_seconds) / output_tokens, INFERCEPT's normalized latency"
+    ),
+    "calls_mean": Column("count", "mean of `calls`: of a finished request"),
+    "call_seconds_mean": Column("s", "mean of `call_seconds`"),
 }
 SAID = {
     "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
@@ -173,6 +185,8 @@ def document() -> str:
         *_uses(),
         *_section("summary.json", "One object a run. Times are of the requests that arrived in the measured window and "
                   "finished.", SUMMARY),
+        *_section("", "Where requests call out; elsewhere these are missing, as they would repeat E2E's. All times "
+                  "above have calls in them, TPOT too.", SUMMARY_OF_CALLS),
         *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),

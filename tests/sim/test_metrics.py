@@ -5,7 +5,17 @@ import pytest
 
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, simulate
-from sim.metrics import distribution, inside, measured_window, response_time, summary, throughput, tpot, ttft
+from sim.metrics import (
+    distribution,
+    inside,
+    measured_window,
+    response_time,
+    serving_time,
+    summary,
+    throughput,
+    tpot,
+    ttft,
+)
 from tests.conftest import make_device, make_policy
 
 NAN = float("nan")
@@ -145,6 +155,33 @@ def test_the_summarys_shares_are_parts_of_the_summed_response_time():
     assert whole["predicting_share"] == pytest.approx(1.5 / 8)
     assert whole["scheduling_share"] == pytest.approx(0.6 / 8)
     assert whole["offloaded_share"] == pytest.approx(1 / 3)
+
+
+CALLING = {"calls": [2, 0, 1, 3], "call_seconds": [1.5, 0.0, 0.75, 4.0]}
+
+
+def test_a_serving_time_leaves_out_what_the_calls_took():
+    assert serving_time(table(**CALLING)).tolist() == pytest.approx([1.5, 2.0, 2.25, NAN], nan_ok=True)
+
+
+def test_where_requests_call_out_the_summary_tells_of_times_with_calls_and_without():
+    plain, found = (summary(table(**columns), warmup=0.0) for columns in ({}, CALLING))
+    assert {name: found[name] for name in plain} == plain
+    assert found.keys() - plain.keys() == {
+        *(f"serving_time_{part}" for part in ("mean", "p50", "p95", "p99", "max")),
+        "normalized_serving_time_mean", "calls_mean", "call_seconds_mean",
+    }  # fmt: skip
+    assert (found["serving_time_mean"], found["serving_time_p50"], found["serving_time_max"]) == (23 / 12, 2.0, 2.25)
+    assert found["normalized_serving_time_mean"] == pytest.approx((1.5 / 5 + 2 / 1 + 2.25 / 3) / 3)
+    assert (found["calls_mean"], found["call_seconds_mean"]) == (1.0, 0.75)
+
+
+def test_the_summary_of_calls_is_of_the_requests_of_the_window_that_finished():
+    """The only caller of the window is unfinished at the end, and one before it called too."""
+    late = summary(table(calls=[2, 0, 0, 1], call_seconds=[1.5, 0.0, 0.0, 0.5]), warmup=0.5)
+    assert (late["serving_time_mean"], late["calls_mean"]) == (late["response_time_mean"], 0.0)
+    nobody = summary(table(calls=[1] * 4, call_seconds=[1.0] * 4, status=["censored"] * 4, finished=[NAN] * 4), 0.0)
+    assert np.isnan([nobody["serving_time_mean"], nobody["calls_mean"]]).all()
 
 
 def test_rejected_requests_are_counted_and_not_averaged():
