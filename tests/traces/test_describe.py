@@ -91,6 +91,8 @@ def test_optional_columns_have_figures_of_their_own() -> None:
     assert (figures["sessions"], figures["turns_mean"], figures["turns_max"], figures["turns_one"]) == (2, 2, 3, 0.5)
     assert (figures["tasks"], figures["task_largest_share"]) == (3, 0.5)
     assert (figures["pauses"], figures["paused_share"], figures["pause_seconds_max"]) == (3, 0.5, 2.5)
+    assert (figures["pause_calls_mean"], figures["pause_calls_max"]) == (0.75, 2)
+    assert (figures["pause_total_mean"], figures["pause_total_max"]) == (2.0, 4.0)
     assert (figures["max_tokens_p50"], figures["prompt_tokens_max"], figures["output_tokens_mean"]) == (20, 6, 8.5)
 
 
