@@ -359,6 +359,7 @@ INSIDE = {
 }
 OF_A_FILE = {
     **dict.fromkeys(("azure_2023_code", "azure_2023_conv", "azure_2024_code", "azure_2024_conv"), "azure"),
+    "llmservingsim": "llmservingsim",
     **{name: name for name in ("burstgpt", "csv", "mooncake", "parquet", "qwen_bailian", "splitwise", "vidur", "vtc")},
 }
 SAMPLED = {"infercept", "infercept_half_plain", "infercept_single"}
@@ -388,6 +389,7 @@ def test_every_yaml_of_a_file_composes_with_its_settings_and_reads_it(tmp_path: 
         "azure": "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "2023-11-16 18:15:46.5,9,5\n" * 3,
         "burstgpt": "\n".join([BURST_HEADER, *BURST_ROWS[3:]]),
         "csv": "ts,in,out\n" + "1,9,5\n" * 3,
+        "llmservingsim": [{"arrival_time_ns": at * 10**9, "input_toks": 9, "output_toks": 5} for at in range(3)],
         "mooncake": EPOCH,
         "qwen_bailian": [
             {"chat_id": at, "parent_chat_id": -1, "timestamp": at, "input_length": 9, "output_length": 5, "type": "a",

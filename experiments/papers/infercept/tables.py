@@ -1,7 +1,8 @@
 """Our values for INFERCEPT's claims, from stored results: what claims.yaml names.
 
-Wasted is, as its equations 1 to 5 count it: KV of jobs that call out, kept (2) or under way to the host and back (3); KV of
-jobs that compute anew what was dropped (1, 4); and what others hold while a step takes longer for that, or for copies.
+Wasted is, as its equations 1 to 5 count it: KV of jobs that call out, kept (2) or under way to the host and back (3);
+KV of jobs that compute anew what was dropped (1, 4); and what others hold while a step takes longer for that, or for
+copies.
 """
 
 from __future__ import annotations
