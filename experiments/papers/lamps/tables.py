@@ -21,7 +21,7 @@ from experiments.tables.stats import Interval, jackknife
 
 SETTINGS = (
     "trace.rate", "trace.seconds", "trace.source.rate", "trace.source.seconds",
-    "policy/order", "policy.order.starvation", "policy.order.skip",
+    "policy.order.starvation", "policy.order.skip",
     "predictor.length_error", "predictor.duration_error",
 )  # fmt: skip
 SINGLE, MULTI, MIXED = "augmented/lamps_single", "augmented/lamps_multi", "augmented/lamps_mixed"
