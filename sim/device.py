@@ -137,12 +137,14 @@ class Device:
 
         The leg is over when the request has emitted `emits` tokens (None: its whole answer).
         """
-        total = request.prompt_tokens + (request.truth.output_tokens if emits is None else emits)
+        returned = sum(pause.returned for pause in request.truth.pauses if emits is None or pause.emitted < emits)
+        total = request.prompt_tokens + returned + (request.truth.output_tokens if emits is None else emits)
         if total > self.max_model_len:
             raise Unservable(
                 f"request {request.id} needs {total} tokens, {self.name} allows max_model_len={self.max_model_len}"
             )
-        allowed = request.prompt_tokens + self.longest_output(request) if emits is None else total
+        longest = request.prompt_tokens + returned + self.longest_output(request)
+        allowed = min(self.max_model_len, longest) if emits is None else total
         kept, capacity = execution.kv_tokens(total, allowed), self.blocks * self.block_size
         if kept > capacity:
             raise Unservable(f"request {request.id} needs {kept} tokens of KV, {self.name} has {capacity}")

@@ -127,6 +127,11 @@ class Job:
         return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.until)
 
     @property
+    def awaited(self) -> bool:
+        """Whether the end of its leg starts something elsewhere: its next leg, or the next of its session."""
+        return self.prefill_only or self.request.think is not None
+
+    @property
     def context(self) -> int:
         """Tokens that exist or are on their way: given, sampled and, in a static batch, padding."""
         sampled = self.base_emitted if self.lockstep is None else self.lockstep.tick - self.entered

@@ -27,8 +27,9 @@ class Use(IntEnum):
     RECOMPUTE = 2  # by jobs that compute anew what they had computed before it was dropped
     TRANSFER = 3  # by jobs whose KV is being sent or comes
     WAITING = 4  # by jobs that wait with their KV kept
-    FRAGMENTATION = 5  # in blocks that jobs hold, and without a token of theirs
-    FREE = 6  # in blocks that nobody holds, what a prefix cache still knows among them
+    PAUSED = 5  # by jobs that call out with their KV kept
+    FRAGMENTATION = 6  # in blocks that jobs hold, and without a token of theirs
+    FREE = 7  # in blocks that nobody holds, what a prefix cache still knows among them
 
 
 class Decision(NamedTuple):

@@ -69,7 +69,7 @@ class AheadBatch(Batch):
             self._depart(job)
         ended = self.lockstep.ended()
         for job in ended:
-            if self.lockstep.tick - job.entered > job.request.truth.output_tokens:
+            if self.lockstep.tick - job.entered > job.until:
                 leaving.append(job)
             else:
                 self.lockstep.leave(job)
@@ -78,7 +78,7 @@ class AheadBatch(Batch):
         leaving.sort(key=lambda job: job.admission)
         for job in leaving:
             self._retire(job, plan.due)
-        return leaving
+        return self._gone(leaving)
 
     def _land(self, now: float) -> list[Job]:
         """The tokens on their way, of jobs in no lockstep, are there: the jobs that are through."""
@@ -86,7 +86,7 @@ class AheadBatch(Batch):
         leaving: list[Job] = []
         for job in coming:
             job.ahead = 0
-            if job.prefill_only or job.base_emitted == job.request.truth.output_tokens:
+            if job.prefill_only or job.base_emitted == job.until:
                 leaving.append(job)
             elif not job.runs:
                 self._elsewhere(job).rank_anew(job, now)
@@ -115,8 +115,13 @@ class AheadBatch(Batch):
         return leaving
 
     def _retire(self, job: Job, now: float) -> None:
-        if job.runs:
+        if job.calls_out and job.lockstep is None and not job.prefill_only:
+            self.by_name.pop(job, None)
+            self.called.append(job)  # wherever it is, if it had to stop
+        elif job.runs:
             super()._retire(job, now)
+            if job in self.called:  # the token of the last tick, if there was one, was in vain
+                job.base_computed = min(job.base_computed, job.context - 1)
         else:
             self._elsewhere(job).recall(job, now)
             if job.base_emitted == job.request.truth.output_tokens:

@@ -70,20 +70,21 @@ class Audit:
                 use, filled = self._use(job), job.base_computed + grants.get(job, 0)
             else:
                 use, filled = Use.DECODE, job.computed + decodes
-            beyond = filled - job.padding - (job.request.prompt_tokens + job.request.truth.output_tokens - 1)
+            beyond = filled - job.padding - (job.given + job.until - 1)
             yield use, job, filled, job.padding + max(0, beyond)
         for job in self._waiting:
-            yield Use.WAITING, job, job.base_computed, 0
+            yield Use.WAITING if job.paused is None else Use.PAUSED, job, job.base_computed, 0
         for job in chain(*self._moving):
             yield Use.TRANSFER, job, job.base_computed or job.host_tokens, 0
 
     def _use(self, job: Job) -> Use:
         """What the tokens of `job` are used for, which is granted its tokens by name."""
-        emitted = job.base_emitted
-        before = job.request.prompt_tokens + emitted - 1 if emitted else self._reached.get(job, 0)
-        if job.base_computed < before:
+        reached, computed = self._reached.get(job, 0), job.base_computed
+        if job.base_emitted:
+            reached = max(reached, job.given + job.base_emitted - 1 - _just_returned(job))
+        if computed < reached:
             return Use.RECOMPUTE
-        return Use.DECODE if emitted else Use.PREFILL
+        return Use.DECODE if job.base_emitted and job.pending == 1 else Use.PREFILL
 
     def spend(self, plan: Plan | None, until: float) -> None:
         """Up to `until` (s) the first step of `plan` went on, or nothing did."""
@@ -111,7 +112,7 @@ class Audit:
         if not lockstep.ahead:
             return 0
         reached = lockstep.tick + ticks
-        return sum(reached - job.entered > job.request.truth.output_tokens for _, _, job in lockstep.ends)
+        return sum(reached - job.entered > job.until for _, _, job in lockstep.ends)
 
     def _add(self, slots: Sequence[int], until: float) -> None:
         seconds = until - self.since
@@ -123,10 +124,16 @@ class Audit:
     def note(self, jobs: Iterable[Job]) -> None:
         """Keep how far `jobs` have come that were just granted tokens: what they lose of it they compute anew."""
         for job in jobs:
-            if job.base_emitted:
-                self._reached.pop(job, None)
-            else:
+            if job.pending > 1:
                 self._reached[job] = max(self._reached.get(job, 0), job.base_computed)
+            else:
+                self._reached.pop(job, None)
+
+
+def _just_returned(job: Job) -> int:
+    """Tokens that its last call returned, if it has emitted none since."""
+    last = job.request.truth.pauses[job.calls - 1] if job.calls else None
+    return last.returned if last is not None and last.emitted == job.base_emitted and job.paused is None else 0
 
 
 class AuditedReplica(Replica):

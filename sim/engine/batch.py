@@ -23,6 +23,7 @@ class Batch:
         self.running: dict[Job, None] = {}  # an ordered set
         self.by_name: dict[Job, None] = {}
         self.departing: dict[Job, None] = {}  # those of them whose last token is on its way
+        self.called: list[Job] = []  # those of them that call out, until the next plan
         self.busy_until = 0.0  # when the device has done what was decided, s
         self.admissions = 0  # so far
         self.prefills = 0  # that are over, and other tokens emitted by name, so far
@@ -64,7 +65,11 @@ class Batch:
             leaving.sort(key=lambda job: job.admission)
         for job in leaving:
             self._retire(job, plan.end)
-        return leaving
+        return self._gone(leaving)
+
+    def _gone(self, leaving: list[Job]) -> list[Job]:
+        """Those of `leaving` that do not merely call out."""
+        return [job for job in leaving if job not in self.called] if self.called else leaving
 
     def _compute(self, plan: Plan) -> list[Job]:
         """The tokens granted by name are computed; who has none pending emits one, and decodes in lockstep from now on.
@@ -74,7 +79,7 @@ class Batch:
         leaving: list[Job] = []
         for job, new in plan.grants.items():
             job.base_computed += new
-            if job.base_computed < job.request.prompt_tokens + job.base_emitted:
+            if job.base_computed < job.given + job.base_emitted:
                 continue
             job.base_emitted += 1
             self.prefills += 1
@@ -95,11 +100,17 @@ class Batch:
         return self.lockstep.ended()
 
     def _retire(self, job: Job, now: float) -> None:
-        """Let `job` go, whose leg is over; its KV stays until it is sent to where the next leg is."""
+        """Let `job` go, whose leg is over; its KV stays until it is sent to where the next leg is.
+
+        One that calls out goes when it is said what becomes of its KV: at the beginning of the next plan.
+        """
         if job.lockstep is None:
             self.stop(job)  # its leg was to prefill
         else:
             self.lockstep.leave(job)
+            if job.calls_out:
+                self.called.append(job)
+                return
             del self.running[job]
             job.admission = 0
         if job.base_emitted == job.request.truth.output_tokens:

@@ -153,23 +153,22 @@ class Exchanging(Planner):
 
     def _come_in_turn(self, plan: Plan, chosen: Sequence[Job], budget: int) -> tuple[int, int]:
         """Admit those `chosen` until one may not enter: how many entered, and the budget (tokens) that is left."""
-        reserved = self._reservations(chosen) if self.execution.reserve_output else {}
         number = 0
         for job in chosen:
             if job in plan.preempted:  # it had to go in this very step
                 break
-            entered, budget = self._come(plan, job, budget, reserved.get(job, 0))
+            entered, budget = self._come(plan, job, budget)
             number += entered
             if not (entered or self.execution.skip_unfit):
                 break
         return number, budget
 
-    def _come(self, plan: Plan, job: Job, budget: int, reserved: int) -> tuple[bool, int]:
+    def _come(self, plan: Plan, job: Job, budget: int) -> tuple[bool, int]:
         """Admit `job`, in the place of others if need be: whether it entered, and the budget (tokens) that is left."""
         while True:
             lacks = Short.SEATS
             if len(self.batch.running) < self._seats:
-                new = self._enter(plan, job, budget, reserved) if budget > 0 else 0
+                new = self._enter(plan, job, budget) if budget > 0 else 0
                 if new > 0:
                     self.ranked.join(job, plan.decided)
                     return True, budget - new

@@ -17,8 +17,9 @@ class Lockstep(Ticker):
     `ends` is a heap of (tick of the last token, number of admission, job). As they are, their KV was set aside when
     they were admitted; see `sim.engine.growth` for those that take it as they go.
 
-    Where ticks are begun `ahead`, a job that stops before the `longest` answer that its request is allowed does so
-    unforeseen: it is given as many ticks more.
+    A job that calls out ends too, with the last token before its call. Where ticks are begun `ahead`, a job that does
+    so, or stops before the `longest` answer that its request is allowed, does so unforeseen: it is given as many ticks
+    more.
     """
 
     __slots__ = ("_longest", "context", "ends", "kv", "rows", "shares_output")
@@ -34,22 +35,27 @@ class Lockstep(Ticker):
 
     def join(self, job: Job) -> None:
         """Let `job`, of which one token is pending, decode with the others."""
-        request = job.request
         self.rows += 1
-        self.context += request.prompt_tokens + job.padding + job.base_emitted
+        self.context += job.given + job.padding + job.base_emitted
         job.entered = self.tick - job.base_emitted
         job.lockstep = self
-        end = job.entered + request.truth.output_tokens
-        if self.ahead and self._longest is not None and request.truth.output_tokens < self._longest(request):
+        end = job.entered + job.until
+        if self.ahead and not self._foreseen(job):
             end += self.ahead
         heappush(self.ends, (end, job.admission, job))
 
+    def _foreseen(self, job: Job) -> bool:
+        """Whether its last tick is known beforehand, for then it has emitted all that it may."""
+        request = job.request
+        if self._longest is None:
+            return not request.truth.pauses
+        return job.until >= self._longest(request)
+
     def leave(self, job: Job) -> None:
         """Write down the progress of `job`, and go on without it."""
-        request = job.request
         sampled = self.tick - job.entered
-        context = request.prompt_tokens + job.padding + sampled
-        job.base_emitted = min(sampled, request.truth.output_tokens)
+        context = job.given + job.padding + sampled
+        job.base_emitted = min(sampled, job.until)
         job.base_computed = context - 1
         job.lockstep = None
         self.rows -= 1

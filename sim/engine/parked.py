@@ -26,28 +26,97 @@ class Parked:
         self.host = host
         self.agenda = agenda
         self.idle: dict[Job, None] = {}
+        self.calling: dict[Job, None] = {}  # those that call out, in the order in which they began
         self.reviews = type(eviction).review is not Eviction.review
-        self.attends = self.reviews or isinstance(host, OverlappedHost)  # whether it changes without anybody coming
+        self.foresees = type(eviction).foresee is not Eviction.foresee
+        # whether it changes without anybody coming
+        self.attends = self.reviews or self.foresees or isinstance(host, OverlappedHost)
         self.lasts = math.inf  # steps for which the last review stands
+        self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
+        self._new: list[Job] = []  # those of whom nothing is foreseen yet
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
+    @property
+    def rests(self) -> bool:
+        """Whether, as long as nobody waits, there is nothing to attend to but appointments."""
+        if self.batch.called or (self.reviews and (self.idle or self.host.jobs)):
+            return False
+        self.lasts = math.inf
+        return True
+
     def attend(self, plan: Plan) -> None:
-        """What has ended before `plan` starts, and the eviction's review."""
+        """What has happened before `plan` starts, and the eviction's review."""
+        self.call_out(plan)
         self.arrive(plan.decided)
+        for job in self._new:
+            self._foresee(job, plan.decided)
+            self.rank_anew(job, plan.decided)
+        self._new.clear()
         if self.reviews:
             self._review(plan)
 
     def arrive(self, now: float) -> None:
-        """Those whose copies have ended by `now` (s) wait."""
+        """Those whose copies or calls have ended by `now` (s) wait, if both have."""
         self.agenda.keep(now)
         for job in self.host.arrived:
             if job.blocks:
                 self.idle[job] = None
-            self.waiting.push(job, now)
+            if job.paused is None:
+                self.waiting.push(job, now)
         self.host.arrived.clear()
+        for job, since in self._over:
+            self.waiting.note(job, now)
+            del self.calling[job]
+            job.resume(since)
+            self._foresee(job, now)
+            if job not in self.host.moving:
+                self.waiting.push(job, now)
+        self._over.clear()
+
+    # Calls
+
+    def come(self, job: Job) -> None:
+        """`job` has come, and waits."""
+        if self.foresees:
+            self._new.append(job)
+
+    def call_out(self, plan: Plan) -> None:
+        """Those whose last token before a call has come run no more, and call."""
+        for job in self.batch.called:
+            now, runs = plan.decided, job.runs
+            if runs:
+                self.waiting.note(job, now)
+                del self.batch.running[job]
+                job.admission = 0
+            elif job not in self.host.moving and job not in self.host.arrived:
+                self.waiting.withdraw(job, now)  # it had to stop while that token was on its way
+            self.call(job, now)
+            if runs and job.blocks:
+                self._part(plan, job, Cause.PAUSE)
+        self.batch.called.clear()
+
+    def call(self, job: Job, now: float) -> None:
+        """`job`, which neither runs nor waits, calls from `now` (s) on."""
+        self.calling[job] = None
+        self.agenda.at(now + job.call(now), lambda over: self._over.append((job, over)))
+
+    def _foresee(self, job: Job, now: float) -> None:
+        """Ask what is to become of the KV of `job` at its next call; RuntimeError if it is no `Keep`."""
+        if self.foresees:
+            keep = self.eviction.foresee(job, self._load(), now)
+            if not (keep is None or isinstance(keep, Keep)):
+                raise RuntimeError(
+                    f"{type(self.eviction).__name__}.foresee says {keep!r} of {job} at {now} s: no sim.Keep"
+                )
+            job.foreseen = keep
+
+    # Jobs that stop
 
     def stop(self, plan: Plan, job: Job, cause: Cause) -> None:
         """`job` runs no more: its KV stays, is dropped or goes to the host."""
+        self._part(plan, job, cause)
+
+    def _part(self, plan: Plan, job: Job, cause: Cause) -> None:
         keep = self._asked(job, cause, plan.decided)
         if keep is Keep.KEEP:
             self._check_progress(job, plan.decided)
@@ -57,10 +126,10 @@ class Parked:
             self._clear(plan, job, keep)
 
     def evict(self, plan: Plan, job: Job) -> None:
-        """Take the blocks of `job`, which waits with its KV on the device."""
+        """Take the blocks of `job`, which waits, or calls out, with its KV on the device."""
         del self.idle[job]
         self._clear(plan, job, self._asked(job, Cause.PRESSURE, plan.decided))
-        if job in self.host.moving:
+        if job in self.host.moving and job.paused is None:
             self.waiting.withdraw(job, plan.decided)
 
     def recall(self, job: Job, now: float) -> None:
@@ -118,8 +187,12 @@ class Parked:
         return keep
 
     def _load(self) -> Load:
-        kv, host = self.batch.kv, self.host
-        return Load(kv.free, kv.total, len(self.batch.running), host.free, host.total, host.leaving, kv.block_size)
+        batch, kv, host = self.batch, self.batch.kv, self.host
+        return Load(
+            kv.free, kv.total, len(batch.running), host.free, host.total, host.leaving, kv.block_size,
+            batch.lockstep.context + sum(job.base_computed for job in batch.by_name),
+            batch.lockstep.rows + sum(job.pending for job in batch.by_name),
+        )  # fmt: skip
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Take the blocks of `job`, whose KV is dropped or, if there is any, goes to the host."""
@@ -131,13 +204,14 @@ class Parked:
             job.base_computed = 0
 
     def _review(self, plan: Plan) -> None:
-        """Let the eviction move the KV of jobs that wait."""
+        """Let the eviction move the KV of jobs that wait or call out."""
         self.lasts = math.inf
         shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
         if not shown:
             return
         waiting, where = sorted(self.waiting.entries()), type(self.eviction).__name__
-        jobs = (*self.batch.running, *[entry[3] for entry in waiting], *self.host.moving)
+        calling = [job for job in self.calling if job not in self.host.moving]
+        jobs = (*self.batch.running, *[entry[3] for entry in waiting], *self.host.moving, *calling)
         review = self.eviction.review((*shown,), jobs, self._load(), plan.decided)
         if not isinstance(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
@@ -168,5 +242,5 @@ class Parked:
             kv.allocate(job, job.host_tokens)
             if host.back(plan, job):
                 self.idle[job] = None
-        if job in host.moving:
+        if job in host.moving and job.paused is None:
             self.waiting.withdraw(job, plan.decided)

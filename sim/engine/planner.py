@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from sim.device import Device
@@ -58,10 +58,16 @@ class Planner:
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
         self.moves = waiting.moves or limits(batching)  # whether a refusal may end though nobody came or left
         self.standing: Standing = waiting  # for how long it stands
+        self._reserves = execution.reserve_output
         self._attends = parked.attends
         self._new_plan: Callable[[float], Plan] = self._begun if parked.attends else batch.new_plan
         self._may_stall = parked.attends or execution.plans_ahead > 0
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
+
+    def attend(self) -> None:
+        """From now on look, at the beginning of each plan, at what has happened without anybody coming."""
+        self._attends = self._may_stall = True
+        self._new_plan = self._begun
 
     def refuses(self) -> bool:
         """Whether somebody waits who could be admitted, as far as seats go."""
@@ -197,11 +203,10 @@ class Planner:
             chosen = waiting.select(self.batching, running.keys(), plan.decided)
             if isinstance(chosen, Hold):
                 return chosen
-            reserved = self._reservations(chosen) if self.execution.reserve_output else {}
             for job in chosen:
                 if seats == 0 or budget == 0:
                     return None
-                new = self._enter(plan, job, budget, reserved.get(job, 0))
+                new = self._enter(plan, job, budget)
                 if new > 0:
                     budget -= new
                     seats -= 1
@@ -214,17 +219,18 @@ class Planner:
                 return None
         return None
 
-    def _enter(self, plan: Plan, job: Job, budget: int, reserved: int) -> int:
+    def _enter(self, plan: Plan, job: Job, budget: int) -> int:
         """Admit `job` if it can be; the tokens that it gets now, 0 if tokens are short, or one of the words above.
 
         The blocks of all its tokens must be free, although only those of its first chunk are taken, or as many as are
-        `reserved` for it: tokens, 0 if it takes them as it goes. Idle jobs make room.
+        reserved for the longest output of its leg. Idle jobs make room.
         """
         batch, host = self.batch, self.parked.host
         if self._attends and job in host.moving:
             return COMING
         kv = batch.kv
-        context = job.request.prompt_tokens + job.base_emitted
+        reserved = self._reservation(job) if self._reserves else 0
+        context = job.given + job.base_emitted
         computed = job.base_computed or job.host_tokens
         found = () if reserved or computed else kv.find(job)
         computed = computed or len(found) * kv.block_size
@@ -263,12 +269,11 @@ class Planner:
             self._evict(plan, giver)
         return giver is not None
 
-    def _reservations(self, chosen: Sequence[Job]) -> dict[Job, int]:
-        """The KV tokens to set aside for each of `chosen`, so that the longest answer of its leg finds room."""
-        return {
-            job: job.context + (1 if job.prefill_only else self.device.longest_output(job.request) - job.base_emitted)
-            for job in chosen
-        }
+    def _reservation(self, job: Job) -> int:
+        """The KV tokens to set aside for `job`, so that the longest answer of its leg finds room."""
+        device = self.device
+        more = 1 if job.prefill_only else device.longest_output(job.request) - job.base_emitted
+        return min(device.max_model_len, job.context + more)
 
 
 class DecodeFirst(Planner):

@@ -66,7 +66,11 @@ class PrefixCache(KVCache):
         prompt = request.prompt_tokens
         if request.prompt_ids and last <= prompt:
             return request.prompt_ids[first // request.id_tokens : -(-last // request.id_tokens)]
-        if request.prompt_ids and request.truth.output_ids:
+        if (
+            request.prompt_ids
+            and request.truth.output_ids
+            and (not request.truth.pauses or last <= prompt + request.truth.pauses[0].emitted)
+        ):
             return request.prompt_ids[first:prompt] + request.truth.output_ids[max(0, first - prompt) : last - prompt]
         return ()
 

@@ -107,12 +107,12 @@ class Ranked(Exchanging):
         """Whether a job more may be served."""
         return len(self.batch.running) - len(self._unserved) < self._seats
 
-    def _come(self, plan: Plan, job: Job, budget: int, reserved: int) -> tuple[bool, int]:
+    def _come(self, plan: Plan, job: Job, budget: int) -> tuple[bool, int]:
         """Admit `job` when its turn has come, if it fits then with what those behind it hold."""
         if self._unserved:
             budget = self._serve_next(plan, budget, self.waiting.entry(job, plan.decided)[0])
         if budget > 0 and self._has_seat():
-            new = self._enter(plan, job, budget, reserved)
+            new = self._enter(plan, job, budget)
             if new > 0:
                 self.ranked.join(job, plan.decided)
                 return True, budget - new

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from sim.device import Device
+from sim.engine.batch import Batch
 from sim.engine.plan import Plan
+from sim.engine.stretch import Stretch
 from sim.job import Job
 from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
 
 CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
-_COUNTS = ("request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "replica")
+_COUNTS = ("request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica")
 _NUMBERS = (
     "request.arrival", "prediction.length", "prediction.uncertainty", "prediction.seconds", "overhead_seconds",
-    "longest_stop", "queued", "first_scheduled", "first_token", "finished",
+    "longest_stop", "call_seconds", "queued", "first_scheduled", "first_token", "finished",
 )  # fmt: skip
 _counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 
@@ -60,7 +62,19 @@ class Recorder:
         if self._progress is not None:
             self._progress()
 
-    def step(self, name: str, running: Collection[Job], plan: Plan, now: float, used: int) -> None:
+    def steps(self, name: str, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
+        """The steps of `plan` on replica `name` have ended, by its `stretch` if it only decodes, one after another."""
+        decided, start, lockstep = plan.decided, plan.start, batch.lockstep
+        for number in range(1, plan.steps + 1):
+            last = number == plan.steps
+            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
+            used = batch.kv.total - batch.kv.free + lockstep.growth(number - 1)
+            self._step(name, batch.running, plan, end, used)
+            plan.decided, plan.start = plan.start if ahead else end, end
+            plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
+        plan.decided, plan.start = decided, start
+
+    def _step(self, name: str, running: Collection[Job], plan: Plan, now: float, used: int) -> None:
         """A step of `plan` on replica `name` has ended at `now`, before jobs leave; `used` are the blocks in use."""
         step = plan.step
         self._steps.append((
@@ -96,15 +110,17 @@ class Recorder:
         counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
         numbers = np.fromiter(chain.from_iterable(map(_numbers, jobs)), np.float64)  # None, what never came, is NaN
         numbers = numbers.reshape(-1, len(_NUMBERS))
-        arrival, predicted, uncertainty, predictor, overhead, stop, queued, scheduled, first, finished = numbers.T
+        arrival, predicted, uncertainty, predictor, overhead, stop, called, queued, scheduled, first, finished = (
+            numbers.T
+        )
         return {
             "id": counts[:, 0],
             "arrival": arrival,
             "prompt_tokens": counts[:, 1],
             "output_tokens": counts[:, 2],
             "status": np.where(np.isnan(finished), unfinished, "finished"),
-            "replica": self._names[counts[:, 4]],
-            "replica_kind": self._kinds[counts[:, 4]],
+            "replica": self._names[counts[:, 5]],
+            "replica_kind": self._kinds[counts[:, 5]],
             "predicted_tokens": predicted,
             "uncertainty": uncertainty,
             "predictor_seconds": predictor,
@@ -115,4 +131,6 @@ class Recorder:
             "finished": finished,
             "preemptions": counts[:, 3],
             "longest_stop": stop,
+            "calls": counts[:, 4],
+            "call_seconds": called,
         }

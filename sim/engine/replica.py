@@ -99,8 +99,14 @@ class Replica:
         self.jobs += 1
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in
-        self.waiting.push(job, now)
-        self._awaited += _is_awaited(job)
+        if job.request.truth.pauses and self._quiet:
+            self._expect_calls()
+        if job.calls_out:
+            self.parked.call(job, now)  # for its last token is there, before its KV is
+        else:
+            self.waiting.push(job, now)
+            self.parked.come(job)
+        self._awaited += job.awaited
         if self._awaited:
             self.clock.at(self._until, self._on_time, LATE)
 
@@ -187,7 +193,12 @@ class Replica:
 
     def _decodes_on_undisturbed(self) -> bool:
         """As the planner's `decodes_on`, unless something has happened."""
-        return self._until < self._agenda.head and self.planner.decodes_on()
+        return self._until < self._agenda.head and self.parked.rests and self.planner.decodes_on()
+
+    def _expect_calls(self) -> None:
+        """Jobs that call out come back without anybody coming."""
+        self._quiet, self._moves, self._decodes_on = False, True, self._decodes_on_undisturbed
+        self.planner.attend()
 
     # Time
 
@@ -269,32 +280,14 @@ class Replica:
     def _commit(self, plan: Plan) -> None:
         """`plan` is over: tokens are computed, some are emitted, jobs that are through leave."""
         if self._keeps_steps:
-            self._record(plan)
+            self._recorder.steps(self.device.name, self.batch, plan, self._stretch, self._ahead)
         if self._stretch is not None:
             self._stretch.done += plan.steps
         for job in self.batch.commit(plan):
             self.jobs -= 1
             if self._awaited:
-                self._awaited -= _is_awaited(job)
+                self._awaited -= job.awaited
             job.overhead_seconds += self._overhead_seconds
             if job.finished is None:
                 self.sending[job] = None
             self._leave(job)
-
-    def _record(self, plan: Plan) -> None:
-        """Record the steps of `plan`, one by one."""
-        stretch, kv, lockstep = self._stretch, self.batch.kv, self.batch.lockstep
-        decided, start = plan.decided, plan.start
-        for number in range(1, plan.steps + 1):
-            last = number == plan.steps
-            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
-            used = kv.total - kv.free + lockstep.growth(number - 1)
-            self._recorder.step(self.device.name, self.batch.running, plan, end, used)
-            plan.decided, plan.start = plan.start if self._ahead else end, end
-            plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
-        plan.decided, plan.start = decided, start
-
-
-def _is_awaited(job: Job) -> bool:
-    """Whether the end of the job's leg starts something elsewhere: its next leg, or the next of its session."""
-    return job.prefill_only or job.request.think is not None

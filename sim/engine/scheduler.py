@@ -60,11 +60,8 @@ class Scheduler:
         if isinstance(self.batch, AheadBatch):
             self.batch.stopped = self.parked
         if isinstance(execution, RequestLevel):
-            parts = device, batching, self.waiting, batch
-            if isinstance(batch, UntilFirstBatch):
-                self.planner = UntilFirstPlanner(*parts, parked=self.parked)
-            else:
-                self.planner = StaticPlanner(*parts)
+            make_planner = UntilFirstPlanner if isinstance(batch, UntilFirstBatch) else StaticPlanner
+            self.planner = make_planner(device, batching, self.waiting, batch, self.parked)
         else:
             make = _planner(batching, execution)
             self.planner = make(device, execution, batching, self.parked, self.waiting, self.batch, together)
@@ -77,7 +74,10 @@ class Scheduler:
     def submit(self, job: Job, now: float) -> None:
         """Let `job` wait from `now` (s) on."""
         job.queued = now
+        if job.request.truth.pauses:
+            self.planner.attend()
         self.waiting.push(job, now)
+        self.parked.come(job)
 
     def plan(self, now: float) -> Plan | Hold:
         """What is done next; a `Hold` if nothing is."""

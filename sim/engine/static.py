@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sim.device import Device
 from sim.engine.batch import Batch
+from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
 from sim.job import Job
@@ -45,18 +46,33 @@ class StaticBatch(Batch):
         super()._retire(job, now)
         job.base_computed -= job.padding
         job.padding = 0
+        if job in self.called:
+            self._keep(job)
+
+    def _keep(self, job: Job) -> None:
+        """What `job`, a row that calls out, keeps of its KV: nothing, for that goes with the batch."""
+        self.kv.release(job)
+        job.base_computed = 0
 
 
 class StaticPlanner:
     """Who goes into the next batch; then a token for each row at each step."""
 
-    def __init__(self, device: Device, batching: Batching, waiting: WaitingQueue, batch: StaticBatch) -> None:
+    def __init__(
+        self, device: Device, batching: Batching, waiting: WaitingQueue, batch: StaticBatch, parked: Parked
+    ) -> None:
         self.device = device
         self.batching = batching
         self.waiting = waiting
         self.batch = batch
+        self.parked = parked
+        self._attends = parked.attends
         self.moves = waiting.moves  # whether ranks may change
         self.standing = waiting
+
+    def attend(self) -> None:
+        """As in `Planner`."""
+        self._attends = True
 
     def refuses(self) -> bool:
         """Whether somebody waits who could be admitted, as far as seats go."""
@@ -70,6 +86,13 @@ class StaticPlanner:
     def plan(self, now: float) -> Plan | Hold:
         """Choose the next step; a `Hold` is the answer if nobody is to run."""
         plan = Plan(now)
+        if self._attends:
+            self.parked.attend(plan)
+        return self._next(plan)
+
+    def _next(self, plan: Plan) -> Plan | Hold:
+        """As above, when all is done that was to happen before."""
+        now = plan.decided
         if self.batch.running:
             if not self.decodes_on():
                 raise RuntimeError(f"a static batch runs out of memory at {now} s")
@@ -124,7 +147,7 @@ class StaticPlanner:
 
     def _ahead(self, job: Job) -> int:
         """The tokens that `job` has still to emit in this leg."""
-        return 1 if job.prefill_only else job.request.truth.output_tokens - job.base_emitted
+        return 1 if job.prefill_only else job.until - job.base_emitted
 
     def _is_priced(self, rows: Sequence[Job], width: int) -> bool:
         """Whether the profile says how long the first step of `rows`, each padded to `width` tokens, takes."""

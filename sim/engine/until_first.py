@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from sim.engine.batch import Batch
-from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.static import StaticBatch, StaticPlanner
 from sim.job import Job
@@ -22,8 +20,13 @@ class UntilFirstBatch(StaticBatch):
 
     def commit(self, plan: Plan) -> list[Job]:
         leaving = super().commit(plan)
-        self.over = bool(leaving)
+        self.over = bool(leaving or self.called)
         return leaving
+
+    def _keep(self, job: Job) -> None:
+        """What it has computed itself."""
+        self.kv.release(job)
+        self.kv.allocate(job, job.base_computed)
 
     def _ended(self) -> list[Job]:
         """Those that are complete, alone."""
@@ -38,18 +41,16 @@ class UntilFirstPlanner(StaticPlanner):
 
     batch: UntilFirstBatch
 
-    def __init__(self, *parts: Any, parked: Parked) -> None:
-        super().__init__(*parts)
-        self.parked = parked
-
     def decodes_on(self) -> bool:
         return not self.batch.over and super().decodes_on()
 
     def plan(self, now: float) -> Plan | Hold:
+        plan = Plan(now)
         if self.batch.running and not self.batch.over:
             self.parked.arrive(now)
-            return super().plan(now)
-        plan, hold = Plan(now), Hold(math.inf)
+            return self._next(plan)
+        hold = Hold(math.inf)
+        self.parked.call_out(plan)
         left = self._disband(now)
         self.parked.attend(plan)
         chosen: Sequence[Job] | Hold = ()

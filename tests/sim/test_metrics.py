@@ -41,6 +41,8 @@ def table(**columns):
         "finished": [3.0, 4.0, 9.0, NAN],
         "preemptions": [0, 2, 0, 1],
         "longest_stop": [0.0, 0.5, 0.0, 1.0],
+        "calls": [0, 2, 0, 1],
+        "call_seconds": [0.0, 1.5, 0.0, 0.5],
     }
     return {name: np.array(column) for name, column in {**rows, **columns}.items()}
 
