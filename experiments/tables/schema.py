@@ -46,6 +46,8 @@ REQUESTS = {
     "longest_stop": Column(
         "s", "the longest time from when it was stopped amid its answer to its next token; 0 if it never was"
     ),
+    "calls": Column("count", "calls amid its answer that have begun; 0 if it calls nothing"),
+    "call_seconds": Column("s", "what its calls took that are over: neither waiting nor service"),
 }
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),
@@ -84,6 +86,7 @@ USES = {
     "transfer": "of jobs whose KV is being sent or comes, to another replica or beside the steps to the host; a copy "
     "that a step waits for is part of the step",
     "waiting": "of jobs that wait with their KV kept on the device",
+    "paused": "of jobs that call out, with their KV kept on the device",
     "fragmentation": "in blocks that jobs hold, without a token of theirs: the rest of the last block, what "
     "`reserve_output` sets aside, the padding of a static batch and what its complete rows go on to compute, and the "
     "blocks of tokens that a job was to compute when it was stopped",

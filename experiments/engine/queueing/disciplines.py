@@ -76,7 +76,7 @@ DISCIPLINES = {
     "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
     "FB": Discipline(by_quanta, LeastAttained(QUANTUM), ONE_AT_A_TIME, heavy=1.0),
     "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN, effort=3.0),
-    "FCFS, calls": Discipline(means.among_calls, ToTheTail(), calls=Calls("H2"), effort=2.0),
+    "FCFS, calls": Discipline(means.among_calls, ToTheTail(), calls=Calls("H2"), effort=3.0),
     "PS, calls": Discipline(
         means.ps, batching=places(EVERYBODY), step=IN_TURN, calls=Calls("Uniform"), effort=2.0, heavy=1.5
     ),
