@@ -184,7 +184,8 @@ def test_nobody_and_no_block_is_in_use_at_the_end(case, leap):
     for replica in replicas_after(case, leap=leap):
         batch, kv = replica.batch, replica.batch.kv
         parked = replica.parked
-        assert not {**parked.idle, **parked.host.jobs, **parked.host.moving}
+        assert not {**parked.idle, **parked.calling, **parked.host.jobs, **parked.host.moving}
+        assert not batch.called
         assert parked.host.leaving == 0
         assert parked.host.free == parked.host.total
         assert replica.jobs == len(replica.waiting) == len(batch.running) == len(batch.by_name) == 0
