@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from sim.prediction import Prediction, still_to_come
 from sim.request import Request
 
-Refine = Callable[[Request, Prediction, int], float]
-Refined = Callable[[int], float]
-Renew = Callable[[Request, Prediction, int], Prediction]
 NOWHERE = -1  # the replica of a job that was not sent to one
 
 
-def never(emitted: int) -> float:
-    """After how many tokens a predictor that learns nothing says more."""
-    return math.inf
+class Saying(Protocol):
+    """What a predictor says as an answer goes on: see `sim.policy.Predictor`."""
+
+    def refine(self, request: Request, prediction: Prediction, emitted: int) -> float: ...
+
+    def refined_at(self, emitted: int) -> float: ...
+
+    def renew(self, request: Request, prediction: Prediction, calls: int) -> Prediction: ...
 
 
-def unchanged(request: Request, prediction: Prediction, calls: int) -> Prediction:
-    """What a predictor says when a call has returned that says nothing anew."""
-    return prediction
+class Once:
+    """A predictor that has said all it will."""
+
+    def refine(self, request: Request, prediction: Prediction, emitted: int) -> float:
+        """The rest of what it said."""
+        return still_to_come(request, prediction, emitted)
+
+    def refined_at(self, emitted: int) -> float:
+        """Never."""
+        return math.inf
+
+    def renew(self, request: Request, prediction: Prediction, calls: int) -> Prediction:
+        """The same."""
+        return prediction
+
+
+ONCE = Once()
 
 
 class Ticker:
@@ -68,12 +84,10 @@ class Job:
         "padding",  # tokens that widen its row to that of the widest in a static batch
         "paused",  # when the call began for which it waits, s
         "prediction",
+        "predictor",  # who takes back what it said, as tokens come and calls return
         "preemptions",
         "prefill_only",  # this leg ends with the first token
         "queued",
-        "refine",  # how its predictor takes back what it said, as tokens come
-        "refined_at",  # after how many tokens it may next say more than before
-        "renew",  # what its predictor says when a call has returned
         "replica",  # the index of the one where the current leg is
         "request",
         "resumed",  # when its last call was over, s
@@ -81,19 +95,10 @@ class Job:
         "until",  # the output tokens after which it calls next, or is through
     )
 
-    def __init__(
-        self,
-        request: Request,
-        prediction: Prediction,
-        refine: Refine = still_to_come,
-        refined_at: Refined = never,
-        renew: Renew = unchanged,
-    ) -> None:
+    def __init__(self, request: Request, prediction: Prediction, predictor: Saying = ONCE) -> None:
         self.request = request
         self.prediction = prediction
-        self.refine = refine
-        self.refined_at = refined_at
-        self.renew = renew
+        self.predictor = predictor
         self.replica = NOWHERE
         self.given = request.prompt_tokens
         truth = request.truth
@@ -151,7 +156,11 @@ class Job:
     def remaining(self) -> float:
         """Output tokens that are predicted to be left; the predictor is asked anew as they come."""
         emitted = self.emitted
-        return self.refine(self.request, self.prediction, emitted) if emitted else self.prediction.length
+        return self.predictor.refine(self.request, self.prediction, emitted) if emitted else self.prediction.length
+
+    def refined_at(self, emitted: int) -> float:
+        """After how many tokens its predictor may next say that more is to come than it says after `emitted`."""
+        return self.predictor.refined_at(emitted)
 
     @property
     def calls_out(self) -> bool:
@@ -163,7 +172,7 @@ class Job:
         pause = self.request.truth.pauses[self.calls]
         self.paused = now
         self.calls += 1
-        renewed = self.renew(self.request, self.prediction, self.calls)
+        renewed = self.predictor.renew(self.request, self.prediction, self.calls)
         return pause.seconds + (0.0 if renewed is self.prediction else renewed.seconds)
 
     def resume(self, now: float) -> None:
@@ -173,7 +182,7 @@ class Job:
         self.given += pause.returned
         self.call_seconds += pause.seconds
         self.until = pauses[self.calls].emitted if self.calls < len(pauses) else self.request.truth.output_tokens
-        self.prediction = self.renew(self.request, self.prediction, self.calls)
+        self.prediction = self.predictor.renew(self.request, self.prediction, self.calls)
         self.paused, self.resumed = None, now
 
     @property

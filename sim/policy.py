@@ -228,7 +228,7 @@ class ReplicaView(Protocol):
 
     @property
     def jobs(self) -> int:
-        """Jobs that wait or run."""
+        """Jobs that wait, run or call out."""
         ...
 
     @property

@@ -16,7 +16,7 @@ STEP_COLUMNS = (
 )  # fmt: skip
 
 
-AUDIT_COLUMNS = ("replica", "use", "token_seconds", "share", "kv_tokens", "seconds")
+AUDIT_COLUMNS = ("replica", "use", "token_seconds", "share", "held_up", "kv_tokens", "seconds")
 
 
 class Use(IntEnum):

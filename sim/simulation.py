@@ -100,8 +100,7 @@ class Simulation:
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
         if pauses and not all(0 <= part < INFINITY for pause in pauses for part in pause):
             raise ValueError(f"request {request.id}: predicted pauses must be finite and not negative, got {pauses}")
-        predictor = self.predictor
-        job = Job(request, prediction, predictor.refine, predictor.refined_at, predictor.renew)
+        job = Job(request, prediction, self.predictor)
         self.recorder.enter(job)
         if seconds > 0:
             self.predictor_free = max(self.clock.now, self.predictor_free) + seconds

@@ -188,8 +188,12 @@ class Whimsical(KeepThenSwap):
         return self._drawn(job, 5, (Keep.KEEP, Keep.SWAP, Keep.DROP, None))
 
     def review(self, idle, jobs, load, now):
-        """Moves one caller anywhere, and nobody who waits: those might take each other's place for ever."""
+        """Moves one caller anywhere, and nobody who waits; back only while nobody does, who might need the room.
+
+        Those might take each other's place for ever.
+        """
         moves, room = [], load.free_blocks
+        waits = any(not job.runs and job.paused is None for job in jobs)
         for job in idle:
             if job.paused is None:
                 continue
@@ -198,7 +202,7 @@ class Whimsical(KeepThenSwap):
                 continue
             if keep is Keep.KEEP and job.host_tokens:
                 room -= load.blocks(job.host_tokens)
-                if room < 0:
+                if room < 0 or waits:
                     break
             moves.append((job, keep))
             break

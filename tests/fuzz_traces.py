@@ -31,9 +31,10 @@ from tests.tracefuzz.json_formats import FORMATS as JSON
 from tests.tracefuzz.judge import CRASHED, DEFECTS, HUNG, OUTCOMES, judge
 from tests.tracefuzz.parquet_formats import FORMATS as PARQUET
 from tests.tracefuzz.prompt_formats import FORMATS as PROMPTS
+from tests.tracefuzz.session_formats import FORMATS as SESSIONS
 from tests.tracefuzz.table_formats import FORMATS as TABLES
 
-FORMATS = {form.name: form for form in (*CSV, *JSON, *PROMPTS, *PARQUET, *TABLES)}
+FORMATS = {form.name: form for form in (*CSV, *JSON, *PROMPTS, *PARQUET, *SESSIONS, *TABLES)}
 PATIENCE = 10.0  # s, for all loads of one file
 STARTING = 50.0  # s more, for a process that has to import all first
 MEMORY = 16 << 30  # bytes of address space: a loader that asks for more fails

@@ -50,7 +50,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"traces/synthetic": "traces.synthetic"},
     {
         "traces: programs": "traces.castillo traces.convert traces.describe traces.ingredients traces.plot "
-        "traces.plot_ingredients traces.recorded",
+        "traces.plot_ingredients traces.recorded traces.sampled",
     },
     {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},

@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom on a tiny sweep, and is committed without outputs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -23,10 +24,22 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
          "trace.requests=60", "trace.training_requests=40"],
         "",
     ),
+    "augmented": (
+        ["experiment=augmented/infercept_waste", "trace.path={made}", "trace.rate=4", "trace.seconds=20", "horizon=20",
+         "seed=[0,1]"],
+        "",
+    ),
     "size_based": (
         ["experiment=size_based/trail_rates", "trace.rate=10,20", "seed=[0,1]", "trace.requests=60"],
         "",
     ),
+}  # fmt: skip
+MADE = {  # requests that call out, in the form of InferCept's file
+    "cols": ["prompt_tokens_total_at_segment_start", "completion_tokens", "api_time_s", "api_return_tokens",
+             "exact(1)/chars_div_4(0)"],
+    "data": [
+        {"key": str(one), "cls": "qa", "segs": [[90, 60, 0.7, 50, 1], [200, 60 + one, 0, 0, 1]]} for one in range(9)
+    ],
 }  # fmt: skip
 TOLD = {  # what a reader must find in the outputs
     "compare_policies": (
@@ -34,6 +47,7 @@ TOLD = {  # what a reader must find in the outputs
         "Spearman rho",
     ),
     "rt_lm": ("effect of each mechanism", "tokenyard -m experiment=rtlm/main"),
+    "augmented": ("Fig. 3", "tokenyard -m experiment=augmented/lamps_single", "LAMPS"),
     "size_based": ("TRAIL's headline", "tokenyard -m experiment=size_based/ssjf_simulator", "in part"),
 }  # fmt: skip
 
@@ -42,6 +56,9 @@ TOLD = {  # what a reader must find in the outputs
 def sweep(path: Path, tmp_path: Path) -> Path:
     """The results that the notebook `path` reads, of a tiny sweep."""
     settings, folder = SWEEPS[path.stem]
+    made = tmp_path / "made.json"
+    made.write_text(json.dumps(MADE))
+    settings = [setting.format(made=made) for setting in settings]
     line = [sys.executable, "-m", "experiments.cli", "-m", *settings, f"results={tmp_path}"]
     line.append("hydra.launcher.n_jobs=1")
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)

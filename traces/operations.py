@@ -15,6 +15,7 @@ from itertools import chain, count
 import numpy as np
 import pandas as pd
 
+from traces.calls import context
 from traces.schema import LONGEST, MEASURED
 
 COUNTED = (
@@ -207,10 +208,7 @@ class Refuse:
         _check_length(self.max_model_len)
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-        total = table["prompt_tokens"] + table["output_tokens"]
-        if "pauses" in table:
-            total += [sum(returned for _, _, returned in pauses) for pauses in table["pauses"]]
-        fits = (total <= self.max_model_len).to_numpy()
+        fits = context(table) <= self.max_model_len
         rows = kept(table, fits)
         rows.attrs["refused"] = table.attrs.get("refused", 0) + int((~fits).sum())
         return rows

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sim import Request, Truth
+from sim import Pause, Request, Truth
 from traces.kinds import KINDS
 
 OPTIONAL_COLUMNS = (
@@ -16,12 +16,7 @@ OPTIONAL_COLUMNS = (
 
 
 def to_requests(table: pd.DataFrame) -> list[Request]:
-    """The rows of a checked trace as requests, numbered from 0 in the order of arrival.
-
-    ValueError for a trace with pauses, which the engine does not simulate yet.
-    """
-    if "pauses" in table.columns:
-        raise ValueError("the engine does not simulate pauses (API calls) yet: this trace can only be described")
+    """The rows of a checked trace as requests, numbered from 0 in the order of arrival."""
     columns: dict[str, Sequence[Any]] = {
         name: [None if pd.isna(value) else value for value in table[name].tolist()]
         for name in OPTIONAL_COLUMNS
@@ -29,7 +24,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
     }
     if "prompt_ids" in table.columns:
         columns["prompt_ids"] = [tuple(ids) for ids in table["prompt_ids"]]
-    features = _features(table)
+    features, pauses = _features(table), _pauses(table)
     required = zip(
         table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True
     )
@@ -38,7 +33,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
             id=number,
             arrival=arrival,
             prompt_tokens=prompt_tokens,
-            truth=Truth(output_tokens),
+            truth=Truth(output_tokens, pauses=pauses[number]),
             features=features[number],
             **{name: values[number] for name, values in columns.items() if values[number] is not None},
         )
@@ -50,3 +45,12 @@ def _features(table: pd.DataFrame) -> list[tuple[float, ...]]:
     if not set(KINDS) <= set(table.columns):
         return [()] * len(table)
     return list(zip(*(table[kind].astype(float).tolist() for kind in KINDS), strict=True))
+
+
+def _pauses(table: pd.DataFrame) -> list[tuple[Pause, ...]]:
+    if "pauses" not in table.columns:
+        return [()] * len(table)
+    return [
+        tuple(Pause(int(emitted), float(seconds), int(returned)) for emitted, seconds, returned in pauses)
+        for pauses in table["pauses"]
+    ]

@@ -82,6 +82,10 @@ FORMATS = (
         "llmservingsim", "a vLLM run as LLMServingSim records it, jsonl",
         ("arrival_time", "input_toks", "output_toks"), "llmservingsim:load", unit="s",
     ),
+    Format(
+        "llmservingsim_sessions", "LLMServingSim's workloads, sessions of calls or requests, jsonl",
+        ("arrival_time_ns", "input_toks", "output_toks"), "llmservingsim_sessions:load",
+    ),
     Format("vllm_dataset", "vLLM's custom prompts, jsonl", ("prompt", "output_tokens"), "vllm_dataset:load", True),
     Format("openai", "SGLang's openai prompts, jsonl", ("messages", "max_tokens"), "sglang_dataset:load", True),
     Format(

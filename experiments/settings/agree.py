@@ -214,8 +214,6 @@ def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_told(job, 'trace') or trace}: {columns.problem}"
     if not columns.sure:
         return
-    if "pauses" in columns.names:
-        yield f"{trace} has pauses (API calls), which the engine does not simulate: it can only be described"
     if "prompt_ids" not in columns.names:
         for name, entry in plain["cluster"]["devices"].items():
             if entry["prefix_caching"]:

@@ -76,6 +76,11 @@ AUDIT = {
     "use": Column("-", "what its token slots were used for, in the table below"),
     "token_seconds": Column("tokens x s", "slots in this use, times how long; of all uses `kv_tokens * seconds`"),
     "share": Column("share", "of `kv_tokens * seconds`"),
+    "held_up": Column(
+        "tokens x s",
+        "those of `token_seconds` that passed while a step took longer for what it computed anew, or for copies that "
+        "it waited for",
+    ),
     "kv_tokens": Column("tokens", "slots that the cache has, in whole blocks"),
     "seconds": Column("s", "from 0 to the `horizon`, or else to the end of the last step of any replica"),
 }
@@ -86,7 +91,7 @@ USES = {
     "transfer": "of jobs whose KV is being sent or comes, to another replica or beside the steps to the host; a copy "
     "that a step waits for is part of the step",
     "waiting": "of jobs that wait with their KV kept on the device",
-    "paused": "of jobs that call out, with their KV kept on the device",
+    "paused": "of jobs that call out with their KV kept on the device",
     "fragmentation": "in blocks that jobs hold, without a token of theirs: the rest of the last block, what "
     "`reserve_output` sets aside, the padding of a static batch and what its complete rows go on to compute, and the "
     "blocks of tokens that a job was to compute when it was stopped",

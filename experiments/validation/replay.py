@@ -78,6 +78,8 @@ def compose_case(overrides: Sequence[str], policy: str, rate: float, seed: int, 
     replay, training, provenance = read_trace(cfg.trace, seed)
     cfg, predictor, _ = calibrated(cfg, Cluster((device,)), training)
     requests = tuple(to_requests(replay))
+    if any(request.truth.pauses for request in requests):
+        raise ValueError(f"real engines are given plain requests here, and those of {provenance} call out")
     known = Known({request.id: predictor.predict(request)._replace(seconds=0.0) for request in requests})
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     parts = replace(instantiate(cfg.policy, _convert_="all"), overhead=Overhead())

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.policy import Predictor
-from sim.prediction import Prediction
+from sim.prediction import PredictedPause, Prediction
 from sim.request import Request
 
 
 @dataclass(frozen=True, slots=True)
 class OraclePredictor(Predictor):
-    """Predicts the true output length, free of charge."""
+    """Predicts the true output length and calls, free of charge."""
 
     def predict(self, request: Request) -> Prediction:
-        """The truth, in tokens."""
+        """The truth, in tokens and seconds."""
         length = float(request.truth.output_tokens)
-        return Prediction(length=length, uncertainty=length)
+        pauses = tuple([PredictedPause(*pause) for pause in request.truth.pauses])
+        return Prediction(length=length, uncertainty=length, pauses=pauses)

@@ -78,7 +78,7 @@ class AheadBatch(Batch):
         leaving.sort(key=lambda job: job.admission)
         for job in leaving:
             self._retire(job, plan.due)
-        return self._gone(leaving)
+        return [job for job in leaving if job not in self.called] if self.called else leaving
 
     def _land(self, now: float) -> list[Job]:
         """The tokens on their way, of jobs in no lockstep, are there: the jobs that are through."""

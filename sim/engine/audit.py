@@ -16,12 +16,17 @@ import numpy as np
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
 from sim.engine.replica import Replica
+from sim.engine.work import useful
 from sim.job import Job
 from sim.record import AUDIT_COLUMNS, Table, Use
+from sim.step import Step
 
 
 class Audit:
-    """Token-seconds of a KV cache by use, up to the instant `since` (s).
+    """Token-seconds of a KV cache by use, up to the instant `since` (s), and those of them that passed in vain.
+
+    `delayed` is for how much of the time of its first step a plan was held up, from 0 to 1: such token-seconds are
+    counted a second time, as `held_up`.
 
     `waiting` and those in `moving` are the jobs that hold blocks and do not run: because they wait with their KV kept,
     or because it is being sent or comes.
@@ -30,6 +35,7 @@ class Audit:
     def __init__(self, name: str, batch: Batch, waiting: Collection[Job], *moving: Collection[Job]) -> None:
         self.since = 0.0
         self.token_seconds = [0.0] * len(Use)
+        self.held_up = [0.0] * len(Use)
         self._name = name
         self._batch = batch
         self._waiting = waiting
@@ -79,18 +85,22 @@ class Audit:
 
     def _use(self, job: Job) -> Use:
         """What the tokens of `job` are used for, which is granted its tokens by name."""
-        reached, computed = self._reached.get(job, 0), job.base_computed
-        if job.base_emitted:
-            reached = max(reached, job.given + job.base_emitted - 1 - _just_returned(job))
-        if computed < reached:
+        if self.anew(job):
             return Use.RECOMPUTE
         return Use.DECODE if job.base_emitted and job.pending == 1 else Use.PREFILL
 
-    def spend(self, plan: Plan | None, until: float) -> None:
-        """Up to `until` (s) the first step of `plan` went on, or nothing did."""
-        self._add(self.slots(plan), until)
+    def anew(self, job: Job) -> int:
+        """Tokens that `job`, which is granted its tokens by name, is to compute next and had computed before."""
+        reached = self._reached.get(job, 0)
+        if job.base_emitted:
+            reached = max(reached, job.given + job.base_emitted - 1 - _just_returned(job))
+        return max(0, reached - job.base_computed)
 
-    def steps(self, plan: Plan, ends: Iterable[float]) -> None:
+    def spend(self, plan: Plan | None, until: float, delayed: float = 0.0) -> None:
+        """Up to `until` (s) the first step of `plan` went on, or nothing did."""
+        self._add(self.slots(plan), until, delayed)
+
+    def steps(self, plan: Plan, ends: Iterable[float], delayed: float = 0.0) -> None:
         """The steps of `plan` ended at these instants (s); nothing of it is written into its jobs so far."""
         lockstep, size = self._batch.lockstep, self._batch.kv.block_size
         first = self.slots(plan)
@@ -104,7 +114,7 @@ class Audit:
                 slots[Use.DECODE] += tokens
                 slots[Use.FRAGMENTATION] += taken - tokens
                 slots[Use.FREE] -= taken
-            self._add(slots, end)
+            self._add(slots, end, 0.0 if number else delayed)
 
     def _in_vain(self, ticks: int) -> int:
         """The jobs in lockstep that are complete before the last of so many ticks: steps were decided ahead."""
@@ -114,12 +124,14 @@ class Audit:
         reached = lockstep.tick + ticks
         return sum(reached - job.entered > job.until for _, _, job in lockstep.ends)
 
-    def _add(self, slots: Sequence[int], until: float) -> None:
+    def _add(self, slots: Sequence[int], until: float, delayed: float) -> None:
         seconds = until - self.since
         self.since = until
         for use, held in enumerate(slots):
             if held:
                 self.token_seconds[use] += held * seconds
+                if delayed:
+                    self.held_up[use] += held * seconds * delayed
 
     def note(self, jobs: Iterable[Job]) -> None:
         """Keep how far `jobs` have come that were just granted tokens: what they lose of it they compute anew."""
@@ -143,11 +155,12 @@ class AuditedReplica(Replica):
         super().__init__(*parts)
         parked = self.parked
         self.audit = Audit(self.device.name, self.batch, parked.idle, parked.host.moving, self.sending)
+        self._copying = 0.0  # for which the step that was priced last waits for copies, s
 
     def release(self, job: Job) -> None:
         if job in self.sending:
             self.settle(self.clock.now)
-            self.audit.spend(self._plan, self.clock.now)
+            self.audit.spend(self._plan, self.clock.now, self._held_up(self._plan))
         super().release(job)
 
     def _go_on(self, now: float) -> None:
@@ -156,7 +169,7 @@ class AuditedReplica(Replica):
         super()._go_on(now)
 
     def _commit(self, plan: Plan) -> None:
-        self.audit.steps(plan, self._ends(plan))
+        self.audit.steps(plan, self._ends(plan), self._held_up(plan))
         super()._commit(plan)
         self.audit.note(plan.grants)
 
@@ -167,9 +180,25 @@ class AuditedReplica(Replica):
             yield from (stretch.end(stretch.done + number - ahead) for number in range(1, plan.steps))
         yield plan.due if ahead else plan.end
 
+    def _delayed(self, plan: Plan, overhead: float) -> tuple[Step, float]:
+        self._copying = self.parked.host.seconds
+        return super()._delayed(plan, overhead)
+
+    def _held_up(self, plan: Plan | None) -> float:
+        """By how much of its time the first step of `plan` is longer for what it computes anew, and for copies."""
+        if plan is None or not (plan.grants or plan.moved_tokens):
+            return 0.0
+        work = useful(plan, self.audit.anew)
+        if work == plan.step:
+            return 0.0
+        copied = self._copying if plan.moved_tokens and self._link_prices else 0.0
+        priced = plan.step._replace(moved_tokens=0) if self._link_prices else plan.step
+        whole, needed = (self._profile.step_time(one) if any(one) else 0.0 for one in (priced, work))
+        return min(1.0, (copied + whole - needed) / (plan.end - plan.start))
+
     def close(self, until: float) -> None:
         """Account for what is left up to `until` (s), in the midst of a step if need be."""
-        self.audit.spend(self._plan, until)
+        self.audit.spend(self._plan, until, self._held_up(self._plan))
 
 
 def audited(replicas: Sequence[AuditedReplica], horizon: float | None) -> Table:
@@ -181,7 +210,15 @@ def audited(replicas: Sequence[AuditedReplica], horizon: float | None) -> Table:
         audit = replica.audit
         whole = audit.capacity * end
         rows += [
-            (replica.device.name, use.name.lower(), held, held / whole if whole else math.nan, audit.capacity, end)
-            for use, held in zip(Use, audit.token_seconds, strict=True)
+            (
+                replica.device.name,
+                use.name.lower(),
+                held,
+                held / whole if whole else math.nan,
+                in_vain,
+                audit.capacity,
+                end,
+            )
+            for use, held, in_vain in zip(Use, audit.token_seconds, audit.held_up, strict=True)
         ]
     return {name: np.array(column) for name, column in zip(AUDIT_COLUMNS, zip(*rows, strict=True), strict=True)}

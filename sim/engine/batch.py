@@ -65,10 +65,6 @@ class Batch:
             leaving.sort(key=lambda job: job.admission)
         for job in leaving:
             self._retire(job, plan.end)
-        return self._gone(leaving)
-
-    def _gone(self, leaving: list[Job]) -> list[Job]:
-        """Those of `leaving` that do not merely call out."""
         return [job for job in leaving if job not in self.called] if self.called else leaving
 
     def _compute(self, plan: Plan) -> list[Job]:
@@ -104,15 +100,16 @@ class Batch:
 
         One that calls out goes when it is said what becomes of its KV: at the beginning of the next plan.
         """
+        whole = job.request.truth.output_tokens
         if job.lockstep is None:
             self.stop(job)  # its leg was to prefill
         else:
             self.lockstep.leave(job)
-            if job.calls_out:
+            if job.base_emitted < whole:
                 self.called.append(job)
                 return
             del self.running[job]
             job.admission = 0
-        if job.base_emitted == job.request.truth.output_tokens:
+        if job.base_emitted == whole:
             job.finished = now
             self.kv.release(job)

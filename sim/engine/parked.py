@@ -17,7 +17,7 @@ FRUITLESS = 100_000  # moves of KV between two tokens: more than jobs are at a t
 
 
 class Parked:
-    """What the `eviction` says of it. `idle` are the waiting jobs whose KV is on the device."""
+    """What the `eviction` says of it. `idle` are jobs that wait, or call out, with their KV on the device."""
 
     def __init__(self, eviction: Eviction, waiting: WaitingQueue, batch: Batch, host: Host, agenda: Agenda) -> None:
         self.eviction = eviction
@@ -33,7 +33,7 @@ class Parked:
         self.attends = self.reviews or self.foresees or isinstance(host, OverlappedHost)
         self.lasts = math.inf  # steps for which the last review stands
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
-        self._new: list[Job] = []  # those of whom nothing is foreseen yet
+        self.new: list[Job] = []  # those of whom nothing is foreseen yet
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     @property
@@ -48,10 +48,10 @@ class Parked:
         """What has happened before `plan` starts, and the eviction's review."""
         self.call_out(plan)
         self.arrive(plan.decided)
-        for job in self._new:
+        for job in self.new:
             self._foresee(job, plan.decided)
             self.rank_anew(job, plan.decided)
-        self._new.clear()
+        self.new.clear()
         if self.reviews:
             self._review(plan)
 
@@ -74,11 +74,6 @@ class Parked:
         self._over.clear()
 
     # Calls
-
-    def come(self, job: Job) -> None:
-        """`job` has come, and waits."""
-        if self.foresees:
-            self._new.append(job)
 
     def call_out(self, plan: Plan) -> None:
         """Those whose last token before a call has come run no more, and call."""

@@ -99,13 +99,15 @@ class Replica:
         self.jobs += 1
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in
-        if job.request.truth.pauses and self._quiet:
+        pauses = job.request.truth.pauses
+        if pauses and self._quiet:
             self._expect_calls()
-        if job.calls_out:
-            self.parked.call(job, now)  # for its last token is there, before its KV is
+        if pauses and job.calls_out:
+            self.parked.call(job, job.first_token or now)  # as soon as its token was there, and before its KV is
         else:
             self.waiting.push(job, now)
-            self.parked.come(job)
+            if self.parked.foresees:
+                self.parked.new.append(job)
         self._awaited += job.awaited
         if self._awaited:
             self.clock.at(self._until, self._on_time, LATE)

@@ -77,7 +77,8 @@ class Scheduler:
         if job.request.truth.pauses:
             self.planner.attend()
         self.waiting.push(job, now)
-        self.parked.come(job)
+        if self.parked.foresees:
+            self.parked.new.append(job)
 
     def plan(self, now: float) -> Plan | Hold:
         """What is done next; a `Hold` if nothing is."""

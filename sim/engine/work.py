@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sim.engine.lockstep import Lockstep
 from sim.engine.plan import Plan
+from sim.job import Job
 from sim.step import Step, attended_tokens
 
 
@@ -26,3 +29,23 @@ def work_of(plan: Plan, lockstep: Lockstep, uneven: bool) -> Step:
             prefill_tokens += new
             prefill_attended += attended_tokens(new, job.base_computed)
     return Step(prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens, prefill_jobs, longest)
+
+
+def useful(plan: Plan, anew: Callable[[Job], int]) -> Step:
+    """The first step of `plan`, which is priced and not carried out yet, without copies and what is computed `anew`."""
+    tokens, attended, jobs, context, _, prefills, *_ = plan.step
+    for job, new in plan.grants.items():
+        again = min(new, anew(job))
+        if again and new == 1:
+            jobs, context = jobs - 1, context - job.base_computed - 1
+        elif again:
+            tokens, attended = tokens - again, attended - attended_tokens(again, job.base_computed)
+            prefills -= again == new
+    return plan.step._replace(
+        prefill_tokens=tokens,
+        prefill_attended=attended,
+        decode_jobs=jobs,
+        decode_context=context,
+        moved_tokens=0,
+        prefill_jobs=prefills,
+    )

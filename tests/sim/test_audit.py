@@ -14,7 +14,7 @@ from policies.eviction.swap import Swap
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
-from sim import Cluster, HostMemory, Link, Record, Request, Truth, simulate
+from sim import Cluster, HostMemory, Link, Pause, Record, Request, Truth, simulate
 from sim.engine.audit import Audit
 from sim.engine.batch import Batch
 from sim.engine.growth import GrowingLockstep
@@ -41,7 +41,8 @@ def assert_closes(case, horizon, table):
         assert set(table["kv_tokens"][mine].tolist()) == {capacity}
         assert table["token_seconds"][mine].sum() == pytest.approx(capacity * seconds, rel=1e-9)
         assert table["share"][mine].sum() == pytest.approx(1.0, rel=1e-9)
-        assert (table["token_seconds"][mine] >= 0).all()
+        assert (table["token_seconds"][mine] >= table["held_up"][mine]).all()
+        assert (table["held_up"][mine] >= 0).all()
 
 
 @settings(stable, max_examples=600)
@@ -166,6 +167,45 @@ def test_a_run_without_a_step_has_no_shares():
     table = simulate(make_requests([0], [99], [9]), make_policy(), cluster, OraclePredictor(), audit=True).audit
     assert set(table["token_seconds"].tolist()) == {0.0}
     assert np.isnan(table["share"]).all()
+
+
+def held_up(requests, profile, host=None, **parts):
+    """The token-seconds that steps took longer, in each use in which there are any."""
+    changes = {"kv_tokens": 64, "block_size": 1, "max_model_len": 64, "kv_bytes_per_token": 1}
+    device = make_device(profile=profile, host=host or HostMemory(), **changes)
+    table = simulate(requests, make_policy(**parts), Cluster((device,)), OraclePredictor(), audit=True).audit
+    rows = zip(table["use"].tolist(), table["held_up"].tolist(), strict=True)
+    return {use: pytest.approx(held) for use, held in rows if held and use != "free"}
+
+
+CALLS = Request(0, 0.0, 4, Truth(2, pauses=(Pause(1, 8.5, 2),)))  # of its 7 tokens 4 may be computed anew, 3 are new
+BESIDE = Request(1, 0.0, 2, Truth(20))
+STEPS = LinearProfile(1.0, 0.125)
+
+
+def test_a_step_takes_longer_for_what_it_computes_anew():
+    """It calls at 1.75 s, and joins at 10.75 s the other, which has emitted 9 tokens: half a second longer."""
+    assert held_up([CALLS], STEPS, eviction=Recompute()) == {"recompute": 7 * 0.5}
+    assert held_up([CALLS, BESIDE], STEPS, eviction=Recompute()) == {"recompute": 7 * 0.5, "decode": (2 + 9) * 0.5}
+    assert held_up([CALLS, BESIDE], STEPS, eviction=Resident()) == {}
+
+
+def test_a_chunk_is_computed_anew_as_far_as_it_had_been():
+    """Chunks of 3: all of them anew, which is all that is done; one of them; none."""
+    found = held_up([CALLS], STEPS, eviction=Recompute(), batching=Continuous(max_num_batched_tokens=3))
+    assert found == {"recompute": 3 * 1.375 + 6 * 0.125}
+
+
+@pytest.mark.parametrize(
+    ("profile", "host"),
+    [
+        (LinearProfile(1.0, 0.125, per_moved=0.25), None),
+        (LinearProfile(1.0, 0.125, per_moved=9.0), HostMemory(link=Link(0.0, 4.0))),  # a byte a token
+    ],
+)
+def test_a_step_takes_longer_for_the_copies_that_it_waits_for(profile, host):
+    """4 tokens take a second: out beside the other's 3, and back at 10.625 s beside its 10, with the 3 new ones."""
+    assert held_up([CALLS, BESIDE], profile, host, eviction=Swap()) == {"decode": 3 + 10, "prefill": 7}
 
 
 def holding(tokens: int) -> tuple[Batch, Job]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from policies.order.srpt import SRPT
 from sim import Distribution, Prediction
-from sim.job import Job
+from sim.job import Job, Once
 from tests.conftest import make_requests
 
 SAMPLES = st.lists(st.floats(1, 1e4), min_size=1, max_size=30)
@@ -67,11 +67,12 @@ def test_an_unsound_histogram_is_refused(edges, masses) -> None:
 def test_a_refined_prediction_is_asked_for_once_tokens_have_come() -> None:
     asked = []
 
-    def refine(request, prediction, emitted):
-        asked.append((request.id, prediction.length, emitted))
-        return 7.0
+    class Refining(Once):
+        def refine(self, request, prediction, emitted):
+            asked.append((request.id, prediction.length, emitted))
+            return 7.0
 
-    job = Job(make_requests([0], [1], [50])[0], Prediction(20.0, 20.0), refine)
+    job = Job(make_requests([0], [1], [50])[0], Prediction(20.0, 20.0), Refining())
     assert SRPT().rank(job, 0.0) == 20.0
     job.base_emitted = 3
     assert SRPT().rank(job, 0.0) == 7.0

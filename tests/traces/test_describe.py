@@ -129,6 +129,8 @@ HEADERS = {
     "qwen_bailian": '{"chat_id": 1, "parent_chat_id": -1, "timestamp": 0.5, "input_length": 5, "output_length": 2, '
     '"type": "text", "turn": 1, "hash_ids": [0]}',
     "llmservingsim": '{"arrival_time": 0.0, "input_toks": 5, "output_toks": 2}',
+    "llmservingsim_sessions": '{"session_id": "a", "arrival_time_ns": 0, "sub_requests": '
+    '[{"input_toks": 5, "output_toks": 2}]}',
     "infercept": '{"cols": ["a"], "data": [{"key": "k", "segs": [[1',
     "vllm_dataset": '{"prompt": "hello", "output_tokens": 5}',
     "openai": '{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}',

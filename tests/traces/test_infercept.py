@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from traces.formats.infercept import COLUMNS, EXACT, load
+from traces.formats.infercept import COLUMNS, EXACT, load, load_with_last_calls
 from traces.schema import TraceError
 
 THREE = [[392, 127, 0.5, 21, 1], [540, 47, 0.25, 23, 1], [610, 48, 0.0, 0, 1]]
@@ -33,6 +33,16 @@ def test_segments_become_pauses(tmp_path: Path) -> None:
     assert table["prompt_tokens"].tolist() == [392, 6, 392]
     assert table["output_tokens"].tolist() == [222, 137, 127]
     assert table["pauses"].tolist() == [[[127, 0.5, 21], [174, 0.25, 23]], [[64, 13.5, 7], [128, 8.5, 4]], []]
+
+
+def test_a_call_that_ends_a_request_is_left_out_or_followed_by_a_token(tmp_path: Path) -> None:
+    free = [*THREE[:2], [610, 48, 0, 9, 1]]
+    path = made(tmp_path, request("a", THREE), request("b", ROUNDED), request("c", free))
+    assert load(path)["pauses"].map(len).tolist() == [2, 2, 2]
+    table = load_with_last_calls(path)
+    assert table["output_tokens"].tolist() == [222, 138, 223]
+    assert [pauses[2:] for pauses in table["pauses"]] == [[], [[137, 1.0, 0]], [[222, 0, 9]]]
+    assert table.drop(columns=["pauses", "output_tokens"]).equals(load(path).drop(columns=["pauses", "output_tokens"]))
 
 
 def changed(segment: int, cell: int, value: Any) -> list[list[Any]]:
@@ -91,6 +101,9 @@ def test_the_published_files_have_their_known_figures(shared_data: Path) -> None
     for table in (several, one):
         assert table["task"].value_counts().to_dict() == classes
     assert one["pauses"].map(len).eq(1).all()
+    all_calls = load_with_last_calls(shared_data / "traces" / "infercept_multi.json.gz")["pauses"].map(len)
+    means = {name: round(mean, 2) for name, mean in all_calls.groupby(several["task"]).mean().items()}
+    assert means == {"math": 2.81, "qa": 3.04, "ve": 5.35, "chatbot": 3.46, "image": 6.92, "tts": 6.92}
     calls = several["pauses"].map(len).groupby(several["task"]).mean()
     assert calls["math"] == pytest.approx(2.81, abs=0.005)
     assert calls["qa"] == pytest.approx(3.04, abs=0.005)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from experiments.run.inputs import read_trace
 from tests.conftest import ROOT
+from traces.calls import Plain
 from traces.combined import Mixed, Paired, Transformed, mix, pair_text
 from traces.operations import Clip, Refuse, Rows, Stretch, Thin, ThinSessions, ToRate, Upsample, Window, counted
 from traces.requests import to_requests
@@ -204,6 +205,34 @@ def test_a_mix_keeps_its_parts_apart() -> None:
     assert not ids[1] & ids[2]
     assert counted(mixed) == "; dropped: ['max_tokens']"
     assert len(to_requests(mixed)) == len(mixed)
+
+
+def test_a_mix_has_no_calls_where_a_part_has_none() -> None:
+    calling = trace(pauses=[[[2, 1.5, 30]], [], [[1, 0.5, 0], [3, 9.0, 2]], [], [], []])
+    mixed = mix(
+        {"calling": calling, "plain": trace(), "chats": chats(20)},
+        dict.fromkeys(("calling", "plain", "chats"), 1.0),
+        rng(),
+    )
+    found = [request.truth.pauses for request in to_requests(mixed)]
+    assert [pauses for pauses in found if pauses] == [((2, 1.5, 30),), ((1, 0.5, 0), (3, 9.0, 2))]
+    assert len(found) == 32
+
+
+def test_plain_requests_lose_their_calls_and_what_these_return() -> None:
+    calling = trace(400, pauses=[[[2, 1.5, 30]]] * 399 + [[]], max_tokens=440, client=[f"c{row}" for row in range(400)])
+    mixed = Plain(0.5)(calling, rng())
+    plain = mixed["pauses"].map(len) == 0
+    assert plain.sum() == pytest.approx(200, abs=40)
+    assert mixed["max_tokens"][plain].tolist() == [max(410, row + 5) for row in np.flatnonzero(plain)[:-1]] + [440]
+    assert set(mixed["max_tokens"][~plain]) == {440}
+    assert mixed.drop(columns=["pauses", "max_tokens"]).equals(calling.drop(columns=["pauses", "max_tokens"]))
+    check(mixed, "mixed")
+    assert str(Plain(0.5)) == "Plain(share=0.5)"
+    with pytest.raises(ValueError, match="share must be above 0 and at most 1, got 0"):
+        Plain(0)
+    with pytest.raises(ValueError, match="the trace has no column 'pauses'; it has arrival, prompt_tokens"):
+        Plain(0.5)(trace(), rng())
 
 
 def test_a_mix_adds_up_what_its_parts_counted() -> None:

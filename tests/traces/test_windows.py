@@ -349,6 +349,7 @@ def test_chat_ids_of_64_bits_are_names(tmp_path: Path) -> None:
 
 SMALL = ("requests=40",)
 INSIDE = {
+    "augmented": SMALL,
     **dict.fromkeys(("clients", "closed_loop", "dialogue", "diurnal", "gamma", "mmpp", "multi_turn", "poisson"), SMALL),
     **dict.fromkeys(("recorded", "rtlm_variance", "short_dialogue", "sinusoid", "ticked", "weibull"), SMALL),
     "rtlm_dialogue": (*SMALL, "model=t5-small"),
@@ -358,9 +359,11 @@ INSIDE = {
 }
 OF_A_FILE = {
     **dict.fromkeys(("azure_2023_code", "azure_2023_conv", "azure_2024_code", "azure_2024_conv"), "azure"),
+    "llmservingsim": "llmservingsim",
     **{name: name for name in ("burstgpt", "csv", "mooncake", "parquet", "qwen_bailian", "splitwise", "vidur", "vtc")},
 }
-OTHERS = {"castillo", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
+SAMPLED = {"infercept", "infercept_half_plain", "infercept_single"}
+OTHERS = {*SAMPLED, "castillo", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
 
 
 def build(name: str, *settings: str) -> Any:
@@ -386,6 +389,7 @@ def test_every_yaml_of_a_file_composes_with_its_settings_and_reads_it(tmp_path: 
         "azure": "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "2023-11-16 18:15:46.5,9,5\n" * 3,
         "burstgpt": "\n".join([BURST_HEADER, *BURST_ROWS[3:]]),
         "csv": "ts,in,out\n" + "1,9,5\n" * 3,
+        "llmservingsim": [{"arrival_time_ns": at * 10**9, "input_toks": 9, "output_toks": 5} for at in range(3)],
         "mooncake": EPOCH,
         "qwen_bailian": [
             {"chat_id": at, "parent_chat_id": -1, "timestamp": at, "input_length": 9, "output_length": 5, "type": "a",

@@ -36,7 +36,7 @@ def collected(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def test_frames_have_a_row_for_each_use_of_each_replica_and_run(results: Path) -> None:
     found = frames(results)
     audit = found.audit
-    assert audit.groupby(["policy", "seed", "replica"]).size().tolist() == [7] * 2 * 2 * audit["replica"].nunique()
+    assert audit.groupby(["policy", "seed", "replica"]).size().tolist() == [8] * 2 * 2 * audit["replica"].nunique()
     whole = audit.groupby(["run", "replica"]).agg({"token_seconds": "sum", "kv_tokens": "first", "seconds": "first"})
     assert whole["token_seconds"].to_numpy() == pytest.approx(whole["kv_tokens"] * whole["seconds"], rel=1e-9)
     last = found.requests.groupby("run")["finished"].max()

@@ -16,11 +16,11 @@ from experiments.tables.stats import quantile
 from experiments.validation import gains, session
 from experiments.validation import main as validate
 from experiments.validation.engines import COLUMNS
-from experiments.validation.replay import run_simulated
+from experiments.validation.replay import compose_case, run_simulated
 from experiments.validation.report import judged
 from profiles import machine
 from profiles.profile import load_path
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_device
 
 PROFILE = ROOT / "profiles" / "data" / "gpt2" / "cpu.json"
 SMALL = [
@@ -253,3 +253,9 @@ def test_what_makes_no_sense_is_refused_before_anything_is_measured(setting, sai
         cfg = compose("validate", [setting])
     with pytest.raises(ValueError, match=said):
         session.check(cfg, [setting])
+
+
+def test_requests_that_call_out_are_not_given_to_a_real_engine():
+    calling, said = ["trace=augmented", "predictor=oracle", "requests=20"], "given plain requests here, .* call out"
+    with initialize_config_module("experiments.conf", version_base="1.3"), pytest.raises(ValueError, match=said):
+        compose_case(calling, "fifo", 1.0, 0, make_device())

@@ -1,0 +1,114 @@
+"""Our values for INFERCEPT's claims, from stored results: what claims.yaml names.
+
+Wasted is, as its equations 1 to 5 count it: KV of jobs that call out, kept (2) or under way to the host and back (3);
+KV of jobs that compute anew what was dropped (1, 4); and what others hold while a step takes longer for that, or for
+copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from experiments.claims import Found
+from experiments.figures.stored import Stored, of
+from experiments.papers.size_based.times import percent, times
+from experiments.run.results import Folder
+from experiments.tables.stats import Interval, interval
+
+SETTINGS = ("trace.rate",)
+WASTE, PARTS = "augmented/infercept_waste", "augmented/infercept_parts"
+LATENCY = "normalized_serving_time_mean"
+CLUSTERS = {"vicuna_13b": "on two GPUs", "vicuna_13b_one": "on one GPU"}
+IDLE = ("paused", "transfer", "recompute")  # uses that are waste
+OTHERS = ("decode", "prefill")  # those of the others, which may be held up
+
+
+def waste(stored: Stored, system: str) -> list[Found]:
+    """The share of KV memory over time that `system` wastes, %, by GPUs."""
+    return _by_cluster(stored, system, wasted)
+
+
+def held_up(stored: Stored, system: str) -> list[Found]:
+    """The share of time by which steps of `system` are longer for recomputation and for copies, %, by GPUs."""
+    return _by_cluster(stored, system, lambda audit: audit["held_up"].sum() / audit["token_seconds"].sum())
+
+
+def step(stored: Stored, system: str, before: str) -> list[Found]:
+    """By how many percent the normalized latency of `system` differs from that of the step `before`, by GPUs."""
+    table = stored.table(PARTS)
+    return [
+        Found(called, percent(of(table, system=system, cluster=name), of(table, system=before, cluster=name), LATENCY))
+        for name, called in CLUSTERS.items()
+    ]
+
+
+def estimator(stored: Stored) -> list[Found]:
+    """The normalized latency with true durations over that with the estimate, %, by GPUs."""
+    table, found = stored.table(PARTS), []
+    for name, called in CLUSTERS.items():
+        own, oracle = (of(table, system=system, cluster=name) for system in ("infercept", "infercept_oracle"))
+        less = percent(oracle, own, LATENCY)
+        found.append(Found(called, Interval(100 + less.mean, less.half_width)))
+    return found
+
+
+def lower(stored: Stored, sweep: str) -> list[Found]:
+    """How many times lower the normalized latency is than vLLM's, by rate."""
+    return [
+        Found(f"{rate:g} requests/s", times(of(rows, system="infercept_vllm"), of(rows, system="infercept"), LATENCY))
+        for rate, rows in stored.table(sweep).groupby("trace.rate")
+    ]
+
+
+def rate(stored: Stored, sweep: str, limits: Sequence[float]) -> list[Found]:
+    """The rate at which a normalized latency (s/token) is passed, over that at which it is under vLLM, by latency."""
+    table = stored.table(sweep)
+    return [
+        Found(
+            f"at {limit:g} s/token",
+            interval(
+                _passed(of(table, system="infercept"), limit) / _passed(of(table, system="infercept_vllm"), limit)
+            ),
+        )
+        for limit in limits
+    ]
+
+
+def wasted(audit: pd.DataFrame) -> float:
+    """The share of KV memory over time that is wasted, of a run's audit."""
+    uses = audit.groupby("use")[["token_seconds", "held_up"]].sum()
+    idle, others = uses.loc[[*IDLE], "token_seconds"].sum(), uses.loc[[*OTHERS], "held_up"].sum()
+    return float((idle + others) / uses["token_seconds"].sum())
+
+
+def shares(stored: Stored, system: str, cluster: str, told: Callable[[pd.DataFrame], float]) -> Interval:
+    """What is `told` of the audit of each run of `system` on `cluster`, in %, over seeds."""
+    runs = of(stored.table(WASTE), system=system, cluster=cluster)["run"]
+    audits = [pd.read_parquet(Folder(stored.root / WASTE / run).path / "audit.parquet") for run in runs]
+    return interval([100 * told(audit) for audit in audits])
+
+
+def _by_cluster(stored: Stored, system: str, told: Callable[[pd.DataFrame], float]) -> list[Found]:
+    return [Found(called, shares(stored, system, name, told)) for name, called in CLUSTERS.items()]
+
+
+def _passed(table: pd.DataFrame, limit: float) -> pd.Series:
+    """Seed -> the rate at which the latency passes `limit`, straight in the log of it between the rates that were run.
+
+    ValueError if it does not at any of them, or is above at the lowest.
+    """
+    rates = {}
+    for seed, run in table.groupby("seed"):
+        run = run.sort_values("trace.rate")
+        logs, at = np.log(run[LATENCY].to_numpy()), run["trace.rate"].to_numpy(dtype=float)
+        above = int(np.argmax(logs > np.log(limit)))
+        if not above:
+            raise ValueError(
+                f"seed {seed}: the latency does not pass {limit:g} s/token within {at[0]:g} to {at[-1]:g}/s"
+            )
+        share = (np.log(limit) - logs[above - 1]) / (logs[above] - logs[above - 1])
+        rates[seed] = at[above - 1] + share * (at[above] - at[above - 1])
+    return pd.Series(rates)
