@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.engine.queueing.laws import LAWS, Floats
-from sim.job import Job
-from sim.policy import FixedOrder
 from sim.request import Pause
 
 Pauses = tuple[Pause, ...]
@@ -37,12 +35,3 @@ class Calls:
             seconds = law.draw(rng, len(after)) * (self.seconds * tokens / law.mean)
             drawn.append(tuple(map(Pause, after.tolist(), seconds.tolist())))
         return drawn
-
-
-@dataclass(frozen=True, slots=True)
-class ToTheTail(FixedOrder):
-    """First come, first served, where who comes back from a call has come anew."""
-
-    def rank(self, job: Job, now: float) -> float:
-        """When the job came, or came back, s."""
-        return job.request.arrival if job.resumed is None else job.resumed

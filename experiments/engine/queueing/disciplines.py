@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from experiments.engine.golden import IterationTime
 from experiments.engine.queueing import means
-from experiments.engine.queueing.calls import Calls, ToTheTail
+from experiments.engine.queueing.calls import Calls
 from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import Law
 from policies.batching.continuous import Continuous
@@ -19,6 +19,7 @@ from policies.order.least_attained import LeastAttained
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
+from policies.order.tail import Tail
 from policies.predictor.oracle import OraclePredictor
 from sim.policy import Batching, Order, Predictor
 
@@ -76,7 +77,7 @@ DISCIPLINES = {
     "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
     "FB": Discipline(by_quanta, LeastAttained(QUANTUM), ONE_AT_A_TIME, heavy=1.0),
     "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN, effort=3.0),
-    "FCFS, calls": Discipline(means.among_calls, ToTheTail(), calls=Calls("H2"), effort=3.0),
+    "FCFS, calls": Discipline(means.among_calls, Tail(), calls=Calls("H2"), effort=3.0),
     "PS, calls": Discipline(
         means.ps, batching=places(EVERYBODY), step=IN_TURN, calls=Calls("Uniform"), effort=2.0, heavy=1.5
     ),
