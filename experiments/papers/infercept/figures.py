@@ -23,7 +23,7 @@ from experiments.tables.stats import Interval, interval
 __all__ = ["FIGURES", "SETTINGS"]
 
 STEPS = {
-    "infercept_vllm": "vanilla discard (vLLM)",
+    "infercept_vllm": "vanilla discard",
     "infercept_improved": "+ improved discard",
     "infercept_chunked": "+ chunked discard",
     "infercept_budget": "+ min-waste swap",
@@ -40,11 +40,11 @@ NAMES = {**STEPS, **OTHERS}
 WASTED = (25.0, 20.0, 21.0, 10.0, 1.5, 0.69)  # [S] its Fig. 3, % of GPU memory, step by step
 LESS = (-24.5, -7.8, -12.7, -46.1, -46.4)  # [S] %, of the normalized latency of the step before
 USES = {
-    "calls out, kept": ("paused", "token_seconds", "#0072b2"),
-    "under way to and from the host": ("transfer", "token_seconds", "#56b4e9"),
-    "computes anew": ("recompute", "token_seconds", "#cc79a7"),
-    "held up, decoding": ("decode", "held_up", "#e69f00"),
-    "held up, prefill": ("prefill", "held_up", "#7f4f24"),
+    "kept during calls": ("paused", "token_seconds", "#0072b2"),
+    "being copied": ("transfer", "token_seconds", "#56b4e9"),
+    "computed anew": ("recompute", "token_seconds", "#cc79a7"),
+    "others, held up: decode": ("decode", "held_up", "#e69f00"),
+    "others, held up: prefill": ("prefill", "held_up", "#7f4f24"),
 }
 PAPER: dict[str, Any] = {
     "marker": "D",
@@ -71,7 +71,7 @@ def breakdown(stored: Stored, output: Path) -> list[Path]:
     parts, rows = stored.table(PARTS), []
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 8}):
         caption = f"{ABOUT} {provenance_of(parts)}"
-        figure, grid = sheet(2, 2, 2.4, 2.2, caption, left=0.7, gap=0.6, below=1.35)
+        figure, grid = sheet(2, 2, 2.0, 1.9, caption, left=1.15, gap=0.6, below=1.2)
         for column, (cluster, called) in enumerate(CLUSTERS.items()):
             shares = {
                 system: {
@@ -142,7 +142,7 @@ def _stacked(axes: Axes, shares: dict[str, dict[str, Interval]], called: str) ->
         axes.bar(range(len(NAMES)), heights, bottom=below, color=color, width=0.7, label=word)
         below = [one + other for one, other in zip(below, heights, strict=True)]
     axes.plot(range(len(WASTED)), WASTED, label="the paper's", **PAPER)
-    axes.set_title(called.removeprefix("on ").capitalize(), fontsize=9.5, weight="bold")
+    axes.set_title(called, fontsize=9.5, weight="bold")
     axes.set_xticks(range(len(NAMES)), [""] * len(NAMES))
     axes.grid(visible=False, axis="x")
 
