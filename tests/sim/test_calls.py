@@ -21,11 +21,11 @@ from sim import Cause, Cluster, Eviction, Keep, Pause, Prediction, Record, Reque
 from sim.job import Job
 from sim.metrics import serving_time
 from sim.policy import Predictor
-from tests.cases import cases, continuous, on_several, plain, stable, with_calls
+from tests.cases import cases, continuous, examples, on_several, plain, stable, with_calls
 from tests.conftest import LinearProfile, make_device, make_policy
 
 SECOND = LinearProfile(fixed=1.0, per_token=0.0)
-often = settings(stable, max_examples=100)
+often = settings(stable, max_examples=examples(100))
 
 
 def serve(*lives, predictor=None, kv_tokens=1 << 20, profile=SECOND, block_size=1, **parts):
@@ -218,7 +218,7 @@ def test_an_eviction_foresees_at_arrival_and_each_return_and_is_asked_of_each_ca
     assert set(tables.requests["status"].tolist()) == {"finished"}
 
 
-@settings(stable, max_examples=40)
+@settings(stable, max_examples=examples(40))
 @given(random_cases)
 def test_calls_of_no_time_that_return_nothing_are_none(case):
     def all_over(request):
@@ -231,7 +231,7 @@ def test_calls_of_no_time_that_return_nothing_are_none(case):
     assert plain(dataclasses.replace(case, requests=requests).run()) == plain(case.run())
 
 
-@settings(stable, max_examples=40)
+@settings(stable, max_examples=examples(40))
 @given(cases(continuous, caching=False, ample=True))
 def test_in_ample_memory_calls_that_keep_their_kv_have_nothing_computed_twice(case):
     policy = dataclasses.replace(case.policy, eviction=Resident())
