@@ -189,7 +189,7 @@ evictions = (
 pauses = st.dictionaries(st.integers(1, MAX_TOKENS - 1), st.sampled_from([0.0, 0.004, 0.0625, 0.3, 2.0]), max_size=3)
 
 
-@settings(stable, max_examples=80)
+@settings(stable, max_examples=40)
 @given(
     cases(continuous | preemptive | ahead), st.lists(pauses, max_size=14), evictions, st.sampled_from([Tail(), FIFO()])
 )
