@@ -55,11 +55,15 @@ class Audit:
         counted: set[Any] = set()
         for use, job, tokens, padding in sorted(self._holdings(plan), key=lambda held: held[0]):
             blocks = max(job.blocks, -(-tokens // size))
-            full, before = kv.shared(job), len(counted)
-            counted.update(full)
-            private = max(0, tokens - padding - len(full) * size)
-            slots[use] += (len(counted) - before) * size + private
-            slots[Use.FRAGMENTATION] += (blocks - len(full)) * size - private
+            full = new = 0
+            for run in kv.shared(job):
+                full += run.blocks
+                if run not in counted:
+                    counted.add(run)
+                    new += run.blocks
+            private = max(0, tokens - padding - full * size)
+            slots[use] += new * size + private
+            slots[Use.FRAGMENTATION] += (blocks - full) * size - private
         slots[Use.FREE] = kv.free * size
         if sum(slots) != self.capacity:
             uses = ", ".join(f"{use.name.lower()} {held}" for use, held in zip(Use, slots, strict=True))
