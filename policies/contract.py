@@ -7,9 +7,9 @@ import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Real
-from types import FrameType
 from typing import Any, NoReturn
 
+from policies.guarded_truth import ContractError, GuardedTruth
 from sim import Eviction
 from sim.cluster import Cluster
 from sim.execution import Execution
@@ -17,49 +17,11 @@ from sim.job import Job
 from sim.policy import ALWAYS, Batching, FixedOrder, NotingOrder, Order, Policy, Predictor, Rank, Running, Short, Stands
 from sim.prediction import Prediction
 from sim.record import Record, Tables
-from sim.request import Request, Truth
+from sim.request import Request
 from sim.simulation import simulate
 from sim.step import Hold
 
-MAY_READ_TRUTH = ("sim.", "policies.predictor.oracle")
-GENERATED = ("sim.request", "dataclasses", "reprlib", "copy")  # where a Request's own ==, hash, repr and copies run
-
-
-class ContractError(AssertionError):
-    """A policy broke a rule; the message says which part and how."""
-
-
-def _refuse_stranger(frame: FrameType | None) -> None:
-    """Raise unless the code that `frame` works for, past a Request's generated methods, may read the truth."""
-    while frame is not None and frame.f_globals.get("__name__") in GENERATED:
-        frame = frame.f_back
-    reader = frame.f_globals.get("__name__", "") if frame else ""
-    if not reader.startswith(MAY_READ_TRUTH):
-        raise ContractError(f"{reader} reads the true output length")
-
-
-class GuardedTruth(Truth):
-    """A truth that raises `ContractError` when anyone but the engine and the oracle reads, compares or prints it."""
-
-    __slots__ = ()
-
-    def __getattribute__(self, name: str) -> Any:
-        frame = sys._getframe(1)
-        if name == "output_tokens" and frame.f_globals.get("__name__") != "sim.request":  # Request checks its fields
-            _refuse_stranger(frame)
-        return object.__getattribute__(self, name)
-
-    def __eq__(self, other: object) -> bool:
-        _refuse_stranger(sys._getframe(1))
-        return isinstance(other, Truth) and self.output_tokens == other.output_tokens
-
-    def __hash__(self) -> int:
-        _refuse_stranger(sys._getframe(1))
-        return hash(self.output_tokens)
-
-    def __repr__(self) -> str:
-        _refuse_stranger(sys._getframe(1))
-        return f"GuardedTruth(output_tokens={self.output_tokens})"
+__all__ = ["ContractError", "GuardedTruth", "check_order", "check_policy"]
 
 
 def _broken(part: object, method: str, how: str) -> NoReturn:
@@ -108,16 +70,20 @@ class _Promise:
     stands: Stands
     runs: bool
     emitted: int
-    preemptions: int
+    stops: tuple[float | None, ...]  # how often it stopped, called, and since when it calls
 
     def is_over(self, job: Job, now: float) -> bool:
         """Whether it says nothing of `job` any longer."""
         return (
             now >= self.stands.instant
-            or (job.runs, job.preemptions) != (self.runs, self.preemptions)
+            or (job.runs, _stops(job)) != (self.runs, self.stops)
             or job.finished is not None
             or (job.emitted - self.emitted >= self.stands.tokens if job.runs else job.emitted != self.emitted)
         )
+
+
+def _stops(job: Job) -> tuple[float | None, ...]:
+    return job.preemptions, job.calls, job.paused
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,7 +112,7 @@ class _CheckedOrder(Order):
         self.promises.pop(job, None)
         if stands.steps == math.inf:
             rank = self.order.rank(job, now)
-            self.promises[job] = _Promise(rank, now, stands, job.runs, job.emitted, job.preemptions)
+            self.promises[job] = _Promise(rank, now, stands, job.runs, job.emitted, _stops(job))
             self._keep(job, now + min(1.0, (stands.instant - now) / 2))
 
     def _keep(self, job: Job, now: float) -> None:
@@ -230,7 +196,14 @@ class _CheckedEviction(Eviction):
         return _pure(self.eviction, "on_stop", asked[:1], *asked)
 
 
-class _CheckedReviews(_CheckedEviction):
+class _Foresees(_CheckedEviction):
+    __slots__ = ()
+
+    def foresee(self, *asked: Any) -> Any:
+        return _pure(self.eviction, "foresee", asked[:1], *asked)
+
+
+class _Reviews(_CheckedEviction):
     __slots__ = ()
 
     def review(self, *asked: Any) -> Any:
@@ -238,8 +211,12 @@ class _CheckedReviews(_CheckedEviction):
 
 
 def _checked_eviction(eviction: Eviction) -> Eviction:
-    kind = _CheckedEviction if type(eviction).review is Eviction.review else _CheckedReviews
-    named: Eviction = type(type(eviction).__name__, (kind,), {"__slots__": ()})(eviction)
+    kind, own = type(eviction), list[type[_CheckedEviction]]()
+    if kind.foresee is not Eviction.foresee:
+        own.append(_Foresees)
+    if kind.review is not Eviction.review:
+        own.append(_Reviews)
+    named: Eviction = type(kind.__name__, (*own, _CheckedEviction), {"__slots__": ()})(eviction)
     return named
 
 
@@ -286,8 +263,8 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
         eviction=_checked_eviction(policy.eviction),
     )
     guarded = [
-        dataclasses.replace(request, truth=GuardedTruth(request.truth.output_tokens, request.truth.output_ids))
-        for request in requests
+        dataclasses.replace(request, truth=GuardedTruth(truth.output_tokens, truth.output_ids, truth.pauses))
+        for request, truth in ((request, request.truth) for request in requests)
     ]
     tables = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS, unservable="fail")
     ended = tables.requests["id"].tolist()

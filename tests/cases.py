@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import ClassVar
 
 import numpy as np
@@ -55,6 +57,7 @@ from sim import (
     Line,
     Link,
     Overhead,
+    Pause,
     Policy,
     Prediction,
     Record,
@@ -68,6 +71,7 @@ from sim.policy import NotingOrder, Order, Predictor, Stands
 from tests.conftest import LinearProfile, make_device, make_requests
 
 MAX_TOKENS, LONGEST_PROMPT = 24, 40
+RETURNED = (0, 0, 1, 6, 17)  # tokens that a call may return; of a request at most three
 SERVICE = ServiceTime(phi=1e-3, eta=0.01)
 LINEAR = LinearProfile(fixed=0.01, per_token=1e-3, per_context=1e-5, per_moved=1e-5)
 FLAT = LinearProfile(fixed=0.01, per_token=1e-3)
@@ -165,6 +169,47 @@ class Tidy(KeepThenSwap):
 
 
 @dataclass(frozen=True)
+class Whimsical(KeepThenSwap):
+    """Does with the KV of callers now this, now that; what it foresees too, which comes true or not."""
+
+    whim: int = 1
+    patience: float = math.inf  # steps between two reviews
+
+    def _drawn(self, job, salt, kinds):
+        return kinds[(job.request.id * 31 + job.calls * 17 + job.emitted * 7 + salt) * self.whim % 101 % len(kinds)]
+
+    def on_stop(self, job, cause, load, now):
+        if cause is not Cause.PAUSE:
+            return KeepThenSwap.on_stop(self, job, cause, load, now)
+        keep = self._drawn(job, 3, (Keep.KEEP, Keep.SWAP, Keep.DROP))
+        return Keep.DROP if keep is Keep.SWAP and job.blocks > load.free_on_host else keep
+
+    def foresee(self, job, load, now):
+        return self._drawn(job, 5, (Keep.KEEP, Keep.SWAP, Keep.DROP, None))
+
+    def review(self, idle, jobs, load, now):
+        """Moves one caller anywhere, and nobody who waits; back only while nobody does, who might need the room.
+
+        Those might take each other's place for ever.
+        """
+        moves, room = [], load.free_blocks
+        waits = any(not job.runs and job.paused is None for job in jobs)
+        for job in idle:
+            if job.paused is None:
+                continue
+            keep = self._drawn(job, int(now - job.paused > 0.25), (Keep.KEEP, Keep.SWAP, Keep.DROP))
+            if keep is Keep.SWAP and not 0 < job.blocks <= load.free_on_host:
+                continue
+            if keep is Keep.KEEP and job.host_tokens:
+                room -= load.blocks(job.host_tokens)
+                if room < 0 or waits:
+                    break
+            moves.append((job, keep))
+            break
+        return Review(moves, steps=self.patience)
+
+
+@dataclass(frozen=True)
 class Misjudging(Predictor):
     """A predictor that is wrong, and not free."""
 
@@ -231,7 +276,8 @@ orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 
 slots = st.integers(1, 8)
 watermarks = st.sampled_from([0.0, 0.1, 0.4])
-whole_prompts = {"max_num_batched_tokens": st.just(LONGEST_PROMPT + MAX_TOKENS), "chunked_prefill": st.just(False)}
+longest = LONGEST_PROMPT + MAX_TOKENS + 3 * max(RETURNED)
+whole_prompts = {"max_num_batched_tokens": st.just(longest), "chunked_prefill": st.just(False)}
 chunked = st.builds(
     Continuous,
     max_num_seqs=slots,
@@ -286,8 +332,17 @@ guarded = st.builds(
     longest_wait=st.sampled_from([0.05, 0.3, 2.0]),
     multiple=st.sampled_from([0.5, 3.0]),
 )
+stepwise = continuous | preemptive | ranked | ahead
+sharing = stepwise.filter(lambda batching: not batching.reserve_output)  # what is set aside is not shared
 ANY = continuous | together | preemptive | ranked | ahead | until_shortest | guarded
 
+# 0.0625 s is a step of EVEN: calls end as steps do, and as others come
+pauses = st.tuples(
+    st.integers(1, MAX_TOKENS - 1),
+    st.sampled_from([0.0, 0.0, 0.004, 0.0625, 0.3, 2.0]),
+    st.sampled_from(RETURNED),
+)
+calls = st.lists(st.just(()) | st.lists(pauses, min_size=1, max_size=3), max_size=14)
 gaps = st.sampled_from([0.0, 0.004, 0.05, 0.0625, 0.6])
 rows = st.tuples(gaps, st.integers(1, LONGEST_PROMPT), st.integers(1, MAX_TOKENS), st.integers(0, 2))
 ANSWER_ID = 7
@@ -306,6 +361,18 @@ def with_contents(request: Request, kind: int, shared: tuple[int, ...], id_token
     return dataclasses.replace(request, prompt_ids=prompt_ids, id_tokens=id_tokens, truth=truth)
 
 
+def with_calls(request: Request, drawn: Sequence[tuple[int, float, int]]) -> Request:
+    """`request` that calls out as `drawn`: those after tokens that its answer has, one after each at most."""
+    by_place = {place: Pause(place, *rest) for place, *rest in drawn if place < request.truth.output_tokens}
+    pauses = tuple(by_place[place] for place in sorted(by_place))
+    return dataclasses.replace(request, truth=dataclasses.replace(request.truth, pauses=pauses))
+
+
+def without_calls(case: Case) -> Case:
+    """`case` whose requests call nothing."""
+    return dataclasses.replace(case, requests=[with_calls(one, ()) for one in case.requests])
+
+
 @st.composite
 def workloads(draw) -> list[Request]:
     gap, prompts, outputs, kinds = zip(*draw(st.lists(rows, min_size=1, max_size=14)), strict=True)
@@ -316,6 +383,8 @@ def workloads(draw) -> list[Request]:
     if draw(st.booleans()):
         how = draw(st.tuples(st.sampled_from(SHARED), st.sampled_from([1, 1, 3, 16]), st.booleans()))
         requests = [with_contents(one, kind, *how) for one, kind in zip(requests, kinds, strict=True)]
+    if draw(st.booleans()):
+        requests = [with_calls(*pair) for pair in zip_longest(requests, draw(calls)[: len(requests)], fillvalue=())]
     return requests
 
 
@@ -328,10 +397,9 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
     block_size = draw(st.sampled_from([1, 4, 16]))
     caching = draw(st.booleans()) if caching is None else caching
     profile = draw(profiles)
-    longest = max(
-        execution.kv_tokens(one.prompt_tokens + one.truth.output_tokens, one.prompt_tokens + MAX_TOKENS)
-        for one in requests
-    )
+    given = [one.prompt_tokens + one.truth.returned_tokens for one in requests]
+    totals = [tokens + one.truth.output_tokens for tokens, one in zip(given, requests, strict=True)]
+    longest = max(map(execution.kv_tokens, totals, [tokens + MAX_TOKENS for tokens in given]))
     made, host = [], draw(hosts)
     for name, kind in names:
         blocks = -(-longest // block_size) + draw(st.integers(0, 12))
@@ -341,7 +409,8 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
     return tuple(made)
 
 
-evictions = st.sampled_from([Recompute(), Swap(), Resident(), Tidy(), KeepThenSwap()])
+whims = [Whimsical(whim=1, patience=1.0), Whimsical(whim=5, patience=1.0)]
+evictions = st.sampled_from([Recompute(), Swap(), Resident(), Tidy(), KeepThenSwap(), *whims])
 links = st.sampled_from([Link(0.0, math.inf), Link(0.0625, math.inf), Link(0.03, 1e5), Link(0.0, 3e4, "fair")])
 hosts = st.builds(HostMemory, tokens=st.sampled_from([None, 16, 40])) | st.builds(
     HostMemory,

@@ -36,7 +36,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "policies/routing": "policies.routing",
         "policies/predictor": "policies.predictor",
     },
-    {"policies: contract": "policies.contract"},
+    {"policies: contract": "policies.contract policies.guarded_truth"},
     {"profiles": "profiles"},
     {"profiles/operators": "profiles.operators", "profiles/measuring": "profiles.measuring"},
     {
@@ -49,8 +49,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"traces/text": "traces.text"},
     {"traces/synthetic": "traces.synthetic"},
     {
-        "traces: programs": "traces.castillo traces.convert traces.describe traces.ingredients traces.plot "
-        "traces.plot_ingredients traces.recorded traces.sampled",
+        "traces: programs": "traces.castillo traces.coding_sessions traces.convert traces.describe traces.ingredients "
+        "traces.plot traces.plot_ingredients traces.recorded traces.sampled",
     },
     {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},

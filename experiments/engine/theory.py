@@ -19,6 +19,9 @@ the number of jobs that it finds; where sizes are guessed, also of the guess's l
 the size and that work. All have mean 0 because gaps, sizes and guesses know nothing of what was before them; no formula
 of queues is used.
 
+Where jobs call out, twice a job on average and for thrice the mean size, responses are without the calls, and a tenth
+warms up; a tenth more jobs come behind those that are measured.
+
 FB is by quanta of a tenth of the mean size, and so is its theory. SPRPT is the shortest predicted remaining time first
 without preemption from a share of the prediction on; 0.0 is SJF and 1.0 SRPT, for known sizes.
 
@@ -45,16 +48,18 @@ import numpy as np
 from scipy.special import stdtrit
 from tqdm import tqdm
 
+from experiments.engine.queueing.calls import Pauses
 from experiments.engine.queueing.disciplines import DISCIPLINES, EVERYBODY, SHARES, TOKENS, Discipline, limited
 from experiments.engine.queueing.laws import LAWS, Floats, Law
 from experiments.engine.queueing.paths import excess, work_found
 from policies.eviction.keep import Resident
 from policies.routing.least_loaded import LeastLoaded
 from sim import Cluster, Device, Policy, Request, Tables, Truth, simulate
-from sim.metrics import response_time
+from sim.metrics import serving_time
 from sim.record import Table
 
 WARM_UP = 0.1  # share of a run's requests, where a run is not of whole busy cycles
+BEHIND = 100  # that come behind those that are measured, where jobs call out: or a tenth, if that is more
 NEAR, STRAYS = 0.01, 3  # a share of the exact mean; rows
 CONFIDENCE = 0.99  # of the interval that is shown
 EFFORT = {0.5: 0.3, 0.8: 0.6, 0.9: 1.0, 8.0: 1.0}  # share of the requests that a run of each load is of
@@ -101,23 +106,32 @@ class Row:
     def drawn(self, seed: int, requests: int) -> tuple[Floats, Floats, Floats]:
         """Gaps (each after its job) and sizes of a run, and the work found, tokens: `requests` and those behind them.
 
-        The run ends before the first job that would find one server idle which is as fast as all of them.
+        The run ends before the first job that would find one server idle which is as fast as all of them; where jobs
+        call out, when enough have come behind.
         """
         rng = np.random.default_rng([seed, *f"{self.law} {self.load} {self.policy}".encode()])
         gaps = sizes = found = np.array([])
-        while not (idle := np.flatnonzero(found[requests:] == 0)).size:
+        behind = 0 if self.discipline.calls is None else max(BEHIND, requests // 10)
+        while not (idle := np.flatnonzero(found[requests + behind :] == 0)).size:
             gaps = np.append(gaps, rng.exponential(self.gap, requests))
             sizes = np.append(sizes, self.sizes.draw(rng, requests) * (TOKENS / self.sizes.mean))
             sizes = np.maximum(np.rint(sizes), 1.0)
             found = work_found(np.append(0.0, np.cumsum(gaps[:-1])), sizes, self.discipline.servers)
-        end = requests + int(idle[0])
+        end = requests + behind + int(idle[0])
         return gaps[:end], sizes[:end], found[:end]
+
+    def calls(self, sizes: Floats, seed: int) -> list[Pauses]:
+        """Those of jobs of these sizes, tokens, in run `seed`."""
+        if (calls := self.discipline.calls) is None:
+            return [()] * len(sizes)
+        rng = np.random.default_rng([seed, *f"calls {self.law} {self.load} {self.policy}".encode()])
+        return calls.draw(rng, sizes, TOKENS)
 
     def serve(self, gaps: Floats, sizes: Floats, seed: int) -> Tables:
         """What the replica does in run `seed`; its second is a token's time."""
         arrivals = np.append(0.0, np.cumsum(gaps[:-1])).tolist()
-        jobs = enumerate(zip(arrivals, sizes.astype(int).tolist(), strict=True))
-        requests = [Request(number, arrival, 1, Truth(size)) for number, (arrival, size) in jobs]
+        jobs = enumerate(zip(arrivals, sizes.astype(int).tolist(), self.calls(sizes, seed), strict=True))
+        requests = [Request(number, arrival, 1, Truth(size, (), calls)) for number, (arrival, size, calls) in jobs]
         queue = self.discipline
         device = Device("gpu", "gpu", queue.step, kv_tokens=1 << 40, max_model_len=EVERYBODY)
         policy = Policy(queue.order, queue.batching, LeastLoaded(), Resident())
@@ -128,7 +142,8 @@ EVERYWHERE = "FCFS", "SJF", "PSJF", "SRPT", "FB", "PS", "SPRPT 0.5", "SPRPT 0.5 
 ROWS = [
     *(Row(law, load, policy) for policy in EVERYWHERE for law in LAWS for load in (0.5, 0.8, 0.9)),
     *(Row(law, 0.8, policy) for c in SHARES for policy in limited(c) if c != 0.5 for law in ("Exp", "bounded Pareto")),
-    *(Row("Exp", load, policy) for policy in ("M/M/4", "M/M/16") for load in (0.5, 0.8, 0.9)),
+    *(Row("Exp", load, policy) for policy in ("FCFS, calls", "M/M/4", "M/M/16") for load in (0.5, 0.8, 0.9)),
+    *(Row(law, load, "PS, calls") for law in LAWS for load in (0.5, 0.8)),
     *(Row(law, 8.0, "M/G/infinity") for law in LAWS),
 ]
 
@@ -166,10 +181,11 @@ def one_run(row: Row, seed: int, requests: int) -> Run:
     gaps, sizes, found = row.drawn(seed, requests)
     table = row.serve(gaps, sizes, seed).requests
     number = row.discipline.servers
-    since = 0 if number == 1 else int(WARM_UP * requests)
+    calls = row.discipline.calls is not None
+    since, end = 0 if number == 1 and not calls else int(WARM_UP * requests), requests if calls else len(gaps)
     met = jobs_met(table["arrival"], table["finished"])
-    columns = gaps, sizes, found, met, table["predicted_tokens"], response_time(table)
-    run = summed(row, *(column[since:] for column in columns))
+    columns = gaps, sizes, found, met, table["predicted_tokens"], serving_time(table)
+    run = summed(row, *(column[since:end] for column in columns))
     return replace(run, bounded=number in (1, EVERYBODY) or within(table, number))
 
 

@@ -46,6 +46,8 @@ REQUESTS = {
     "longest_stop": Column(
         "s", "the longest time from when it was stopped amid its answer to its next token; 0 if it never was"
     ),
+    "calls": Column("count", "calls amid its answer that have begun; 0 if it calls nothing"),
+    "call_seconds": Column("s", "what its calls took that are over: neither waiting nor service"),
 }
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Protocol
 
+from policies.batching.static import waits_since
 from sim.execution import Execution
 from sim.job import Job
 from sim.policy import Batching
 from sim.step import Hold
-
-SINCE = attrgetter("queued")  # when a job began to wait at first, s
 
 
 class Service(Protocol):
@@ -49,16 +47,16 @@ class Guarded(Batching):
 
     def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job] | Hold:
         """Whom `batching` selects, in the one order or the other."""
-        if now >= self._due(min(waiting, key=SINCE)):
-            waiting = tuple(sorted(waiting, key=SINCE))
+        if now >= self._due(min(waiting, key=waits_since)):
+            waiting = tuple(sorted(waiting, key=waits_since))
         return self.batching.select(waiting, running, now)
 
     def select_stands(self, waiting: tuple[Job, ...], now: float) -> float:
         """Until the one that waited longest has waited too long, if it has not."""
-        until, due = self.batching.select_stands(waiting, now), self._due(min(waiting, key=SINCE))
+        until, due = self.batching.select_stands(waiting, now), self._due(min(waiting, key=waits_since))
         return min(until, due) if due > now else until
 
     def _due(self, job: Job) -> float:
         """When `job` has waited too long, s."""
-        queued: float = SINCE(job)
-        return queued + min(self.longest_wait, self.multiple * self.service.seconds(job, job.prediction.length))
+        service = self.service.seconds(job, job.prediction.length)
+        return waits_since(job) + min(self.longest_wait, self.multiple * service)

@@ -11,9 +11,17 @@ from sim.policy import Batching
 from sim.step import Hold
 
 
+def waits_since(job: Job) -> float:
+    """When `job` began to wait, s: at first, or when its last call was over."""
+    since = job.queued if job.resumed is None else job.resumed
+    if since is None:
+        raise ValueError(f"{job} has not begun to wait")
+    return since
+
+
 def oldest_deadline(waiting: Sequence[Job], max_wait: float) -> float:
     """When the job that waited longest has waited `max_wait` seconds."""
-    return min(job.queued for job in waiting if job.queued is not None) + max_wait
+    return min(map(waits_since, waiting)) + max_wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ class Reserve(KeepThenSwap):
 
     The next batch are the best by `order`, the policy's own: `seats` of them, or as many as fit. Too few blocks: who is
     last in line goes to the host. Else whoever is first in line comes back, as long as `free_blocks` stay free. The
-    line is the order of rank, as FastServe's code has it. It is looked at each step.
+    line is the order of rank, as FastServe's code has it. It is looked at each step. Who calls out is not of the next
+    batch, is last in line, and does not come back before the call is over.
     """
 
     order: Order
@@ -34,13 +35,15 @@ class Reserve(KeepThenSwap):
 
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
         """Whole requests to the host, the last in line first, or back from it, the first in line first."""
-        entries = [(self.order.rank(job, now), job.request.arrival, job.request.id, job) for job in jobs]
+        here = [job for job in jobs if job.paused is None]
+        entries = [(self.order.rank(job, now), job.request.arrival, job.request.id, job) for job in here]
         ranked = [entry[3] for entry in sorted(entries)]
         batch = self._next_batch(ranked, load)
         among = set(idle).difference(batch)
-        line = self.line([job for job in ranked if job in among], jobs, now)
+        line = self.line([job for job in ranked if job in among], here, now)
         short = self.free_blocks + sum(_missing(job, load) for job in batch) - load.free_blocks
         if short > 0:
+            line = [*line, *(job for job in jobs if job.paused is not None and job in among)]
             return Review(self._out(line, short - load.leaving, load, now), steps=1)
         moves = []
         for job in [job for job in line if job.host_tokens][: self.seats]:

@@ -30,15 +30,20 @@ class ByWaitingTime(KeepThenSwap):
             raise ValueError(f"reserve must be a share from 0 to below 1, got {self.reserve}")
 
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
-        """SWAP the longest waits until the reserve is free, or KEEP the shortest on the device, as far as it is."""
+        """SWAP the longest waits until the reserve is free, or KEEP the shortest on the device, as far as it is.
+
+        Who calls out goes before all that wait, and does not come back before the call is over.
+        """
         if not load.running:
             return Review(steps=1)  # who is admitted now may need all the room there is
         here, shown = any(job.blocks for job in idle), frozenset(idle)
         spare = load.free_blocks - math.ceil(self.reserve * load.total_blocks)
         if here and spare + load.leaving < 0:
-            return Review(self._out(self.line(idle, jobs, load, now), -spare - load.leaving, load), steps=1)
+            line = [*self.line(idle, jobs, load, now), *(job for job in idle if job.paused is not None)]
+            return Review(self._out(line, -spare - load.leaving, load), steps=1)
         beside = spare - sum(_needed(job, load) for job in jobs if job.runs)
-        if any(job.host_tokens and load.blocks(job.host_tokens) <= beside for job in idle):
+        away = [job.host_tokens for job in idle if job.paused is None]
+        if any(tokens and load.blocks(tokens) <= beside for tokens in away):
             return Review(self._back([job for job in jobs if _waits(job, shown)], beside, load), steps=1)
         # a step takes a block for each job that runs, at most, and none comes free while nobody leaves
         return Review(steps=max(1, spare // load.running) if here else math.inf)
@@ -55,7 +60,7 @@ class ByWaitingTime(KeepThenSwap):
             if _waits(job, shown):
                 wait = ahead / load.running
                 found[job] = wait if self.ageing is None else min(wait, self.ageing.until_first(job, now))
-            ahead += self.time.remaining(job)
+            ahead += self.time.remaining(job) if job.paused is None else 0.0
         return found
 
     def _out(self, line: Sequence[Job], short: int, load: Load) -> list[tuple[Job, Keep]]:
@@ -90,5 +95,5 @@ def _needed(job: Job, load: Load) -> int:
 
 
 def _waits(job: Job, idle: Collection[Job]) -> bool:
-    """Whether `job` waits: it does not run, and its KV is not under way."""
-    return job in idle or not (job.runs or job.blocks)
+    """Whether `job` waits: it neither runs nor calls out, and its KV is not under way."""
+    return job.paused is None and (job in idle or not (job.runs or job.blocks))

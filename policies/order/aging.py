@@ -10,7 +10,7 @@ from sim.policy import FixedOrder
 
 @dataclass(frozen=True, slots=True)
 class Aging(FixedOrder):
-    """Rank by predicted length, less `weight` tokens for each second waited."""
+    """Rank by predicted length, less `weight` tokens for each second waited; in a call nobody waits."""
 
     weight: float = 10.0
 
@@ -20,4 +20,4 @@ class Aging(FixedOrder):
 
     def rank(self, job: Job, now: float) -> float:
         """Predicted tokens, less those that waiting is worth, less what `now` takes from every rank alike."""
-        return job.prediction.length + self.weight * job.request.arrival
+        return job.prediction.length + self.weight * (job.request.arrival + job.call_seconds)

@@ -45,7 +45,7 @@ class Alise(NotingOrder):
     def note(self, job: Job, now: float, steps: int) -> Place:
         """The job's promotions up to now."""
         promoted, since = job.note or Place(0, now)
-        if job.runs:
+        if job.runs or job.paused is not None:
             return Place(promoted, now)
         own = self._own_level(job)
         while promoted < own and now >= since + self._wait(own - promoted):

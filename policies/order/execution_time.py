@@ -26,7 +26,10 @@ class ExecutionTime:
                 raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
 
     def remaining(self, job: Job) -> float:
-        """Seconds that `job` still takes: its prefill, unless it has emitted something, and its predicted tokens."""
-        prompt = job.request.prompt_tokens
+        """Seconds that `job` still takes: its prefill, unless it has emitted something, and its predicted tokens.
+
+        What calls returned stands behind the prompt, and counts as part of it.
+        """
+        prompt = job.given
         prefill = 0.0 if job.emitted else self.t0 * prompt
         return prefill + job.remaining * (self.alpha * prompt + self.beta)

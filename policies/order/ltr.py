@@ -10,7 +10,10 @@ from sim.policy import ALWAYS, NotingOrder, Stands
 
 
 class Turn(NamedTuple):
-    """A job's steps passed over in a row, and steps left of its time at the front, as of step `at` of a replica."""
+    """A job's steps passed over in a row, and steps left of its time at the front, as of step `at` of a replica.
+
+    Those of a call are neither.
+    """
 
     idle: int
     left: int
@@ -44,7 +47,7 @@ class LTR(NotingOrder):
         passed = steps - note.at
         if job.runs:
             return Turn(0, max(0, note.left - passed), steps, job.replica)
-        idle = note.idle + passed
+        idle = note.idle + (passed if job.paused is None else 0)
         if self.starvation is not None and idle >= self.starvation:
             return Turn(0, self.period, steps, job.replica)
         return Turn(idle, note.left, steps, job.replica)

@@ -11,7 +11,10 @@ from sim.policy import ALWAYS, NotingOrder, Stands
 
 
 class Place(NamedTuple):
-    """A job's level since an instant (s); at another, `at`, the seconds served there, and waited since it last ran."""
+    """A job's level since an instant (s); at another, `at`, the seconds served there, and waited since it last ran.
+
+    The time of a call is neither.
+    """
 
     level: int
     since: float
@@ -47,6 +50,8 @@ class MLFQ(NotingOrder):
     def note(self, job: Job, now: float, steps: int) -> Place:
         """The job's place, after what has become of it since the last note."""
         level, since, served, waited, at = job.note or Place(self.entry(job), now, 0.0, 0.0, now)
+        if job.paused is not None:
+            return Place(level, since, served, waited, now)
         if not job.runs:
             waited += now - at
             starved = level > 0 and waited >= self.patience

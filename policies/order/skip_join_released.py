@@ -14,8 +14,8 @@ from sim.policy import NotingOrder, Stands
 class Spot(NamedTuple):
     """A job's level and place in its queue: the instant (s) when it was put at the back, less than 0 at the front.
 
-    `served` are the seconds it ran there, `ran` the instant when it last did or came, `steps` those of the replica `at`
-    which (s) this was noted.
+    `served` are the seconds it ran there, `ran` the instant when it last did or came, later by what calls took since,
+    `steps` those of the replica `at` which (s) this was noted.
     """
 
     level: int
@@ -59,6 +59,8 @@ class SkipJoinReleased(NotingOrder):
             return Spot(self._entry(job), now, 0.0, now, steps, now)
         if job.runs:
             return self._after_running(spot, now, steps)
+        if job.paused is not None:
+            return spot._replace(ran=spot.ran + (now - spot.at), steps=steps, at=now)
         looked_at = steps // self.every > spot.steps // self.every
         if looked_at and now - spot.ran >= self.patience:
             return Spot(0, -now, 0.0, spot.ran, steps, now)

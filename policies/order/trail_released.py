@@ -13,7 +13,7 @@ from sim.job import Job
 class TrailReleased(SRPT):
     """As SRPT; a waiting job that has emitted more than a `share` of its first prediction ranks behind all others.
 
-    Only who lost its memory can be in that place, where `batching=trail` has the same share.
+    Only who lost its memory, or called out, can be in that place, where `batching=trail` has the same share.
     """
 
     share: float = 0.8

@@ -108,9 +108,8 @@ class UntilFirstPlanner(StaticPlanner):
 
         If that is on its way to the host, not yet.
         """
-        kv, parked = self.batch.kv, self.parked
-        size = -(-(width + min(map(self._ahead, rows), default=0) - 1) // kv.block_size)
-        while (short := sum(max(0, size - job.blocks) for job in rows) - kv.free) > 0:
+        parked = self.parked
+        while (short := self._missing(rows, width)) > 0:
             others = [job for job in parked.idle if job not in rows]
             if short <= parked.host.leaving or not others:
                 return False
@@ -118,8 +117,16 @@ class UntilFirstPlanner(StaticPlanner):
             parked.evict(plan, worst)
         return True
 
+    def _missing(self, rows: Sequence[Job], width: int) -> int:
+        """Blocks that are not free and that `rows` of `width` tokens take until the first is complete."""
+        size = -(-(width + min(map(self._ahead, rows), default=0) - 1) // self.batch.kv.block_size)
+        return sum(max(0, size - job.blocks) for job in rows) - self.batch.kv.free
+
     def _begin(self, plan: Plan, rows: Sequence[Job]) -> None:
-        """Let `rows` run, padded, but for those whose KV is on its way back from now on."""
+        """Let `rows` run, padded, but for those whose KV is on its way back from now on.
+
+        The batch may last longer without them: then memory may last for the first of the others alone, or for nobody.
+        """
         kv, host = self.batch.kv, self.parked.host
         here = []
         for job in rows:
@@ -130,6 +137,9 @@ class UntilFirstPlanner(StaticPlanner):
                     continue
             here.append(job)
         width = max((job.context for job in here), default=0)
+        while len(here) < len(rows) and self._missing(here, width) > 0:
+            here.pop()
+            width = max((job.context for job in here), default=0)
         for job in here:
             job.padding = width - job.context
             self.parked.idle.pop(job, None)

@@ -36,6 +36,7 @@ from sim import (
     Link,
     NotingOrder,
     Order,
+    Pause,
     Policy,
     Prediction,
     Predictor,
@@ -54,9 +55,15 @@ KINDS = ("gpu", "cpu", "prefill", "decode")
 CLUSTER = Cluster(tuple(make_device(kind, kind, **SHORT) for kind in KINDS), Link(0.001, 1e6))
 
 
+def calling(number: int, output: int) -> Truth:
+    """The truth of a request that calls out once, or not."""
+    pauses = (Pause(output // 2, 0.05 * number, 3 * (number % 4)),) if number % 3 == 1 and output > 2 else ()
+    return Truth(output, pauses=pauses)
+
+
 @functools.cache
 def workload(count=24, seed=0) -> list[Request]:
-    """Requests that come faster than they are served, with six text features each, some with a deadline."""
+    """Requests that come faster than they are served, with six text features each, some with a deadline or a call."""
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(0.03, count))
     return [
@@ -64,7 +71,7 @@ def workload(count=24, seed=0) -> list[Request]:
             number,
             float(arrivals[number]),
             prompt_tokens=int(rng.integers(1, 60)),
-            truth=Truth(int(rng.integers(1, LONGEST_ANSWER + 1))),
+            truth=calling(number, int(rng.integers(1, LONGEST_ANSWER + 1))),
             max_tokens=LONGEST_ANSWER,
             prompt_text="Tell me about it.",
             features=tuple(rng.integers(0, 4, 6).astype(float)),
@@ -416,3 +423,6 @@ def test_a_guarded_truth_is_read_by_the_oracle_alone():
     assert OraclePredictor().predict(request).length == 7
     with pytest.raises(ContractError, match=READS):
         str(request.truth)
+    for name in ("pauses", "returned_tokens"):
+        with pytest.raises(ContractError, match=f"{__name__} reads the true pauses"):
+            getattr(request.truth, name)

@@ -19,10 +19,12 @@ from experiments.engine.queueing.disciplines import DISCIPLINES, QUANTUM, TOKENS
 from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import LAWS
 from experiments.engine.theory import EVERYWHERE, ROWS, STRAYS, Comparison, Row, Run, comparisons, one_run
-from sim.metrics import response_time
+from sim import Pause
+from sim.metrics import response_time, serving_time
 from tests.door import composed
 
-QUICK = [row for row in ROWS if row.load in (0.5, 8.0)]
+QUICK = [row for row in ROWS if row.load in (0.5, 8.0) and DISCIPLINES[row.policy].calls is None]
+CALLING = [Row("H2", 0.5, "PS, calls")]
 SPARED = [Row("Exp", 0.8, policy) for c in (0.2, 1.0) for policy in limited(c)]
 MANY_SERVERS = [row for row in ROWS if row.policy in ("M/M/4", "M/M/16")]
 
@@ -33,10 +35,10 @@ def named(row: Row) -> str:
 
 @pytest.fixture(scope="module")
 def found() -> dict[Row, Comparison]:
-    return {told.row: told for told in comparisons([*QUICK, *SPARED], runs=20, requests=1000)}
+    return {told.row: told for told in comparisons([*QUICK, *SPARED, *CALLING], runs=20, requests=1000)}
 
 
-@pytest.mark.parametrize("row", [*QUICK, *SPARED], ids=named)
+@pytest.mark.parametrize("row", [*QUICK, *SPARED, *CALLING], ids=named)
 def test_the_mean_response_is_that_of_theory(found, row):
     assert found[row].verdict in ("agrees", "strays")
     assert found[row].standard_error < 0.06 * row.exact
@@ -84,9 +86,11 @@ def test_the_table_is_wide_enough():
     for policy, discipline in DISCIPLINES.items():
         rows = {(row.law, row.load) for row in ROWS if row.policy == policy}
         limits = policy.startswith("SPRPT") and policy not in EVERYWHERE
-        loads = {8.0} if policy == "M/G/infinity" else {0.8} if limits else {0.5, 0.8, 0.9}
+        loads = {"M/G/infinity": {8.0}, "PS, calls": {0.5, 0.8}}.get(policy, {0.8} if limits else {0.5, 0.8, 0.9})
         assert {load for _, load in rows} == loads
-        few = {"Exp"} if policy.startswith("M/M/") else {"Exp", "bounded Pareto"} if limits else {*LAWS}
+        few = (
+            {"Exp"} if policy.startswith(("M/M/", "FCFS, calls")) else {"Exp", "bounded Pareto"} if limits else {*LAWS}
+        )
         assert {law for law, _ in rows} == few
         assert discipline.exact(LAWS["Exp"], 0.5) >= 1.0
 
@@ -159,6 +163,47 @@ def test_one_server_answers_each_job_when_lindley_says(law):
     assert response_time(tables.requests) == pytest.approx(found + sizes, rel=1e-9)
     assert response_time(tables.requests) == pytest.approx(replayed(tables.requests["arrival"], sizes, 1), rel=1e-9)
     assert tables.iterations == sizes.sum()  # it works as long as there is work, and no longer
+
+
+def networked(arrivals: NDArray, sizes: NDArray, calls: list[tuple[Pause, ...]]) -> NDArray:
+    """Each job's response (s) without its calls where one server serves first come, first served, between calls."""
+    ends = [(*(pause.emitted for pause in own), size) for own, size in zip(calls, sizes.tolist(), strict=True)]
+    coming = [(arrival, number, 0) for number, arrival in enumerate(arrivals.tolist())]
+    heapq.heapify(coming)
+    free, responses = 0.0, -arrivals
+    while coming:
+        since, number, part = heapq.heappop(coming)
+        free = max(free, since) + ends[number][part] - (ends[number][part - 1] if part else 0)
+        if part < len(calls[number]):
+            seconds = calls[number][part].seconds
+            responses[number] -= seconds
+            heapq.heappush(coming, (free + seconds, number, part + 1))
+        else:
+            responses[number] += free
+    return responses
+
+
+def test_one_server_and_calls_answer_each_job_as_a_network_of_queues_does():
+    row = Row("Exp", 0.9, "FCFS, calls")
+    gaps, sizes, _ = row.drawn(seed=0, requests=1000)
+    calls = row.calls(sizes, seed=0)
+    assert sum(map(len, calls)) > 1.9 * len(sizes)
+    tables = row.serve(gaps, sizes, seed=0)
+    arrivals = tables.requests["arrival"]
+    assert serving_time(tables.requests) == pytest.approx(networked(arrivals, sizes, calls), rel=1e-9)
+    assert (networked(arrivals, sizes, calls) != networked(arrivals, sizes, [()] * len(sizes))).mean() > 0.9
+
+
+def test_that_network_is_jacksons():
+    """Of ten runs: its mean is within three standard errors, which are 3 % of it at most."""
+    row, found = Row("Exp", 0.5, "FCFS, calls"), []
+    for seed in range(10):
+        gaps, sizes, _ = row.drawn(seed, requests=3000)
+        responses = networked(np.append(0.0, np.cumsum(gaps[:-1])), sizes, row.calls(sizes, seed))
+        found.append(responses[300:3000].mean() / TOKENS)
+    error = np.std(found, ddof=1) / np.sqrt(len(found))
+    assert error < 0.03 * row.exact
+    assert np.mean(found) == pytest.approx(row.exact, abs=3 * error)
 
 
 def test_a_run_of_one_server_is_of_whole_busy_cycles():

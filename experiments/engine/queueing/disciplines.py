@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from experiments.engine.golden import IterationTime
 from experiments.engine.queueing import means
+from experiments.engine.queueing.calls import Calls
 from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import Law
 from policies.batching.continuous import Continuous
@@ -18,6 +19,7 @@ from policies.order.least_attained import LeastAttained
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
+from policies.order.tail import Tail
 from policies.predictor.oracle import OraclePredictor
 from sim.policy import Batching, Order, Predictor
 
@@ -36,6 +38,7 @@ class Discipline:
     predictor: Callable[[int], Predictor] = lambda seed: OraclePredictor()
     step: IterationTime = field(default_factory=lambda: IterationTime(fixed=1.0, per_token=0.0))
     servers: int = 1
+    calls: Calls | None = None  # in the midst of the jobs: the mean is then of what is left of responses without them
     luck: float = math.exp(-1)  # the mean of exp(-predicted / true size)
     effort: float = 1.0  # requests of a run, as a share of those of others: more where they cost little or vary much
     heavy: float = 2.0  # times as many where sizes vary much
@@ -74,6 +77,10 @@ DISCIPLINES = {
     "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
     "FB": Discipline(by_quanta, LeastAttained(QUANTUM), ONE_AT_A_TIME, heavy=1.0),
     "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN, effort=3.0),
+    "FCFS, calls": Discipline(means.among_calls, Tail(), calls=Calls("H2"), effort=3.0),
+    "PS, calls": Discipline(
+        means.ps, batching=places(EVERYBODY), step=IN_TURN, calls=Calls("Uniform"), effort=2.0, heavy=1.5
+    ),
     **{name: queue for c in SHARES for name, queue in limited(c).items()},
     "M/M/4": Discipline(means.erlang_c(4), batching=places(4), servers=4, effort=5.0),
     "M/M/16": Discipline(means.erlang_c(16), batching=places(16), servers=16, effort=5.0),

@@ -174,6 +174,11 @@ def erlang_c(servers: int) -> Mean:
     return mean
 
 
+def among_calls(law: Law, load: float) -> float:
+    """First come, first served, back to the tail after each call: the time without calls in a Jackson network."""
+    return erlang_c(1)(law, load)
+
+
 def no_queue(law: Law, load: float) -> float:
     """A server for each job; the load is the mean number of jobs, and any."""
     return law.mean
