@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sim.prediction import Prediction, still_to_come
@@ -67,7 +66,7 @@ class Job:
         "base_computed",  # tokens computed before the job joined the lockstep
         "base_emitted",  # output tokens emitted before it joined, those on their way included
         "blocks",  # KV blocks held on the device, as of then
-        "cached_blocks",  # those of them that are full and shared by their content
+        "cached_runs",  # those of them that are full and shared by their content, by runs
         "call_seconds",  # that its calls took, so far as they are over
         "calls",  # that it has begun so far
         "entered",  # the lockstep's tick less the tokens emitted: emitted = tick - entered
@@ -92,6 +91,7 @@ class Job:
         "request",
         "resumed",  # when its last call was over, s
         "stopped",  # when it was last stopped amid its answer, until its next token
+        "told",  # what a cache that shares prefixes keeps of its content
         "until",  # the output tokens after which it calls next, or is through
     )
 
@@ -106,9 +106,10 @@ class Job:
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
         self.blocks = self.host_tokens = self.preemptions = self.calls = 0
-        self.cached_blocks: Sequence[Any] = ()
+        self.cached_runs: Any = ()
         self.prefill_only = False
         self.note: Any = None
+        self.told: Any = None
         self.foreseen: Any = None
         self.overhead_seconds = self.longest_stop = self.call_seconds = 0.0
         self.stopped: float | None = None

@@ -332,6 +332,8 @@ guarded = st.builds(
     longest_wait=st.sampled_from([0.05, 0.3, 2.0]),
     multiple=st.sampled_from([0.5, 3.0]),
 )
+stepwise = continuous | preemptive | ranked | ahead
+sharing = stepwise.filter(lambda batching: not batching.reserve_output)  # what is set aside is not shared
 ANY = continuous | together | preemptive | ranked | ahead | until_shortest | guarded
 
 # 0.0625 s is a step of EVEN: calls end as steps do, and as others come

@@ -49,8 +49,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"traces/text": "traces.text"},
     {"traces/synthetic": "traces.synthetic"},
     {
-        "traces: programs": "traces.castillo traces.convert traces.describe traces.ingredients traces.plot "
-        "traces.plot_ingredients traces.recorded traces.sampled",
+        "traces: programs": "traces.castillo traces.coding_sessions traces.convert traces.describe traces.ingredients "
+        "traces.plot traces.plot_ingredients traces.recorded traces.sampled",
     },
     {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},

@@ -13,24 +13,25 @@ from nbclient import NotebookClient
 from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CALLING = ["trace.path={made}", "trace.rate=2", "trace.seconds=20", "seed=[0,1]"]
 SWEEPS = {  # of each notebook: what is swept, and the folder that it reads below the results
     "compare_policies": (
-        ["policy=fifo,sjf", "trace.rate=30,60", "seed=0,1", "trace=dialogue", "trace.requests=60",
-         "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "name=tiny"],
+        [["policy=fifo,sjf", "trace.rate=30,60", "seed=0,1", "trace=dialogue", "trace.requests=60",
+          "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "name=tiny"]],
         "tiny",
     ),
     "rt_lm": (
-        ["experiment=rtlm/ablation", "model=bart-base", "cluster=rtlm_server", "trace.correlation=0.8", "seed=[0,1]",
-         "trace.requests=60", "trace.training_requests=40"],
+        [["experiment=rtlm/ablation", "model=bart-base", "cluster=rtlm_server", "trace.correlation=0.8", "seed=[0,1]",
+          "trace.requests=60", "trace.training_requests=40"]],
         "",
     ),
     "augmented": (
-        ["experiment=augmented/infercept_waste", "trace.path={made}", "trace.rate=4", "trace.seconds=20", "horizon=20",
-         "seed=[0,1]"],
+        [["experiment=augmented/infercept_waste", "horizon=20", *CALLING],
+         ["experiment=augmented/infercept_parts", *CALLING]],
         "",
     ),
     "size_based": (
-        ["experiment=size_based/trail_rates", "trace.rate=10,20", "seed=[0,1]", "trace.requests=60"],
+        [["experiment=size_based/trail_rates", "trace.rate=10,20", "seed=[0,1]", "trace.requests=60"]],
         "",
     ),
 }  # fmt: skip
@@ -55,14 +56,14 @@ TOLD = {  # what a reader must find in the outputs
 @pytest.fixture
 def sweep(path: Path, tmp_path: Path) -> Path:
     """The results that the notebook `path` reads, of a tiny sweep."""
-    settings, folder = SWEEPS[path.stem]
+    commands, folder = SWEEPS[path.stem]
     made = tmp_path / "made.json"
     made.write_text(json.dumps(MADE))
-    settings = [setting.format(made=made) for setting in settings]
-    line = [sys.executable, "-m", "experiments.cli", "-m", *settings, f"results={tmp_path}"]
-    line.append("hydra.launcher.n_jobs=1")
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for settings in commands:
+        line = [sys.executable, "-m", "experiments.cli", "-m", *(setting.format(made=made) for setting in settings)]
+        line += [f"results={tmp_path}", "hydra.launcher.n_jobs=1"]
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
     return tmp_path / folder
 
 

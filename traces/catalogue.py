@@ -146,6 +146,11 @@ CATALOGUE = (
         "https://github.com/mars-repository/mars-codebase (diverse_oneapi_merged_exp_uniform.json, re-packed)",
     ),
     PublicTrace(
+        "claude_code_sessions", "calls of coding agents' sessions: lengths, prefixes, gaps; no text",
+        "traces/claude_code_sessions.parquet", "coding_sessions", None, None, None, "Apache-2.0",
+        "https://github.com/callanjfox/kv-cache-tester (94f6046, re-packed as one table without text)",
+    ),
+    PublicTrace(
         "ssjf_predictions_5class", "true lengths of Vicuna-13B and the class that SSJF's BERT proxy predicted",
         "traces/ssjf_predictions_5class.csv.gz", "ssjf_predictions",
         f"https://raw.githubusercontent.com/{_SSJF}/367d2fa60c35ffcdb8444d2fdf7f2743a30d04e6/"

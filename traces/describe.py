@@ -33,8 +33,15 @@ TABLED = {  # what stands in the table of quantiles, and its unit
     "prompt_tokens": "prompt, tokens",
     "output_tokens": "output, tokens",
     "max_tokens": "cap of the output, tokens",
-    "pause_seconds": "pause, s",
-    "pause_returned": "a pause returns, tokens",
+    "new_tokens": "new in a prompt, tokens",
+    "pause_calls": "calls of any request",
+    "pause_seconds": "call, s",
+    "pause_total": "all of one that calls, s",
+    "pause_returned": "a call returns, tokens",
+    "session_calls": "calls of a session",
+    "session_context": "longest context, tokens",
+    "tool_seconds": "gap after a tool, s",
+    "user_seconds": "gap after a user, s",
 }
 SINGLE = {  # the other figures: what each is called, and how it is written
     "rows": ("requests", "{:,.0f}"),
@@ -49,8 +56,10 @@ SINGLE = {  # the other figures: what each is called, and how it is written
     "turns_mean": ("turns of a session, mean", "{:,.2f}"),
     "turns_max": ("turns of a session, most", "{:,.0f}"),
     "turns_one": ("sessions of one turn", "{:.1%}"),
-    "pauses": ("pauses", "{:,.0f}"),
-    "paused_share": ("requests that pause", "{:.1%}"),
+    "repeated": ("sessions that repeat others", "{:,.0f}"),
+    "sub_agents": ("sessions of sub-agents", "{:,.0f}"),
+    "pauses": ("calls (pauses)", "{:,.0f}"),
+    "paused_share": ("requests that call out", "{:.1%}"),
     "prompt_blocks": ("blocks of the prompts", "{:,.0f}"),
     "block_reuse": ("block reuse, infinite cache", "{:.1%}"),
     "token_reuse": ("token reuse, infinite cache", "{:.1%}"),
@@ -104,7 +113,7 @@ def human(facts: dict[str, str], figures: dict[str, Any]) -> str:
         lines += ["", f"{'':<25}" + "".join(f"{column:>12}" for column in COLUMNS)]
     for name in tabled:
         cells = [
-            _number(figures[f"{name}_{column}"], "{:,.4g}" if name == "pause_seconds" else "{:,.0f}")
+            _number(figures[f"{name}_{column}"], "{:,.0f}" if TABLED[name].endswith("tokens") else "{:,.4g}")
             for column in COLUMNS
         ]
         lines.append(f"{TABLED[name]:<25}" + "".join(f"{cell:>12}" for cell in cells))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from traces.files import FIRST_ROW, SHOWN, read_csv
+from traces.formats import coding_sessions
 from traces.formats.servegen import WINDOW, read_quantiles, read_rates
 from traces.schema import LONGEST, TraceError
 from traces.summary import quantiles
@@ -115,6 +116,10 @@ INGREDIENTS = (
     Ingredient(
         "servegen_quantiles", "no requests: quantiles of each client's lengths in each window of six hours, for "
         "trace=servegen", read_quantiles, quantile_figures,
+    ),
+    Ingredient(
+        "coding_sessions", "sessions without arrivals: the calls of each, which trace=coding_sessions replays in "
+        "a closed loop", coding_sessions.read_calls, coding_sessions.figures,
     ),
     Ingredient(
         "ssjf_predictions", "no arrivals and no prompts: true lengths with a predicted class, an error model for "

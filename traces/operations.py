@@ -22,6 +22,7 @@ COUNTED = (
     "out_of_order",
     "cut",
     "ended_early",
+    "bounded_think",
     "malicious",
     "skipped",
     "broken_sessions",

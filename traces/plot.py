@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,8 @@ def _trace_panels(table: pd.DataFrame) -> list[Panel]:
     if "task" in table:
         found.append(lambda axes: shares(axes, table["task"], "task"))
     if "pauses" in table and table["pauses"].map(len).any():
-        found.append(lambda axes: pauses(axes, table))
+        found += [lambda axes: calls(axes, table), lambda axes: call_seconds(axes, table)]
+        found.append(lambda axes: call_tokens(axes, table))
     if "prompt_ids" in table:
         found += [lambda axes: reuse_over_time(axes, table), lambda axes: reuse_of_prompts(axes, table)]
     return found
@@ -117,18 +119,43 @@ def shares(axes: Axes, column: pd.Series, name: str) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def pauses(axes: Axes, table: pd.DataFrame) -> None:
-    """The distribution of the pauses' seconds, by task if the trace has tasks."""
-    tasks = table["task"] if "task" in table else pd.Series("all", index=table.index)
-    seconds = table["pauses"].map(lambda cell: [pause[1] for pause in cell]).explode().dropna().astype(float)
+def calls(axes: Axes, table: pd.DataFrame) -> None:
+    """The distribution of the calls (pauses) of a request."""
+    _by_task(axes, table, table["pauses"].map(len).astype(float))
+    axes.set(title="Calls of a request", xlabel="calls", ylabel="share of requests up to it", ylim=(0, 1.02))
+
+
+def call_seconds(axes: Axes, table: pd.DataFrame) -> None:
+    """The distribution of the calls' seconds."""
+    seconds = _of_calls(table, 1)
     shortest = seconds[seconds > 0].min() if seconds.any() else 1e-3
-    drawn = seconds.clip(lower=shortest)  # a pause of 0 s stands at the left edge
-    axes.set(title="Pauses", xlabel="pause, s", ylabel="share of pauses up to it", xscale="log", ylim=(0, 1.02))
-    groups = drawn.groupby(tasks[drawn.index].to_numpy(), sort=False)
-    for color, (task, values) in zip(COLORS * 9, groups, strict=False):
-        distribution(axes, values.to_numpy(), str(task), color)
+    axes.set(title="Seconds of a call", xlabel="s", ylabel="share of calls up to it", xscale="log", ylim=(0, 1.02))
+    _by_task(axes, table, seconds.clip(lower=shortest), "upper left")  # a call of 0 s stands at the left edge
     axes.set_xlim(left=shortest / 100)  # room for the names
-    axes.legend(loc="upper left")
+
+
+def call_tokens(axes: Axes, table: pd.DataFrame) -> None:
+    """The distribution of the tokens that calls return."""
+    _by_task(axes, table, _of_calls(table, 2))
+    axes.set(title="Tokens that a call returns", xlabel="tokens", ylabel="share of calls up to it", ylim=(0, 1.02))
+    axes.set_xscale("symlog", linthresh=1)  # many return none
+    axes.set_xlim(left=-0.1)
+
+
+def _of_calls(table: pd.DataFrame, cell: int) -> pd.Series:
+    """That cell of each call, under its request's number."""
+    return table["pauses"].map(lambda calls: [call[cell] for call in calls]).explode().dropna().astype(float)
+
+
+def _by_task(
+    axes: Axes, table: pd.DataFrame, values: pd.Series, place: Literal["upper left", "lower right"] = "lower right"
+) -> None:
+    """The distribution of `values`, under requests' numbers, by task if the trace has tasks."""
+    tasks = table["task"] if "task" in table else pd.Series("all", index=table.index)
+    groups = values.groupby(tasks[values.index].to_numpy(), sort=False)
+    for color, (task, found) in zip(COLORS * 9, groups, strict=False):
+        distribution(axes, found.to_numpy(), str(task), color)
+    axes.legend(loc=place)
 
 
 def reuse_over_time(axes: Axes, table: pd.DataFrame) -> None:

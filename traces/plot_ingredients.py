@@ -1,4 +1,4 @@
-"""Draw the files of which traces are made: ServeGen's clients, SSJF's predictions."""
+"""Draw the files of which traces are made: ServeGen's clients, coding agents' sessions, SSJF's predictions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from traces.formats.coding_sessions import BLOCK, distinct
 from traces.formats.servegen import WINDOW
 from traces.ingredients import BOUNDS, confusion_counts, total_rates
 from traces.style import COLORS, DAY, Panel, distribution, plain_ticks
@@ -21,6 +22,8 @@ def panels(table: pd.DataFrame, name: str) -> list[Panel]:
     if name == "servegen_quantiles":
         fields = ("input_tokens", "output_tokens")
         return [partial(window_lengths, table=table, name=field) for field in fields]
+    if name == "coding_sessions":
+        return [lambda axes: session_tokens(axes, table), lambda axes: session_gaps(axes, table)]
     return [lambda axes: confusion(axes, table), lambda axes: lengths_by_class(axes, table)]
 
 
@@ -59,6 +62,34 @@ def window_lengths(axes: Axes, table: pd.DataFrame, name: str) -> None:
     )  # fmt: skip
     plain_ticks(axes, "x")
     axes.legend(loc="upper left")
+
+
+def session_tokens(axes: Axes, table: pd.DataFrame) -> None:
+    """The distributions of a call's prompt, of what is new in it, and of its answer."""
+    calls = distinct(table)
+    new = calls["input_tokens"] - calls["lcp_prev_blocks"] * BLOCK
+    named = {
+        "prompt": calls["input_tokens"],
+        "new in the prompt": new[calls["i"] > 0],
+        "answer": calls["output_tokens"],
+    }
+    for color, (label, tokens) in zip(COLORS, named.items(), strict=False):
+        distribution(axes, tokens.clip(lower=1).to_numpy(), label, color)
+    axes.set(title="Calls of sessions", xlabel="tokens", ylabel="share of calls up to it", xscale="log", ylim=(0, 1.02))
+    plain_ticks(axes, "x")
+    axes.legend(loc="upper left")
+
+
+def session_gaps(axes: Axes, table: pd.DataFrame) -> None:
+    """The distribution of the gap before a call, after what a tool returned and after what a user wrote."""
+    calls = distinct(table)
+    for color, (label, kind) in zip(
+        COLORS, {"a tool's result": "tool_result", "a user's text": "text"}.items(), strict=False
+    ):
+        gaps = calls["gap"][(calls["input_types"] == kind) & calls["gap"].notna()]
+        distribution(axes, gaps.clip(lower=0.5).to_numpy(), f"{label} ({len(gaps):,})", color)
+    axes.set(title="Gaps before calls", xlabel="s", ylabel="share of calls up to it", xscale="log", ylim=(0, 1.02))
+    axes.legend(loc="lower right")
 
 
 def confusion(axes: Axes, table: pd.DataFrame) -> None:

@@ -101,6 +101,10 @@ FORMATS = (
         ("model", "client", "t", "field", "q50"), None,
     ),
     Format(
+        "coding_sessions", "calls of coding agents' sessions, parquet",
+        ("trace", "agent", "input_tokens", "blocks", "lcp_prev_blocks", "think_time"), None,
+    ),
+    Format(
         "ssjf_predictions", "SSJF's predicted classes, csv",
         ("output_token_length", "predicted_length", "latency"), None,
     ),

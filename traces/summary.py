@@ -55,12 +55,15 @@ def _groups(name: str, column: pd.Series) -> dict[str, float]:
 
 
 def _pauses(column: pd.Series) -> dict[str, float]:
+    total = np.array([sum(pause[1] for pause in pauses) for pauses in column if len(pauses)], dtype=float)
     seconds = np.array([pause[1] for pauses in column for pause in pauses], dtype=float)
     returned = np.array([pause[2] for pauses in column for pause in pauses], dtype=float)
     return {
         "pauses": float(len(seconds)),
         "paused_share": float(column.map(len).gt(0).mean()),
+        **quantiles("pause_calls", column.map(len).to_numpy(dtype=float)),
         **quantiles("pause_seconds", seconds),
+        **quantiles("pause_total", total),
         **quantiles("pause_returned", returned),
     }
 

@@ -10,7 +10,8 @@ figure means the same on any machine, however noisy; `timeouts_spread` are the l
 runs in a process of its own, whose peak memory is told, with the requests in memory before the clock starts.
 
 The Azure cases need Azure's public conversation trace of 2023 (--azure, or traces/azure_2023_conv.csv.gz under
-$TOKENYARD_DATA); the others are synthetic. The device is Llama-3.1-8B on an A100, from the profile that ships.
+$TOKENYARD_DATA), those of Mooncake its conversations (traces/mooncake_conversation.jsonl.gz there), with prefix caching
+and without; the others are synthetic. The device is Llama-3.1-8B on an A100, from the profile that ships.
 """
 
 from __future__ import annotations
@@ -54,30 +55,39 @@ from profiles.profile import load
 from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
 from sim.policy import Batching, Eviction, Order, Predictor
 from traces.formats import azure
+from traces.formats import mooncake as mooncake_format
 from traces.requests import to_requests
 
 TIMEOUTS = 1_000_000
 SERVICE = ServiceTime(phi=1e-4, eta=0.02)  # s per token; the orders' cost does not depend on them
-AZURE = Path(os.environ.get("TOKENYARD_DATA", "../shared/data")) / "traces" / "azure_2023_conv.csv.gz"
+TRACES = Path(os.environ.get("TOKENYARD_DATA", "../shared/data")) / "traces"
+AZURE, MOONCAKE = TRACES / "azure_2023_conv.csv.gz", TRACES / "mooncake_conversation.jsonl.gz"
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is simulated: requests from `draw`, in so many `replicas`, under a policy of these parts."""
+    """What is simulated: requests from `draw`, in so many `replicas`, under a policy of these parts.
+
+    `draw` reads the trace at a path, or makes one. `prefix_caching` is the devices'.
+    """
 
     draw: Callable[[Path], list[Request]]
     replicas: int = 1
+    prefix_caching: bool = False
     order: Order = dataclasses.field(default_factory=FIFO)
     batching: Batching = dataclasses.field(default_factory=lambda: Continuous(max_num_seqs=256))
     eviction: Eviction = dataclasses.field(default_factory=Recompute)
     predictor: Predictor = dataclasses.field(default_factory=OraclePredictor)
     record: Record = Record.REQUESTS
 
-    @property
-    def needs_azure(self) -> bool:
-        """Whether it replays Azure's trace."""
-        return getattr(self.draw, "func", self.draw) is conversation
+    def trace(self, azure: Path) -> Path | None:
+        """The file that it replays, where Azure's trace is at `azure`; None if it is synthetic."""
+        return {conversation: azure, mooncake: MOONCAKE}.get(getattr(self.draw, "func", self.draw))
+
+    def requests(self, azure: Path) -> list[Request]:
+        """What is simulated, where Azure's trace is at `azure`."""
+        return self.draw(self.trace(azure) or azure)
 
 
 def conversation(path: Path, speed: float = 1.0, prompts: int = 1, outputs: int = 1) -> list[Request]:
@@ -87,6 +97,11 @@ def conversation(path: Path, speed: float = 1.0, prompts: int = 1, outputs: int 
     table["prompt_tokens"] *= prompts
     table["output_tokens"] *= outputs
     return to_requests(table)
+
+
+def mooncake(path: Path, requests: int) -> list[Request]:
+    """The first so many of Mooncake's conversations, with an id for each 512 tokens of their prompts."""
+    return to_requests(mooncake_format.load(path).head(requests))
 
 
 def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
@@ -104,6 +119,7 @@ TRACE = functools.partial(conversation, speed=1.1)
 BURST = functools.partial(synthetic, requests=100_000, rate=math.inf)
 SEATS = 32  # at the speed of which some wait, and all are served
 SEATED = functools.partial(Case, functools.partial(conversation, speed=0.8), eviction=Resident())
+MOONCAKES = functools.partial(Case, functools.partial(mooncake, requests=3000), replicas=8)  # which wait little
 TRAIL = Trail(10, 512.0, 46.07, -4.6, 33.9, every=8, correlation=0.0, seed=SEED, seconds=4e-3)  # predictor/trail.yaml
 CASES = {
     "azure": Case(TRACE),
@@ -111,6 +127,8 @@ CASES = {
     "azure_4_replicas": Case(functools.partial(conversation, speed=4.43), replicas=4),
     "azure_outputs_doubled": Case(functools.partial(conversation, speed=0.665, outputs=2)),
     "azure_both_doubled": Case(functools.partial(conversation, speed=0.475, prompts=2, outputs=2)),
+    "mooncake": MOONCAKES(),
+    "mooncake_cached": MOONCAKES(prefix_caching=True),
     "order_rtlm": Case(TRACE, order=UP(SERVICE, alpha=-8.0)),
     "order_srpt": Case(TRACE, order=SRPT()),
     "few_seats": SEATED(batching=Continuous(SEATS)),
@@ -131,7 +149,8 @@ def parts(case: Case) -> tuple[Policy, Cluster]:
     """The policy and the cluster of `case`: Llama-3.1-8B on A100s, under vLLM's batching."""
     profile = load("llama-3.1-8b", "a100_sxm")
     names = [f"gpu{number}" for number in range(case.replicas)]
-    devices = [Device(name, "gpu", profile, profile.kv_capacity_tokens, profile.max_model_len) for name in names]
+    memory = profile.kv_capacity_tokens, profile.max_model_len
+    devices = [Device(name, "gpu", profile, *memory, prefix_caching=case.prefix_caching) for name in names]
     return Policy(case.order, case.batching, LeastLoaded(), case.eviction), Cluster(tuple(devices))
 
 
@@ -152,7 +171,7 @@ def timeout_seconds() -> float:
 def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
     """The figures of a case, measured in this process."""
     case = CASES[name]
-    requests = case.draw(trace)
+    requests = case.requests(trace)
     policy, cluster = parts(case)
     seconds, ratios = [], []
     for _ in range(repeats):
@@ -192,10 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{shape}; synthetic cases draw lognormal lengths, seed {SEED}", file=sys.stderr)
     missing = 0
     for name in names:
-        if CASES[name].needs_azure and not settings.azure.is_file():
-            print(
-                f"left out: {name}: no Azure trace at {settings.azure}: set TOKENYARD_DATA or --azure", file=sys.stderr
-            )
+        if (trace := CASES[name].trace(settings.azure)) and not trace.is_file():
+            print(f"left out: {name}: no trace at {trace}: set TOKENYARD_DATA, or --azure for Azure's", file=sys.stderr)
             missing += 1
             continue
         with multiprocessing.get_context("spawn").Pool(1) as pool:

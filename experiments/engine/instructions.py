@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import simpy
@@ -28,15 +28,12 @@ ROOT = Path(__file__).parents[2]
 
 def count(action: Callable[[], object]) -> Counter[str]:
     """Instructions that `action` executes, by file and function."""
-    counts: Counter[str] = Counter()
+    counts: Counter[CodeType] = Counter()
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
-            code = frame.f_code
-            path = Path(code.co_filename)
-            place = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(*path.parts[-2:])
-            counts[f"{place} {code.co_qualname}"] += 1
+            counts[frame.f_code] += 1
         return trace
 
     before = sys.gettrace()
@@ -45,7 +42,12 @@ def count(action: Callable[[], object]) -> Counter[str]:
         action()
     finally:
         sys.settrace(before)
-    return counts
+    named: Counter[str] = Counter()
+    for code, number in counts.items():
+        path = Path(code.co_filename)
+        place = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(*path.parts[-2:])
+        named[f"{place} {code.co_qualname}"] += number
+    return named
 
 
 def timeouts(number: int) -> None:
@@ -75,11 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(settings, option) < 1:
             parser.error(f"--{option} must be positive, got {getattr(settings, option)}")
     case = CASES[settings.case]
-    if case.needs_azure and not settings.azure.is_file():
-        parser.error(
-            f"no Azure trace at {settings.azure}: set TOKENYARD_DATA, give --azure, or take --case synthetic_10k"
-        )
-    requests = case.draw(settings.azure)[: settings.requests]
+    if (path := case.trace(settings.azure)) and not path.is_file():
+        parser.error(f"no trace at {path}: set TOKENYARD_DATA, give --azure, or take --case synthetic_10k")
+    requests = case.requests(settings.azure)[: settings.requests]
     policy, cluster = parts(case)
     simulate(requests, policy, cluster, case.predictor, record=case.record)  # what is computed once is not counted
     counts = count(lambda: simulate(requests, policy, cluster, case.predictor, record=case.record))

@@ -45,7 +45,7 @@ def calls(action: Callable[[], object], function: str) -> int:
 
 def counted(case: Case, azure: Path, requests: int | None) -> tuple[int, int, int, int]:
     """The requests of `case`, the first so many or all, its steps, its plans, and how often a job had to stop."""
-    drawn = case.draw(azure)[:requests]
+    drawn = case.requests(azure)[:requests]
     policy, cluster = parts(case)
     tables = []
     plans = calls(lambda: tables.append(simulate(drawn, policy, cluster, case.predictor)), PLAN_IS_OVER)
@@ -64,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no case {unknown[0]!r}; there are {', '.join(CASES)}")
     if settings.requests is not None and settings.requests < 1:
         parser.error(f"--requests must be positive, got {settings.requests}")
-    if any(CASES[name].needs_azure for name in names) and not settings.azure.is_file():
-        parser.error(f"no Azure trace at {settings.azure}: set TOKENYARD_DATA, give --azure, or take synthetic cases")
+    for path in filter(None, [CASES[name].trace(settings.azure) for name in names]):
+        if not path.is_file():
+            parser.error(f"no trace at {path}: set TOKENYARD_DATA, give --azure, or take synthetic cases")
     print(COLUMNS.format("case", "requests", "steps", "plans", "stops", "steps per plan"))
     for name in names:
         requests, steps, plans, stops = counted(CASES[name], settings.azure, settings.requests)

@@ -48,7 +48,7 @@ class MinWasteReleased(Swap):
         waiting = _waiting(idle, jobs)
         moves: Moves = []
         if calling:
-            others = sum(job.blocks for job in jobs if job.runs) * load.block_size
+            others = sum(load.blocks(job.computed) for job in jobs if job.runs) * load.block_size
             dropped, targets = self._candidates(calling, others, load, now)
             moves += [(job, Keep.DROP) for job in dropped]
             free = load.free_blocks + load.leaving + sum(job.blocks for job in dropped)

@@ -55,11 +55,15 @@ class Audit:
         counted: set[Any] = set()
         for use, job, tokens, padding in sorted(self._holdings(plan), key=lambda held: held[0]):
             blocks = max(job.blocks, -(-tokens // size))
-            full, before = kv.shared(job), len(counted)
-            counted.update(full)
-            private = max(0, tokens - padding - len(full) * size)
-            slots[use] += (len(counted) - before) * size + private
-            slots[Use.FRAGMENTATION] += (blocks - len(full)) * size - private
+            full = new = 0
+            for run in kv.shared(job):
+                full += run.blocks
+                if run not in counted:
+                    counted.add(run)
+                    new += run.blocks
+            private = max(0, tokens - padding - full * size)
+            slots[use] += new * size + private
+            slots[Use.FRAGMENTATION] += (blocks - full) * size - private
         slots[Use.FREE] = kv.free * size
         if sum(slots) != self.capacity:
             uses = ", ".join(f"{use.name.lower()} {held}" for use, held in zip(Use, slots, strict=True))
@@ -189,7 +193,7 @@ class AuditedReplica(Replica):
         if plan is None or not (plan.grants or plan.moved_tokens) or plan.end == plan.start:  # a copy may take no time
             return 0.0
         work = useful(plan, self.audit.anew)
-        if work == plan.step:
+        if work == plan.step or plan.end == plan.start:
             return 0.0
         copied = self._copying if plan.moved_tokens and self._link_prices else 0.0
         priced = plan.step._replace(moved_tokens=0) if self._link_prices else plan.step

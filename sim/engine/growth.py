@@ -78,7 +78,8 @@ class GrowingLockstep(Lockstep):
 class FillingLockstep(GrowingLockstep):
     """The blocks that its jobs fill are known to a prefix cache from then on.
 
-    They are looked at one by one, in the order of admission, so a tick costs as much as it fills blocks.
+    Where nobody else can find them it is enough to say so when the job leaves. The others are looked at one by one, in
+    the order of admission, so a tick costs as much as it fills of these.
     """
 
     __slots__ = ("_cache", "_members")
@@ -86,33 +87,54 @@ class FillingLockstep(GrowingLockstep):
     def __init__(self, kv: PrefixCache, ahead: int = 0, longest: Callable[[Request], int] | None = None) -> None:
         super().__init__(kv, ahead, longest)
         self._cache = kv
-        self._members: list[dict[Job, None]] = [{} for _ in range(kv.block_size)]  # by phase
+        self._members: dict[int, dict[Job, None]] = {}  # jobs whose answer is told, by phase
 
     def join(self, job: Job) -> None:
         super().join(job)
-        self.shares_output = self.shares_output or bool(job.request.truth.output_ids)
-        self._members[(self.tick - job.base_computed) % len(self._members)][job] = None
+        if job.request.truth.output_ids:
+            self.shares_output = True
+            self._members.setdefault(self._phase(job), {})[job] = None
 
     def leave(self, job: Job) -> None:
         super().leave(job)
-        del self._members[(self.tick - job.base_computed) % len(self._members)][job]
+        if job.request.truth.output_ids:
+            phase = self._phase(job)
+            members = self._members[phase]
+            del members[job]
+            if not members:
+                del self._members[phase]
+        self._cache.fill(job, job.base_computed - self.ahead)
+
+    def withdraw(self, job: Job) -> None:
+        super().withdraw(job)
+        self._cache.fill(job, job.base_computed + 1 - self.ahead)
+
+    def _phase(self, job: Job) -> int:
+        return (self.tick - job.base_computed) % self._cache.block_size
 
     def advance(self, ticks: int) -> None:
-        Lockstep.advance(self, 1)
-        for _ in range(1, ticks):
-            self.grow()
-            Lockstep.advance(self, 1)
+        if self._members:
+            for _ in range(1, ticks):
+                Lockstep.advance(self, 1)
+                self.grow()
+            ticks = 1
+        elif ticks > 1:
+            self._cache.take(self.growth(ticks - 1))
+        Lockstep.advance(self, ticks)
 
     def grow(self, spare: int = 0) -> bool:
         """As in `GrowingLockstep`; the blocks that are filled at this tick are known from then on.
 
         A token that is on its way fills none.
         """
-        cache, members, size = self._cache, self._members, self._cache.block_size
-        blocks = len(members[self.tick % size])
+        cache, size = self._cache, self._cache.block_size
+        blocks = self._phases[self.tick % size]
         if cache.free - blocks < spare:
             return False
-        cache.take(blocks)
-        for job in sorted(members[(self.tick + 1 - self.ahead) % size], key=lambda job: job.admission):
-            cache.fill(job, job.computed + 1 - self.ahead)
+        if blocks:
+            cache.take(blocks)
+        if self._members:
+            members = self._members.get((self.tick + 1 - self.ahead) % size, ())
+            for job in sorted(members, key=lambda job: job.admission):
+                cache.fill(job, job.computed + 1 - self.ahead)
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sized
 from typing import Any
 
 from sim.job import Job
@@ -22,20 +22,23 @@ class KVCache:
         self.block_size = block_size
         self.free = total
 
-    def find(self, job: Job) -> Sequence[Any]:
+    def find(self, job: Job) -> Sized:
         """The blocks of `job`'s context, from its first token on, that are here already: none without sharing."""
         return ()
 
-    def shared(self, job: Job) -> Sequence[Any]:
-        """The full blocks of `job`, from its first token on, that others may hold too: none without sharing."""
+    def shared(self, job: Job) -> Iterable[Any]:
+        """The full blocks of `job`, from its first token on, that others may hold too, by runs; none without sharing.
+
+        Each run says how many `blocks` it is.
+        """
         return ()
 
-    def missing(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> int:
+    def missing(self, job: Job, tokens: int, found: Sized = ()) -> int:
         """Free blocks that `job` needs to own those of `tokens` tokens, beside what was `found` for it."""
         more = -(-tokens // self.block_size) - job.blocks
         return more if more > 0 else 0
 
-    def allocate(self, job: Job, tokens: int, found: Sequence[Any] = ()) -> None:
+    def allocate(self, job: Job, tokens: int, found: Sized = ()) -> None:
         """Let `job` own the blocks of `tokens` tokens at least, those `found` for it among them."""
         more = -(-tokens // self.block_size) - job.blocks
         if more > 0:

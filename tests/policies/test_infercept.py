@@ -2,19 +2,27 @@
 
 import math
 from dataclasses import replace
+from itertools import zip_longest
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from policies.eviction.durations import Elapsed, Foreseen
 from policies.eviction.heuristic_preserve import HeuristicPreserve
 from policies.eviction.min_waste import MinWaste
 from policies.eviction.min_waste_released import MinWasteReleased
 from policies.eviction.swap_within_budget import SwapWithinBudget
+from policies.eviction.waste import Costs
+from policies.order.fifo import FIFO
 from policies.order.tail import Tail
+from policies.predictor.oracle import OraclePredictor
 from sim import Keep, Pause, PredictedPause, Prediction, Request, Truth
 from sim.job import Job
 from sim.policy import Cause, Load
+from tests.cases import MAX_TOKENS, ahead, cases, continuous, preemptive, stable
 from tests.policies.test_waste import COSTS, FIVE, OTHERS, RUNNING
+from tests.sim.test_leaping import assert_leap_equals_step
 
 NOW = 50.0
 LOAD = Load(10, 1000, 100, 500, 500, block_size=100, running_tokens=OTHERS, pending_tokens=RUNNING)
@@ -43,7 +51,7 @@ def five():
     return [calling(number, context, seconds) for number, (context, seconds, *_) in enumerate(FIVE)]
 
 
-RUNS = [job(9, OTHERS, blocks=30, admission=1)]
+RUNS = [job(9, OTHERS, blocks=28, admission=1)]  # as of when it began to decode
 
 
 def told(eviction, idle, jobs=(), load=LOAD):
@@ -168,3 +176,36 @@ def test_who_has_called_joins_the_tail():
 def test_a_wrong_value_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+costs = st.sampled_from([Costs(1e-3, 0.0625, 1e-3, 20), Costs(1e-3, 0.0625, 0.1, 20), Costs(0.01, 0.01, 0.01, 8)])
+durations = st.sampled_from([Elapsed(), Foreseen()])
+evictions = (
+    st.builds(SwapWithinBudget, costs)
+    | st.builds(MinWaste, costs, duration=durations)
+    | st.builds(HeuristicPreserve, costs, seconds=st.sampled_from([0.0, 0.0625, 0.5]))
+    | st.builds(MinWasteReleased, costs, durations, st.just(0.0), st.sampled_from([0.0, 100.0]))
+)
+pauses = st.dictionaries(st.integers(1, MAX_TOKENS - 1), st.sampled_from([0.0, 0.004, 0.0625, 0.3, 2.0]), max_size=3)
+
+
+@settings(stable, max_examples=80)
+@given(
+    cases(continuous | preemptive | ahead), st.lists(pauses, max_size=14), evictions, st.sampled_from([Tail(), FIFO()])
+)
+def test_leap_equals_step_and_the_audit_closes(case, drawn, eviction, order):
+    """Whatever is kept, dropped and swapped of jobs that call out."""
+    requests = [with_calls(*pair) for pair in zip_longest(case.requests, drawn[: len(case.requests)], fillvalue={})]
+    policy = replace(case.policy, eviction=eviction, order=order)
+    case = replace(case, requests=requests, policy=policy, predictor=OraclePredictor())
+    assert_leap_equals_step(case)
+    leaped, stepped = (case.run(audit=True, leap=leap).audit for leap in (True, False))
+    assert repr(leaped) == repr(stepped)
+    assert leaped["token_seconds"].sum() == pytest.approx(leaped["kv_tokens"][0] * leaped["seconds"][0], rel=1e-9)
+    assert (leaped["held_up"] <= leaped["token_seconds"]).all()
+
+
+def with_calls(request, drawn):
+    """`request` that calls after so many tokens, for so long (s), as far as its answer goes; nothing comes back."""
+    calls = tuple(Pause(*pause, 0) for pause in sorted(drawn.items()) if pause[0] < request.truth.output_tokens)
+    return replace(request, truth=replace(request.truth, pauses=calls))

@@ -147,4 +147,4 @@ def test_jobs_in_lockstep_fill_blocks_in_the_order_of_admission(leaps):
     else:
         lockstep.advance(1)
         lockstep.grow()
-    assert list(kv.find(stranger)) == early.cached_blocks
+    assert [run for run, _, _ in kv.find(stranger).pieces] == early.cached_runs

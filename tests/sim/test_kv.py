@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim import Prediction, Request, Truth
+from sim import Pause, Prediction, Request, Truth
 from sim.engine.kv import KVCache
 from sim.engine.prefix import PrefixCache
 from sim.job import Job
@@ -15,6 +15,15 @@ def test_blocks_that_nobody_has_are_not_given(cache):
     assert kv.missing(job, 9) == 3
     with pytest.raises(RuntimeError, match=r"asks for \d more blocks"):
         kv.allocate(job, 9)
+
+
+def test_no_more_blocks_are_taken_than_are_free():
+    kv = PrefixCache(3, 4)
+    job = prompt(0, A[:9])
+    admit(kv, job)
+    kv.release(job)
+    with pytest.raises(RuntimeError, match="2 blocks are to be taken that are not free"):
+        kv.take(5)
 
 
 # Blocks that are shared by their content
@@ -118,12 +127,13 @@ def test_equal_blocks_of_two_jobs_are_not_merged_and_the_first_to_be_full_is_fou
     kv.allocate(one, 9, found[0])
     kv.allocate(two, 9, found[1])
     assert kv.free == 4
-    assert kv.find(three) == one.cached_blocks != two.cached_blocks
+    ones, twos = one.cached_runs, two.cached_runs
+    assert [run for run, _, _ in kv.find(three).pieces] == ones != twos
     kv.release(one)
     assert kv.missing(three, 9, kv.find(three)) == 3  # though the other's are in use
     kv.release(two)
     kv.allocate(prompt(9, [1]), 4 * 8)  # six are without content, the next two are those of `one`
-    assert kv.find(three) == two.cached_blocks
+    assert [run for run, _, _ in kv.find(three).pieces] == twos
 
 
 def test_a_preempted_job_finds_its_own_blocks_again_and_nobody_else_does():
@@ -149,6 +159,26 @@ def test_an_answer_whose_ids_are_known_is_found_behind_its_prompt():
     assert admit(kv, dialogue) == 12
     assert admit(kv, prompt(2, [*A[:6], *B[:5], *C[:9]])) == 8
     assert admit(kv, prompt(3, [*A[:6], *C[:9]])) == 4
+
+
+def test_an_answer_is_told_up_to_its_first_call_and_what_follows_is_found_by_the_job_alone():
+    kv = PrefixCache(100, 4)
+    truth = Truth(12, tuple(B[:12]), (Pause(6, 1.0, 5), Pause(9, 1.0, 5)))
+    job = Job(Request(0, 0.0, 6, truth, prompt_ids=tuple(A[:6])), Prediction(1.0, 1.0))
+    admit(kv, job)
+    job.base_emitted = 6
+    kv.allocate(job, 11)
+    assert len(kv.find(prompt(1, [*A[:6], *B[:12], 1]))) == 2
+    kv.release(job)  # its KV is dropped when it calls
+    job.given += 5
+    assert len(kv.find(job)) == 2
+    assert admit(kv, job) == 8
+    job.base_emitted = 9
+    kv.allocate(job, 19)
+    kv.release(job)
+    job.given += 5
+    assert len(kv.find(job)) == 4
+    assert len(kv.find(prompt(2, [*A[:6], *B[:12], 1, 2, 3, 4]))) == 3  # told are the first 12 tokens
 
 
 def test_an_id_may_stand_for_many_tokens():

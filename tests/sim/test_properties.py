@@ -32,16 +32,14 @@ from tests.cases import (
     continuous,
     on_several,
     plain,
-    preemptive,
-    ranked,
+    sharing,
     stable,
+    stepwise,
     together,
     with_contents,
     without_calls,
 )
 from tests.conftest import ROOT, make_device, make_policy, make_requests, poisson_requests
-
-stepwise = continuous | preemptive | ranked | ahead
 
 
 def foreseen(case: Case) -> Case:
@@ -194,19 +192,19 @@ def test_nobody_and_no_block_is_in_use_at_the_end(case, leap):
         assert batch.lockstep.growth(100 * kv.block_size) == 0
 
 
-sharing = stepwise.filter(lambda batching: not batching.reserve_output)  # what is set aside is not shared
-
-
 @stable
 @given(cases(sharing, caching=True) | on_several(sharing, caching=True), st.booleans())
 def test_at_the_end_a_prefix_cache_knows_the_blocks_that_wait_to_be_evicted_and_no_others(case, leap):
     for replica in replicas_after(case, leap=leap):
         kv = replica.batch.kv
-        known = [block for blocks in kv._known.values() for block in blocks]
-        assert set(known) == set(kv._unused)
-        assert len(known) == len(kv._unused) == kv.total - kv._blank
-        assert all(block.owners == 0 for block in known)
-        assert all(block.key == key for key, blocks in kv._known.items() for block in blocks)
+        known, unused = [run for runs in kv._known.values() for run in runs], []
+        run = kv._unused
+        while (run := run.after) is not kv._unused:
+            unused.append(run)
+        assert set(known) == {run for run in unused if run.key is not None}
+        assert sum(run.blocks for run in unused) == kv.total - kv._blank
+        assert all(run.blocks > 0 and not run.owners for run in unused)
+        assert all(run.key == key for key, runs in kv._known.items() for run in runs)
 
 
 @stable

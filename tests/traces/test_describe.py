@@ -29,6 +29,7 @@ KNOWN = {
     "vtc_arena": {"rows": 1500, "clients": 27, "span": 600.0},
     "infercept_multi": {"rows": 397, "tasks": 6, "span": 0.0},
     "infercept_single": {"rows": 397, "pauses": 397, "paused_share": 1.0},
+    "claude_code_sessions": {"rows": 49334, "session_calls_mean": 61.05, "new_tokens_p50": 720},
     "ssjf_predictions_5class": {"rows": 85482, "output_tokens_mean": 176.8, "output_tokens_p90": 397, "accuracy": 0.6},
 }
 
@@ -69,7 +70,7 @@ def test_every_public_file_at_hand_is_described_and_drawn(
     names = [entry.name for entry in CATALOGUE if (shared_data / entry.file).is_file()]
     files = {entry.file for entry in CATALOGUE}
     others = {path.name for path in (shared_data / "traces").iterdir() if f"traces/{path.name}" not in files}
-    assert others <= {"claude_code_sessions.parquet"}, "which is of no known format"
+    assert not others
     for name in names:
         assert main([name, "--json"]) == 0
         said = json.loads(capsys.readouterr().out)
@@ -90,6 +91,8 @@ def test_optional_columns_have_figures_of_their_own() -> None:
     assert (figures["sessions"], figures["turns_mean"], figures["turns_max"], figures["turns_one"]) == (2, 2, 3, 0.5)
     assert (figures["tasks"], figures["task_largest_share"]) == (3, 0.5)
     assert (figures["pauses"], figures["paused_share"], figures["pause_seconds_max"]) == (3, 0.5, 2.5)
+    assert (figures["pause_calls_mean"], figures["pause_calls_max"]) == (0.75, 2)
+    assert (figures["pause_total_mean"], figures["pause_total_max"]) == (2.0, 4.0)
     assert (figures["max_tokens_p50"], figures["prompt_tokens_max"], figures["output_tokens_mean"]) == (20, 6, 8.5)
 
 

@@ -363,7 +363,7 @@ OF_A_FILE = {
     **{name: name for name in ("burstgpt", "csv", "mooncake", "parquet", "qwen_bailian", "splitwise", "vidur", "vtc")},
 }
 SAMPLED = {"infercept", "infercept_half_plain", "infercept_single"}
-OTHERS = {*SAMPLED, "castillo", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
+OTHERS = {*SAMPLED, "castillo", "coding_sessions", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
 
 
 def build(name: str, *settings: str) -> Any:

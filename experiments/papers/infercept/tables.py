@@ -1,8 +1,7 @@
 """Our values for INFERCEPT's claims, from stored results: what claims.yaml names.
 
-Wasted is, as its equations 1 to 5 count it: KV of jobs that call out, kept (2) or under way to the host and back (3);
-KV of jobs that compute anew what was dropped (1, 4); and what others hold while a step takes longer for that, or for
-copies.
+Wasted is, as its equations 1 to 4 count it: KV of jobs that call out, kept (2) or under way to the host and back (3);
+of jobs that compute anew what was dropped (1, 4); and what others hold while a step is longer for that, or for copies.
 """
 
 from __future__ import annotations
@@ -20,10 +19,13 @@ from experiments.tables.stats import Interval, interval
 
 SETTINGS = ("trace.rate",)
 WASTE, PARTS = "augmented/infercept_waste", "augmented/infercept_parts"
+RATES, RATES_13B = "augmented/infercept_rates", "augmented/infercept_rates_13b"
 LATENCY = "normalized_serving_time_mean"
 CLUSTERS = {"vicuna_13b": "on two GPUs", "vicuna_13b_one": "on one GPU"}
 IDLE = ("paused", "transfer", "recompute")  # uses that are waste
 OTHERS = ("decode", "prefill")  # those of the others, which may be held up
+
+Told = Callable[[pd.DataFrame], float]  # of a run's audit
 
 
 def waste(stored: Stored, system: str) -> list[Found]:
@@ -78,20 +80,26 @@ def rate(stored: Stored, sweep: str, limits: Sequence[float]) -> list[Found]:
 
 
 def wasted(audit: pd.DataFrame) -> float:
-    """The share of KV memory over time that is wasted, of a run's audit."""
+    """The share of KV memory over time that is wasted."""
     uses = audit.groupby("use")[["token_seconds", "held_up"]].sum()
     idle, others = uses.loc[[*IDLE], "token_seconds"].sum(), uses.loc[[*OTHERS], "held_up"].sum()
     return float((idle + others) / uses["token_seconds"].sum())
 
 
-def shares(stored: Stored, system: str, cluster: str, told: Callable[[pd.DataFrame], float]) -> Interval:
+def wasted_of_held(audit: pd.DataFrame) -> float:
+    """The same, of the memory over time that is held."""
+    uses = audit.groupby("use")["token_seconds"].sum()
+    return wasted(audit) * float(uses.sum() / (uses.sum() - uses["free"]))
+
+
+def shares(stored: Stored, system: str, cluster: str, told: Told) -> Interval:
     """What is `told` of the audit of each run of `system` on `cluster`, in %, over seeds."""
     runs = of(stored.table(WASTE), system=system, cluster=cluster)["run"]
     audits = [pd.read_parquet(Folder(stored.root / WASTE / run).path / "audit.parquet") for run in runs]
     return interval([100 * told(audit) for audit in audits])
 
 
-def _by_cluster(stored: Stored, system: str, told: Callable[[pd.DataFrame], float]) -> list[Found]:
+def _by_cluster(stored: Stored, system: str, told: Told) -> list[Found]:
     return [Found(called, shares(stored, system, name, told)) for name, called in CLUSTERS.items()]
 
 

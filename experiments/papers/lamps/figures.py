@@ -85,10 +85,9 @@ def parts(stored: Stored, output: Path) -> list[Path]:
     thresholds = [str(value) for value in (10, 100, 1000, 10000, None)]
     shown = {
         called: [
-            (number, interval(_threshold(starved, threshold, name)["e2e_p99 all"]))
-            for number, threshold in enumerate(thresholds)
+            (number, interval(_threshold(starved, threshold)[metric])) for number, threshold in enumerate(thresholds)
         ]
-        for name, called in (("lamps", "LAMPS"), ("lamps_released", "LAMPS as released"))
+        for called, metric in (("mean", "e2e_mean all"), ("P99", "e2e_p99 all"))
     }
     panels = [
         Panel(
@@ -107,7 +106,7 @@ def parts(stored: Stored, output: Path) -> list[Path]:
         Panel(
             "starvation",
             "threshold, steps",
-            "P99 of end-to-end latency, s",
+            "end-to-end latency, s",
             shown,
             words=[*thresholds[:-1], "off"],
         ),
@@ -116,11 +115,10 @@ def parts(stored: Stored, output: Path) -> list[Path]:
     return draw(panels, caption, output / "lamps_parts")
 
 
-def _threshold(table: pd.DataFrame, threshold: str, system: str) -> pd.DataFrame:
+def _threshold(table: pd.DataFrame, threshold: str) -> pd.DataFrame:
     """The runs with this threshold, `None` for none."""
-    rows = table[(table["system"] == system)]
-    known = rows["policy.order.starvation"]
-    return rows[known.isna() if threshold == "None" else known.astype(float) == float(threshold)]
+    known = table["policy.order.starvation"]
+    return table[known.isna() if threshold == "None" else known.astype(float) == float(threshold)]
 
 
 def _levels(table: pd.DataFrame, system: str, metric: str) -> Curve:
@@ -139,7 +137,7 @@ def errors(stored: Stored, output: Path) -> list[Path]:
         "lengths": (tables.runs(stored, f"{tables.ERRORS}_lengths"), "predictor.length_error"),
         "durations": (tables.runs(stored, f"{tables.ERRORS}_durations"), "predictor.duration_error"),
     }
-    ahead, loss = (
+    mean, tail = (
         {
             counted: [
                 (100 * error, percent(rows, fcfs[error], f"{metric} {counted}"))
@@ -147,11 +145,11 @@ def errors(stored: Stored, output: Path) -> list[Path]:
             ]
             for counted in tables.COUNTED
         }
-        for metric in ("e2e_mean", "ttft_mean")
+        for metric in ("e2e_mean", "e2e_p99")
     )
     panels = [
-        Panel("mean latency", "error, % of the truth", "change from arrival's order, %", ahead, level=0.0),
-        Panel("mean time to first token", "error, % of the truth", "change from arrival's order, %", loss, level=0.0),
+        Panel("mean latency", "error, % of the truth", "change from arrival's order, %", mean, level=0.0),
+        Panel("P99 of latency", "error, % of the truth", "change from arrival's order, %", tail, level=0.0),
         Panel(
             "what is wrong",
             "error, % of the truth",

@@ -20,13 +20,15 @@ from experiments.papers.size_based.times import percent
 from experiments.tables.stats import Interval, jackknife
 
 SETTINGS = (
-    "trace.rate", "trace.seconds", "policy/order", "policy.order.starvation", "policy.order.skip",
+    "trace.rate", "trace.seconds", "trace.source.rate", "trace.source.seconds",
+    "policy.order.starvation", "policy.order.skip",
     "predictor.length_error", "predictor.duration_error",
 )  # fmt: skip
 SINGLE, MULTI, MIXED = "augmented/lamps_single", "augmented/lamps_multi", "augmented/lamps_mixed"
 SETS = {SINGLE: "one call", MULTI: "several calls", MIXED: "half plain"}
 STARVATION, SKIP = "augmented/lamps_starvation", "augmented/lamps_skip"
 ERRORS, PREDICTORS = "augmented/lamps_errors", "augmented/lamps_predictors"
+RATES = (3, 4, 5, 6)  # [R] requests/s
 COUNTED = ("window", "all")
 TIMES = ("e2e", "ttft", "tpot")
 PARTS: Mapping[str, Callable[[Any], Any]] = {
@@ -53,7 +55,7 @@ def times_of(requests: pd.DataFrame) -> dict[str, Values]:
 
 def runs(stored: Stored, sweep: str) -> pd.DataFrame:
     """A row for each run: means, medians and P99 of E2E, TTFT and TPOT, s, and how many finished, counted both ways."""
-    table = stored.table(sweep)
+    table = plain(stored.table(sweep))
     rows = []
     for run, seconds in zip(table["run"], table["trace.seconds"], strict=True):
         requests = stored.requests(sweep, run, COLUMNS)
@@ -69,6 +71,16 @@ def runs(stored: Stored, sweep: str) -> pd.DataFrame:
     return pd.concat([table.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
 
 
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the rate and the window of a trace that is made from another as its own."""
+    found = table.copy()
+    for name in ("rate", "seconds"):
+        if f"trace.source.{name}" in found:
+            own = found[f"trace.{name}"] if f"trace.{name}" in found else float("nan")
+            found[f"trace.{name}"] = found[f"trace.source.{name}"].fillna(own)
+    return found
+
+
 def rates_of(table: pd.DataFrame) -> list[float]:
     """Its rates, requests/s."""
     return sorted(table["trace.rate"].unique())
@@ -81,25 +93,27 @@ def beside(
     system: str = "lamps",
     other: str = REFERENCE,
     sets: Iterable[str] = tuple(SETS),
-    rates: Sequence[float] = (),
+    rates: Sequence[float] = RATES,
 ) -> list[Found]:
     """By how many percent `metric` (as e2e_mean) is more under `system` than under `other`, by set and rate."""
     found = []
     for sweep in sets:
         table = runs(stored, sweep)
-        for rate in rates or rates_of(table):
+        for rate in rates:
             rows = of(table, trace__rate=rate)
             value = percent(of(rows, system=system), of(rows, system=other), f"{metric} {counted}")
             found.append(Found(f"{SETS[sweep]}, {rate:g} requests/s", value))
     return found
 
 
-def over_vllm(stored: Stored, metric: str, counted: str) -> list[Found]:
+def over_vllm(
+    stored: Stored, metric: str, counted: str, sets: Iterable[str] = tuple(SETS), rates: Sequence[float] = RATES
+) -> list[Found]:
     """By how many points of percent `metric` falls further (below 0) against vLLM than against INFERCEPT."""
     found = []
-    for sweep in SETS:
+    for sweep in sets:
         table = runs(stored, sweep)
-        for rate in rates_of(table):
+        for rate in rates:
             rows = of(table, trace__rate=rate)
             found.append(Found(f"{SETS[sweep]}, {rate:g} requests/s", _further(rows, f"{metric} {counted}")))
     return found
@@ -114,7 +128,7 @@ def _further(rows: pd.DataFrame, metric: str) -> Interval:
     return _jackknifed(points, rows, metric, ("lamps", REFERENCE, "infercept_vllm"))
 
 
-def without_scheduling(stored: Stored, metric: str, counted: str) -> list[Found]:
+def without_scheduling(stored: Stored, metric: str, counted: str, rates: Sequence[float] = RATES) -> list[Found]:
     """The share of what LAMPS gains over INFERCEPT that its handling gains in FCFS's order, %, by rate (Fig. 6)."""
 
     def share(lamps: Values, fcfs: Values, infercept: Values) -> float:
@@ -124,7 +138,7 @@ def without_scheduling(stored: Stored, metric: str, counted: str) -> list[Found]
     systems = ("lamps", "lamps_fcfs", REFERENCE)
     return [
         Found(f"{rate:g} requests/s", _jackknifed(share, of(table, trace__rate=rate), f"{metric} {counted}", systems))
-        for rate in rates_of(table)
+        for rate in rates
     ]
 
 

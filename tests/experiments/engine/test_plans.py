@@ -27,7 +27,7 @@ def test_without_leaping_each_step_is_a_plan(monkeypatch):
     [
         (["--cases", "synthetic_10k,mine"], "no case 'mine'; there are azure, "),
         (["--requests", "0"], "--requests must be positive, got 0"),
-        (["--azure", "nowhere.csv"], "no Azure trace at nowhere.csv"),
+        (["--azure", "nowhere.csv"], "no trace at nowhere.csv"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(capsys, wrong, says):
