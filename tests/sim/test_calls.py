@@ -67,7 +67,7 @@ def test_a_job_calls_and_goes_on_with_what_that_returned_behind_its_last_token(e
 
 @pytest.mark.parametrize(("ahead", "starts"), [(0, [0.0, 3.0, 4.0]), (1, [0.0, 1.0, 3.0, 4.0, 5.0])])
 def test_copies_of_a_callers_kv_may_take_no_time(ahead, starts):
-    """Decided ahead, a call comes unforeseen, and so does the end: a step is in vain beside the one and after the other."""
+    """Decided ahead, a call comes unforeseen, and so does the end: a step is in vain after each."""
     at_once = HostMemory(None, Link(0.0, math.inf))
     batching = Continuous(plans_ahead=ahead)
     tables = serve((0, 4, 3, [(1, 2.0, 2)]), eviction=Swap(), host=at_once, batching=batching)
