@@ -69,7 +69,7 @@ at_once = random_cases.filter(lambda case: not getattr(case.policy.batching, "pl
 @stable
 @given(at_once)
 def test_what_is_free_is_what_the_steps_say(case):
-    """The record of steps counts blocks apart from the audit; in between there is at most KV under way, or of callers."""
+    """The record of steps counts blocks apart from the audit; in between there is KV under way, or of callers."""
     tables = without_calls(case).run(Record.STEPS, audit=True)
     steps, audit = tables.steps, tables.audit
     for device in case.cluster.devices:
