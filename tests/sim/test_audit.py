@@ -63,7 +63,8 @@ def test_asking_for_it_changes_no_other_table(case, horizon):
     assert bare.audit == {}
 
 
-at_once = random_cases.filter(lambda case: not getattr(case.policy.batching, "plans_ahead", 0))  # blocks are taken
+# blocks are taken when their step begins
+at_once = random_cases.filter(lambda case: not getattr(case.policy.batching.execution, "plans_ahead", 0))
 
 
 @stable
