@@ -24,7 +24,7 @@ LOAD = Load(900, 900, 20, block_size=64, running_tokens=10_000, pending_tokens=8
 def made(prompt: int, output: int, *pauses: Pause, foreseen: Keep | None = None, predictor=None) -> Job:
     request = Request(7, 1.5, prompt, Truth(output, pauses=pauses))
     predictor = predictor or OraclePredictor()
-    job = Job(request, predictor.predict(request), renew=predictor.renew)
+    job = Job(request, predictor.predict(request), predictor)
     job.foreseen = foreseen
     return job
 
