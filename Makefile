@@ -1,7 +1,7 @@
 # tokenyard: seven commands do everything on a machine with Python 3.11+, pip and make.
 #   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
 #   make test   install what the tests need and run them on every core
-#   make check  what takes longer: claims, exact queueing theory, 2,000 random command lines, ten kills, 100 mutants
+#   make check  what takes longer: claims, 4 times the random cases, queueing theory, random commands, kills, mutants
 #   make golden write tests/golden/policies.json anew, and print what differs: after a change that is meant
 #   make mutate change one thing of the engine or a policy, a hundred times, and see whether a test fails each time
 #   make rtlm   every experiment of RT-LM's kind, and its figures: about an hour on 2 cores, and it goes on where it stopped
@@ -52,13 +52,14 @@ test: $(VENV)/.test
 
 check: $(VENV)/.test
 	$(BIN)/python -m pytest -n logical --dist loadfile -m 'long or claim'
+	TOKENYARD_EFFORT=2 $(BIN)/python -m pytest -n logical --dist loadfile -m 'hypothesis and not long and not claim' tests/sim tests/policies
 	$(BIN)/tokenyard engine theory
 	$(BIN)/python tests/fuzz_settings.py --configs 2000
 	$(BIN)/python tests/test_kills.py --kills 10
-	$(BIN)/python tests/mutate.py --mutants 100
+	TOKENYARD_EFFORT=1 $(BIN)/python tests/mutate.py --mutants 100
 
 mutate: $(VENV)/.test
-	$(BIN)/python tests/mutate.py --mutants 100
+	TOKENYARD_EFFORT=1 $(BIN)/python tests/mutate.py --mutants 100
 
 golden: $(VENV)/.test
 	$(BIN)/python tests/decisions.py

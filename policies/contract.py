@@ -70,7 +70,7 @@ class _Promise:
     stands: Stands
     runs: bool
     emitted: int
-    stops: tuple[float | None, ...]  # how often it stopped, called, and since when it calls
+    stops: tuple[object, ...]  # how often it stopped and called, since when it calls, what is foreseen of its next
 
     def is_over(self, job: Job, now: float) -> bool:
         """Whether it says nothing of `job` any longer."""
@@ -82,8 +82,8 @@ class _Promise:
         )
 
 
-def _stops(job: Job) -> tuple[float | None, ...]:
-    return job.preemptions, job.calls, job.paused
+def _stops(job: Job) -> tuple[object, ...]:
+    return job.preemptions, job.calls, job.paused, job.foreseen
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

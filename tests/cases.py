@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -77,7 +78,15 @@ LINEAR = LinearProfile(fixed=0.01, per_token=1e-3, per_context=1e-5, per_moved=1
 FLAT = LinearProfile(fixed=0.01, per_token=1e-3)
 EVEN = LinearProfile(fixed=0.0625, per_token=0.0)  # exact in binary: replicas and arrivals meet at one instant
 
-stable = settings(derandomize=True, deadline=None, max_examples=150, database=None)
+EFFORT = float(os.environ.get("TOKENYARD_EFFORT", "0.5"))  # of make test; make check takes 2, make mutate 1
+
+
+def examples(number: int) -> int:
+    """How many examples a property is tried on that is to be tried on `number` of them."""
+    return max(1, round(number * EFFORT))
+
+
+stable = settings(derandomize=True, deadline=None, max_examples=examples(150), database=None)
 
 
 @dataclass(frozen=True)

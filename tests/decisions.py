@@ -2,7 +2,8 @@
 
 tests/golden/policies.json has a line for each: a digest of its decisions (replica, tokens granted, preempted; for each
 step, in order) and six metrics. This writes the file anew and prints, entry by entry, what differs: for review. The
-trace is tests/golden/requests.csv: 60 rows to fit predictors to, 40 that are replayed.
+trace is tests/golden/requests.csv: 60 rows to fit predictors to, 40 that are replayed. Each eviction has another, of
+the same requests where some call out: tests/golden/calls.csv.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ COLUMNS = (
 TRACE = [
     "trace=csv", f"trace.path={ROOT / 'tests' / 'golden' / 'requests.csv'}", "trace.id_tokens=16",
     "trace.training_share=0.6", "warmup=0", *(f"++trace.columns.{name}={name}" for name in COLUMNS),
+]  # fmt: skip
+
+CALLS = [
+    "predictor=calls_known", f"trace.path={ROOT / 'tests' / 'golden' / 'calls.csv'}", "++trace.columns.pauses=pauses",
 ]  # fmt: skip
 
 
@@ -123,7 +128,9 @@ def entries() -> dict[str, list[str]]:
             chosen = [choice, *MORE.get(choice, PLAIN)]
             groups = {one.split("=")[0] for one in chosen}
             found[choice] = [*(one for one in CONTINUOUS if one.split("=")[0] not in groups), *chosen]
-    return {choice: [*overrides, *TRACE] for choice, overrides in found.items()}
+    told = {choice: [*overrides, *TRACE] for choice, overrides in found.items()}
+    of_calls = options("policy/eviction")
+    return told | {f"calls, {choice}": [*told[choice], *CALLS] for choice in of_calls}
 
 
 def outcome(overrides: list[str]) -> dict[str, object]:

@@ -20,7 +20,7 @@ from tests.settingsfuzz.judge import (
     UNNAMED,
 )
 
-SEED, CONFIGS = 20, 100
+SEED, CONFIGS = 22, 50
 
 
 @pytest.fixture(scope="module")

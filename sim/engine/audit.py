@@ -190,7 +190,7 @@ class AuditedReplica(Replica):
 
     def _held_up(self, plan: Plan | None) -> float:
         """By how much of its time the first step of `plan` is longer for what it computes anew, and for copies."""
-        if plan is None or not (plan.grants or plan.moved_tokens):
+        if plan is None or not (plan.grants or plan.moved_tokens) or plan.end == plan.start:  # a copy may take no time
             return 0.0
         work = useful(plan, self.audit.anew)
         if work == plan.step or plan.end == plan.start:

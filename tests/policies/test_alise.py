@@ -12,7 +12,7 @@ from policies.order.execution_time import ExecutionTime
 from sim import Keep, Policy, Prediction, Request, Truth
 from sim.job import Job
 from sim.policy import Load
-from tests.cases import Case, cases, continuous, preemptive, ranked, stable
+from tests.cases import Case, cases, continuous, examples, preemptive, ranked, stable
 from tests.sim.test_leaping import assert_leap_equals_step
 
 TIME = ExecutionTime(t0=0.25, alpha=0.125, beta=1.0)  # s per prompt token, per token of both, per output token
@@ -147,7 +147,7 @@ def alise_cases(draw) -> Case:
     return Case(case.requests, policy, case.cluster, case.predictor)
 
 
-@settings(stable, max_examples=400)
+@settings(stable, max_examples=examples(400))
 @given(alise_cases())
 def test_leap_equals_step(case):
     assert_leap_equals_step(case)

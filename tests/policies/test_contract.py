@@ -38,6 +38,7 @@ from sim import (
     Order,
     Pause,
     Policy,
+    PredictedPause,
     Prediction,
     Predictor,
     Request,
@@ -81,12 +82,22 @@ def workload(count=24, seed=0) -> list[Request]:
     ]
 
 
+@dataclass(frozen=True)
+class Guessing(Predictor):
+    """Lengths by `lengths`, and one call of each request, always the same."""
+
+    lengths: Predictor
+
+    def predict(self, request):
+        return self.lengths.predict(request)._replace(pauses=(PredictedPause(9.0, 0.3, 4.0),))
+
+
 @functools.cache
 def predictor():
     """A regression fitted to other requests of the same kind."""
     training = workload(count=60, seed=1)
     answers = [[request.truth.output_tokens] for request in training]
-    return fit_length_regression(training, answers, prompt_length=True, rules=range(6), seconds=1e-4)
+    return Guessing(fit_length_regression(training, answers, prompt_length=True, rules=range(6), seconds=1e-4))
 
 
 def compose(*overrides: str) -> Policy:

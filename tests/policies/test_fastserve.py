@@ -21,7 +21,7 @@ from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Keep, Prediction, Record, Request, Truth, simulate
 from sim.job import Job
 from sim.policy import Load
-from tests.cases import cases, on_several, preemptive, ranked, stable
+from tests.cases import cases, examples, on_several, preemptive, ranked, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_leaping import assert_leap_equals_step
 
@@ -64,7 +64,7 @@ def roomy(case):
     return dataclasses.replace(case, cluster=dataclasses.replace(case.cluster, devices=tuple(devices)))
 
 
-@settings(stable, max_examples=200)
+@settings(stable, max_examples=examples(200))
 @given(cases(ranked | preemptive) | on_several(ranked), pairs, st.sampled_from([0, 2, 9]))
 def test_leap_equals_step_under_fastserve(case, parts, free_blocks):
     order, kind = parts

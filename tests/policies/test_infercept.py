@@ -20,7 +20,7 @@ from policies.predictor.oracle import OraclePredictor
 from sim import Keep, Pause, PredictedPause, Prediction, Request, Truth
 from sim.job import Job
 from sim.policy import Cause, Load
-from tests.cases import MAX_TOKENS, ahead, cases, continuous, preemptive, stable
+from tests.cases import MAX_TOKENS, ahead, cases, continuous, examples, preemptive, stable
 from tests.policies.test_waste import COSTS, FIVE, OTHERS, RUNNING
 from tests.sim.test_leaping import assert_leap_equals_step
 
@@ -189,7 +189,7 @@ evictions = (
 pauses = st.dictionaries(st.integers(1, MAX_TOKENS - 1), st.sampled_from([0.0, 0.004, 0.0625, 0.3, 2.0]), max_size=3)
 
 
-@settings(stable, max_examples=80)
+@settings(stable, max_examples=examples(80))
 @given(
     cases(continuous | preemptive | ahead), st.lists(pauses, max_size=14), evictions, st.sampled_from([Tail(), FIFO()])
 )

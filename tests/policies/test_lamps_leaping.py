@@ -18,7 +18,7 @@ from policies.order.lamps_released import LampsReleased
 from policies.order.memory_time import MemoryTime
 from policies.predictor.calls import CallErrors
 from sim import Cluster, Device, HostMemory, Link, Pause, Policy, Record, Request, Truth, simulate
-from tests.cases import stable
+from tests.cases import examples, stable
 from tests.conftest import LinearProfile, make_device, make_policy
 
 
@@ -67,7 +67,7 @@ def policy(draw: random.Random) -> Policy:
     return make_policy(order=draw.choice([order, order, order, FIFO()]), batching=batching, eviction=eviction)
 
 
-@settings(stable, max_examples=60)
+@settings(stable, max_examples=examples(60))
 @given(st.integers(0, 1 << 20))
 def test_leaping_equals_stepping_and_every_call_is_made_once(seed):
     draw = random.Random(seed)

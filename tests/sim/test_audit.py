@@ -21,7 +21,7 @@ from sim.engine.growth import GrowingLockstep
 from sim.engine.kv import KVCache
 from sim.job import Job
 from sim.record import Use
-from tests.cases import cases, on_several, plain, preemptive, stable
+from tests.cases import cases, examples, on_several, plain, preemptive, stable, without_calls
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
 horizons = st.none() | st.sampled_from([0.0625, 0.125, 0.3, 1.1, 40.0])
@@ -45,7 +45,7 @@ def assert_closes(case, horizon, table):
         assert (table["held_up"][mine] >= 0).all()
 
 
-@settings(stable, max_examples=600)
+@settings(stable, max_examples=examples(600))
 @given(random_cases, horizons)
 def test_the_audit_closes_and_leap_equals_step_to_the_last_bit(case, horizon):
     leaped = case.run(Record.REQUESTS, horizon=horizon, audit=True)
@@ -63,14 +63,15 @@ def test_asking_for_it_changes_no_other_table(case, horizon):
     assert bare.audit == {}
 
 
-at_once = random_cases.filter(lambda case: not getattr(case.policy.batching, "plans_ahead", 0))  # blocks are taken
+# blocks are taken when their step begins
+at_once = random_cases.filter(lambda case: not getattr(case.policy.batching.execution, "plans_ahead", 0))
 
 
 @stable
 @given(at_once)
 def test_what_is_free_is_what_the_steps_say(case):
-    """The record of steps counts blocks apart from the audit; in between there is at most KV under way."""
-    tables = case.run(Record.STEPS, audit=True)
+    """The record of steps counts blocks apart from the audit; in between there is KV under way, or of callers."""
+    tables = without_calls(case).run(Record.STEPS, audit=True)
     steps, audit = tables.steps, tables.audit
     for device in case.cluster.devices:
         mine = steps["replica"] == device.name

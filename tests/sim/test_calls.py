@@ -1,6 +1,7 @@
 """Requests that call out: by hand, and what holds of every run of a random case."""
 
 import dataclasses
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from unittest import mock
@@ -17,24 +18,25 @@ from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.fifo import FIFO
 from policies.predictor.oracle import OraclePredictor
-from sim import Cause, Cluster, Eviction, Keep, Pause, Prediction, Record, Request, Truth, simulate
+from sim import Cause, Cluster, Eviction, HostMemory, Keep, Link, Pause, Prediction, Record, Request, Truth, simulate
 from sim.job import Job
 from sim.metrics import serving_time
 from sim.policy import Predictor
-from tests.cases import cases, continuous, on_several, plain, stable, with_calls
+from tests.cases import cases, continuous, examples, on_several, plain, stable, with_calls
 from tests.conftest import LinearProfile, make_device, make_policy
 
 SECOND = LinearProfile(fixed=1.0, per_token=0.0)
-often = settings(stable, max_examples=100)
+often = settings(stable, max_examples=examples(100))
 
 
-def serve(*lives, predictor=None, kv_tokens=1 << 20, profile=SECOND, block_size=1, **parts):
+def serve(*lives, predictor=None, kv_tokens=1 << 20, profile=SECOND, host=None, **parts):
     """The tables of requests (arrival, prompt, output, pauses) on a device whose every step takes a second."""
     requests = [
         Request(number, float(arrival), prompt, Truth(output, (), tuple(Pause(*one) for one in pauses)))
         for number, (arrival, prompt, output, pauses) in enumerate(lives)
     ]
-    device = make_device(profile=profile, block_size=block_size, kv_tokens=kv_tokens, kv_bytes_per_token=1)
+    host = host or HostMemory()
+    device = make_device(profile=profile, block_size=1, kv_tokens=kv_tokens, kv_bytes_per_token=1, host=host)
     parts = {"eviction": Resident(), **parts}
     predictor = predictor or OraclePredictor()
     cluster = Cluster((device,))
@@ -61,6 +63,16 @@ def test_a_job_calls_and_goes_on_with_what_that_returned_behind_its_last_token(e
     uses = dict(zip(tables.audit["use"].tolist(), tables.audit["token_seconds"].tolist(), strict=True))
     assert uses["paused"] == (4 * 2.0 if isinstance(eviction, Resident) else 0.0)
     assert uses["recompute"] == (7.0 if isinstance(eviction, Recompute) else 0.0)
+
+
+@pytest.mark.parametrize(("ahead", "starts"), [(0, [0.0, 3.0, 4.0]), (1, [0.0, 1.0, 3.0, 4.0, 5.0])])
+def test_copies_of_a_callers_kv_may_take_no_time(ahead, starts):
+    """Decided ahead, a call comes unforeseen, and so does the end: a step is in vain after each."""
+    at_once = HostMemory(None, Link(0.0, math.inf))
+    batching = Continuous(plans_ahead=ahead)
+    tables = serve((0, 4, 3, [(1, 2.0, 2)]), eviction=Swap(), host=at_once, batching=batching)
+    assert [start for start, _ in granted(tables)] == starts
+    assert set(tables.audit["held_up"].tolist()) == {0.0}
 
 
 def test_a_call_that_ends_during_a_step_waits_for_its_end():
@@ -218,7 +230,7 @@ def test_an_eviction_foresees_at_arrival_and_each_return_and_is_asked_of_each_ca
     assert set(tables.requests["status"].tolist()) == {"finished"}
 
 
-@settings(stable, max_examples=40)
+@settings(stable, max_examples=examples(40))
 @given(random_cases)
 def test_calls_of_no_time_that_return_nothing_are_none(case):
     def all_over(request):
@@ -231,7 +243,7 @@ def test_calls_of_no_time_that_return_nothing_are_none(case):
     assert plain(dataclasses.replace(case, requests=requests).run()) == plain(case.run())
 
 
-@settings(stable, max_examples=40)
+@settings(stable, max_examples=examples(40))
 @given(cases(continuous, caching=False, ample=True))
 def test_in_ample_memory_calls_that_keep_their_kv_have_nothing_computed_twice(case):
     policy = dataclasses.replace(case.policy, eviction=Resident())

@@ -20,12 +20,12 @@ from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
 from sim import Cluster, Eviction, IterationLevel, Keep, Link, Order, Overhead, Record, Short, simulate
 from sim.policy import NotingOrder
-from tests.cases import Case, cases, on_several, plain, preemptive, stable
+from tests.cases import Case, cases, examples, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_leaping import assert_leap_equals_step
 
 
-@settings(stable, max_examples=400)
+@settings(stable, max_examples=examples(400))
 @given(cases(preemptive) | on_several(preemptive))
 def test_leap_equals_step_where_jobs_stop_for_one_another(case):
     assert_leap_equals_step(case)
@@ -230,6 +230,7 @@ def test_who_has_left_for_another_replica_is_forgotten():
 # Theory: one server, jobs known by their size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("law", ["Exp", "Uniform", "H2"])
 @pytest.mark.parametrize("policy", ["PSJF", "SRPT"])
 def test_the_mean_response_under_preemption_is_that_of_theory(law, policy):

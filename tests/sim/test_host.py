@@ -12,7 +12,7 @@ from policies.eviction.swap import Swap
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Eviction, HostMemory, Keep, Link, Record, Review, simulate
-from tests.cases import cases, hosts, on_several, plain, preemptive, stable
+from tests.cases import cases, examples, hosts, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_leaping import assert_leap_equals_step
 
@@ -220,7 +220,7 @@ def test_a_step_that_only_copies_takes_its_time():
 # What holds of every run
 
 
-@settings(stable, max_examples=300)
+@settings(stable, max_examples=examples(300))
 @given(cases(preemptive) | on_several(preemptive))
 def test_leap_equals_step_beside_a_host(case):
     assert_leap_equals_step(case)

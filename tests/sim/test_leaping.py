@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from policies.batching.continuous import Continuous
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Leg, Link, Record, Request, Truth
-from tests.cases import THREE, Case, Spying, cases, on_several, plain, stable
+from tests.cases import THREE, Case, Spying, cases, examples, on_several, plain, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 
-often = settings(stable, max_examples=400)
+often = settings(stable, max_examples=examples(400))
 
 
 def assert_leap_equals_step(case: Case, horizon=None):

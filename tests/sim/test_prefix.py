@@ -11,7 +11,7 @@ from sim.engine import scheduler
 from sim.engine.prefix import PrefixCache
 from sim.job import Job
 from tests.blockwise import BlockwiseCache, BlockwiseLockstep
-from tests.cases import cases, on_several, plain, sharing, stable
+from tests.cases import cases, examples, on_several, plain, sharing, stable
 
 JOBS = 4
 ids = st.sampled_from([1, 1, 1, 2])
@@ -119,7 +119,7 @@ whats = st.sampled_from([*ACTS, "admit", "compute", "take"])
 operations = st.lists(st.tuples(whats, st.integers(0, JOBS - 1), st.integers(1, 20)), min_size=15, max_size=60)
 
 
-@settings(stable, max_examples=200)
+@settings(stable, max_examples=examples(200))
 @given(contents(), st.integers(1, 60), operations)
 def test_runs_of_blocks_are_found_taken_and_evicted_as_blocks_are(contents, total, operations):
     size, requests = contents

@@ -239,7 +239,7 @@ def test_a_budget_below_the_prompts_makes_chunked_differ_from_unchunked():
 def test_the_device_never_idles_while_a_request_waits(case):
     if getattr(case.policy.batching, "max_wait", 0.0):
         case = case.with_batching(max_wait=0.0)
-    if getattr(case.policy.batching, "plans_ahead", 0):  # whom the scheduler keeps waiting, the device waits for
+    if getattr(case.policy.batching.execution, "plans_ahead", 0):  # the device waits for a slow scheduler
         case = dataclasses.replace(case, policy=dataclasses.replace(case.policy, overhead=Overhead()))
     tables = foreseen(without_calls(case)).run()
     busy, end = 0.0, 0.0

@@ -15,13 +15,13 @@ from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Overhead, Record, simulate
-from tests.cases import cases, on_several, plain, ranked, stable
+from tests.cases import cases, examples, on_several, plain, ranked, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_exchange import Turns
 from tests.sim.test_leaping import assert_leap_equals_step
 
 
-@settings(stable, max_examples=600)
+@settings(stable, max_examples=examples(600))
 @given(cases(ranked) | on_several(ranked))
 def test_leap_equals_step_where_jobs_are_served_by_rank(case):
     assert_leap_equals_step(case)

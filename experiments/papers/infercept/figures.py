@@ -108,7 +108,8 @@ def breakdown(stored: Stored, output: Path) -> list[Path]:
 
 def by_rate(stored: Stored, output: Path) -> list[Path]:
     """The headline: normalized latency by rate, and how many times lower than vLLM's it is."""
-    six, thirteen = stored.table(tables.RATES), stored.table(tables.RATES_13B)
+    six = pd.concat(stored.tables((tables.RATES, tables.RATES_OTHERS)).values())
+    thirteen = stored.table(tables.RATES_13B)
     panels = [
         Panel(title, "requests/s", "s per output token, without calls", _curves(table), log="y")
         for title, table in (("GPT-J-6B", six), ("Vicuna-13B on two GPUs", thirteen))

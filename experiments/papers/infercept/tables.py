@@ -20,6 +20,7 @@ from experiments.tables.stats import Interval, interval
 SETTINGS = ("trace.rate",)
 WASTE, PARTS = "augmented/infercept_waste", "augmented/infercept_parts"
 RATES, RATES_13B = "augmented/infercept_rates", "augmented/infercept_rates_13b"
+RATES_OTHERS = "augmented/infercept_rates_others"
 LATENCY = "normalized_serving_time_mean"
 CLUSTERS = {"vicuna_13b": "on two GPUs", "vicuna_13b_one": "on one GPU"}
 IDLE = ("paused", "transfer", "recompute")  # uses that are waste

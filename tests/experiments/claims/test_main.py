@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -162,11 +163,18 @@ def test_without_results_it_cannot_be_said_and_says_how_to_make_them(toy):
 RUNS = [*(one for one in SMALL if not one.startswith("trace.rate")), "trace.rate=3000"]
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """The results of a sweep of four runs."""
+    results = tmp_path_factory.mktemp("runs")
+    tokenyard("-m", *RUNS, "policy=fifo,sjf", "seed=0,1", "name=demo", results=results)
+    return results
+
+
 @pytest.fixture
-def with_runs(toy, monkeypatch) -> Toy:
-    """A sweep of four runs, which is all that the experiment is taken to ask for."""
-    toy.results.mkdir()
-    tokenyard("-m", *RUNS, "policy=fifo,sjf", "seed=0,1", "name=demo", results=toy.results)
+def with_runs(toy, runs, monkeypatch) -> Toy:
+    """A copy of the sweep, which is all that the experiment is taken to ask for."""
+    shutil.copytree(runs, toy.results)
     wanted = {frozenset([*RUNS, f"policy={policy}", f"seed={seed}"]) for policy in ("fifo", "sjf") for seed in (0, 1)}
     monkeypatch.setattr(ours, "_wanted", lambda experiment: wanted)
     toy.write(toy.claim("stored_change", says="alpha", experiment="demo"))

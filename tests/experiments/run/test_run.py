@@ -20,6 +20,8 @@ from experiments.tables.collect import collect, complete_folders
 from experiments.tables.compare import compare, render
 from experiments.tables.labels import labelled, varying
 from tests.conftest import ROOT
+from tests.decisions import entries
+from tests.experiments.run.test_every_experiment import EXPERIMENTS
 
 PARTS = ("order", "batching", "routing", "eviction", "overhead")
 CONF = ROOT / "experiments" / "conf"
@@ -77,16 +79,27 @@ def options(group: str) -> list[str]:
     return sorted(path.relative_to(CONF / group).with_suffix("").as_posix() for path in found)
 
 
+RUN_ELSEWHERE = {*entries(), *(f"experiment={name}" for name in EXPERIMENTS)}  # and composed before that
+
+
 @pytest.mark.parametrize(
     "override",
     [
-        f"{group}={name}"
-        for group in ("policy", "predictor", "trace", "cluster", "system", "experiment")
+        override
+        for group in (
+            "policy",
+            "predictor",
+            "trace",
+            "cluster",
+            "system",
+            "experiment",
+            *(f"policy/{one}" for one in PARTS),
+        )
         for name in options(group)
-    ]
-    + [f"policy/{part}={name}" for part in PARTS for name in options(f"policy/{part}")],
+        if (override := f"{group}={name}") not in RUN_ELSEWHERE
+    ],
 )
-def test_every_yaml_composes(override):
+def test_every_yaml_that_no_other_test_runs_composes(override):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=[override])
     assert cfg.policy._target_ == "sim.Policy"
