@@ -21,10 +21,9 @@ from sim.policy import Load
 LOAD = Load(900, 900, 20, block_size=64, running_tokens=10_000, pending_tokens=84)  # 300 of 384 tokens are left
 
 
-def made(prompt: int, output: int, *pauses: Pause, foreseen: Keep | None = None, predictor=None) -> Job:
+def made(prompt: int, output: int, *pauses: Pause, foreseen: Keep | None = None) -> Job:
     request = Request(7, 1.5, prompt, Truth(output, pauses=pauses))
-    predictor = predictor or OraclePredictor()
-    job = Job(request, predictor.predict(request), predictor)
+    job = Job(request, OraclePredictor().predict(request))
     job.foreseen = foreseen
     return job
 

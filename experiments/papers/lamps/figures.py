@@ -28,33 +28,32 @@ NAMES = {
 RANGES = {"e2e": (-85.0, -27.0), "ttft": (-96.0, -4.0)}  # [R] the abstract's, %, over what is not said
 WORDS = {"e2e": "end-to-end latency", "ttft": "time to first token", "tpot": "time per output token"}
 ABOUT = (
-    "GPT-J-6B by the released constants; requests that arrive within {:g} s, served to their end. Mean over those that "
+    "GPT-J-6B by the released constants; requests that arrive within {}, served to their end. Mean over those that "
     "finish in that time, as the benchmark counts, or over all."
 )
 
 
 def by_rate(stored: Stored, output: Path) -> list[Path]:
-    """Latency and time to first token by rate, beside the abstract's ranges, against INFERCEPT as released."""
-    files = []
-    for counted in tables.COUNTED:
-        panels = []
-        for sweep in (tables.SINGLE, tables.MULTI):
-            table = tables.runs(stored, sweep)
-            for metric in ("e2e", "ttft"):
-                panels.append(
-                    Panel(
-                        f"{tables.SETS[sweep]}: {WORDS[metric]}",
-                        "requests/s",
-                        "change from INFERCEPT, %",
-                        _changes(table, f"{metric}_mean {counted}"),
-                        band=RANGES[metric],
-                        level=0.0,
-                    )
-                )
-        caption = f"{ABOUT.format(_seconds(table))} Here: {'in the window' if counted == 'window' else 'all'}."
-        stem = output / ("lamps_rates" if counted == "window" else "lamps_rates_all")
-        files += draw(panels, f"{caption} {provenance_of(table)}", stem)
-    return files
+    """Latency and time to first token at the paper's rates, beside the abstract's ranges; vLLM is in the table."""
+    multi, single = (tables.runs(stored, sweep) for sweep in (tables.MULTI, tables.SINGLE))
+    single = of(single, trace__rate=tables.RATES)
+    panels = []
+    for metric, counted in (("e2e", "window"), ("e2e", "all"), ("ttft", "window")):
+        several = _changes(multi, f"{metric}_mean {counted}")
+        curves = {called: curve for called, curve in several.items() if called != NAMES["infercept_vllm"]}
+        curves["LAMPS, one call"] = _changes(single, f"{metric}_mean {counted}")[NAMES["lamps"]]
+        panels.append(
+            Panel(
+                f"{WORDS[metric]}, {'in the window' if counted == 'window' else 'all'}",
+                "requests/s",
+                "change from INFERCEPT, %",
+                curves,
+                band=RANGES[metric],
+                level=0.0,
+            )
+        )
+    about = ABOUT.format(f"{_seconds(multi):g} s (one call: {_seconds(single):g} s)")
+    return draw(panels, f"{about} Several calls but for one curve. {provenance_of(multi)}", output / "lamps_rates")
 
 
 def _changes(table: pd.DataFrame, metric: str) -> Mapping[str, Curve]:
@@ -111,7 +110,10 @@ def parts(stored: Stored, output: Path) -> list[Path]:
             words=[*thresholds[:-1], "off"],
         ),
     ]
-    caption = f"{ABOUT.format(_seconds(multi))} Here: all. Starvation at 6 requests/s. {provenance_of(multi)}"
+    caption = (
+        f"{ABOUT.format(f'{_seconds(multi):g} s')} Here: all. Starvation: 6 requests/s, {_seconds(starved):g} s; half "
+        f"plain: {_seconds(mixed):g} s. {provenance_of(multi)}"
+    )
     return draw(panels, caption, output / "lamps_parts")
 
 
@@ -166,8 +168,8 @@ def errors(stored: Stored, output: Path) -> list[Path]:
         ),
     ]
     caption = (
-        f"{ABOUT.format(_seconds(both))} Several calls, {tables.rates_of(both)[0]:g} requests/s; errors are Gaussian, "
-        f"drawn anew for each call. {provenance_of(both)}"
+        f"{ABOUT.format(f'{_seconds(both):g} s')} Several calls, {tables.rates_of(both)[0]:g} requests/s; errors are "
+        f"Gaussian, drawn anew for each call. {provenance_of(both)}"
     )
     return draw(panels, caption, output / "lamps_errors")
 

@@ -151,15 +151,13 @@ def _jackknifed(function: Callable[..., float], rows: pd.DataFrame, metric: str,
 
 def with_errors(stored: Stored, metric: str, counted: str, most: float = 1.0) -> list[Found]:
     """By how many percent `metric` under LAMPS differs from FCFS with as wrong a handling, by errors up to `most`."""
-    table = runs(stored, ERRORS)
+    lamps, fifo = (of(runs(stored, ERRORS), **{"policy/order": order}) for order in ("lamps", "fifo"))
     return [
         Found(
             f"errors of {100 * error:g} %",
-            percent(
-                of(rows, **{"policy/order": "lamps"}), of(rows, **{"policy/order": "fifo"}), f"{metric} {counted}"
-            ),
+            percent(rows, of(fifo, predictor__length_error=error), f"{metric} {counted}"),
         )
-        for error, rows in by_choice(table, "predictor.length_error")
+        for error, rows in by_choice(lamps, "predictor.length_error")
         if 0 < error <= most
     ]
 
