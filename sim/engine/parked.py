@@ -31,7 +31,7 @@ class Parked:
         self.foresees = type(eviction).foresee is not Eviction.foresee
         # whether it changes without anybody coming
         self.attends = self.reviews or self.foresees or isinstance(host, OverlappedHost)
-        self.lasts = math.inf  # steps for which the last review stands
+        self.lasts = math.inf  # steps for which what was decided of KV stands
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
         self.new: list[Job] = []  # those of whom nothing is foreseen yet
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
@@ -46,6 +46,7 @@ class Parked:
 
     def attend(self, plan: Plan) -> None:
         """What has happened before `plan` starts, and the eviction's review."""
+        self.lasts = math.inf
         self.call_out(plan)
         self.arrive(plan.decided)
         for job in self.new:
@@ -200,7 +201,6 @@ class Parked:
 
     def _review(self, plan: Plan) -> None:
         """Let the eviction move the KV of jobs that wait or call out."""
-        self.lasts = math.inf
         shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
         if not shown:
             return

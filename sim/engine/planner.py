@@ -58,7 +58,6 @@ class Planner:
         self._spare = int(execution.watermark * (batch.kv.total + 1))  # blocks; vLLM counts its null block too
         self.moves = waiting.moves or limits(batching)  # whether a refusal may end though nobody came or left
         self.standing: Standing = waiting  # for how long it stands
-        self._reserves = execution.reserve_output
         self._attends = parked.attends
         self._new_plan: Callable[[float], Plan] = self._begun if parked.attends else batch.new_plan
         self._may_stall = parked.attends or execution.plans_ahead > 0
@@ -66,8 +65,7 @@ class Planner:
 
     def attend(self) -> None:
         """From now on look, at the beginning of each plan, at what has happened without anybody coming."""
-        self._attends = self._may_stall = True
-        self._new_plan = self._begun
+        self._attends, self._may_stall, self._new_plan = True, True, self._begun
 
     def refuses(self) -> bool:
         """Whether somebody waits who could be admitted, as far as seats go."""
@@ -229,7 +227,7 @@ class Planner:
         if self._attends and job in host.moving:
             return COMING
         kv = batch.kv
-        reserved = self._reservation(job) if self._reserves else 0
+        reserved = self._reservation(job) if self.execution.reserve_output else 0
         context = job.given + job.base_emitted
         computed = job.base_computed or job.host_tokens
         found = () if reserved or computed else kv.find(job)
@@ -267,6 +265,8 @@ class Planner:
         giver = self.parked.giver(job, givers, short, plan.decided) if givers else None
         if giver is not None:
             self._evict(plan, giver)
+        elif givers and short <= self.parked.host.leaving:
+            self.parked.lasts = 1  # those who run may take so much, until then, that one of them must give
         return giver is not None
 
     def _reservation(self, job: Job) -> int:
