@@ -47,13 +47,16 @@ def requests_of(table: pd.DataFrame) -> str:
 
 
 def draw(panels: Sequence[Panel], caption: str, stem: Path, right: float = 0.2, inches: float = 2.9) -> list[Path]:
-    """Draw the panels side by side, with a legend in each; the files."""
+    """Draw the panels side by side, with a legend in each that has other curves than the one before it; the files."""
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 8}):
         below = 1.15 if any(panel.words for panel in panels) else 0.75
         figure, grid = sheet(1, len(panels), inches, right, f"{caption} {BARS}", left=0.7, gap=0.75, below=below)
         names = [*dict.fromkeys(name for panel in panels for name in panel.curves)]
+        told: list[str] = []
         for axes, panel in zip(grid[0], panels, strict=True):
             _panel(axes, panel, names)
+            if told != (told := axes.get_legend_handles_labels()[1]):
+                axes.legend(loc="best", handlelength=2.2)
         return save(figure, stem)
 
 
@@ -88,4 +91,3 @@ def _panel(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
     axes.set_title(panel.title, fontsize=9.5, weight="bold")
     axes.set_xlabel(panel.xlabel)
     axes.set_ylabel(panel.ylabel)
-    axes.legend(loc="best", handlelength=2.2)
