@@ -21,7 +21,7 @@ from policies.predictor.oracle import OraclePredictor
 from sim import Cause, Cluster, Eviction, HostMemory, Keep, Link, Pause, Prediction, Record, Request, Truth, simulate
 from sim.job import Job
 from sim.metrics import serving_time
-from sim.policy import Predictor
+from sim.policy import FixedOrder, Predictor
 from tests.cases import cases, continuous, examples, on_several, plain, stable, with_calls
 from tests.conftest import LinearProfile, make_device, make_policy
 
@@ -29,7 +29,15 @@ SECOND = LinearProfile(fixed=1.0, per_token=0.0)
 often = settings(stable, max_examples=examples(100))
 
 
-def serve(*lives, predictor=None, kv_tokens=1 << 20, profile=SECOND, host=None, **parts):
+@dataclass(frozen=True)
+class Last(FixedOrder):
+    """The last to come goes first."""
+
+    def rank(self, job, now):
+        return -job.request.arrival
+
+
+def serve(*lives, predictor=None, kv_tokens=1 << 20, profile=SECOND, host=None, leap=True, **parts):
     """The tables of requests (arrival, prompt, output, pauses) on a device whose every step takes a second."""
     requests = [
         Request(number, float(arrival), prompt, Truth(output, (), tuple(Pause(*one) for one in pauses)))
@@ -40,7 +48,7 @@ def serve(*lives, predictor=None, kv_tokens=1 << 20, profile=SECOND, host=None, 
     parts = {"eviction": Resident(), **parts}
     predictor = predictor or OraclePredictor()
     cluster = Cluster((device,))
-    return simulate(requests, make_policy(**parts), cluster, predictor, record=Record.DECISIONS, audit=True)
+    return simulate(requests, make_policy(**parts), cluster, predictor, record=Record.DECISIONS, audit=True, leap=leap)
 
 
 def granted(tables) -> list[tuple[float, tuple[tuple[int, int], ...]]]:
@@ -116,6 +124,27 @@ def test_kv_of_a_caller_is_taken_when_it_is_needed():
     assert granted(tables) == [
         (0.0, ((0, 5),)), (2.0, ((1, 14),)), (3.0, ((1, 1),)), (10.0, ((0, 6),)),
     ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sending(Eviction):
+    """The KV of request 1 goes to the host when it calls, that of others stays; under pressure it is dropped."""
+
+    def on_stop(self, job, cause, load, now):
+        if cause is Cause.PRESSURE:
+            return Keep.DROP
+        return Keep.SWAP if job.request.id == 1 else Keep.KEEP
+
+
+def test_who_waits_for_copies_is_asked_again_as_those_who_run_take_what_is_free():
+    """At 3 s the last comes four short, of five that leave until 7 s; at 5 s it is six short: a kept one gives way."""
+    calls = [(2, 100.0, 0)]
+    lives = [(0, 2, 30, []), (0, 4, 9, calls), (0, 5, 9, calls), (2.5, 28, 2, [])]
+    host = HostMemory(None, Link(0.0, 1.0), "overlapped")
+    parts = {"eviction": Sending(), "kv_tokens": 40, "host": host, "order": Last()}
+    leaped, stepped = (serve(*lives, **parts, leap=leap) for leap in (True, False))
+    assert plain(leaped) == plain(stepped)
+    assert leaped.requests["first_scheduled"][3] == 5.0
 
 
 def test_in_a_static_batch_calls_begin_when_it_is_over():
