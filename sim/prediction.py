@@ -100,8 +100,8 @@ class Prediction(NamedTuple):
     `length` is the expected output length in tokens; `uncertainty` a score of the request that grows with the answer it
     may take, also in tokens: the length itself where a predictor knows no other; `seconds` is the predictor's own time,
     which the cluster charges to the clock; `distribution` says more than the mean, where a predictor can. `pauses` are
-    the calls that are expected, in their order: number `job.calls` is the next. The cluster refuses a prediction that
-    is not finite, or negative.
+    the calls that are expected, in their order: number `job.calls` is the next, and of a job that calls out the one
+    before that is under way. The cluster refuses a prediction that is not finite, or negative.
     """
 
     length: float

@@ -40,6 +40,8 @@ def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame
     """
     loaded = current(folders)
     names = sorted({name for _, made_of in loaded for name, option in made_of["choices"].items() if option != "None"})
+    spoken = {override.split("=", 1)[0].lstrip("+~") for _, made_of in loaded for override in made_of["overrides"]}
+    names = [name for name in names if name.count("/") < 2 or name in spoken]  # a part's own parts come with it
     keys = {key for _, made_of in loaded for key in _scalar_overrides(made_of)} | {"model", "seed", *also}
     keys |= set(unsaid(loaded, keys))
     rows = []

@@ -17,7 +17,7 @@ COLUMNS = {
     "response_time_p99": "P99",
     "response_time_max": "max",
 }
-WITHOUT_CALLS = "no calls"  # heads the mean serving times, where requests call out
+WITHOUT_CALLS = "E2E - calls"  # heads the mean serving times, where requests call out
 FEW = 3  # texts that are told in full
 HEADING = (
     "response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: the ratio of the means over the "

@@ -41,6 +41,6 @@ def foreseen(job: Job) -> float:
     if len(pauses) < job.calls:
         raise ValueError(
             f"the prediction of {job} tells of {len(pauses)} calls, and it makes number {job.calls}: this eviction "
-            "needs a predictor that says how long calls take"
+            "needs a predictor that says how long calls take, such as predictor=oracle or calls"
         )
     return pauses[job.calls - 1].seconds

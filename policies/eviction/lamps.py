@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from policies.eviction.durations import foreseen as predicted
 from sim.job import Job
 from sim.policy import Cause, Eviction, Keep, Load
 
@@ -74,7 +75,7 @@ class CallWaste:
 
 @dataclass(frozen=True, slots=True)
 class Lamps(Eviction):
-    """What wastes the least by the predicted context and length of the next call; a call nobody predicted keeps its KV.
+    """What wastes the least by the predicted context and length of the next call; ValueError if that was not predicted.
 
     Where the host is full, KV that was to go there stays; under pressure it goes to the host, or is dropped.
     """
@@ -85,6 +86,7 @@ class Lamps(Eviction):
         """As foreseen at a call, else SWAP, or DROP where the host is full."""
         full = job.blocks > load.free_on_host
         if cause is Cause.PAUSE:
+            predicted(job)
             foreseen: Keep = job.foreseen or Keep.KEEP
             return Keep.KEEP if full and foreseen is Keep.SWAP else foreseen
         return Keep.DROP if full else Keep.SWAP

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from policies.eviction.durations import foreseen as predicted
 from policies.eviction.lamps import Lamps
 from sim.job import Job
 from sim.policy import Cause, Keep, Load, Review
@@ -23,6 +24,8 @@ class LampsReleased(Lamps):
 
     def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
         """KEEP at a call, else DROP."""
+        if cause is Cause.PAUSE:
+            predicted(job)
         return Keep.KEEP if cause is Cause.PAUSE else Keep.DROP
 
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:

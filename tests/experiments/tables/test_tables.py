@@ -212,10 +212,10 @@ def test_the_cpus_column_is_there_where_a_cpu_is() -> None:
 
 def test_where_requests_call_out_times_without_calls_are_told_too():
     plain = made(policy=["fifo", "sjf"])
-    assert "no calls" not in render(plain)
+    assert "E2E - calls" not in render(plain)
     told = render(plain.assign(serving_time_mean=np.where(plain["policy"] == "fifo", 1.25, np.nan))).splitlines()
-    assert told[1] == "no calls: the mean without the time that calls took, where requests call out"
-    assert ["requests/s" in line for line in told if "no calls" in line] == [False, True]
+    assert told[1] == "E2E - calls: the mean without the time that calls took, where requests call out"
+    assert ["requests/s" in line for line in told if "E2E - calls" in line] == [False, True]
     assert " 1.250 " in row_of("\n".join(told), "fifo")
     assert " - " in row_of("\n".join(told), "sjf")
 
