@@ -11,6 +11,7 @@ from experiments.tables.labels import settings_of, shown
 from experiments.tables.reference import Reference
 
 HEADING = "KV memory by use, % of a replica's tokens x seconds, mean over seeds (docs/results.md)"
+HELD_UP = "held up: of all these, while a step took longer for what it computed anew or copied"
 
 
 def stored(name: str, summaries: pd.DataFrame, folders: Mapping[str, Folder]) -> pd.DataFrame:
@@ -39,7 +40,17 @@ def render(audit: pd.DataFrame, reference: Reference) -> str:
     if reference.axis in table:
         names.insert(-1, reference.axis)
     rows = [
-        {**dict(zip(names, map(shown, key), strict=True)), **(100 * runs.groupby("use", sort=False)["share"].mean())}
+        {**dict(zip(names, map(shown, key), strict=True)), **_shares(runs)}
         for key, runs in table.groupby(names, sort=False, dropna=False)
     ]
-    return f"{HEADING}\n{pd.DataFrame(rows).to_string(index=False, float_format='{:.2f}'.format)}"
+    heading = f"{HEADING}\n{HELD_UP}" if "held_up" in table else HEADING
+    return f"{heading}\n{pd.DataFrame(rows).to_string(index=False, float_format='{:.2f}'.format)}"
+
+
+def _shares(runs: pd.DataFrame) -> dict[str, float]:
+    """Of `runs`, each with a row for each use, the mean share of each, and what of all was held up, %."""
+    shares = {str(use): value for use, value in (100 * runs.groupby("use", sort=False)["share"].mean()).items()}
+    if "held_up" in runs:
+        held = runs["held_up"] / (runs["kv_tokens"] * runs["seconds"])
+        shares["held up"] = float(100 * held.groupby(runs["use"]).mean().sum())
+    return shares

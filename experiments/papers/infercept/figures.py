@@ -98,7 +98,7 @@ def breakdown(stored: Stored, output: Path) -> list[Path]:
             ]
         grid[0][1].legend(loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0)
         grid[0][0].set_ylabel("% of KV memory wasted")
-        grid[1][0].set_ylabel("% less latency than vLLM")
+        grid[1][0].set_ylabel("latency, change from vLLM, %")
     return save(figure, output / "infercept_breakdown") + written(
         pd.DataFrame(rows), output / "infercept_breakdown", "INFERCEPT's Fig. 3, ours",
         f"{stored.root / WASTE}: until the last arrival; latency without calls, of all. Of held: of what is not free.",

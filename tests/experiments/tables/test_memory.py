@@ -50,15 +50,18 @@ def test_it_is_stored_and_printed_when_asked(results: Path, monkeypatch, capsys)
     audit = frames(results).audit
     pd.testing.assert_frame_equal(pd.read_parquet(results / "audit.parquet"), audit)
     assert len(pd.read_csv(results / "audit.csv")) == len(audit)
-    heading, *rows = said[said.index("KV memory by use") :].splitlines()[1:]
+    about, heading, *rows = said[said.index("KV memory by use") :].splitlines()[1:]
+    assert about.startswith("held up: of all these")
     columns = heading.split()
-    assert columns == ["policy", "replica", *audit["use"].unique()]
+    assert columns == ["policy", "replica", *audit["use"].unique(), "held", "up"]
     rows = [row.split() for row in rows if row.split()[0] in ("fifo", "sjf", "luf")]
     assert {row[0] for row in rows} == {"fifo", "sjf"}
     for row in rows:
         mine = audit[(audit["policy"] == row[0]) & (audit["replica"] == row[1])]
         shares = 100 * mine.groupby("use")["share"].mean()
-        assert [float(cell) for cell in row[2:]] == pytest.approx(shares[columns[2:]].tolist(), abs=0.0051)
+        held = mine.groupby("run").agg({"held_up": "sum", "kv_tokens": "first", "seconds": "first"})
+        share = (held["held_up"] / (held["kv_tokens"] * held["seconds"])).mean()
+        assert [float(cell) for cell in row[2:]] == pytest.approx([*shares[columns[2:-2]], 100 * share], abs=0.0051)
 
 
 def test_runs_of_other_settings_have_rows_of_their_own_and_seeds_their_mean() -> None:
