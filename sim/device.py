@@ -120,9 +120,9 @@ class Device:
         """KV blocks, each of `block_size` tokens."""
         return self.kv_tokens // self.block_size
 
-    def longest_output(self, request: Request) -> int:
-        """The longest output that the client and the model allow, in tokens."""
-        room = self.max_model_len - request.prompt_tokens
+    def longest_output(self, request: Request, returned: int = 0) -> int:
+        """The longest output, in tokens, that client and model allow when calls have returned so many tokens."""
+        room = self.max_model_len - request.prompt_tokens - returned
         return room if request.max_tokens is None else min(request.max_tokens, room)
 
     def surely_servable(self, execution: Execution) -> float:
@@ -143,8 +143,8 @@ class Device:
             raise Unservable(
                 f"request {request.id} needs {total} tokens, {self.name} allows max_model_len={self.max_model_len}"
             )
-        longest = request.prompt_tokens + returned + self.longest_output(request)
-        allowed = min(self.max_model_len, longest) if emits is None else total
+        longest = request.prompt_tokens + returned + self.longest_output(request, returned)
+        allowed = longest if emits is None else total
         kept, capacity = execution.kv_tokens(total, allowed), self.blocks * self.block_size
         if kept > capacity:
             raise Unservable(f"request {request.id} needs {kept} tokens of KV, {self.name} has {capacity}")

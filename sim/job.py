@@ -82,11 +82,13 @@ class Job:
         "overhead_seconds",  # scheduler time spent while the job was in a replica
         "padding",  # tokens that widen its row to that of the widest in a static batch
         "paused",  # when the call began for which it waits, s
-        "prediction",
+        "predicted",  # what was predicted when it came
+        "prediction",  # what is predicted now
         "predictor",  # who takes back what it said, as tokens come and calls return
         "preemptions",
         "prefill_only",  # this leg ends with the first token
         "queued",
+        "renewed_seconds",  # that predictions took which were made anew as calls returned
         "replica",  # the index of the one where the current leg is
         "request",
         "resumed",  # when its last call was over, s
@@ -97,7 +99,7 @@ class Job:
 
     def __init__(self, request: Request, prediction: Prediction, predictor: Saying = ONCE) -> None:
         self.request = request
-        self.prediction = prediction
+        self.prediction = self.predicted = prediction
         self.predictor = predictor
         self.replica = NOWHERE
         self.given = request.prompt_tokens
@@ -111,7 +113,7 @@ class Job:
         self.note: Any = None
         self.told: Any = None
         self.foreseen: Any = None
-        self.overhead_seconds = self.longest_stop = self.call_seconds = 0.0
+        self.overhead_seconds = self.longest_stop = self.call_seconds = self.renewed_seconds = 0.0
         self.stopped: float | None = None
         self.paused: float | None = None
         self.resumed: float | None = None
@@ -173,6 +175,8 @@ class Job:
         pause = self.request.truth.pauses[self.calls]
         self.paused = now
         self.calls += 1
+        if self.stopped is not None:  # the token before the call was on its way when the job had to stop
+            self.longest_stop, self.stopped = max(self.longest_stop, now - self.stopped), None
         renewed = self.predictor.renew(self.request, self.prediction, self.calls)
         return pause.seconds + (0.0 if renewed is self.prediction else renewed.seconds)
 
@@ -183,7 +187,9 @@ class Job:
         self.given += pause.returned
         self.call_seconds += pause.seconds
         self.until = pauses[self.calls].emitted if self.calls < len(pauses) else self.request.truth.output_tokens
-        self.prediction = self.predictor.renew(self.request, self.prediction, self.calls)
+        renewed = self.predictor.renew(self.request, self.prediction, self.calls)
+        if renewed is not self.prediction:
+            self.prediction, self.renewed_seconds = renewed, self.renewed_seconds + renewed.seconds
         self.paused, self.resumed = None, now
 
     @property

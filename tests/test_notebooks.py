@@ -35,6 +35,7 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
         "",
     ),
 }  # fmt: skip
+LONG = ("augmented", "size_based")  # which make check runs
 MADE = {  # requests that call out, in the form of InferCept's file
     "cols": ["prompt_tokens_total_at_segment_start", "completion_tokens", "api_time_s", "api_return_tokens",
              "exact(1)/chars_div_4(0)"],
@@ -81,7 +82,11 @@ def test_it_is_committed_clean(path: Path):
             assert cell.execution_count is None
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.long if path.stem in LONG else ()) for path in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_it_runs_on_a_tiny_sweep(path: Path, sweep: Path, monkeypatch):
     monkeypatch.setenv("TOKENYARD_RESULTS", str(sweep))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))

@@ -167,12 +167,16 @@ def _whole_numbers(cell: Any) -> bool:
     return isinstance(cell, SEQUENCES) and all(map(is_whole, cell))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
 def _sound_pauses(cell: Any, output_tokens: float) -> bool:
     if not isinstance(cell, SEQUENCES):
         return False
     emitted = 0.0
     for pause in cell:
-        if not (isinstance(pause, SEQUENCES) and len(pause) == 3 and all(isinstance(one, Real) for one in pause)):
+        if not (isinstance(pause, SEQUENCES) and len(pause) == 3 and all(map(_is_number, pause))):
             return False
         before, seconds, returned = pause
         if not (emitted < before < output_tokens and 0 <= seconds < np.inf and 0 <= returned <= LONGEST):

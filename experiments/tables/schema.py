@@ -48,6 +48,7 @@ REQUESTS = {
     ),
     "calls": Column("count", "calls amid its answer that have begun; 0 if it calls nothing"),
     "call_seconds": Column("s", "what its calls took that are over: neither waiting nor service"),
+    "renewed_seconds": Column("s", "what predictions took that were made anew as calls returned: no queue before them"),
 }
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),
@@ -128,7 +129,7 @@ SUMMARY = {
     "throughput_tokens_overall": Column("tokens/s", "their output tokens, per second of the same", "output_throughput"),
     "window_seconds": Column("s", "length of the measured window"),
     "preemptions": Column("count", "of the requests of the window"),
-    "predicting_share": Column("share", "of the summed response times: the prediction and its queue"),
+    "predicting_share": Column("share", "of the summed response times: predictions, and the queue before the first"),
     "scheduling_share": Column("share", "of the summed response times: `overhead_seconds`"),
     "offloaded_share": Column("share", "of the finished requests: served by a device of the kind `cpu`"),
 }

@@ -22,9 +22,11 @@ class Costs:
     budget: int
 
     def __post_init__(self) -> None:
-        for name in ("token_seconds", "step_seconds", "swap_token_seconds"):
+        for name in ("token_seconds", "step_seconds"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not self.swap_token_seconds >= 1e-12:
+            raise ValueError(f"swap_token_seconds must be 1e-12 at least, got {self.swap_token_seconds}")
         if not self.budget >= 1:
             raise ValueError(f"budget must be at least 1 token, got {self.budget}")
 

@@ -20,7 +20,7 @@ class GrowingLockstep(Lockstep):
 
     __slots__ = ("_phases",)
 
-    def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request], int] | None = None) -> None:
+    def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request, int], int] | None = None) -> None:
         super().__init__(kv, ahead, longest)
         self._phases = [0] * kv.block_size
 
@@ -84,7 +84,7 @@ class FillingLockstep(GrowingLockstep):
 
     __slots__ = ("_cache", "_members")
 
-    def __init__(self, kv: PrefixCache, ahead: int = 0, longest: Callable[[Request], int] | None = None) -> None:
+    def __init__(self, kv: PrefixCache, ahead: int = 0, longest: Callable[[Request, int], int] | None = None) -> None:
         super().__init__(kv, ahead, longest)
         self._cache = kv
         self._members: dict[int, dict[Job, None]] = {}  # jobs whose answer is told, by phase

@@ -24,7 +24,7 @@ class Lockstep(Ticker):
 
     __slots__ = ("_longest", "context", "ends", "kv", "rows", "shares_output")
 
-    def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request], int] | None = None) -> None:
+    def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request, int], int] | None = None) -> None:
         super().__init__(ahead)
         self._longest = longest
         self.kv = kv
@@ -49,7 +49,7 @@ class Lockstep(Ticker):
         request = job.request
         if self._longest is None:
             return not request.truth.pauses
-        return job.until >= self._longest(request)
+        return job.until >= self._longest(request, job.given - request.prompt_tokens)
 
     def leave(self, job: Job) -> None:
         """Write down the progress of `job`, and go on without it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 from sim.engine.agenda import Agenda
 from sim.engine.batch import Batch
@@ -32,6 +32,7 @@ class Parked:
         # whether it changes without anybody coming
         self.attends = self.reviews or self.foresees or isinstance(host, OverlappedHost)
         self.lasts = math.inf  # steps for which what was decided of KV stands
+        self._reviewed: tuple[float, tuple[int, ...]] = (0, ())  # until which step a review stands, and for whom
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
         self.new: list[Job] = []  # those of whom nothing is foreseen yet
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
@@ -204,6 +205,10 @@ class Parked:
         shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
         if not shown:
             return
+        begun, (until, state) = self.waiting.steps, self._reviewed
+        if begun < until and state == self._state():
+            self.lasts = until - begun
+            return
         waiting, where = sorted(self.waiting.entries()), type(self.eviction).__name__
         calling = [job for job in self.calling if job not in self.host.moving]
         jobs = (*self.batch.running, *[entry[3] for entry in waiting], *self.host.moving, *calling)
@@ -220,6 +225,13 @@ class Parked:
                 raise RuntimeError(f"{where}.review says {keep!r} of {job} at {plan.decided} s: no sim.Keep")
             del shown[job]
             self._move(plan, job, keep)
+        self._reviewed = begun + self.lasts, self._state()
+
+    def _state(self) -> tuple[int, ...]:
+        """What differs when a job comes or leaves, calls or returns, or when KV has moved."""
+        batch, host = self.batch, self.host
+        jobs: tuple[Sized, ...] = (batch.running, self.waiting, self.calling, self.idle, host.jobs, host.moving)
+        return batch.admissions, *map(len, jobs)
 
     def _move(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Bring the KV of `job` to where it is to be, unless it is there."""

@@ -265,15 +265,14 @@ class Planner:
         giver = self.parked.giver(job, givers, short, plan.decided) if givers else None
         if giver is not None:
             self._evict(plan, giver)
-        elif givers and short <= self.parked.host.leaving:
-            self.parked.lasts = 1  # those who run may take so much, until then, that one of them must give
+        elif short <= self.parked.host.leaving:
+            self.parked.lasts = 1  # those who run may take so much, until then, that somebody must give
         return giver is not None
 
     def _reservation(self, job: Job) -> int:
         """The KV tokens to set aside for `job`, so that the longest answer of its leg finds room."""
-        device = self.device
-        more = 1 if job.prefill_only else device.longest_output(job.request) - job.base_emitted
-        return min(device.max_model_len, job.context + more)
+        returned = job.given - job.request.prompt_tokens
+        return job.context + 1 if job.prefill_only else job.given + self.device.longest_output(job.request, returned)
 
 
 class DecodeFirst(Planner):

@@ -20,8 +20,8 @@ from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
 CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
 _COUNTS = ("request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica")
 _NUMBERS = (
-    "request.arrival", "prediction.length", "prediction.uncertainty", "prediction.seconds", "overhead_seconds",
-    "longest_stop", "call_seconds", "queued", "first_scheduled", "first_token", "finished",
+    "request.arrival", "predicted.length", "predicted.uncertainty", "predicted.seconds", "overhead_seconds",
+    "longest_stop", "call_seconds", "renewed_seconds", "queued", "first_scheduled", "first_token", "finished",
 )  # fmt: skip
 _counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 
@@ -110,9 +110,20 @@ class Recorder:
         counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
         numbers = np.fromiter(chain.from_iterable(map(_numbers, jobs)), np.float64)  # None, what never came, is NaN
         numbers = numbers.reshape(-1, len(_NUMBERS))
-        arrival, predicted, uncertainty, predictor, overhead, stop, called, queued, scheduled, first, finished = (
-            numbers.T
-        )
+        (
+            arrival,
+            predicted,
+            uncertainty,
+            predictor,
+            overhead,
+            stop,
+            called,
+            renewed,
+            queued,
+            scheduled,
+            first,
+            finished,
+        ) = numbers.T
         return {
             "id": counts[:, 0],
             "arrival": arrival,
@@ -133,4 +144,5 @@ class Recorder:
             "longest_stop": stop,
             "calls": counts[:, 4],
             "call_seconds": called,
+            "renewed_seconds": renewed,
         }

@@ -43,6 +43,7 @@ def table(**columns):
         "longest_stop": [0.0, 0.5, 0.0, 1.0],
         "calls": [0, 2, 0, 1],
         "call_seconds": [0.0, 1.5, 0.0, 0.5],
+        "renewed_seconds": [0.0] * 4,
     }
     return {name: np.array(column) for name, column in {**rows, **columns}.items()}
 

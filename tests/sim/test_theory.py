@@ -25,7 +25,7 @@ from tests.door import composed
 
 FEW_LAWS = [row for row in ROWS if row.law not in ("Uniform", "Erlang-2")]
 QUICK = [row for row in FEW_LAWS if row.load in (0.5, 8.0) and DISCIPLINES[row.policy].calls is None]
-CALLING = [Row("H2", 0.5, "PS, calls")]
+CALLING = [Row("Exp", 0.5, "FCFS, calls")]
 SPARED = [Row("Exp", 0.8, policy) for c in (0.2, 1.0) for policy in limited(c)]
 MANY_SERVERS = [row for row in ROWS if row.policy in ("M/M/4", "M/M/16")]
 

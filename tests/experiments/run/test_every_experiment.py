@@ -52,13 +52,13 @@ def test_a_sweep_gives_its_first_value():
 def test_every_experiment_runs(name, tmp_path, monkeypatch, request):
     settings = [f"experiment={name}", *EXPERIMENTS[name]]
     cfg = composed(*settings)
-    if files := [cfg.trace[key] for key in FILES if isinstance(cfg.trace.get(key), str)]:
+    drawn, within = (cfg.trace.source, "trace.source") if "source" in cfg.trace else (cfg.trace, "trace")
+    if files := [drawn[key] for key in FILES if isinstance(drawn.get(key), str)]:
         data = request.getfixturevalue("shared_data")
         if missing := [file for file in files if not (data / file).exists()]:
             pytest.skip(f"no {missing[0]} in {data}")
         monkeypatch.setenv("TOKENYARD_DATA", str(data))
     monkeypatch.chdir(tmp_path)
-    drawn, within = (cfg.trace.source, "trace.source") if "source" in cfg.trace else (cfg.trace, "trace")
     settings += [f"{within}.{key}={value}" for key, value in SMALL.items() if key in drawn]
     settings += [f"{MEASURED_HERE}=null"] if OmegaConf.select(cfg, MEASURED_HERE) else []
     settings += [f"seed={cfg.seed[0]}"] if OmegaConf.is_list(cfg.seed) else []
