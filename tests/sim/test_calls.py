@@ -11,16 +11,33 @@ import pytest
 from hypothesis import assume, given, settings
 
 from policies.batching.continuous import Continuous
+from policies.batching.preemptive import Preemptive
 from policies.batching.static import Static
 from policies.batching.until_shortest import UntilShortest
 from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.fifo import FIFO
+from policies.order.srpt import SRPT
+from policies.predictor.calls import CallErrors
 from policies.predictor.oracle import OraclePredictor
-from sim import Cause, Cluster, Eviction, HostMemory, Keep, Link, Pause, Prediction, Record, Request, Truth, simulate
+from sim import (
+    Cause,
+    Cluster,
+    Eviction,
+    HostMemory,
+    Keep,
+    Link,
+    Pause,
+    Prediction,
+    Record,
+    Request,
+    Review,
+    Truth,
+    simulate,
+)
 from sim.job import Job
-from sim.metrics import serving_time
+from sim.metrics import serving_time, summary
 from sim.policy import FixedOrder, Predictor
 from tests.cases import cases, continuous, examples, on_several, plain, stable, with_calls
 from tests.conftest import LinearProfile, make_device, make_policy
@@ -145,6 +162,47 @@ def test_who_waits_for_copies_is_asked_again_as_those_who_run_take_what_is_free(
     leaped, stepped = (serve(*lives, **parts, leap=leap) for leap in (True, False))
     assert plain(leaped) == plain(stepped)
     assert leaped.requests["first_scheduled"][3] == 5.0
+
+
+@dataclass(frozen=True)
+class Counting(Resident):
+    """Asked once in ten steps; keeps when."""
+
+    asked: list[float] = field(default_factory=list)
+
+    def review(self, idle, jobs, load, now):
+        self.asked.append(now)
+        return Review(steps=10)
+
+
+@pytest.mark.parametrize("leap", [True, False])
+def test_a_review_stands_for_as_many_steps_as_it_says(leap):
+    """The first calls from 1 s to 24 s, beside one that runs; it comes back at the end of a step, and enters."""
+    eviction = Counting()
+    serve((0, 4, 3, [(1, 22.5, 1)]), (0, 4, 40, []), eviction=eviction, leap=leap)
+    assert eviction.asked == [1.0, 11.0, 21.0, 24.0]
+
+
+def test_what_was_predicted_at_arrival_is_told_and_what_later_predictions_took():
+    """A second for each of three predictions, two of them as calls return."""
+    predictor = CallErrors(0.5, 0.5, 0.0, 3, 1.0)
+    lives = [(0, 8, 40, [(10, 1.0, 5), (30, 1.0, 5)])]
+    found, free = (serve(*lives, predictor=one).requests for one in (predictor, None))
+    request = Request(0, 0.0, 8, Truth(40, (), (Pause(10, 1.0, 5), Pause(30, 1.0, 5))))
+    assert found["predicted_tokens"][0] == predictor.predict(request).length
+    assert (found["predictor_seconds"][0], found["renewed_seconds"][0]) == (1.0, 2.0)
+    assert summary(found, 0)["predicting_share"] == pytest.approx(3 / found["finished"][0])
+    assert found["finished"][0] >= free["finished"][0] + 3 - 1  # steps of a second hide less than one of it
+
+
+def test_a_stop_is_over_with_the_token_that_was_on_its_way():
+    """Whoever it was that stopped the job while its last token before a call of 100 s came."""
+    longest = 0.0
+    for number in range(1, 40):
+        lives = [(0, 8, 40, [(10, 100.0, 1)]), (number * 0.5, 8, 1, [])]
+        batching = Preemptive(max_num_seqs=1, plans_ahead=1)
+        longest = max(longest, serve(*lives, order=SRPT(), batching=batching).requests["longest_stop"][0])
+    assert 0 < longest < 10
 
 
 def test_in_a_static_batch_calls_begin_when_it_is_over():

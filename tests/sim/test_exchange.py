@@ -12,13 +12,16 @@ from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.batching.trail import Trail
 from policies.eviction.keep import Resident
+from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.least_attained import LeastAttained
+from policies.order.perception import Perception
 from policies.order.srpt import SRPT
+from policies.predictor.calls import CallClasses
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
-from sim import Cluster, Eviction, IterationLevel, Keep, Link, Order, Overhead, Record, Short, simulate
+from sim import Cluster, Eviction, HostMemory, IterationLevel, Keep, Link, Order, Overhead, Record, Short, simulate
 from sim.policy import NotingOrder
 from tests.cases import Case, cases, examples, on_several, plain, preemptive, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
@@ -292,3 +295,17 @@ def test_who_stops_before_its_first_token_waits_for_that():
     table = serve(make_requests([0, 1.5], [8, 2], [9, 1]), batching=batching).requests
     assert table["preemptions"].tolist() == [1, 0]
     assert table["longest_stop"].tolist() == [0.0, 0.0]
+
+
+def test_a_victim_is_looked_for_as_copies_come_to_an_end_and_those_who_run_take_what_is_free():
+    """A case in which leaping and stepping differed: blocks that were about to come free sufficed no longer."""
+    lives = [(0.654, 24, 10), (0.654, 1, 9), (0.654, 1, 7), (0.704, 15, 7), (0.754, 17, 1)]
+    requests = make_requests(*zip(*lives, strict=True), max_tokens=24)
+    host = HostMemory(40, Link(0.2, 1e5), "overlapped")
+    changes = {"kv_tokens": 192, "max_model_len": 128, "kv_bytes_per_token": 100, "host": host}
+    cluster = Cluster((make_device(profile=LinearProfile(0.01, 1e-3), **changes),))
+    batching = Preemptive(max_num_seqs=6, max_num_batched_tokens=115, chunked_prefill=False, watermark=0.4)
+    policy = make_policy(order=Perception(3), batching=batching, eviction=KeepThenSwap())
+    predictor = CallClasses(5, 7.0, {}, (0.3, 4.0), 0.0137)
+    leaped, stepped = (simulate(requests, policy, cluster, predictor, leap=leap) for leap in (True, False))
+    assert plain(leaped) == plain(stepped)
