@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-
 from experiments.claims import Found
 from experiments.figures.stored import Stored, of
+from experiments.papers.size_based.times import passed
 from experiments.tables.stats import interval
 
 SETTINGS = ("trace.rate", "policy.order.patience", "policy.eviction.reserve", "cluster.devices.gpu.host.share")
@@ -29,7 +27,9 @@ def throughput(
     return [
         Found(
             f"over {REFERENCES[reference]} at {limit:g} s/token",
-            interval(_passed(of(table, system=system), limit) / _passed(of(table, system=reference), limit)),
+            interval(
+                passed(of(table, system=system), LATENCY, limit) / passed(of(table, system=reference), LATENCY, limit)
+            ),
         )
         for reference in references
         for limit in limits
@@ -41,22 +41,3 @@ def latency(stored: Stored, sweep: str, system: str, rate: float) -> list[Found]
     return [
         Found(f"at {rate:g} requests/s", interval(of(stored.table(sweep), system=system, trace__rate=rate)[LATENCY]))
     ]
-
-
-def _passed(table: pd.DataFrame, limit: float) -> pd.Series:
-    """Seed -> the rate at which the latency passes `limit`, straight in the log of it between the rates that were run.
-
-    ValueError if it does not at any of them, or is above at the lowest.
-    """
-    rates = {}
-    for seed, run in table.groupby("seed"):
-        run = run.sort_values("trace.rate")
-        logs, at = np.log(run[LATENCY].to_numpy()), run["trace.rate"].to_numpy(dtype=float)
-        above = int(np.argmax(logs > np.log(limit)))
-        if not above:
-            raise ValueError(
-                f"seed {seed}: the latency does not pass {limit:g} s/token within {at[0]:g} to {at[-1]:g}/s"
-            )
-        share = (np.log(limit) - logs[above - 1]) / (logs[above] - logs[above - 1])
-        rates[seed] = at[above - 1] + share * (at[above] - at[above - 1])
-    return pd.Series(rates)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from experiments.claims import Found
 from experiments.figures.stored import Stored, of
-from experiments.papers.size_based.times import percent, times
+from experiments.papers.size_based.times import passed, percent, times
 from experiments.run.results import Folder
 from experiments.tables.stats import Interval, interval
 
@@ -73,7 +72,8 @@ def rate(stored: Stored, sweep: str, limits: Sequence[float]) -> list[Found]:
         Found(
             f"at {limit:g} s/token",
             interval(
-                _passed(of(table, system="infercept"), limit) / _passed(of(table, system="infercept_vllm"), limit)
+                passed(of(table, system="infercept"), LATENCY, limit)
+                / passed(of(table, system="infercept_vllm"), LATENCY, limit)
             ),
         )
         for limit in limits
@@ -102,22 +102,3 @@ def shares(stored: Stored, system: str, cluster: str, told: Told) -> Interval:
 
 def _by_cluster(stored: Stored, system: str, told: Told) -> list[Found]:
     return [Found(called, shares(stored, system, name, told)) for name, called in CLUSTERS.items()]
-
-
-def _passed(table: pd.DataFrame, limit: float) -> pd.Series:
-    """Seed -> the rate at which the latency passes `limit`, straight in the log of it between the rates that were run.
-
-    ValueError if it does not at any of them, or is above at the lowest.
-    """
-    rates = {}
-    for seed, run in table.groupby("seed"):
-        run = run.sort_values("trace.rate")
-        logs, at = np.log(run[LATENCY].to_numpy()), run["trace.rate"].to_numpy(dtype=float)
-        above = int(np.argmax(logs > np.log(limit)))
-        if not above:
-            raise ValueError(
-                f"seed {seed}: the latency does not pass {limit:g} s/token within {at[0]:g} to {at[-1]:g}/s"
-            )
-        share = (np.log(limit) - logs[above - 1]) / (logs[above] - logs[above - 1])
-        rates[seed] = at[above - 1] + share * (at[above] - at[above - 1])
-    return pd.Series(rates)

@@ -96,27 +96,30 @@ def beside(
     rates: Sequence[float] = RATES,
 ) -> list[Found]:
     """By how many percent `metric` (as e2e_mean) is more under `system` than under `other`, by set and rate."""
-    found = []
-    for sweep in sets:
-        table = runs(stored, sweep)
-        for rate in rates:
-            rows = of(table, trace__rate=rate)
-            value = percent(of(rows, system=system), of(rows, system=other), f"{metric} {counted}")
-            found.append(Found(f"{SETS[sweep]}, {rate:g} requests/s", value))
-    return found
+
+    def changed(rows: pd.DataFrame) -> Interval:
+        return percent(of(rows, system=system), of(rows, system=other), f"{metric} {counted}")
+
+    return _by_set(stored, changed, sets, rates)
 
 
 def over_vllm(
     stored: Stored, metric: str, counted: str, sets: Iterable[str] = tuple(SETS), rates: Sequence[float] = RATES
 ) -> list[Found]:
     """By how many points of percent `metric` falls further (below 0) against vLLM than against INFERCEPT."""
-    found = []
-    for sweep in sets:
-        table = runs(stored, sweep)
-        for rate in rates:
-            rows = of(table, trace__rate=rate)
-            found.append(Found(f"{SETS[sweep]}, {rate:g} requests/s", _further(rows, f"{metric} {counted}")))
-    return found
+    return _by_set(stored, lambda rows: _further(rows, f"{metric} {counted}"), sets, rates)
+
+
+def _by_set(
+    stored: Stored, value: Callable[[pd.DataFrame], Interval], sets: Iterable[str], rates: Sequence[float]
+) -> list[Found]:
+    """`value` of the runs of each set at each rate."""
+    return [
+        Found(f"{SETS[sweep]}, {rate:g} requests/s", value(of(table, trace__rate=rate)))
+        for sweep in sets
+        for table in [runs(stored, sweep)]
+        for rate in rates
+    ]
 
 
 def _further(rows: pd.DataFrame, metric: str) -> Interval:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from experiments.tables.stats import Interval, change
@@ -27,3 +28,22 @@ def percent(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str, at: Sequence[
     if not len(both):
         raise ValueError(f"no two runs of equal {' and '.join(keys)} to compare by {metric}")
     return change(both[metric], both[f"{metric} of theirs"])
+
+
+def passed(table: pd.DataFrame, metric: str, limit: float) -> pd.Series:
+    """Seed -> the rate at which `metric` (s/token) passes `limit`, straight in its log between the rates that were run.
+
+    ValueError if it does not at any of them, or is above at the lowest.
+    """
+    rates = {}
+    for seed, run in table.groupby("seed"):
+        run = run.sort_values("trace.rate")
+        logs, at = np.log(run[metric].to_numpy()), run["trace.rate"].to_numpy(dtype=float)
+        above = int(np.argmax(logs > np.log(limit)))
+        if not above:
+            raise ValueError(
+                f"seed {seed}: the latency does not pass {limit:g} s/token within {at[0]:g} to {at[-1]:g}/s"
+            )
+        share = (np.log(limit) - logs[above - 1]) / (logs[above] - logs[above - 1])
+        rates[seed] = at[above - 1] + share * (at[above] - at[above - 1])
+    return pd.Series(rates)

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from experiments.papers.infercept.tables import LATENCY, _passed, wasted, wasted_of_held
+from experiments.papers.infercept.tables import LATENCY, wasted, wasted_of_held
+from experiments.papers.size_based.times import passed
 from sim.record import Use
 
 
@@ -25,8 +26,8 @@ def test_wasted_is_what_callers_hold_what_is_computed_anew_and_what_others_hold_
 
 def test_the_rate_at_which_a_latency_is_passed_is_straight_in_its_logarithm():
     runs = pd.DataFrame({"seed": 0, "trace.rate": [1, 2, 4], LATENCY: [0.01, 0.02, 0.08]})
-    assert _passed(runs, 0.04)[0] == pytest.approx(3.0)
+    assert passed(runs, LATENCY, 0.04)[0] == pytest.approx(3.0)
     with pytest.raises(ValueError, match=r"seed 0: the latency does not pass 0\.1 s/token within 1 to 4/s"):
-        _passed(runs, 0.1)
+        passed(runs, LATENCY, 0.1)
     with pytest.raises(ValueError, match=r"does not pass 0\.009 s/token"):
-        _passed(runs, 0.009)
+        passed(runs, LATENCY, 0.009)
