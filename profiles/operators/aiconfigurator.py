@@ -49,6 +49,9 @@ class AiconfiguratorTimes:
         operation = operations.GEMM("gemm", 1, width, depth, common.GEMMQuantMode.bfloat16)
         return self._seconds(operation, tokens)
 
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth)  # measured alone
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return sum(
             weight * self._attention(self._context_operation(kv_heads, model), True, point, point.new)

@@ -19,6 +19,9 @@ class Flops:
     def gemm(self, tokens: int, width: int, depth: int) -> float:
         return 2.0 * tokens * width * depth
 
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth)
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return _attention_flops(point.attended, model)
 
@@ -43,13 +46,18 @@ class Elements:
     output; in a decoder it also writes the new KV to the cache. Each score crosses memory `score_transfers` times: 2
     where attention is two products with the scores between them, 0 where it is fused. Element-wise operators and the
     embedding are left out (`roofline` has their bytes), as in arXiv 2302.14017, where an encoder layer has
-    weights of 4 d^2 + 2 d f and activations of 14 l d + 2 l f + 2 h l^2 (see `surveyed_layer`).
+    weights of 4 d^2 + 2 d f and activations of 14 l d + 2 l f + 2 h l^2 (see `surveyed_layer`). Weights that the layer
+    before had too, as part of a block of no more than `kept` elements, are not read again.
     """
 
     score_transfers: float = 2
+    kept: float = 0
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
         return float(width * depth + tokens * (width + depth))
+
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth) - (width * depth if block <= self.kept else 0)
 
     def context_attention(self, point: Point, model: Architecture) -> float:
         return self._attention(point, point.attended, model) + _kv(point.tokens, model)

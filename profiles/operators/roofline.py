@@ -21,7 +21,8 @@ class Device:
     `packing_passes` times more, where a library puts them into another order first. `link_bytes_per_second` is what a
     device sends to its peers, in one direction, and `link_seconds` what each exchange adds; `move_bytes_per_second` is
     to the host, in one direction. `reported_memory_bytes` is what the driver says that there is, and `collective`
-    (bytes_per_second, start_seconds) a `profiles.collective.Ring` for measured kernels; None: nobody knows.
+    (bytes_per_second, start_seconds) a `profiles.collective.Ring` for measured kernels; None: nobody knows. Weights
+    that layers share are read once a pass where they are no more than `cache_bytes`, the last cache's (0: never).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Device:
     move_bytes_per_second: float
     reported_memory_bytes: int | None = None
     collective: Mapping[str, float] | None = None
+    cache_bytes: float = 0.0
 
     def __post_init__(self) -> None:
         for label in ("gemm_efficiency", "attention_efficiency", "memory_efficiency", "link_efficiency"):
@@ -47,7 +49,7 @@ class Device:
         for label in ("memory_bytes", "bytes_per_second", "link_bytes_per_second", "move_bytes_per_second"):
             if not getattr(self, label) > 0:
                 raise ValueError(f"{self.name}: {label} must be positive, got {getattr(self, label)}")
-        for label in ("launch_seconds", "packing_passes", "link_seconds"):
+        for label in ("launch_seconds", "packing_passes", "link_seconds", "cache_bytes"):
             if getattr(self, label) < 0:
                 raise ValueError(f"{self.name}: {label} must not be negative, got {getattr(self, label)}")
 
@@ -92,10 +94,16 @@ class Roofline:
         self.peak = device.flops_per_second[dtype]
         self.bandwidth = device.bytes_per_second * device.memory_efficiency
         self.flops = Flops()
-        self.elements = Elements(launching.score_transfers)
+        self.elements = Elements(launching.score_transfers, device.cache_bytes / self.element_bytes)
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
-        flops, elements = self.flops.gemm(tokens, width, depth), self.elements.gemm(tokens, width, depth)
+        return self._gemm(tokens, width, depth, self.elements.gemm(tokens, width, depth))
+
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self._gemm(tokens, width, depth, self.elements.repeated_gemm(tokens, width, depth, block))
+
+    def _gemm(self, tokens: int, width: int, depth: int, elements: float) -> float:
+        flops = self.flops.gemm(tokens, width, depth)
         packed = self.device.packing_passes * width * depth if tokens > 1 else 0.0
         packing = packed * self.element_bytes / self.bandwidth
         return self._seconds(flops / self.device.gemm_efficiency, elements) + packing

@@ -106,6 +106,9 @@ class VidurTimes:
             return self._operator("mlp_up_proj", tokens) * width / self.widest
         return self._operator(self.columns[width, depth], tokens)
 
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth)  # measured alone
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return self.attention[point] + self._operator("attn_rope", point.tokens)
 
