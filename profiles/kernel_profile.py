@@ -61,7 +61,7 @@ class KernelProfile:
 
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; an empty step takes none; ValueError outside the measured range."""
-        prefill_tokens, attended, jobs, context, moved_tokens, prompts, longest, rank_tokens = step
+        prefill_tokens, attended, jobs, context, moved_tokens, prompts, longest, rank_tokens, *_ = step
         seconds = moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
         if self.experts is not None and rank_tokens:  # they work on what all ranks send them
             own, all_ranks = self.experts.at(prefill_tokens + jobs), self.experts.at(rank_tokens)

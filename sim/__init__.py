@@ -1,6 +1,7 @@
 """The engine: a discrete-event model of language-model serving on SimPy. It imports none of its sibling packages."""
 
 from sim.cluster import Cluster
+from sim.decoding import Decoding, Passes, PricedProfile
 from sim.device import Copying, Device, HostMemory, HostTime, Unservable
 from sim.engine.plan import Plan
 from sim.engine.scheduler import Scheduler
@@ -25,7 +26,7 @@ from sim.policy import (
 )
 from sim.prediction import Distribution, PredictedPause, Prediction
 from sim.record import Record, Tables
-from sim.request import Pause, Request, Truth
+from sim.request import Pause, Proposal, Request, Truth
 from sim.simulation import simulate
 from sim.step import Hold, Line, Profile, Step
 
@@ -34,6 +35,7 @@ __all__ = [
     "Cause",
     "Cluster",
     "Copying",
+    "Decoding",
     "Device",
     "Distribution",
     "Eviction",
@@ -51,6 +53,7 @@ __all__ = [
     "NotingOrder",
     "Order",
     "Overhead",
+    "Passes",
     "Pause",
     "Phases",
     "Plan",
@@ -58,7 +61,9 @@ __all__ = [
     "PredictedPause",
     "Prediction",
     "Predictor",
+    "PricedProfile",
     "Profile",
+    "Proposal",
     "Record",
     "Request",
     "RequestLevel",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from numbers import Integral
 
+from sim.decoding import Decoding
 from sim.execution import Execution
 from sim.link import Link
 from sim.policy import Batching
@@ -80,7 +81,8 @@ class Device:
     `kind` is what routings go by (gpu, cpu). `kv_tokens` is the KV cache's size in tokens, `kv_bytes_per_token` the
     size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `prefix_caching` lets
     requests share the KV of equal prefixes. `batching`, where given, overrides the policy's on this device. `host` is
-    where swapped KV goes, `host_time` what the host needs for each step (None: nothing beyond the profile).
+    where swapped KV goes, `host_time` what the host needs for each step (None: nothing beyond the profile). `decoding`
+    says how many tokens a pass emits (None: one for each job that decodes).
     """
 
     name: str
@@ -94,6 +96,7 @@ class Device:
     batching: Batching | None = None
     host: HostMemory = field(default_factory=HostMemory)
     host_time: HostTime | None = None
+    decoding: Decoding | None = None
 
     def __post_init__(self) -> None:
         if not hasattr(self.profile, "uneven"):

@@ -19,23 +19,39 @@ class Pause(NamedTuple):
     returned: int = 0
 
 
+class Proposal(NamedTuple):
+    """What a small model would say at one place of an answer, given all that stands before it there.
+
+    `confidence` is its probability of its first choice, `divergence` -ln of the probability that the large model gives
+    to that choice (nats); `agrees`: it is the large model's first choice too.
+    """
+
+    confidence: float
+    divergence: float
+    agrees: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
     """What nobody knows beforehand. Read by the engine and by predictors that are told, such as `OraclePredictor`.
 
     `output_ids` are the answer's token ids, where they are known: with prefix caching others may share them. `pauses`
     are the calls of the answer, in their order; one that takes no time and returns nothing is none, and left out.
+    `proposals` are those of a small model for each output token, where they were recorded.
     """
 
     output_tokens: int
     output_ids: tuple[int, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
 
     def __post_init__(self) -> None:
         if self.output_tokens < 1:
             raise ValueError(f"output_tokens must be at least 1, got {self.output_tokens}")
         if self.output_ids and len(self.output_ids) != self.output_tokens:
             raise ValueError(f"{len(self.output_ids)} output_ids for {self.output_tokens} output_tokens")
+        if self.proposals and len(self.proposals) != self.output_tokens:
+            raise ValueError(f"{len(self.proposals)} proposals for {self.output_tokens} output_tokens")
         if self.pauses:
             self._check_pauses()
 

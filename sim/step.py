@@ -12,12 +12,13 @@ def attended_tokens(new: int, computed: int) -> int:
 
 
 class Step(NamedTuple):
-    """The work of one forward pass, as a device sees it; all fields are tokens, but `decode_jobs` and `prefill_jobs`.
+    """The work of one forward pass, as a device sees it; all fields are tokens, but the jobs and `rounds`.
 
     `prefill_attended` is the sum, over the prefill tokens, of the context that each attends to; `decode_context` the
     sum of the decoding jobs' contexts, and `decode_longest` the longest of them (0: not told, see `Profile.uneven`);
     `moved_tokens` the tokens whose KV is copied between device and host; `rank_tokens` the tokens of a rank, on average
-    over those that step together (0: this steps alone).
+    over those that step together (0: this steps alone). `proposed_tokens` are proposed to the decoding jobs beyond the
+    tokens that they owe, and checked in this pass; `rounds` is the most that one job has of them.
     """
 
     prefill_tokens: int = 0
@@ -28,6 +29,8 @@ class Step(NamedTuple):
     prefill_jobs: int = 0
     decode_longest: int = 0
     rank_tokens: float = 0.0
+    proposed_tokens: int = 0
+    rounds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

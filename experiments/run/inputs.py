@@ -117,6 +117,7 @@ def build_cluster(cfg: DictConfig) -> Cluster:
                     batching=batching,
                     host=instantiate(entry.get("host")) or HostMemory(),
                     host_time=instantiate(entry.get("host_time")),
+                    decoding=instantiate(entry.get("decoding")),
                 )
             )
     return Cluster(tuple(devices), instantiate(cfg.link), cfg.get("steps_together", False))

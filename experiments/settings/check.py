@@ -23,7 +23,7 @@ from experiments.settings.referred import References
 from experiments.settings.signatures import node_problems
 from experiments.settings.toplevel import SEED, TOP_LEVEL, calibration_problems, check_writable, top_level_problems
 from experiments.settings.wording import SettingError, did_you_mean, one_line, short, shown
-from sim import HostMemory, HostTime
+from sim import Decoding, HostMemory, HostTime
 
 MOST_JOBS = 200  # of a sweep that are all looked at; of more, so many that every two values meet
 PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8}  # for what a run finds; 1 for any other
@@ -275,6 +275,8 @@ class JobCheck:
             yield f"{path}={shown(node.get('_target_'))} must be a sim.HostMemory, or null"
         elif last == "host_time" and not isinstance(part, HostTime):
             yield f"{path}={shown(node.get('_target_'))} must be a sim.HostTime, or null"
+        elif last == "decoding" and not isinstance(part, Decoding):
+            yield f"{path}={shown(node.get('_target_'))} must be a sim.Decoding, or null"
         elif last in methods and not callable(getattr(part, methods[last], None)):
             yield f"{path}={shown(node.get('_target_'))} is no {last}: it has no method {methods[last]}"
 

@@ -13,7 +13,7 @@ OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read wher
 FINDERS = "calibration.found_by."
 PARTS = ("policy", "predictor", "trace", "cluster.link")
 TOGETHER = "cluster.steps_together"
-OPTIONAL = ("host", "host_time")  # of a device: without it as with null
+OPTIONAL = ("host", "host_time", "decoding")  # of a device: without it as with null
 DEVICE = (
     "kind", "count", "profile", "kv_tokens", "max_model_len", "block_size", "prefix_caching", "batching", *OPTIONAL
 )  # fmt: skip
