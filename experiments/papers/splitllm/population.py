@@ -87,7 +87,8 @@ class Population:
             raise ValueError(f"no request comes to a server: all of {len(chosen)} are served at their clients")
         table = pd.DataFrame(rows).sort_values("arrival", kind="stable", ignore_index=True)
         found = drawn(table, "split models")
-        found.attrs["read"] = len(chosen)
+        if stayed := len(chosen) - len(rows):
+            found.attrs["skipped"] = {"all layers at the client": stayed}
         return found
 
 
@@ -107,8 +108,8 @@ def _kinds(
             links = (Link(rtt / 2, rate / BITS) for rate in (up, down_ratio * up))
             costs = model.costs(tokens, times, slowdown, *links)
             whole = placed(costs, [True] * costs.layers).seconds
-            told = {"server": server, "tokens": tokens, "slowdown": slowdown, "up": up, "rtt": rtt}
-            found += [Kind(name, {**told, "sla": factor}, costs, factor * whole) for factor in slas]
+            stated = {"server": server, "tokens": tokens, "slowdown": slowdown, "up": up, "rtt": rtt}
+            found += [Kind(name, {**stated, "sla": factor}, costs, factor * whole) for factor in slas]
     return found
 
 
@@ -120,7 +121,12 @@ def _placed(place: Rule, *said: Any) -> list[tuple[Placement, Visits]]:
 
 
 def _label(kind: Kind, seen: Visits) -> str:
-    return labelled({**kind.told, "limit": kind.sla, "outside": seen.before + sum(seen.gaps) + seen.after})
+    outside = seen.before + sum(seen.gaps) + seen.after
+    return labelled({**kind.told, "limit": kind.sla, "outside": outside, "work": UNIT * sum(map(_units, seen.works))})
+
+
+def _units(work: float) -> int:
+    return max(1, round(work / UNIT))
 
 
 def labelled(values: Mapping[str, Any]) -> str:
@@ -135,7 +141,7 @@ def told(label: str) -> dict[str, Any]:
 
 
 def _row(start: float, seen: Visits) -> dict[str, Any]:
-    works = [max(1, round(work / UNIT)) for work in seen.works]
+    works = [*map(_units, seen.works)]
     pauses = [[at, gap, units - 1] for at, (gap, units) in enumerate(zip(seen.gaps, works[1:], strict=True), 1)]
     return {
         "arrival": start + seen.before,
