@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from profiles.analytic import analytic_seconds
-from profiles.datasheets import datasheet, settings
+from profiles.devices import datasheet, settings
 from profiles.fit import summarize
 from profiles.operators.architecture import ARCHITECTURES
 from profiles.operators.roofline import Device, Launching, Roofline

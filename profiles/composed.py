@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from profiles.datasheets import settings
+from profiles.devices import settings
 from profiles.kernel_profile import chunk
 from profiles.operators.architecture import Architecture, architecture
 from profiles.operators.counts import Flops
