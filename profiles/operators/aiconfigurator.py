@@ -67,6 +67,9 @@ class AiconfiguratorTimes:
     def elementwise(self, tokens: int, read: int, written: int) -> float:
         return self._seconds(operations.ElementWise("elementwise", 1, read, written, 0.8), tokens)
 
+    def softmax(self, scores: int, model: Architecture) -> float:
+        return 0.0  # attention has it
+
     def embedding(self, tokens: int, model: Architecture) -> float:
         return self._seconds(operations.Embedding("embedding", 1, model.vocabulary, model.hidden, 0.3), tokens)
 

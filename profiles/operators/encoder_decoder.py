@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from profiles.operators.architecture import Architecture
-from profiles.operators.decoder import OperatorTimes, layer_seconds, layers_seconds
+from profiles.operators.decoder import OperatorTimes, layer_seconds, layers_seconds, self_attention
 from profiles.point import Point, decode_point
 
 
@@ -17,12 +17,17 @@ class EncoderTimes(OperatorTimes, Protocol):
         ...
 
 
+def full_attention(model: Architecture, times: EncoderTimes, point: Point) -> float:
+    """Seconds of an encoder layer's attention, with softmax."""
+    return times.encoder_attention(point, model) + times.softmax(point.batch * point.new**2, model)
+
+
 def encoder_seconds(model: Architecture, times: EncoderTimes, point: Point) -> float:
     """Seconds of the encoder over `point`'s prompts, and of the KV that each decoder layer makes of what it read.
 
     Patches are embedded by a product. What comes after an encoder alone, a pooler or classes, is left out.
     """
-    attention = times.encoder_attention(point, model)
+    attention = full_attention(model, times, point)
     layers = layers_seconds(model, times, point.tokens, attention, model.encoder_layers)
     embedding = times.embedding(point.tokens, model)
     if model.patch:
@@ -53,7 +58,7 @@ def decoder_layer_seconds(model: Architecture, times: OperatorTimes, point: Poin
     """
     context = point.computed + point.new
     halves = decode_point(point.batch, max(1, context - context // 2)), decode_point(point.batch, max(1, context // 2))
-    attention = sum(times.generation_attention(half, model) for half in halves)
+    attention = sum(self_attention(model, times, half) for half in halves)
     layer = layer_seconds(model, times, point.batch, attention)
     return layer + cross_seconds(model, times, point.batch)
 

@@ -6,9 +6,27 @@ from dataclasses import dataclass
 
 from profiles.operators.architecture import Architecture
 from profiles.operators.counts import Flops
-from profiles.operators.decoder import layer_seconds
-from profiles.operators.encoder_decoder import EncoderTimes, cross_kv_seconds, cross_seconds, decoder_layer_seconds
+from profiles.operators.decoder import layer_parts, layer_seconds, self_attention
+from profiles.operators.encoder_decoder import (
+    EncoderTimes,
+    cross_kv_seconds,
+    cross_seconds,
+    decoder_layer_seconds,
+    full_attention,
+)
 from profiles.point import Point
+
+LINEAR = ("projections", "attention", "feed_forward")  # products, of which attention's are of activations alone
+NONLINEAR = ("softmax", "normalization", "activation")  # normalization with the residual addition before it
+KINDS = (*LINEAR, *NONLINEAR)
+KIND_OF = {
+    "qkv": "projections",
+    "output": "projections",
+    "up": "feed_forward",
+    "down": "feed_forward",
+    "activation": "activation",
+    "normalization": "normalization",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +62,7 @@ def layer_costs(model: Architecture, times: EncoderTimes, point: Point) -> tuple
     if point.phase == "prefill":
         for number in range(model.encoder_layers):
             seconds, flops = (
-                layer_seconds(model, one, point.tokens, one.encoder_attention(point, model), _repeats(model, number))
+                layer_seconds(model, one, point.tokens, full_attention(model, one, point), _repeats(model, number))
                 for one in (times, counts)
             )
             costs.append(LayerCost("encoder", seconds, flops, elements))
@@ -71,9 +89,39 @@ def _decoder_layer(model: Architecture, times: EncoderTimes, point: Point, repea
         return decoder_layer_seconds(model, times, point)
     rows = point.tokens
     if point.phase == "decode":
-        return layer_seconds(model, times, rows, times.generation_attention(point, model), repeated)
-    attention = times.context_attention(point, model)
+        return layer_seconds(model, times, rows, self_attention(model, times, point), repeated)
+    attention = self_attention(model, times, point)
     if not model.encoder_layers:
         return layer_seconds(model, times, rows, attention, repeated)
-    crossed = times.encoder_attention(point, model) + cross_kv_seconds(model, times, rows)
+    crossed = full_attention(model, times, point) + cross_kv_seconds(model, times, rows)
     return layer_seconds(model, times, rows, attention + crossed) + cross_seconds(model, times, rows)
+
+
+def operator_costs(model: Architecture, times: EncoderTimes, point: Point, apart: bool = True) -> dict[str, float]:
+    """What each kind of operator (KINDS) takes over all layers of a pass: seconds, or what `times` counts.
+
+    As in arXiv 2302.14017, where queries, keys and values are three products (`apart`) that read the input each. Not
+    for an encoder-decoder: ValueError.
+    """
+    if model.layers and model.encoder_layers:
+        raise ValueError("the operators of an encoder-decoder are not told apart")
+    layers, rows = model.layers + model.encoder_layers, point.tokens
+    if model.encoder_layers:
+        attention, scores = times.encoder_attention(point, model), point.batch * point.new**2
+    else:
+        attend = times.context_attention if point.phase == "prefill" else times.generation_attention
+        attention, scores = attend(point, model), point.attended
+    costs = dict.fromkeys(KINDS, 0.0)
+    costs["attention"] = layers * attention
+    costs["softmax"] = layers * times.softmax(scores, model)
+    again = layers - 1 if model.shared_feed_forward else 0
+    for count, parts in (
+        (layers - again, layer_parts(model, times, rows)),
+        (again, layer_parts(model, times, rows, repeated=True)),
+    ):
+        if apart:
+            inner, kv = model.heads * model.head_dim, model.kv_heads * model.head_dim
+            parts["qkv"] = times.gemm(rows, inner, model.hidden) + 2 * times.gemm(rows, kv, model.hidden)
+        for part, seconds in parts.items():
+            costs[KIND_OF[part]] += count * seconds
+    return costs

@@ -121,6 +121,9 @@ class VidurTimes:
         norms = (self._operator(name, tokens) for name in ("input_layernorm", "post_attention_layernorm"))
         return sum(norms) / 2 + self._operator("add", tokens)
 
+    def softmax(self, scores: int, model: Architecture) -> float:
+        return 0.0  # attention has it
+
     def embedding(self, tokens: int, model: Architecture) -> float:
         return self._operator("emb", tokens)
 
