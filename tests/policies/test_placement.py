@@ -8,6 +8,7 @@ import pytest
 
 from policies.placement import (
     Costs,
+    InUnits,
     Placement,
     best_ratio,
     dynamic,
@@ -119,7 +120,25 @@ def test_best_ratio_takes_what_saves_most_for_a_second():
     assert best_ratio(costs, 3).at_server == (True, True, True)
 
 
+def test_of_equal_placements_it_is_the_one_that_stays_longest_at_the_client():
+    nothing = np.zeros(3)
+    assert dynamic(Costs(nothing, nothing, nothing, nothing, nothing), 1, 1).at_server == (False,) * 3
+    assert dynamic(Costs([0, 0, 9], nothing, nothing, nothing, nothing), 1, 1).at_server == (False, False, True)
+    alike = Costs([2, 2], [1, 1], [1, 1], [0, 0], [0, 0])
+    assert best_ratio(alike, 3).at_server == (False, True)
+
+
+def test_floats_do_not_cost_a_placement_that_keeps_the_sla_to_the_last_digit():
+    assert 0.1 + 0.2 > 0.3
+    assert 0.3 / 0.1 < 3
+    assert longest_prefix(Costs([0.1, 0.2], [1, 1], [1, 1], [1, 1], [1, 1]), 0.3).work == 0
+    assert dynamic(Costs([0.1] * 3, [1] * 3, [1] * 3, [1] * 3, [1] * 3), 0.3, 0.1).work == 0
+    assert InUnits(3)(Costs([0.1] * 3, [1] * 3, [1] * 3, [1] * 3, [1] * 3), 0.3).work == 0
+
+
 def test_what_is_wrong_is_said():
+    with pytest.raises(ValueError, match="units must be positive, got 0"):
+        InUnits(0)
     good = Costs([1, 1], [1, 1], [1, 1], [1, 1], [1, 1])
     with pytest.raises(ValueError, match=r"up of layer 1 must be finite, not negative, got -1\.0"):
         Costs([1, 1], [1, 1], [1, 1], [1, -1], [1, 1])
