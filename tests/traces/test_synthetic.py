@@ -259,5 +259,5 @@ def test_fixed_lengths_are_all_alike():
     prompts, outputs = Fixed(1_048_576, 3).draw(4, np.random.default_rng(0), training=False)
     assert prompts.tolist() == [1_048_576] * 4
     assert outputs.tolist() == [3] * 4
-    with pytest.raises(ValueError, match="output must be positive, got 0"):
+    with pytest.raises(ValueError, match="output must be positive and finite, got 0"):
         Fixed(1, 0)
