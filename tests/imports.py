@@ -36,7 +36,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "policies/routing": "policies.routing",
         "policies/predictor": "policies.predictor",
     },
-    {"policies: contract": "policies.contract policies.guarded_truth"},
+    {"policies: contract": "policies.contract policies.guarded_truth", "policies: placement": "policies.placement"},
     {"profiles": "profiles"},
     {"profiles/operators": "profiles.operators", "profiles/measuring": "profiles.measuring"},
     {
