@@ -32,6 +32,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"policies/order": "policies.order"},
     {
         "policies/batching": "policies.batching",
+        "policies/decoding": "policies.decoding",
         "policies/eviction": "policies.eviction",
         "policies/routing": "policies.routing",
         "policies/predictor": "policies.predictor",
