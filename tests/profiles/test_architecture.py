@@ -32,6 +32,11 @@ CONFIGS = {  # transformers' config of each model, beside its defaults
         {"vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
         | {"num_attention_heads": 32, "num_key_value_heads": 8},
     ),
+    "llama-3.2-1b": (
+        "LlamaConfig",
+        {"vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16}
+        | {"num_attention_heads": 32, "num_key_value_heads": 8, "tie_word_embeddings": True},
+    ),
     "llama-2-70b": (
         "LlamaConfig",
         {"vocab_size": 32000, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80}
@@ -120,7 +125,8 @@ def test_the_sizes_of_a_model_add_up_to_its_parameters(name):
     attention = model.hidden * (model.qkv_width + inner)
     layer = attention + max(model.experts, 1) * model.hidden * (model.up_width + model.feed_forward)
     stacks = (model.layers + model.encoder_layers) * layer + bool(model.encoder_layers) * model.layers * attention
-    embeddings = model.vocabulary * model.hidden * (2 if name.startswith(("llama", "qwen")) else 1)
+    apart = name.startswith(("llama", "qwen", "t5-v1.1")) and name != "llama-3.2-1b"
+    embeddings = model.vocabulary * model.hidden * (2 if apart else 1)
     assert stacks + embeddings == pytest.approx(model.parameter_count, rel=0.02)
 
 
