@@ -107,6 +107,9 @@ ARCHITECTURES = {
     "bloom-176b": Architecture(70, 14336, 112, 112, 128, 57344, False, 250880, 2048, 176_247_271_424),
     "bart-base": Architecture(6, 768, 12, 12, 64, 3072, False, 50265, 2048, 139_420_416, encoder_layers=6),
     "t5-small": Architecture(6, 512, 8, 8, 64, 2048, False, 32128, 1024, 60_506_624, encoder_layers=6),
+    "t5-large": Architecture(24, 1024, 16, 16, 64, 4096, False, 32128, 1024, 737_668_096, encoder_layers=24),
+    "mt5-small": Architecture(8, 512, 6, 6, 64, 1024, True, 250112, 1024, 300_176_768, encoder_layers=8),
+    "mt5-large": Architecture(24, 1024, 16, 16, 64, 2816, True, 250112, 1024, 1_229_581_312, encoder_layers=24),
     "godel-base": Architecture(12, 768, 12, 12, 64, 3072, False, 32102, 1024, 222_883_584, encoder_layers=12),
     "blenderbot-400m": Architecture(12, 1280, 32, 32, 40, 5120, False, 8008, 256, 364_802_560, encoder_layers=2),
 }
