@@ -116,6 +116,9 @@ ARCHITECTURES = {
         f"t5-v1.1-base-decoder-{layers}": replace(T5_V1_1_BASE, layers=layers, parameter_count=parameters)
         for layers, parameters in ((2, 153_182_976), (3, 162_622_464), (4, 172_061_952), (6, 190_940_928))
     },
+    "t5-large": Architecture(24, 1024, 16, 16, 64, 4096, False, 32128, 1024, 737_668_096, encoder_layers=24),
+    "mt5-small": Architecture(8, 512, 6, 6, 64, 1024, True, 250112, 1024, 300_176_768, encoder_layers=8),
+    "mt5-large": Architecture(24, 1024, 16, 16, 64, 2816, True, 250112, 1024, 1_229_581_312, encoder_layers=24),
     "godel-base": Architecture(12, 768, 12, 12, 64, 3072, False, 32102, 1024, 222_883_584, encoder_layers=12),
     "blenderbot-400m": Architecture(12, 1280, 32, 32, 40, 5120, False, 8008, 256, 364_802_560, encoder_layers=2),
 }

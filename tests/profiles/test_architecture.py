@@ -65,6 +65,9 @@ CONFIGS = {  # transformers' config of each model, beside its defaults
         | {"encoder_attention_heads": 12, "decoder_attention_heads": 12},
     ),
     "t5-small": ("T5Config", {}),
+    "t5-large": ("T5Config", {"d_model": 1024, "d_ff": 4096, "num_layers": 24, "num_heads": 16}),
+    "mt5-small": ("MT5Config", {}),
+    "mt5-large": ("MT5Config", {"d_model": 1024, "d_ff": 2816, "num_layers": 24, "num_heads": 16}),
     "godel-base": ("T5Config", {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32102}),
     "blenderbot-400m": (
         "BlenderbotConfig",
@@ -85,7 +88,8 @@ def test_a_model_built_of_the_sizes_has_as_many_parameters(name):
     with torch.device("meta"):
         built = factory.from_config(config)
     sizes = architecture(name)
-    assert sum(parameter.numel() for parameter in built.parameters()) == sizes.parameter_count
+    untied = sizes.vocabulary * sizes.hidden if name.startswith("mt5") else 0  # transformers 5 ties it
+    assert sum(parameter.numel() for parameter in built.parameters()) + untied == sizes.parameter_count
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     assert (sizes.heads, sizes.kv_heads, sizes.hidden) == (config.num_attention_heads, heads, config.hidden_size)
     assert sizes.vocabulary == config.vocab_size
@@ -125,7 +129,7 @@ def test_the_sizes_of_a_model_add_up_to_its_parameters(name):
     attention = model.hidden * (model.qkv_width + inner)
     layer = attention + max(model.experts, 1) * model.hidden * (model.up_width + model.feed_forward)
     stacks = (model.layers + model.encoder_layers) * layer + bool(model.encoder_layers) * model.layers * attention
-    apart = name.startswith(("llama", "qwen", "t5-v1.1")) and name != "llama-3.2-1b"
+    apart = name.startswith(("llama", "qwen", "mt5", "t5-v1.1")) and name != "llama-3.2-1b"
     embeddings = model.vocabulary * model.hidden * (2 if apart else 1)
     assert stacks + embeddings == pytest.approx(model.parameter_count, rel=0.02)
 
