@@ -130,7 +130,7 @@ class Device:
 
     def surely_servable(self, execution: Execution) -> float:
         """Tokens, prompt and output, that any request may have."""
-        capacity = self.blocks * self.block_size
+        capacity = self.blocks * self.block_size - (self.decoding.lookahead if self.decoding else 0)
         if execution.kv_tokens(0, self.max_model_len) > capacity:
             return 0
         return min(self.max_model_len, capacity, execution.longest_prefill)
@@ -149,6 +149,8 @@ class Device:
         longest = request.prompt_tokens + returned + self.longest_output(request, returned)
         allowed = longest if emits is None else total
         kept, capacity = execution.kv_tokens(total, allowed), self.blocks * self.block_size
+        if self.decoding is not None and emits is None:  # what is proposed needs room too, as far as it may be emitted
+            kept = max(kept, min(kept + self.decoding.lookahead, longest - 1))
         if kept > capacity:
             raise Unservable(f"request {request.id} needs {kept} tokens of KV, {self.name} has {capacity}")
         if total - 1 > execution.longest_prefill:

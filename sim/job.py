@@ -40,6 +40,17 @@ class Once:
 ONCE = Once()
 
 
+class Paced(Protocol):
+    """What the passes make of a job that emits several tokens in one, or none: see `sim.engine.pace`."""
+
+    def after(self, tick: int) -> int: ...
+
+    def begun(self, tick: int) -> tuple[int, int]: ...
+
+    @property
+    def due(self) -> int: ...
+
+
 class Ticker:
     """What decodes jobs together, a token each at every tick.
 
@@ -65,6 +76,8 @@ class Job:
         "ahead",  # tokens of it that are on their way, while it is in no lockstep
         "base_computed",  # tokens computed before the job joined the lockstep
         "base_emitted",  # output tokens emitted before it joined, those on their way included
+        "base_passes",  # of several tokens, or none, in which it took part before it joined
+        "base_proposed",  # tokens that were proposed to it in those
         "blocks",  # KV blocks held on the device, as of then
         "cached_runs",  # those of them that are full and shared by their content, by runs
         "call_seconds",  # that its calls took, so far as they are over
@@ -80,6 +93,7 @@ class Job:
         "longest_stop",  # from when it was stopped amid its answer to its next token, s
         "note",  # what an order that takes notes keeps of it
         "overhead_seconds",  # scheduler time spent while the job was in a replica
+        "pace",  # its passes, as long as it runs where they emit several tokens, or none
         "padding",  # tokens that widen its row to that of the widest in a static batch
         "paused",  # when the call began for which it waits, s
         "predicted",  # what was predicted when it came
@@ -108,6 +122,8 @@ class Job:
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
         self.blocks = self.host_tokens = self.preemptions = self.calls = 0
+        self.base_passes = self.base_proposed = 0
+        self.pace: Any = None
         self.cached_runs: Any = ()
         self.prefill_only = False
         self.note: Any = None
@@ -132,6 +148,8 @@ class Job:
         """Output tokens emitted so far."""
         if self.lockstep is None:
             return self.base_emitted - self.ahead
+        if self.pace is not None:
+            return self._paced(self.pace)
         return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.until)
 
     @property
@@ -142,8 +160,15 @@ class Job:
     @property
     def context(self) -> int:
         """Tokens that exist or are on their way: given, sampled and, in a static batch, padding."""
-        sampled = self.base_emitted if self.lockstep is None else self.lockstep.tick - self.entered
-        return self.given + self.padding + sampled
+        if self.lockstep is None:
+            return self.given + self.padding + self.base_emitted
+        if self.pace is not None:
+            return self.given + self._paced(self.pace)
+        return self.given + self.padding + self.lockstep.tick - self.entered
+
+    def _paced(self, pace: Paced) -> int:
+        assert self.lockstep is not None
+        return pace.after(self.lockstep.tick)
 
     @property
     def computed(self) -> int:
@@ -154,6 +179,25 @@ class Job:
     def pending(self) -> int:
         """Tokens that exist and are not yet computed: more than one is prefill, one is decode."""
         return self.context - self.computed
+
+    @property
+    def passes(self) -> int:
+        """In which it took part where a pass emits several tokens, or none."""
+        if self.lockstep is None or self.pace is None:
+            return self.base_passes
+        return self.base_passes + int(self.pace.begun(self.lockstep.tick)[0])
+
+    @property
+    def proposed_tokens(self) -> int:
+        """Proposed to it in those beyond the tokens that it owed."""
+        if self.lockstep is None or self.pace is None:
+            return self.base_proposed
+        return self.base_proposed + int(self.pace.begun(self.lockstep.tick)[1])
+
+    @property
+    def due(self) -> int:
+        """Tokens of its next pass, while it is in no lockstep: those pending, and what is proposed beyond them."""
+        return self.pending if self.pace is None else self.pace.due
 
     @property
     def remaining(self) -> float:

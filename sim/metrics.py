@@ -101,7 +101,7 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     `predicting_share` and `scheduling_share` are the parts of the summed response time that the predictor (its
     queue, and what was said anew after calls) and the scheduler took; `offloaded_share` counts requests that a CPU
     served. Where requests call out, what `of_calls` says is added: without calls it would repeat the response
-    times.
+    times. So is what `of_passes` says where passes emit several tokens.
     """
     window = measured_window(requests, warmup)
     chosen = inside(requests, window)
@@ -131,6 +131,7 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
         "scheduling_share": float(finished["overhead_seconds"].sum() / total) if total else float("nan"),
         "offloaded_share": float((finished["replica_kind"] == "cpu").mean()) if total else float("nan"),
         **(of_calls(finished) if calls_out(requests) else {}),
+        **(of_passes(finished) if "passes" in requests and requests["passes"].any() else {}),
     }
 
 
@@ -150,4 +151,17 @@ def of_calls(finished: Table) -> dict[str, float]:
     return {
         **distribution("serving_time", times),
         **{name: float(values.mean()) if len(times) else float("nan") for name, values in means.items()},
+    }
+
+
+def of_passes(finished: Table) -> dict[str, float]:
+    """What passes made of finished requests where each may emit several tokens: emitted and proposed in the mean.
+
+    The first token of an answer, which the prefill emits, is none of a pass.
+    """
+    passes, proposed = int(finished["passes"].sum()), int(finished["proposed_tokens"].sum())
+    emitted = int((finished["output_tokens"] - 1)[finished["passes"] > 0].sum())
+    return {
+        "tokens_per_pass_mean": emitted / passes if passes else float("nan"),
+        "proposed_per_pass_mean": proposed / passes if passes else float("nan"),
     }

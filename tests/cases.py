@@ -51,13 +51,16 @@ from policies.routing.round_robin import RoundRobin
 from sim import (
     Cause,
     Cluster,
+    Decoding,
     Device,
     HostMemory,
+    IterationLevel,
     Keep,
     Leg,
     Line,
     Link,
     Overhead,
+    Passes,
     Pause,
     Policy,
     Prediction,
@@ -104,6 +107,94 @@ class Stairs:
     def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
         stair = context // self.width
         return Line(0.01 + 1e-3 * jobs, 1e-5 * (1 + stair), (stair + 1) * self.width - 1, stair * self.width)
+
+
+@dataclass(frozen=True)
+class Proposing:
+    """`target` for the jobs and what is proposed to them, and a time for each round."""
+
+    target: object
+    round_seconds: float = 0.0
+    uneven: ClassVar[bool] = False
+
+    def step_time(self, step: Step) -> float:
+        if step.prefill_tokens or step.moved_tokens:
+            checked = step._replace(decode_jobs=step.decode_jobs + step.proposed_tokens)
+            return self.target.step_time(checked) + self.round_seconds * step.rounds
+        line = self.decode_line(step.decode_jobs, step.decode_context, 0, step.proposed_tokens, step.rounds)
+        return line.base + line.slope * step.decode_context
+
+    def decode_line(self, jobs: int, context: int, longest: int = 0, proposed: int = 0, rounds: int = 0) -> Line:
+        line = self.target.decode_line(jobs + proposed, context)
+        return dataclasses.replace(line, base=line.base + self.round_seconds * rounds)
+
+
+@dataclass(frozen=True)
+class Hopping(Decoding):
+    """Passes drawn for each place of an answer: so many tokens proposed, so many of them kept; some in vain."""
+
+    lookahead: int
+    even: bool  # as many are proposed in each
+    vain: float = 0.0
+    round_seconds: float = 0.0
+    seed: int = 0
+
+    def passes(self, request: Request, emitted: int) -> Passes:
+        rng = np.random.default_rng([self.seed, request.id])
+        proposed = rng.integers(0, self.lookahead + 1, request.truth.output_tokens)
+        if self.even:
+            proposed[:] = self.lookahead
+        kept = rng.integers(1, proposed + 2)
+        vain = rng.random(len(kept)) < self.vain
+        passes, place = [], emitted
+        while place < request.truth.output_tokens:
+            if vain[place]:
+                passes.append((0, int(proposed[place])))
+            passes.append((int(kept[place]), int(proposed[place])))
+            place += int(kept[place])
+        return Passes(*zip(*passes, strict=True))
+
+    def priced(self, target) -> Proposing:
+        return Proposing(target, self.round_seconds)
+
+
+@dataclass(frozen=True)
+class OneByOne(Decoding):
+    """Nothing is proposed, and each pass emits a token: as without a decoding."""
+
+    lookahead: int = 0
+
+    def passes(self, request: Request, emitted: int) -> Passes:
+        left = request.truth.output_tokens - emitted
+        return Passes([1] * left, [0] * left)
+
+    def priced(self, target) -> Proposing:
+        return Proposing(target)
+
+
+@dataclass(frozen=True)
+class InVain(OneByOne):
+    """As many are proposed as there may be, for nothing, and none of them is taken."""
+
+    lookahead: int = 3
+
+    def passes(self, request: Request, emitted: int) -> Passes:
+        left = request.truth.output_tokens - emitted
+        return Passes([1] * left, [self.lookahead] * left)
+
+    def priced(self, target) -> Free:
+        return Free(target)
+
+
+@dataclass(frozen=True)
+class Free(Proposing):
+    """Nothing that is proposed takes time."""
+
+    def decode_line(self, jobs: int, context: int, longest: int = 0, proposed: int = 0, rounds: int = 0) -> Line:
+        return self.target.decode_line(jobs, context)
+
+    def step_time(self, step: Step) -> float:
+        return self.target.step_time(step)
 
 
 @dataclass(frozen=True)
@@ -397,11 +488,21 @@ def workloads(draw) -> list[Request]:
     return requests
 
 
+hopping = st.builds(
+    Hopping,
+    lookahead=st.sampled_from([0, 1, 3, 6]),
+    even=st.booleans(),
+    vain=st.sampled_from([0.0, 0.3]),
+    round_seconds=st.sampled_from([0.0, 0.0625]),
+    seed=st.integers(0, 3),
+)
+NEVER = st.none()
+NOW_AND_THEN = st.none() | st.none() | hopping
 profiles = st.sampled_from([LINEAR, FLAT, EVEN, Stairs(37), Stairs(200)])
 
 
 @st.composite
-def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, ...]:
+def devices(draw, requests, execution, ample, caching, names, decoding) -> tuple[Device, ...]:
     """Devices that can serve each of `requests`, and seldom all of them at a time."""
     block_size = draw(st.sampled_from([1, 4, 16]))
     caching = draw(st.booleans()) if caching is None else caching
@@ -409,12 +510,14 @@ def devices(draw, requests, execution, ample, caching, names) -> tuple[Device, .
     given = [one.prompt_tokens + one.truth.returned_tokens for one in requests]
     totals = [tokens + one.truth.output_tokens for tokens, one in zip(given, requests, strict=True)]
     longest = max(map(execution.kv_tokens, totals, [tokens + MAX_TOKENS for tokens in given]))
+    longest += decoding.lookahead if decoding else 0
     made, host = [], draw(hosts)
     for name, kind in names:
         blocks = -(-longest // block_size) + draw(st.integers(0, 12))
         kv_tokens = 1 << 20 if ample else blocks * block_size
         changes = {"kv_tokens": kv_tokens, "block_size": block_size, "prefix_caching": caching, "profile": profile}
-        made.append(make_device(name, kind, max_model_len=128, kv_bytes_per_token=100, host=host, **changes))
+        changes |= {"host": host, "decoding": decoding}
+        made.append(make_device(name, kind, max_model_len=128, kv_bytes_per_token=100, **changes))
     return tuple(made)
 
 
@@ -441,10 +544,13 @@ def cases(
     caching: bool | None = None,
     routings=TO_THE_LEAST_LOADED,
     names=(("gpu", "gpu"),),
+    decodings=NOW_AND_THEN,
 ) -> Case:
     """Cases on devices of these names and kinds, with prefix caching, without it, or (None) either."""
     requests = draw(workloads())
     batching = draw(batchings)
+    takes_several = isinstance(batching.execution, IterationLevel) and not batching.execution.plans_ahead
+    decoding = draw(decodings) if takes_several else None
     policy = Policy(
         order=draw(orders),
         batching=batching,
@@ -452,7 +558,7 @@ def cases(
         eviction=draw(evictions),
         overhead=draw(overheads),
     )
-    cluster = Cluster(draw(devices(requests, batching.execution, ample, caching, names)), draw(links))
+    cluster = Cluster(draw(devices(requests, batching.execution, ample, caching, names, decoding)), draw(links))
     return Case(requests, policy, cluster, draw(predictors))
 
 
@@ -460,12 +566,14 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
-def on_several(batchings=ANY, caching: bool | None = None):
+def on_several(batchings=ANY, caching: bool | None = None, decodings=NOW_AND_THEN):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))
     return (
-        cases(batchings, caching=caching, routings=SEVERAL, names=THREE)
-        | cases(batchings, caching=caching, routings=(Offload(10.0),), names=of_two_kinds)
-        | cases(batchings, caching=caching, routings=(Disaggregation(), Crossing()), names=of_two_legs)
+        cases(batchings, caching=caching, decodings=decodings, routings=SEVERAL, names=THREE)
+        | cases(batchings, caching=caching, decodings=decodings, routings=(Offload(10.0),), names=of_two_kinds)
+        | cases(
+            batchings, caching=caching, decodings=decodings, routings=(Disaggregation(), Crossing()), names=of_two_legs
+        )
     )

@@ -49,6 +49,8 @@ REQUESTS = {
     "calls": Column("count", "calls amid its answer that have begun; 0 if it calls nothing"),
     "call_seconds": Column("s", "what its calls took that are over: neither waiting nor service"),
     "renewed_seconds": Column("s", "what predictions took that were made anew as calls returned: no queue before them"),
+    "passes": Column("count", "decoding passes that it took part in, where one may emit several tokens; 0 elsewhere"),
+    "proposed_tokens": Column("tokens", "proposed to it in those beyond the tokens that it owed, taken or not"),
 }
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),
@@ -141,6 +143,10 @@ SUMMARY_OF_CALLS = {
     "calls_mean": Column("count", "mean of `calls`: of a finished request"),
     "call_seconds_mean": Column("s", "mean of `call_seconds`"),
 }
+SUMMARY_OF_PASSES = {
+    "tokens_per_pass_mean": Column("tokens", "output tokens but the first of each answer, by `passes`"),
+    "proposed_per_pass_mean": Column("tokens", "`proposed_tokens` by `passes`"),
+}
 SAID = {
     "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
     "rejection": Column("-", "why the first request that was rejected can never be served"),
@@ -190,6 +196,7 @@ def document() -> str:
                   "finished.", SUMMARY),
         *_section("", "Where requests call out; elsewhere these are missing, as they would repeat E2E's. All times "
                   "above have calls in them, TPOT too.", SUMMARY_OF_CALLS),
+        *_section("", "Where a pass may emit several tokens (`decoding`):", SUMMARY_OF_PASSES),
         *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sim.engine.batch import Batch
+from sim.engine.cadence import Cadence
 from sim.engine.plan import Plan
 from sim.engine.replica import Replica
 from sim.engine.work import useful
@@ -47,14 +48,14 @@ class Audit:
         """The token slots of the device."""
         return self._batch.kv.total * self._batch.kv.block_size
 
-    def slots(self, plan: Plan | None) -> list[int]:
-        """The slots in each use, in the first step of `plan` or (None) while nothing is done."""
+    def slots(self, plan: Plan | None, before: int = 0) -> list[int]:
+        """The slots in each use, in the step of `plan` after so many `before`, or (None) while nothing is done."""
         kv = self._batch.kv
         size = kv.block_size
         slots = [0] * len(Use)
         counted: set[Any] = set()
-        for use, job, tokens, padding in sorted(self._holdings(plan), key=lambda held: held[0]):
-            blocks = max(job.blocks, -(-tokens // size))
+        for use, job, held, tokens, padding in sorted(self._holdings(plan, before), key=lambda held: held[0]):
+            blocks = max(held, -(-tokens // size))
             full = new = 0
             for run in kv.shared(job):
                 full += run.blocks
@@ -64,7 +65,7 @@ class Audit:
             private = max(0, tokens - padding - full * size)
             slots[use] += new * size + private
             slots[Use.FRAGMENTATION] += (blocks - full) * size - private
-        slots[Use.FREE] = kv.free * size
+        slots[Use.FREE] = (kv.free - self._batch.lockstep.growth(before)) * size
         if sum(slots) != self.capacity:
             uses = ", ".join(f"{use.name.lower()} {held}" for use, held in zip(Use, slots, strict=True))
             raise RuntimeError(
@@ -72,20 +73,24 @@ class Audit:
             )
         return slots
 
-    def _holdings(self, plan: Plan | None) -> Iterator[tuple[Use, Job, int, int]]:
-        """Who holds blocks: the use of its tokens, the job, slots filled, those of them with padding."""
+    def _holdings(self, plan: Plan | None, before: int) -> Iterator[tuple[Use, Job, int, int, int]]:
+        """Who holds blocks: the use of its tokens, the job, its blocks, slots filled, those of them with padding."""
         grants, decodes = (plan.grants, plan.decodes) if plan is not None else ({}, False)
+        lockstep = self._batch.lockstep
         for job in self._batch.running:
             if job.lockstep is None:
                 use, filled = self._use(job), job.base_computed + grants.get(job, 0)
             else:
                 use, filled = Use.DECODE, job.computed + decodes
+            blocks = job.blocks
+            if job.lockstep is not None and isinstance(lockstep, Cadence):
+                filled, blocks = lockstep.room(job, before, decodes)
             beyond = filled - job.padding - (job.given + job.until - 1)
-            yield use, job, filled, job.padding + max(0, beyond)
+            yield use, job, blocks, filled, job.padding + max(0, beyond)
         for job in self._waiting:
-            yield Use.WAITING if job.paused is None else Use.PAUSED, job, job.base_computed, 0
+            yield Use.WAITING if job.paused is None else Use.PAUSED, job, job.blocks, job.base_computed, 0
         for job in chain(*self._moving):
-            yield Use.TRANSFER, job, job.base_computed or job.host_tokens, 0
+            yield Use.TRANSFER, job, job.blocks, job.base_computed or job.host_tokens, 0
 
     def _use(self, job: Job) -> Use:
         """What the tokens of `job` are used for, which is granted its tokens by name."""
@@ -111,7 +116,9 @@ class Audit:
         rows = len(lockstep.ends)  # less those of a static batch that are complete
         for number, end in enumerate(ends):
             slots = first
-            if number:
+            if number and isinstance(lockstep, Cadence):
+                slots = self.slots(plan, number)
+            elif number:
                 slots = first.copy()
                 taken = lockstep.growth(number) * size
                 tokens = rows * number - (self._in_vain(plan.steps) if number == plan.steps - 1 else 0)

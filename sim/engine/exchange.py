@@ -21,12 +21,13 @@ class RankedRunning:
     no longer; who does not come before the bound outranks nobody.
     """
 
-    def __init__(self, waiting: WaitingQueue, running: dict[Job, None]) -> None:
+    def __init__(self, waiting: WaitingQueue, running: dict[Job, None], most: int) -> None:
         self.now = 0.0
         self.before = 0  # the number of the last admission before this step
         self.bound: Rank | None = None  # no rank of a job that runs is worse
         self._waiting = waiting
         self._running = running
+        self._most = most  # tokens that a job may emit in a step
         self._due: dict[Job, tuple[int, float, float, float]] = {}  # admission; instant, tokens and steps of its end
 
     def __iter__(self) -> Iterator[Job]:
@@ -76,7 +77,8 @@ class RankedRunning:
     def lasts(self) -> float:
         """For how many steps all ranks stand, of those who wait too."""
         steps, running = self._waiting.steps, self._running
-        ends = (min(due[2] - job.emitted, due[3] - steps) for job, due in self._due.items() if job in running)
+        due = ((job.emitted, due) for job, due in self._due.items() if job in running)
+        ends = (min((tokens - emitted) / self._most, last - steps) for emitted, (_, _, tokens, last) in due)
         return min(self._waiting.lasts, min(ends, default=math.inf))
 
     @property
@@ -96,7 +98,7 @@ class Exchanging(Planner):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running)
+        self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running, self.batch.lockstep.most)
         self.moves = True
         self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
         self._stood = False  # whether the last refusal still stands, as far as ranks go

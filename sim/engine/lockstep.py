@@ -9,6 +9,8 @@ from sim.engine.kv import KVCache
 from sim.job import Job, Ticker
 from sim.request import Request
 
+NONE = (0, 0)
+
 
 class Lockstep(Ticker):
     """The running jobs that are one token behind their context. A tick gives each of them one token.
@@ -22,11 +24,13 @@ class Lockstep(Ticker):
     more.
     """
 
-    __slots__ = ("_longest", "context", "ends", "kv", "rows", "shares_output")
+    __slots__ = ("_longest", "context", "ends", "kv", "most", "proposals", "rows", "shares_output")
 
     def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request, int], int] | None = None) -> None:
         super().__init__(ahead)
         self._longest = longest
+        self.most = 1  # tokens that a job may emit at a tick
+        self.proposals = NONE  # tokens proposed in the tick that comes, beyond one for each job; the most to one job
         self.kv = kv
         self.rows = 0
         self.context = 0
@@ -81,6 +85,14 @@ class Lockstep(Ticker):
         """Each job gets a token at each of so many ticks; `grow` has handed out the blocks of the first."""
         self.tick += ticks
         self.context += self.rows * ticks
+
+    def granted(self, job: Job, ticks: int = 0) -> int:
+        """The tokens that `job` is granted in the tick after the next so many."""
+        return 1
+
+    def gain(self, ticks: int) -> int:
+        """By how many tokens the total context grows in the next so many ticks."""
+        return self.rows * ticks
 
     def ended(self) -> list[Job]:
         """Jobs that have emitted their last token, each reported once, in the order of admission within a tick."""

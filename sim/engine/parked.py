@@ -188,7 +188,7 @@ class Parked:
         return Load(
             kv.free, kv.total, len(batch.running), host.free, host.total, host.leaving, kv.block_size,
             batch.lockstep.context + sum(job.base_computed for job in batch.by_name),
-            batch.lockstep.rows + sum(job.pending for job in batch.by_name),
+            batch.lockstep.rows + batch.lockstep.proposals[0] + sum(job.due for job in batch.by_name),
         )  # fmt: skip
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:

@@ -5,29 +5,18 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Collection
-from typing import Protocol
 
 from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
-from sim.engine.queue import WaitingQueue, limits
+from sim.engine.queue import Standing, WaitingQueue, limits
 from sim.execution import IterationLevel
 from sim.job import Job
 from sim.policy import Batching, Cause
 from sim.step import Hold
 
 SHORT_OF_BLOCKS, SOON, COMING = -1, -2, -3  # the second: until copies end; the third: its KV is under way from now on
-
-
-class Standing(Protocol):
-    """For how many steps, and until which instant (s), all ranks stand by which somebody is refused."""
-
-    @property
-    def lasts(self) -> float: ...
-
-    @property
-    def until(self) -> float: ...
 
 
 class Planner:
@@ -98,19 +87,21 @@ class Planner:
         """Give each job in lockstep its token and block, if all running jobs are in it and there are enough of both."""
         batch = self.batch
         lockstep = batch.lockstep
-        return 0 < lockstep.rows <= self._most_decoding and not batch.by_name and lockstep.grow()
+        return (
+            0 < lockstep.rows <= self._most_decoding - lockstep.proposals[0] and not batch.by_name and lockstep.grow()
+        )
 
     def _serve(self, plan: Plan) -> int:
         """Give the running jobs tokens and blocks, all alike if both suffice; the budget (tokens) that is left."""
         kv, lockstep = self.batch.kv, self.batch.lockstep
-        rest = self.budget - lockstep.rows
+        rest = self.budget - lockstep.rows - lockstep.proposals[0]
         if self.decodes_on():
             return rest
         # Who fills one of two equal blocks first is found first: then the order of admission counts.
         fits = rest >= 0 and self._most_decoding > 0 and not lockstep.shares_output
         need = 0
         for job in self.batch.by_name:
-            chunk = self._chunk(job.pending)
+            chunk = self._next(job)
             new = min(chunk, rest)
             fits = fits and new > 0 and (new == chunk or self._is_last(job))
             if not fits:
@@ -138,7 +129,7 @@ class Planner:
                 break
             if job not in batch.running or job in batch.departing:
                 continue  # a victim of this very step, or through after the one before
-            new = min(self._chunk(job.pending), budget)
+            new = min(self._next(job), budget)
             while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
                 if parked.idle:
                     parked.evict(plan, parked.worst(parked.idle, plan.decided))
@@ -163,6 +154,10 @@ class Planner:
         """Whether none of those granted tokens by name is served after `job`, so that it may take the last of them."""
         return job is next(reversed(self.batch.running))
 
+    def _next(self, job: Job) -> int:
+        """Tokens that `job`, which runs, would be granted next."""
+        return self._chunk(job.pending) if job.pace is None else job.due
+
     def _chunk(self, pending: int) -> int:
         """Tokens that a job would compute next, of those `pending`: there is a longest chunk, unless it is alone."""
         if pending > self._threshold and len(self.batch.running) + len(self.waiting) > 1:
@@ -171,7 +166,7 @@ class Planner:
 
     def _stop(self, plan: Plan, victim: Job, cause: Cause) -> int:
         """Let `victim` run no longer; the tokens that it was granted in `plan`, and does not get."""
-        tokens = plan.grants.pop(victim, 0) or int(victim.lockstep is not None)
+        tokens = plan.grants.pop(victim, 0) or (self.batch.lockstep.granted(victim) if victim.lockstep else 0)
         self.waiting.note(victim, plan.decided)
         self.batch.stop(victim)
         victim.preemptions += 1

@@ -7,6 +7,7 @@ from bisect import insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import chain
+from typing import Protocol
 
 from sim.job import Job
 from sim.policy import Batching, FixedOrder, NotingOrder, Order, Rank
@@ -14,6 +15,16 @@ from sim.step import Hold
 
 Entry = tuple[Rank, float, int, Job]
 Appointments = list[tuple[float, int, Entry]]  # a heap: when the rank of an entry stands no longer
+
+
+class Standing(Protocol):
+    """For how many steps, and until which instant (s), all ranks stand by which somebody is refused."""
+
+    @property
+    def lasts(self) -> float: ...
+
+    @property
+    def until(self) -> float: ...
 
 
 class WaitingQueue:

@@ -53,7 +53,7 @@ class Ranked(Exchanging):
         batch.dissolve()
         tokens = blocks = 0
         for job in batch.running:
-            chunk = self._chunk(job.pending)
+            chunk = self._next(job)
             tokens += chunk
             blocks += kv.missing(job, job.base_computed + chunk)
         return super()._serve_in_order(plan) if tokens <= self.budget and blocks <= kv.free else -1
@@ -89,7 +89,7 @@ class Ranked(Exchanging):
             if coming is not None and before(coming, entry[0]):
                 unserved[job] = entry
                 break
-            new = min(self._chunk(job.pending), budget)
+            new = min(self._next(job), budget)
             while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
                 givers = self._givers()
                 if not givers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -18,7 +18,10 @@ from sim.job import Job
 from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
 
 CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
-_COUNTS = ("request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica")
+_COUNTS = (
+    "request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica",
+    "passes", "proposed_tokens",
+)  # fmt: skip
 _NUMBERS = (
     "request.arrival", "predicted.length", "predicted.uncertainty", "predicted.seconds", "overhead_seconds",
     "longest_stop", "call_seconds", "renewed_seconds", "queued", "first_scheduled", "first_token", "finished",
@@ -65,25 +68,27 @@ class Recorder:
     def steps(self, name: str, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
         """The steps of `plan` on replica `name` have ended, by its `stretch` if it only decodes, one after another."""
         decided, start, lockstep = plan.decided, plan.start, batch.lockstep
+        context = plan.step.decode_context
         for number in range(1, plan.steps + 1):
             last = number == plan.steps
             end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
             used = batch.kv.total - batch.kv.free + lockstep.growth(number - 1)
-            self._step(name, batch.running, plan, end, used)
+            self._step(name, batch, plan, end, used, number - 1)
             plan.decided, plan.start = plan.start if ahead else end, end
-            plan.step = plan.step._replace(decode_context=plan.step.decode_context + plan.step.decode_jobs)
+            plan.step = plan.step._replace(decode_context=context + lockstep.gain(number))
         plan.decided, plan.start = decided, start
 
-    def _step(self, name: str, running: Collection[Job], plan: Plan, now: float, used: int) -> None:
-        """A step of `plan` on replica `name` has ended at `now`, before jobs leave; `used` are the blocks in use."""
-        step = plan.step
+    def _step(self, name: str, batch: Batch, plan: Plan, now: float, used: int, before: int) -> None:
+        """A step of `plan`, after so many `before`, has ended at `now`, before jobs leave; `used` are blocks in use."""
+        step, running, lockstep = plan.step, batch.running, batch.lockstep
         self._steps.append((
             name, now, now - plan.start, plan.overhead, step.prefill_tokens, step.decode_jobs, step.decode_context,
             step.moved_tokens, len(running), plan.waiting, used,
             len(plan.preempted),
         ))  # fmt: skip
         if self._keeps_decisions:
-            grants = {job: 1 for job in running if job.lockstep and plan.decodes} | plan.grants
+            decoding = [job for job in running if job.lockstep and plan.decodes]
+            grants = {job: lockstep.granted(job, before) for job in decoding} | plan.grants
             granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
             preempted = tuple(job.request.id for job in plan.preempted)
             self._decisions.append(
@@ -145,4 +150,6 @@ class Recorder:
             "calls": counts[:, 4],
             "call_seconds": called,
             "renewed_seconds": renewed,
+            "passes": counts[:, 6],
+            "proposed_tokens": counts[:, 7],
         }

@@ -19,13 +19,13 @@ from sim.engine.hosted import hosted
 from sim.engine.plan import NOTHING, Plan
 from sim.engine.recorder import Recorder
 from sim.engine.scheduler import Scheduler
-from sim.engine.stretch import Stretch
+from sim.engine.stretch import Stretch, Stretches
 from sim.engine.work import work_of
 from sim.execution import RequestLevel
 from sim.job import Job
 from sim.policy import Policy
 from sim.request import Request
-from sim.step import Hold, Line, Step
+from sim.step import Hold, Step
 
 
 class Replica:
@@ -65,15 +65,16 @@ class Replica:
         self._quiet = not scheduler.parked.attends
         self._decodes_on = self.planner.decodes_on if self._quiet else self._decodes_on_undisturbed
         self._moves = scheduler.planner.moves or not self._quiet  # whether what was decided may not stand
-        self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
         self._until = math.inf  # when what comes after the plan is decided, or a hold ends
         self._awaited = 0  # jobs here whose end starts something elsewhere
         self._execution = execution = (device.batching or policy.batching).execution
         self._ahead = 0 if isinstance(execution, RequestLevel) else execution.plans_ahead
-        self._profile = hosted(device.profile, device.host_time, self._ahead)
-        self._uneven = device.profile.uneven
+        profile = device.decoding.priced(device.profile) if device.decoding else device.profile
+        self._profile = hosted(profile, device.host_time, self._ahead)
+        self._stretches = Stretches(self._profile, self.batch.lockstep)
+        self._uneven = profile.uneven
         self._servable = device.surely_servable(self._execution)
 
     @property
@@ -151,7 +152,9 @@ class Replica:
         self._commit(over)
         lockstep.grow()
         plan.decided, plan.start = over.due, over.end
-        plan.steps, plan.step = 1, Step(0, 0, lockstep.rows, lockstep.context)
+        proposed, rounds = lockstep.proposals
+        plan.steps = 1
+        plan.step = Step(0, 0, lockstep.rows, lockstep.context, proposed_tokens=proposed, rounds=rounds)
 
     def _on_time(self, event: simpy.Event) -> None:
         """The end of a plan has come: carry it out at once, for it may start something elsewhere."""
@@ -166,7 +169,7 @@ class Replica:
         if not self.waiting.front and self._decodes_on():
             plan, lockstep = self._new_plan(start), self.batch.lockstep
             longest = lockstep.longest() if self._uneven else 0
-            self._decode(plan, lockstep.rows, lockstep.context, longest, now)
+            self._decode(plan, lockstep.rows, lockstep.context, longest, lockstep.proposals, now)
         else:
             decision = self.planner.plan(start)
             if isinstance(decision, Hold) and self.batch.busy_until > start:
@@ -209,7 +212,8 @@ class Replica:
         work = plan.step = work_of(plan, self.batch.lockstep, self._uneven)
         overhead = self._charge(plan) if self._charges else 0.0
         if not (work.prefill_tokens or overhead or work.moved_tokens) and work.decode_jobs:
-            self._decode(plan, work.decode_jobs, work.decode_context, work.decode_longest, now)
+            proposals = work.proposed_tokens, work.rounds
+            self._decode(plan, work.decode_jobs, work.decode_context, work.decode_longest, proposals, now)
             return
         work, seconds = self._delayed(plan, overhead)
         if work != NOTHING or not self._ahead:  # else somebody had to stop, and nobody else is there
@@ -226,7 +230,9 @@ class Replica:
             overhead, self.parked.host.seconds = overhead + seconds, 0.0
         return work, overhead
 
-    def _decode(self, plan: Plan, jobs: int, context: int, longest: int, now: float) -> None:
+    def _decode(
+        self, plan: Plan, jobs: int, context: int, longest: int, proposals: tuple[int, int], now: float
+    ) -> None:
         """Price a `plan` in which `jobs` with a total of `context` tokens decode, and nothing else is done.
 
         It leaps as far as it may, but no further than the step under way at `now` (s), or when ranks stand no longer:
@@ -234,13 +240,10 @@ class Replica:
         """
         stretch = self._stretch
         spare = jobs * longest - context if longest else 0
-        if stretch is None or not stretch.continues(plan.start, jobs, context, spare):
-            line = self._lines.get(jobs)
-            if line is None or longest or not line.since <= context <= line.until:
-                line = self._lines[jobs] = self._profile.decode_line(jobs, context, longest)
-            stretch = self._stretch = Stretch(plan.start, jobs, context, line, spare)
+        if stretch is None or not stretch.continues(plan.start, jobs, context, spare, proposals):
+            stretch = self._stretch = self._stretches.begin(plan.start, jobs, context, longest, proposals)
         if self._keeps_steps:
-            plan.step = Step(0, 0, jobs, context)
+            plan.step = Step(0, 0, jobs, context, proposed_tokens=proposals[0], rounds=proposals[1])
         done = stretch.done
         # whom it stopped nobody was refused for, and who departs leaves a seat
         if self._leap and not plan.grants and not plan.preempted and not self.batch.departing:

@@ -8,6 +8,7 @@ from sim.device import Device
 from sim.engine.agenda import Agenda
 from sim.engine.ahead import AheadBatch
 from sim.engine.batch import Batch
+from sim.engine.cadence import Cadence, CadenceBatch, FillingCadence
 from sim.engine.exchange import Exchanging
 from sim.engine.growth import FillingLockstep, GrowingLockstep
 from sim.engine.host import host_of
@@ -48,12 +49,16 @@ class Scheduler:
         self.waiting = waiting_queue(policy.order, execution.window)
         self.batch: Batch
         self.planner: Planner | StaticPlanner
+        if device.decoding is not None and (isinstance(execution, RequestLevel) or execution.plans_ahead):
+            what = "one whose plans_ahead is 0" if isinstance(execution, IterationLevel) else "an iteration-level one"
+            part = f"{type(device.decoding).__name__} on {device.name}"
+            raise ValueError(f"{part} needs another batching than {type(batching).__name__}: {what}")
         if isinstance(execution, RequestLevel):
             kv = KVCache(device.blocks, device.block_size)  # padded rows share nothing
             make_static = StaticBatch if execution.until is Until.LAST else UntilFirstBatch
             self.batch = batch = make_static(kv, GrowingLockstep(kv))
         else:
-            make_batch = AheadBatch if execution.plans_ahead else Batch
+            make_batch = AheadBatch if execution.plans_ahead else CadenceBatch if device.decoding else Batch
             self.batch = make_batch(*_memory(device, execution))
         host = host_of(device, self.batch.kv, self.agenda)
         self.parked = Parked(policy.eviction, self.waiting, self.batch, host, self.agenda)
@@ -109,9 +114,14 @@ def _memory(device: Device, execution: IterationLevel) -> tuple[KVCache, Lockste
 
     KV that is set aside before there is anything in it is not shared.
     """
+    longest = device.longest_output
     if device.prefix_caching and not execution.reserve_output:
         cache = PrefixCache(device.blocks, device.block_size)
+        if device.decoding is not None:
+            return cache, FillingCadence(cache, device.decoding, longest)
         return cache, FillingLockstep(cache, execution.plans_ahead, device.longest_output)
     kv = KVCache(device.blocks, device.block_size)
+    if device.decoding is not None:
+        return kv, Cadence(kv, device.decoding, longest, grows=not execution.reserve_output)
     make = Lockstep if execution.reserve_output else GrowingLockstep
     return kv, make(kv, execution.plans_ahead, device.longest_output)

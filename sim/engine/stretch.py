@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
+from typing import Any
 
-from sim.step import Line
+from sim.decoding import PricedProfile
+from sim.engine.cadence import Cadence
+from sim.engine.lockstep import NONE, Lockstep
+from sim.step import Line, Profile
 
 
 class Stretch:
@@ -27,7 +33,9 @@ class Stretch:
         self._spare = spare
         self.done = 0
 
-    def continues(self, start: float, jobs: int, context: int, spare: int = 0) -> bool:
+    def continues(
+        self, start: float, jobs: int, context: int, spare: int = 0, proposals: tuple[int, int] = NONE
+    ) -> bool:
         """Whether a step from `start` (s) of `jobs` with a total context of `context` is the next of this stretch."""
         return (
             jobs == self._jobs
@@ -74,3 +82,87 @@ class Stretch:
             steps = 1 if start >= instant else self.steps_by(instant)[0] - self.done + 1
             due = self.end(self.done + steps - 1)
         return steps, due, self.end(self.done + steps)
+
+
+class PacedStretch(Stretch):
+    """Steps in which jobs emit several tokens, or none, and as many are proposed in each, as `proposals` says.
+
+    How many tokens they attend to is known as far as it was asked for; `lockstep` tells of those that come, and of how
+    many the last one emitted.
+    """
+
+    __slots__ = ("_attended", "_lockstep", "_profile", "_proposals", "_uneven")
+
+    def __init__(
+        self, lockstep: Cadence, profile: PricedProfile, proposals: tuple[int, int], start: float, jobs: int,
+        context: int, longest: int,
+    ) -> None:  # fmt: skip
+        line = profile.decode_line(jobs, context, longest, *proposals)
+        super().__init__(start, jobs, context, line, jobs * longest - context if longest else 0)
+        self._profile = profile
+        self._lockstep = lockstep
+        self._proposals = proposals
+        self._uneven = longest > 0
+        self._attended = [0, context]  # tokens that the first so many steps attend to
+
+    def continues(
+        self, start: float, jobs: int, context: int, spare: int = 0, proposals: tuple[int, int] = NONE
+    ) -> bool:
+        attended, done = self._attended, self.done
+        if not (
+            jobs == self._jobs
+            and context == attended[done] - attended[done - 1] + self._lockstep.gained
+            and self._goes_on(context, spare, proposals)
+            and context <= self._line.until
+            and spare == self._spare
+            and start == self.end(done)
+        ):
+            return False
+        attended[done + 1 :] = [attended[done] + context]
+        return True
+
+    def _goes_on(self, context: int, spare: int, proposals: tuple[int, int]) -> bool:
+        """Whether steps of such `proposals` take as long as those so far: by the same line, that is."""
+        if proposals != self._proposals:
+            longest = (context + spare) // self._jobs if self._uneven else 0
+            line = self._profile.decode_line(self._jobs, context, longest, *proposals)
+            if (line.base, line.slope) != (self._line.base, self._line.slope):
+                return False
+            self._line, self._proposals = line, proposals
+        return True
+
+    def end(self, steps: int) -> float:
+        return self._start + (steps * self._line.base + self._line.slope * self._attended[steps])
+
+    def within(self, steps: int) -> int:
+        """As in `Stretch`; and of those that propose as much as the first."""
+        if self._uneven:
+            return 1
+        contexts = self._lockstep.contexts(self._lockstep.alike(steps))
+        del contexts[max(1, bisect_right(contexts, self._line.until)) :]
+        done = self.done
+        self._attended[done:] = accumulate(contexts, initial=self._attended[done])
+        return len(contexts)
+
+    def steps_by(self, instant: float) -> tuple[int, float]:
+        steps = max(1, bisect_left(range(len(self._attended)), instant, key=self.end))
+        return steps, self.end(steps)
+
+
+class Stretches:
+    """The decode steps of a replica, one stretch after another, by the lines of its `profile`."""
+
+    def __init__(self, profile: Profile, lockstep: Lockstep) -> None:
+        self._profile: Any = profile
+        self._cadence = lockstep if isinstance(lockstep, Cadence) else None
+        self._lines: dict[int, Line] = {}  # the profile's answers, by decoding jobs
+
+    def begin(self, start: float, jobs: int, context: int, longest: int, proposals: tuple[int, int]) -> Stretch:
+        """Steps from `start` (s) on, of `jobs` with a total of `context` tokens, the `longest` of them if told."""
+        if self._cadence is not None:
+            return PacedStretch(self._cadence, self._profile, proposals, start, jobs, context, longest)
+        spare = jobs * longest - context if longest else 0
+        line = self._lines.get(jobs)
+        if line is None or longest or not line.since <= context <= line.until:
+            line = self._lines[jobs] = self._profile.decode_line(jobs, context, longest)
+        return Stretch(start, jobs, context, line, spare)

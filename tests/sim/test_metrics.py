@@ -44,6 +44,8 @@ def table(**columns):
         "calls": [0, 2, 0, 1],
         "call_seconds": [0.0, 1.5, 0.0, 0.5],
         "renewed_seconds": [0.0] * 4,
+        "passes": [0] * 4,
+        "proposed_tokens": [0] * 4,
     }
     return {name: np.array(column) for name, column in {**rows, **columns}.items()}
 
@@ -184,6 +186,13 @@ def test_the_summary_of_calls_is_of_the_requests_of_the_window_that_finished():
     assert (late["serving_time_mean"], late["calls_mean"]) == (late["response_time_mean"], 0.0)
     nobody = summary(table(calls=[1] * 4, call_seconds=[1.0] * 4, status=["censored"] * 4, finished=[NAN] * 4), 0.0)
     assert np.isnan([nobody["serving_time_mean"], nobody["calls_mean"]]).all()
+
+
+def test_tokens_a_pass_are_those_behind_the_first_of_each_answer():
+    found = summary(table(passes=[2, 0, 1, 5], proposed_tokens=[6, 0, 3, 9]), warmup=0.0)
+    assert (found["tokens_per_pass_mean"], found["proposed_per_pass_mean"]) == ((4 + 2) / 3, 3.0)
+    nobody = summary(table(passes=[0, 0, 0, 5]), warmup=0.0)
+    assert np.isnan([nobody["tokens_per_pass_mean"], nobody["proposed_per_pass_mean"]]).all()
 
 
 def test_rejected_requests_are_counted_and_not_averaged():

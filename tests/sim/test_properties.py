@@ -22,6 +22,7 @@ from sim.device import Copying
 from sim.engine.replica import Replica
 from sim.metrics import response_time
 from tests.cases import (
+    NEVER,
     SHARED,
     Ageing,
     Case,
@@ -96,7 +97,7 @@ def test_the_instants_of_a_life_stand_in_order(case):
 
 
 @stable
-@given(cases(stepwise, caching=False) | on_several(stepwise, caching=False))
+@given(cases(stepwise, caching=False, decodings=NEVER) | on_several(stepwise, caching=False, decodings=NEVER))
 def test_the_tokens_computed_are_the_prompt_and_the_true_output(case):
     case = foreseen(case)
     tables = case.run()
@@ -126,7 +127,7 @@ def test_who_ends_unforeseen_computes_one_token_at_most_in_vain(case):
 
 
 @stable
-@given(cases(stepwise, caching=True))
+@given(cases(stepwise, caching=True, decodings=NEVER))
 def test_a_cached_prefix_saves_computing_and_never_the_last_token_of_a_prompt(case):
     case = foreseen(case)
     tables = case.run()

@@ -25,6 +25,8 @@ def test_every_column_that_a_run_leaves_is_told_and_no_other(oracle) -> None:
     assert set(summary(tables.requests, 0.1)) == set(schema.SUMMARY)
     calling = {**tables.requests, "calls": np.ones(2), "call_seconds": np.ones(2)}
     assert set(summary(calling, 0.1)) == {*schema.SUMMARY, *schema.SUMMARY_OF_CALLS}
+    proposed = {**tables.requests, "passes": np.ones(2)}
+    assert set(summary(proposed, 0.1)) == {*schema.SUMMARY, *schema.SUMMARY_OF_PASSES}
 
 
 def test_the_words_and_groups_of_a_summary_are_told_and_no_other(tmp_path, typed) -> None:  # noqa: F811
