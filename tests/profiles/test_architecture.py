@@ -178,14 +178,9 @@ def test_the_sizes_of_a_model_add_up_to_its_parameters(name):
     each = max(model.experts, 1) * model.feed_forward_parameters
     layer = attention + (0 if model.shared_feed_forward else each)
     stacks = (model.layers + model.encoder_layers) * layer + bool(model.encoder_layers) * model.layers * attention
-<<<<<<< HEAD
     stacks += each if model.shared_feed_forward else 0
-    untied = name.startswith(("llama", "qwen", "mistral", "mobillama"))
-    embeddings = model.vocabulary * model.hidden * (2 if untied else 1)
-=======
-    apart = name.startswith(("llama", "qwen", "mt5", "t5-v1.1")) and name != "llama-3.2-1b"
+    apart = name.startswith(("llama", "qwen", "mistral", "mobillama", "mt5", "t5-v1.1")) and name != "llama-3.2-1b"
     embeddings = model.vocabulary * model.hidden * (2 if apart else 1)
->>>>>>> d19
     assert stacks + embeddings == pytest.approx(model.parameter_count, rel=0.02)
 
 
