@@ -66,6 +66,7 @@ VERBS = Group(
                 "describe": "traces.describe",
                 "convert": "traces.convert",
                 "record": "experiments.record_trace",
+                "pair": "experiments.record_pair",
                 "score": "traces.text.score",
             },
         ),

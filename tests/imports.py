@@ -32,11 +32,12 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"policies/order": "policies.order"},
     {
         "policies/batching": "policies.batching",
+        "policies/decoding": "policies.decoding",
         "policies/eviction": "policies.eviction",
         "policies/routing": "policies.routing",
         "policies/predictor": "policies.predictor",
     },
-    {"policies: contract": "policies.contract policies.guarded_truth"},
+    {"policies: contract": "policies.contract policies.guarded_truth", "policies: placement": "policies.placement"},
     {"profiles": "profiles"},
     {"profiles/operators": "profiles.operators", "profiles/measuring": "profiles.measuring"},
     {
@@ -50,7 +51,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"traces/synthetic": "traces.synthetic"},
     {
         "traces: programs": "traces.castillo traces.coding_sessions traces.convert traces.describe traces.ingredients "
-        "traces.plot traces.plot_ingredients traces.recorded traces.sampled",
+        "traces.pair traces.plot traces.plot_ingredients traces.recorded traces.sampled",
     },
     {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},
@@ -70,7 +71,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments/papers": "experiments.papers",
         "experiments/validation": "experiments.validation",
     },
-    {"experiments: programs": "experiments.cli experiments.record_trace experiments.notebook"},
+    {"experiments: programs": "experiments.cli experiments.record_pair experiments.record_trace experiments.notebook"},
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 STATED = {name: room for floor in FLOORS for room, stated in floor.items() for name in stated.split()}
