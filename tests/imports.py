@@ -71,7 +71,10 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments/papers": "experiments.papers",
         "experiments/validation": "experiments.validation",
     },
-    {"experiments: programs": "experiments.cli experiments.record_pair experiments.record_trace experiments.notebook"},
+    {
+        "experiments: programs": "experiments.cli experiments.notebook experiments.record_pair "
+        "experiments.record_trace experiments.validate_pair"
+    },
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 STATED = {name: room for floor in FLOORS for room, stated in floor.items() for name in stated.split()}
