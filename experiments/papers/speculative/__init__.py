@@ -1,0 +1,1 @@
+"""Many tokens a pass: what BiLD, SPEED, and draft and verify have in common."""
