@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from experiments.figures.drawing import provenance_of
-from experiments.figures.stored import Figure, Stored, of
+from experiments.figures.stored import Figure, Stored
 from experiments.figures.write import written
-from experiments.papers.size_based.panels import Curve, Panel, draw
+from experiments.papers.size_based.panels import Curve, Panel, draw, requests_of
 from experiments.papers.speculative import load
 from experiments.papers.speculative.load import Variant
 from experiments.tables.stats import Interval
@@ -20,7 +19,7 @@ from profiles.profile import load as profile
 from sim import PricedProfile, Profile, Step
 
 PLAIN, ACCEPTANCE, LOOKAHEAD = (f"speculative/load_{name}" for name in ("plain", "acceptance", "lookahead"))
-BILD, SPEED = (f"speculative/load_{name}" for name in ("bild", "speed"))
+BILD, BILD_LLAMA, SPEED = (f"speculative/load_{name}" for name in ("bild", "bild_llama", "speed"))
 SETTINGS = ("trace.rate", "decoding.acceptance", "decoding.lookahead", "decoding.fallback", "decoding.rollback")
 
 BY_ACCEPTANCE = {
@@ -31,7 +30,14 @@ BY_LOOKAHEAD = {
     for many, sweep in ((1, LOOKAHEAD), (2, LOOKAHEAD), (4, ACCEPTANCE), (8, LOOKAHEAD))
 }
 PIPELINES = {f"SPEED {name}": Variant(SPEED, {"system": f"speed_{name}"}) for name in ("4x3", "2x6")}
-E2E, LINE = "response_time_mean", 0.0
+BILDS = {"BiLD": Variant(BILD, {"decoding": "drawn_fallback_rollback"})}
+BILDS_LLAMA = {"BiLD's rates": Variant(BILD_LLAMA, {})}
+COMPARED = {  # what is compared with which plain decoding
+    "Llama-3.1-8B, H100": (Variant(PLAIN, {}), {**BY_ACCEPTANCE, **BY_LOOKAHEAD, **BILDS_LLAMA}),
+    "T5 1.1 Base, A5000": (Variant(SPEED, {"system": "vllm"}), PIPELINES),
+    "T5-large, T4": (Variant(BILD, {"decoding": "plain"}), BILDS),
+}
+E2E = "response_time_mean"
 CHANGE = "change from plain decoding, %"
 JOBS, CONTEXT = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256), 330  # decoding together, tokens of each
 TARGET, DRAFT = ("llama-3.1-8b", "h100_sxm_analytic"), ("llama-3.2-1b", "h100_sxm_draft")
@@ -40,9 +46,11 @@ ABOUT = (
     "Left: 4 proposed a pass. Middle: 70 % accepted. Right: tokens/s of so many jobs of 330 tokens each over plain "
     "decoding's, by the profiles alone."
 )
-ABOUT_SPEED = (
-    "T5 1.1 Base on an A5000, analytic, summaries of CNN/DM's lengths, up to 128 at a time: {} requests. Beside the "
-    "unshared decoder of 12 layers. Changes of 10 % (4x3) and 15 % (2x6), all at the second time through."
+ABOUT_OTHERS = (
+    "Left: T5 1.1 Base on an A5000, summaries of CNN/DM's lengths, up to 128 at a time, beside the unshared decoder of "
+    "12 layers; 10 % (4x3) and 15 % (2x6) of the predictions change, at the second time through. Middle: T5-large with "
+    "T5-small on a T4, up to 28 at a time, by XSUM's rates of fallback and rollback [R]. Right: the same rates for "
+    "Llama-3.1-8B with a draft of 1B on an H100 [A]. All profiles are analytic; {} requests."
 )
 
 
@@ -77,31 +85,43 @@ def draft_verify(stored: Stored, output: Path) -> list[Path]:
         ),
         Panel("a pass, by the profiles", "jobs that decode", "times the tokens/s", alone, level=1.0, log="x"),
     ]
-    return draw(panels, f"{ABOUT.format(_requests(plain))} {provenance_of(plain)}", output / "load_draft_verify")
+    return draw(panels, f"{ABOUT.format(requests_of(plain))} {provenance_of(plain)}", output / "load_draft_verify")
 
 
-def pipelines(stored: Stored, output: Path) -> list[Path]:
-    """SPEED by rate."""
-    table = stored.table(SPEED)
-    plain = of(table, system="vllm")
+def others(stored: Stored, output: Path) -> list[Path]:
+    """SPEED and BiLD by rate."""
+    speed, t4, llama = (
+        COMPARED[name][0].runs(stored) for name in ("T5 1.1 Base, A5000", "T5-large, T4", "Llama-3.1-8B, H100")
+    )
     panels = [
-        Panel(title, "requests/s", CHANGE, _by_rate(stored, PIPELINES, plain, metric), level=0.0)
-        for title, metric in (("E2E", E2E), ("TPOT", "tpot_mean"), ("TTFT", "ttft_mean"))
+        Panel("SPEED, E2E", "requests/s", CHANGE, _by_rate(stored, PIPELINES, speed), level=0.0),
+        Panel(
+            "BiLD on a T4",
+            "requests/s",
+            CHANGE,
+            {word: load.changes(BILDS["BiLD"].runs(stored), t4, metric) for metric, word in load.METRICS.items()},
+            level=0.0,
+        ),
+        Panel("BiLD on an H100, E2E", "requests/s", CHANGE, _by_rate(stored, BILDS_LLAMA, llama), level=0.0),
     ]
-    return draw(panels, f"{ABOUT_SPEED.format(_requests(plain))} {provenance_of(table)}", output / "load_speed")
+    plain = pd.concat([speed, t4, llama])
+    return draw(panels, f"{ABOUT_OTHERS.format(requests_of(plain))} {provenance_of(plain)}", output / "load_others")
 
 
-def crossings(stored: Stored, output: Path, sweeps: Mapping[str, Mapping[str, Variant]], name: str) -> list[Path]:
+def crossings(stored: Stored, output: Path) -> list[Path]:
     """The table of where it stops paying."""
-    told = []
-    for plain, variants in sweeps.items():
-        told += load.rows(stored, variants, of(stored.table(plain), system="vllm"))
+    told = [
+        {"": called, **row}
+        for called, (plain, variants) in COMPARED.items()
+        for row in load.rows(stored, variants, plain.runs(stored))
+    ]
     notes = (
         "The rate at which a metric is no longer better than under plain decoding with the same requests, and how many "
         "requests are there then on average, straight between the rates that were run; means with 95 % intervals "
         "over seeds. -: at no rate, or at all of them."
     )
-    return written(pd.DataFrame(told), output / name, "Where speculation stops paying", notes, load.numbers(told))
+    title = "Where speculation stops paying"
+    return written(pd.DataFrame(told), output / "load_crossings", title, notes, load.numbers(told))
 
 
 def _by_rate(
@@ -110,15 +130,8 @@ def _by_rate(
     return {called: load.changes(variant.runs(stored), plain, metric) for called, variant in variants.items()}
 
 
-def _requests(table: pd.DataFrame) -> str:
-    return f"{int(table['trace.requests'].iloc[0]):,}"
-
-
 FIGURES = {
     "load_draft_verify": Figure("Draft and verify under load, by acceptance and lookahead", draft_verify),
-    "load_speed": Figure("SPEED's pipelines under load", pipelines),
-    "load_crossings": Figure(
-        "At which load speculation stops paying (a table)",
-        partial(crossings, sweeps={PLAIN: {**BY_ACCEPTANCE, **BY_LOOKAHEAD}, SPEED: PIPELINES}, name="load_crossings"),
-    ),
+    "load_others": Figure("SPEED's pipelines, and BiLD, under load", others),
+    "load_crossings": Figure("At which load speculation stops paying (a table)", crossings),
 }

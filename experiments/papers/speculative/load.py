@@ -99,4 +99,4 @@ def rows(stored: Stored, variants: Mapping[str, Variant], plain: pd.DataFrame) -
 
 def numbers(told: Sequence[Mapping[str, object]]) -> dict[str, str]:
     """How the columns of `rows` are written."""
-    return {name: "+.1f" if name.endswith("%") else ".1f" for name in told[0] if name != "system"}
+    return {name: "+.1f" if name.endswith("%") else ".1f" for name in told[0] if name not in ("", "system")}
