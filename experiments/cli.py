@@ -44,7 +44,11 @@ VERBS = Group(
         "rate": "experiments.run.rate",
         "validate": Group(
             "The simulator beside real engines: on this machine, or by a run and kernel times of another.",
-            {"engine": "experiments.validation.main", "kernels": "experiments.validation.kernels.main"},
+            {
+                "engine": "experiments.validation.main",
+                "kernels": "experiments.validation.kernels.main",
+                "pair": "experiments.validate_pair",
+            },
             default="engine",
         ),
         "train": "experiments.prediction.train",

@@ -1,6 +1,6 @@
 """Record a trace of agreements: a real model answers chat messages, and its own first layers say what they would.
 
-    tokenyard trace pair exits=[10,20,25,28] messages=200 threads=1
+    tokenyard trace pair exits=[3,6,10,20,28] messages=200 threads=1
 
 The large model answers greedily. Then one pass over prompt and answer gives, for each early exit (the first layers of
 the same model, its last normalization and its LM head) and each output token, the probability of its first choice, the

@@ -75,6 +75,8 @@ def command(config: DictConfig) -> str:
 def make(config: DictConfig) -> Path:
     """Compose, fit and write a profile as `config` says (conf/analytic/config.yaml); return its path."""
     model, devices = architecture(config.model), config.tensor_parallelism
+    if model.only_encodes:
+        raise ValueError(f"{config.model} only encodes, and a profile has decode steps: see profiles.composed")
     device, launching = read(Device, "device", config.device), read(Launching, "launching", config.launching)
     times = Roofline(device, config.dtype, launching)
     points = analytic_points(config.grid, model)

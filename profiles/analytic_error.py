@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 
 from profiles.analytic import analytic_seconds
+from profiles.devices import datasheet, settings
 from profiles.fit import summarize
 from profiles.operators.architecture import ARCHITECTURES
 from profiles.operators.roofline import Device, Launching, Roofline
@@ -23,23 +23,9 @@ from profiles.plot import PHASE_COLOURS, both_log
 from profiles.point import PHASES, Point
 from profiles.profile import DATA, DeviceProfile, available, load
 
-CONFIGS = Path(__file__).parent / "conf" / "analytic"
 LAUNCHINGS = {"hf": "eager", "vllm": "graphs", "operators": "graphs"}
 COLUMNS = "{:<16} {:<14} {:<9} {:<9} {:<8} {:<8} {:>6} {:>7} {:>7} {:>7} {:>8}"
 PANELS = 4
-
-
-def settings(group: str, name: str) -> dict[str, Any]:
-    """The values of one yaml of conf/analytic."""
-    loaded: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"))
-    return dict(loaded)
-
-
-def datasheet(device: str) -> Device | None:
-    """The datasheet of a profile's device: the one whose name the device's begins with, the longest such."""
-    known = sorted((path.stem for path in (CONFIGS / "device").glob("*.yaml")), key=len, reverse=True)
-    names = [name for name in known if device == name or device.startswith(f"{name}_")]
-    return Device(**settings("device", names[0])) if names else None
 
 
 def launching(profile: DeviceProfile) -> str:

@@ -37,13 +37,13 @@ FLOORS: tuple[dict[str, str], ...] = (
         "policies/routing": "policies.routing",
         "policies/predictor": "policies.predictor",
     },
-    {"policies: contract": "policies.contract policies.guarded_truth"},
+    {"policies: contract": "policies.contract policies.guarded_truth", "policies: placement": "policies.placement"},
     {"profiles": "profiles"},
     {"profiles/operators": "profiles.operators", "profiles/measuring": "profiles.measuring"},
     {
         "profiles: programs": "profiles.measure profiles.campaign profiles.campaign_settings profiles.analytic "
         "profiles.analytic_error profiles.import_aiconfigurator profiles.import_kernel_tables "
-        "profiles.import_splitwise profiles.import_vidur",
+        "profiles.import_splitwise profiles.import_vidur profiles.devices profiles.composed profiles.windowed",
     },
     {"traces": "traces"},
     {"traces/formats": "traces.formats"},
@@ -71,7 +71,10 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments/papers": "experiments.papers",
         "experiments/validation": "experiments.validation",
     },
-    {"experiments: programs": "experiments.cli experiments.record_pair experiments.record_trace experiments.notebook"},
+    {
+        "experiments: programs": "experiments.cli experiments.notebook experiments.record_pair "
+        "experiments.record_trace experiments.validate_pair"
+    },
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 STATED = {name: room for floor in FLOORS for room, stated in floor.items() for name in stated.split()}

@@ -60,13 +60,14 @@ def read_pair(path: Path, small: str) -> pd.DataFrame:
 class Pair:
     """Recorded answers, arriving as a Poisson process of `rate` requests/s, with what a small model says at each token.
 
-    The `small` model is 25, the exit after so many layers, or 25_aligned, for instance. `requests` None replays each
-    answer once, in random order; more than there are, and they are drawn with replacement (a bootstrap). `path` None is
-    the recording that ships.
+    The small model is the exit after so many `layers`, as it is or `aligned`. `requests` None replays each answer once,
+    in random order; more than there are, and they are drawn with replacement (a bootstrap). `path` None is the
+    recording that ships.
     """
 
     rate: float
-    small: str | int
+    layers: int
+    aligned: bool
     requests: int | None = None
     path: str | None = None
 
@@ -79,11 +80,11 @@ class Pair:
     @property
     def provenance(self) -> str:
         """One line: which models said what, and which part of this is synthetic."""
-        made = self._recording.attrs["provenance"]
+        made, aligned = self._recording.attrs["provenance"], " (aligned)" if self.aligned else ""
         return (
             f"recorded: {made['model']} ({made['weights']} weights, {made['decoding']}) on chitchat messages, answers "
-            f"cut at {made['max_tokens']} tokens, beside its own first layers ({self.small}), {made['processor']}, "
-            f"{made['date']}; Poisson arrivals, synthetic"
+            f"cut at {made['max_tokens']} tokens, beside its own first {self.layers} layers{aligned}, "
+            f"{made['processor']}, {made['date']}; Poisson arrivals, synthetic"
         )
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
@@ -109,4 +110,4 @@ class Pair:
 
     @cached_property
     def _recording(self) -> pd.DataFrame:
-        return read_pair(self._file, str(self.small))
+        return read_pair(self._file, f"{self.layers}_aligned" if self.aligned else f"{self.layers}")

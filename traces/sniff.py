@@ -131,9 +131,7 @@ def told(path: Path) -> Format:
         return best[0]
     which = " and ".join(form.name for form in best) if best else "no known format"
     shown = ", ".join(sorted(found)[:12]) or "no columns or keys"
-    hint = (
-        "" if best else "; or say which column is which: tokenyard trace convert FILE --columns (trace=csv of a run)"
-    )
+    hint = "" if best else "; or say which column is which: tokenyard trace convert FILE --columns (trace=csv of a run)"
     raise TraceError(f"{path}: {which} fits what it begins with ({shown}); name it with --format: {_names()}{hint}")
 
 

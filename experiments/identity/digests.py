@@ -6,6 +6,7 @@ import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def _add(sha: Any, value: Any) -> None:
     elif is_dataclass(value):
         _add(sha, f"{type(value).__module__}.{type(value).__qualname__}")
         _add(sha, {field.name: getattr(value, field.name) for field in fields(value)})
+    elif isinstance(value, Enum):
+        _add(sha, f"{type(value).__module__}.{type(value).__qualname__}.{value.name}")
     elif isinstance(value, set | frozenset):
         _add(sha, sorted(value, key=repr))
     elif hasattr(value, "isoformat") or value is pd.NA:  # dates, and what pandas has for them

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from experiments.run.costs import costs
 from experiments.run.inputs import Inputs, kv_room
 from experiments.run.load import described
 from experiments.run.parts import build
@@ -46,7 +47,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
     measured = with_measured({**tables.requests, **labels}, inputs.replay)
     more = {"calibration": parts.calibration, "provenance": inputs.provenance, "kv": kv_room(inputs.cluster)}
-    more |= summarized(measured)
+    more |= summarized(measured) | costs(inputs.cluster, tables.requests)
     if cfg.load is not None:
         more["load"] = described(cfg)
     said = {"rejection": tables.rejection, "fitted": ", ".join(fitted(cfg)), "counts": counts(inputs, tables, metrics)}

@@ -28,7 +28,7 @@ from experiments.tables.labels import part_name, settings_of
 from experiments.tables.mixture import current, one_each, unsaid
 from experiments.tables.reference import REPLAY, Reference
 
-NESTED = ("calibration", "provenance", "kv", "counts", "load", "errors")  # the last two only where there are any
+NESTED = ("calibration", "provenance", "kv", "counts", "load", "errors", "costs")  # the last three where there are any
 
 
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:

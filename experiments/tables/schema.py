@@ -167,6 +167,11 @@ NESTED = {
     "calibration.*": Column("various", "what the policy names, found or fixed: phi, eta, tau (and kappa), batch_size"),
     "provenance.*": Column("-", "where the trace and each device's times come from"),
     "kv.*": Column("-", "the KV that each device holds, and what was not taken off it"),
+    "costs.*": Column(
+        "various",
+        "what the finished requests take, each alone, where a device's profile says so (`profiles.composed`, "
+        "`profiles.windowed`): their sum; of what is held (`*_bytes` but `moved_bytes`) the largest",
+    ),
     "errors.*": Column("share", "of a measured trace: simulated / measured - 1"),
 }
 COLLECTED = {

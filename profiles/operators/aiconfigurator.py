@@ -49,6 +49,9 @@ class AiconfiguratorTimes:
         operation = operations.GEMM("gemm", 1, width, depth, common.GEMMQuantMode.bfloat16)
         return self._seconds(operation, tokens)
 
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth)  # measured alone
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return sum(
             weight * self._attention(self._context_operation(kv_heads, model), True, point, point.new)
@@ -63,6 +66,9 @@ class AiconfiguratorTimes:
 
     def elementwise(self, tokens: int, read: int, written: int) -> float:
         return self._seconds(operations.ElementWise("elementwise", 1, read, written, 0.8), tokens)
+
+    def softmax(self, scores: int, model: Architecture) -> float:
+        return 0.0  # attention has it
 
     def embedding(self, tokens: int, model: Architecture) -> float:
         return self._seconds(operations.Embedding("embedding", 1, model.vocabulary, model.hidden, 0.3), tokens)

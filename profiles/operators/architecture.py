@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-OPTIONAL = ("encoder_layers", "experts", "experts_per_token")
+OPTIONAL = ("encoder_layers", "experts", "experts_per_token", "shared_feed_forward", "patch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,11 @@ class Architecture:
 
     With `encoder_layers` it is an encoder-decoder: the encoder reads the prompt, and every decoder layer has cross
     attention to it beside its self attention. Both stacks have the same widths; `max_model_len` (tokens) is then the
-    longest prompt and the longest answer together, half for each. With `experts` the feed-forward part of each layer is
-    so many of them behind a router, of `feed_forward` columns each, and a token goes through `experts_per_token`.
+    longest prompt and the longest answer together, half for each. Without decoder layers it only encodes (BERT); where
+    it also has a `patch`, its tokens are patches of an image, so many numbers each, which a product embeds (ViT), and
+    `vocabulary` are the classes. With `experts` the feed-forward part of each layer is so many of them behind a router,
+    of `feed_forward` columns each, and a token goes through `experts_per_token`. `shared_feed_forward` says that all
+    layers have the weights of one feed-forward part (MobiLlama, arXiv 2402.16840).
     """
 
     layers: int
@@ -31,6 +34,13 @@ class Architecture:
     encoder_layers: int = 0
     experts: int = 0
     experts_per_token: int = 0
+    shared_feed_forward: bool = False
+    patch: int = 0
+
+    @property
+    def only_encodes(self) -> bool:
+        """Whether it has no decoder, and generates nothing."""
+        return self.layers == 0
 
     @property
     def qkv_width(self) -> int:
@@ -45,7 +55,12 @@ class Architecture:
     @property
     def max_prompt(self) -> int:
         """Tokens of the longest prompt."""
-        return self.max_model_len // 2 if self.encoder_layers else self.max_model_len
+        return self.max_model_len // 2 if self.encoder_layers and self.layers else self.max_model_len
+
+    @property
+    def feed_forward_parameters(self) -> int:
+        """Weights of the feed-forward part of a layer that has no experts."""
+        return self.hidden * (self.up_width + self.feed_forward)
 
     @property
     def expert_parameters(self) -> int:
@@ -82,12 +97,15 @@ class Architecture:
 
 GPT2 = Architecture(12, 768, 12, 12, 64, 3072, False, 50257, 1024, 124_439_808)
 LLAMA_3_1_8B = Architecture(32, 4096, 32, 8, 128, 14336, True, 128256, 131072, 8_030_261_248)
+LARGE_BASE = Architecture(22, 2048, 32, 32, 64, 5632, True, 32000, 2048, 1_261_529_088)
 
 # T5 1.1 Base, SPEED's decoder (12 layers, 768, 12 heads, 2048) [S]; its encoder, and the gate, are t5x's own [R].
 T5_V1_1_BASE = Architecture(12, 768, 12, 12, 64, 2048, True, 32128, 1024, 247_577_856, encoder_layers=12)
 
 # As published: config.json of each model on its own page. Splitwise measured Llama-2-70B and BLOOM-176B at prompts
-# longer than `max_model_len`, which costs time and says nothing about answers.
+# longer than `max_model_len`, which costs time and says nothing about answers. MobiLlama's config.json says 4 kv heads,
+# and its code (mbzuai-oryx/MobiLlama 44d96f8) makes as many keys as queries, by which its 0.5 and 0.8 billion add up;
+# its plain models of that size are baseline1 and 2 of its Table 1. The Transformer's longest sentence is [A].
 ARCHITECTURES = {
     "gpt2": GPT2,
     "dialogpt-small": GPT2,
@@ -98,8 +116,17 @@ ARCHITECTURES = {
     "opt-13b": Architecture(40, 5120, 40, 40, 128, 20480, False, 50272, 2048, 12_853_473_280),
     "opt-66b": Architecture(64, 9216, 72, 72, 128, 36864, False, 50272, 2048, 65_719_701_504),
     "opt-175b": Architecture(96, 12288, 96, 96, 128, 49152, False, 50272, 2048, 174_604_468_224),
+    "mobillama-0.5b": replace(LARGE_BASE, parameter_count=534_865_920, shared_feed_forward=True),
+    "mobillama-0.8b": Architecture(
+        22, 2560, 32, 32, 80, 10240, True, 32000, 2560, 819_315_200, shared_feed_forward=True
+    ),
+    "mobillama-large-base": LARGE_BASE,
+    "mobillama-baseline1": Architecture(22, 1024, 32, 32, 32, 5632, True, 32000, 2048, 538_489_856),
+    "mobillama-baseline2": replace(LARGE_BASE, layers=8, parameter_count=542_148_608),
+    "mistral-7b": Architecture(32, 4096, 32, 8, 128, 14336, True, 32000, 32768, 7_241_732_096),
     "smollm2-135m": Architecture(30, 576, 9, 3, 64, 1536, True, 49152, 8192, 134_515_008),
     "llama-3-8b": replace(LLAMA_3_1_8B, max_model_len=8192),
+    "llama-3-8b-1048k": replace(LLAMA_3_1_8B, max_model_len=1_048_576),
     "llama-3.1-8b": LLAMA_3_1_8B,
     "llama-3.2-1b": Architecture(16, 2048, 32, 8, 64, 8192, True, 128256, 131072, 1_235_814_400),
     "llama-2-70b": Architecture(80, 8192, 64, 8, 128, 28672, True, 32000, 4096, 68_976_648_192),
@@ -109,6 +136,10 @@ ARCHITECTURES = {
         48, 2048, 32, 4, 128, 768, True, 151936, 40960, 30_532_122_624, experts=128, experts_per_token=8
     ),
     "bloom-176b": Architecture(70, 14336, 112, 112, 128, 57344, False, 250880, 2048, 176_247_271_424),
+    "bert-base": Architecture(0, 768, 12, 12, 64, 3072, False, 30522, 512, 109_482_240, encoder_layers=12),
+    "bert-large": Architecture(0, 1024, 16, 16, 64, 4096, False, 30522, 512, 335_141_888, encoder_layers=24),
+    "vit-base": Architecture(0, 768, 12, 12, 64, 3072, False, 1000, 197, 86_567_656, encoder_layers=12, patch=768),
+    "transformer-base": Architecture(6, 512, 8, 8, 64, 2048, False, 37000, 1024, 63_082_496, encoder_layers=6),
     "bart-base": Architecture(6, 768, 12, 12, 64, 3072, False, 50265, 2048, 139_420_416, encoder_layers=6),
     "t5-small": Architecture(6, 512, 8, 8, 64, 2048, False, 32128, 1024, 60_506_624, encoder_layers=6),
     "t5-v1.1-base": T5_V1_1_BASE,

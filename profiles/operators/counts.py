@@ -9,15 +9,23 @@ from profiles.operators.decoder import OperatorTimes, layer_seconds
 from profiles.point import Point, decode_point, prefill_point
 
 
+@dataclass(frozen=True, slots=True)
 class Flops:
     """Floating-point operations of each operator; implements `profiles.operators.encoder_decoder.EncoderTimes`.
 
-    A multiplication with its addition is two, and only products count: over the layers of an encoder of l tokens they
-    add up to 8 l d^2 + 4 l^2 d + 4 l d f each ("Full Stack Optimization of Transformer Inference", arXiv 2302.14017).
+    A multiplication with its addition is two, and only products count unless `per_score` of softmax and `per_element`
+    that another operator moves are given: over the layers of an encoder of l tokens products add up to 8 l d^2 +
+    4 l^2 d + 4 l d f each ("Full Stack Optimization of Transformer Inference", arXiv 2302.14017).
     """
+
+    per_score: float = 0
+    per_element: float = 0
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
         return 2.0 * tokens * width * depth
+
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth)
 
     def context_attention(self, point: Point, model: Architecture) -> float:
         return _attention_flops(point.attended, model)
@@ -29,7 +37,10 @@ class Flops:
         return _attention_flops(point.batch * point.new**2, model)
 
     def elementwise(self, tokens: int, read: int, written: int) -> float:
-        return 0.0
+        return self.per_element * tokens * (read + written)
+
+    def softmax(self, scores: int, model: Architecture) -> float:
+        return self.per_score * model.heads * scores
 
     def embedding(self, tokens: int, model: Architecture) -> float:
         return 0.0
@@ -41,15 +52,23 @@ class Elements:
 
     A product reads its weights and its input and writes its output. Attention reads queries and KV and writes its
     output; in a decoder it also writes the new KV to the cache. Each score crosses memory `score_transfers` times: 2
-    where attention is two products with the scores between them, 0 where it is fused. Element-wise operators and the
-    embedding are left out (`roofline` has their bytes), as in arXiv 2302.14017, where an encoder layer has
-    weights of 4 d^2 + 2 d f and activations of 14 l d + 2 l f + 2 h l^2 (see `surveyed_layer`).
+    where attention is two products with the scores between them, 0 where it is fused; and `softmax_passes` times more
+    for a softmax of its own. Element-wise operators go over their data `elementwise_passes` times, 0 unless it is said,
+    and the embedding is left out: an encoder layer of arXiv 2302.14017 has weights of 4 d^2 + 2 d f and activations of
+    14 l d + 2 l f + 2 h l^2 (see `surveyed_layer`). Weights that the layer
+    before had too, as part of a block of no more than `kept` elements, are not read again.
     """
 
     score_transfers: float = 2
+    kept: float = 0
+    softmax_passes: float = 0
+    elementwise_passes: float = 0
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
         return float(width * depth + tokens * (width + depth))
+
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth) - (width * depth if block <= self.kept else 0)
 
     def context_attention(self, point: Point, model: Architecture) -> float:
         return self._attention(point, point.attended, model) + _kv(point.tokens, model)
@@ -61,7 +80,10 @@ class Elements:
         return self._attention(point, point.batch * point.new**2, model)
 
     def elementwise(self, tokens: int, read: int, written: int) -> float:
-        return 0.0
+        return self.elementwise_passes * tokens * (read + written)
+
+    def softmax(self, scores: int, model: Architecture) -> float:
+        return self.softmax_passes * model.heads * scores
 
     def embedding(self, tokens: int, model: Architecture) -> float:
         return 0.0

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from profiles.operators.architecture import Architecture
 from profiles.operators.counts import Elements, Flops
-from profiles.point import Point
+from profiles.point import Point, decode_point
 
-ELEMENT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+ELEMENT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+WEIGHT_BYTES = {**ELEMENT_BYTES, "q4_0": 18 / 32}  # llama.cpp's: 32 weights of 4 bits and a scale of 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Device:
     `packing_passes` times more, where a library puts them into another order first. `link_bytes_per_second` is what a
     device sends to its peers, in one direction, and `link_seconds` what each exchange adds; `move_bytes_per_second` is
     to the host, in one direction. `reported_memory_bytes` is what the driver says that there is, and `collective`
-    (bytes_per_second, start_seconds) a `profiles.collective.Ring` for measured kernels; None: nobody knows.
+    (bytes_per_second, start_seconds) a `profiles.collective.Ring` for measured kernels; None: nobody knows. Weights
+    that layers share are read once a pass where they are no more than `cache_bytes`, the last cache's (0: never).
     """
 
     name: str
@@ -39,6 +41,7 @@ class Device:
     move_bytes_per_second: float
     reported_memory_bytes: int | None = None
     collective: Mapping[str, float] | None = None
+    cache_bytes: float = 0.0
 
     def __post_init__(self) -> None:
         for label in ("gemm_efficiency", "attention_efficiency", "memory_efficiency", "link_efficiency"):
@@ -47,7 +50,7 @@ class Device:
         for label in ("memory_bytes", "bytes_per_second", "link_bytes_per_second", "move_bytes_per_second"):
             if not getattr(self, label) > 0:
                 raise ValueError(f"{self.name}: {label} must be positive, got {getattr(self, label)}")
-        for label in ("launch_seconds", "packing_passes", "link_seconds"):
+        for label in ("launch_seconds", "packing_passes", "link_seconds", "cache_bytes"):
             if getattr(self, label) < 0:
                 raise ValueError(f"{self.name}: {label} must not be negative, got {getattr(self, label)}")
 
@@ -58,8 +61,9 @@ class Launching:
 
     `dispatch_seconds` is the host's work to send an operator to the device, which goes on while the device computes;
     `host_seconds` its work in each pass beside that. Each score of attention crosses memory `score_transfers` times: 0
-    when it is fused; otherwise 2 for the two products, and 3 passes of softmax. A decode step copies the KV of all its
-    context `cache_copies` times, and element-wise operators go over their data `elementwise_passes` times.
+    when it is fused; otherwise 2 for the two products, and 3 passes of softmax, or `softmax_passes` of a softmax that
+    is an operator of its own. A decode step copies the KV of all its context `cache_copies` times, and element-wise
+    operators go over their data `elementwise_passes` times.
     """
 
     dispatch_seconds: float = 0.0
@@ -67,6 +71,7 @@ class Launching:
     score_transfers: float = 0.0
     cache_copies: float = 0.0
     elementwise_passes: float = 1.0
+    softmax_passes: float = 0.0
 
     def __post_init__(self) -> None:
         for label in self.__slots__:
@@ -79,25 +84,42 @@ class Roofline:
 
     max(FLOPs / (peak * efficiency), bytes / (bandwidth * efficiency), dispatch) + launch (arXiv 2302.14017, its
     roofline, with a launch for each operator). Of the operators that are no products, normalization moves what it reads
-    and writes twice and activation once, which the composition's sizes say. ValueError for an unknown dtype.
+    and writes twice and activation once, which the composition's sizes say. Weights lie in memory as `weights` says
+    (WEIGHT_BYTES; None: as all else), and are computed with in `dtype`. ValueError for an unknown one.
     """
 
-    def __init__(self, device: Device, dtype: str, launching: Launching) -> None:
+    def __init__(self, device: Device, dtype: str, launching: Launching, weights: str | None = None) -> None:
         if dtype not in ELEMENT_BYTES or dtype not in device.flops_per_second:
             known = ", ".join(name for name in device.flops_per_second if name in ELEMENT_BYTES)
             raise ValueError(f"{device.name}: dtype must be one of {known}, got {dtype!r}")
+        if (weights or dtype) not in WEIGHT_BYTES:
+            raise ValueError(f"weights must be one of {', '.join(WEIGHT_BYTES)}, got {weights!r}")
+        self.weight_bytes = WEIGHT_BYTES[weights or dtype]
         self.device = device
         self.launching = launching
         self.element_bytes = ELEMENT_BYTES[dtype]
         self.peak = device.flops_per_second[dtype]
         self.bandwidth = device.bytes_per_second * device.memory_efficiency
         self.flops = Flops()
-        self.elements = Elements(launching.score_transfers)
+        kept = device.cache_bytes / self.weight_bytes
+        self.elements = Elements(
+            launching.score_transfers, kept, launching.softmax_passes, launching.elementwise_passes
+        )
 
     def gemm(self, tokens: int, width: int, depth: int) -> float:
-        flops, elements = self.flops.gemm(tokens, width, depth), self.elements.gemm(tokens, width, depth)
+        return self._gemm(tokens, width, depth, width * depth)
+
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        kept = self.elements.gemm(tokens, width, depth) - self.elements.repeated_gemm(tokens, width, depth, block)
+        return self._gemm(tokens, width, depth, width * depth - kept)
+
+    def _gemm(self, tokens: int, width: int, depth: int, weights: float) -> float:
+        """A product that reads so many weights."""
+        flops = self.flops.gemm(tokens, width, depth)
+        activations = self.elements.gemm(tokens, width, depth) - width * depth
+        elements = activations + weights * self.weight_bytes / self.element_bytes
         packed = self.device.packing_passes * width * depth if tokens > 1 else 0.0
-        packing = packed * self.element_bytes / self.bandwidth
+        packing = packed * self.weight_bytes / self.bandwidth
         return self._seconds(flops / self.device.gemm_efficiency, elements) + packing
 
     def context_attention(self, point: Point, model: Architecture) -> float:
@@ -105,17 +127,45 @@ class Roofline:
         return self._seconds(flops / self.device.attention_efficiency, self.elements.context_attention(point, model))
 
     def generation_attention(self, point: Point, model: Architecture) -> float:
+        return self._seconds(*self._generation(point, model))
+
+    def _generation(self, point: Point, model: Architecture) -> tuple[float, float]:
+        """FLOPs, as if at full efficiency, and elements of a decode step's attention."""
         flops = self.flops.generation_attention(point, model)
         kv = 2.0 * point.attended * model.kv_heads * model.head_dim
         elements = self.elements.generation_attention(point, model) + 2 * self.launching.cache_copies * kv
-        return self._seconds(flops / self.device.attention_efficiency, elements)
+        return flops / self.device.attention_efficiency, elements
+
+    def generation_parts(self, jobs: int, model: Architecture) -> list[list[tuple[float, float]]]:
+        """Attention in a decode step of `jobs`, and softmax where it is an operator of its own, by total context.
+
+        Each a list of base and slope in seconds, of which the slowest counts, as in `generation_attention`.
+        """
+        at = [decode_point(jobs, context) for context in (1, 2)]
+        operators = [[self._generation(point, model) for point in at]]
+        if self.launching.softmax_passes:
+            operators.append([(0.0, self.elements.softmax(point.attended, model)) for point in at])
+        launch, parts = self.device.launch_seconds, []
+        for (flops, elements), (more_flops, more_elements) in operators:
+            slopes = (more_flops - flops) / jobs, (more_elements - elements) / jobs
+            computing, moving = 1 / self.peak, self.element_bytes / self.bandwidth
+            parts.append([
+                (self.launching.dispatch_seconds + launch, 0.0),
+                ((flops - slopes[0] * jobs) * computing + launch, slopes[0] * computing),
+                ((elements - slopes[1] * jobs) * moving + launch, slopes[1] * moving),
+            ])  # fmt: skip
+        return parts
 
     def encoder_attention(self, point: Point, model: Architecture) -> float:
         flops = self.flops.encoder_attention(point, model)
         return self._seconds(flops / self.device.attention_efficiency, self.elements.encoder_attention(point, model))
 
     def elementwise(self, tokens: int, read: int, written: int) -> float:
-        return self._seconds(0.0, self.launching.elementwise_passes * tokens * (read + written))
+        return self._seconds(0.0, self.elements.elementwise(tokens, read, written))
+
+    def softmax(self, scores: int, model: Architecture) -> float:
+        elements = self.elements.softmax(scores, model)
+        return self._seconds(0.0, elements) if elements else 0.0
 
     def embedding(self, tokens: int, model: Architecture) -> float:
         return self._seconds(0.0, 2.0 * tokens * model.hidden)

@@ -28,5 +28,7 @@ def reduce_seconds(model: Architecture, link: Link, point: Point, devices: int) 
     each = link.all_reduce(point.tokens * model.hidden, devices)
     if not model.encoder_layers:
         return (1 + 2 * model.layers) * each
+    if model.only_encodes:
+        return (1 + 2 * model.encoder_layers) * each
     step = (1 + 3 * model.layers) * link.all_reduce(point.batch * model.hidden, devices)
     return step if point.phase == "decode" else step + (1 + 2 * model.encoder_layers) * each

@@ -106,6 +106,9 @@ class VidurTimes:
             return self._operator("mlp_up_proj", tokens) * width / self.widest
         return self._operator(self.columns[width, depth], tokens)
 
+    def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
+        return self.gemm(tokens, width, depth)  # measured alone
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return self.attention[point] + self._operator("attn_rope", point.tokens)
 
@@ -117,6 +120,9 @@ class VidurTimes:
             return self._operator("mlp_act", tokens)
         norms = (self._operator(name, tokens) for name in ("input_layernorm", "post_attention_layernorm"))
         return sum(norms) / 2 + self._operator("add", tokens)
+
+    def softmax(self, scores: int, model: Architecture) -> float:
+        return 0.0  # attention has it
 
     def embedding(self, tokens: int, model: Architecture) -> float:
         return self._operator("emb", tokens)

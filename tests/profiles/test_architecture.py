@@ -58,6 +58,19 @@ CONFIGS = {  # transformers' config of each model, beside its defaults
         | {"num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "max_position_embeddings": 40960}
         | {"num_experts": 128, "num_experts_per_tok": 8},
     ),
+    "mistral-7b": ("MistralConfig", {}),
+    "mobillama-large-base": (
+        "LlamaConfig",
+        {"vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22},
+    ),
+    "mobillama-baseline1": (
+        "LlamaConfig",
+        {"vocab_size": 32000, "hidden_size": 1024, "intermediate_size": 5632, "num_hidden_layers": 22},
+    ),
+    "mobillama-baseline2": (
+        "LlamaConfig",
+        {"vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 8},
+    ),
     "bloom-176b": ("BloomConfig", {"vocab_size": 250880, "hidden_size": 14336, "n_layer": 70, "n_head": 112}),
     "bart-base": (
         "BartConfig",
@@ -95,6 +108,41 @@ def test_a_model_built_of_the_sizes_has_as_many_parameters(name):
     assert sizes.vocabulary == config.vocab_size
 
 
+ENCODERS = {
+    "bert-base": ("BertConfig", {}, "AutoModel"),
+    "bert-large": (
+        "BertConfig",
+        {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
+        "AutoModel",
+    ),
+    "vit-base": ("ViTConfig", {"num_labels": 1000}, "AutoModelForImageClassification"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_an_encoder_built_of_the_sizes_has_as_many_parameters(name):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    kind, settings, factory = ENCODERS[name]
+    with torch.device("meta"):
+        built = getattr(transformers, factory).from_config(getattr(transformers, kind)(**settings))
+    model = architecture(name)
+    assert sum(parameter.numel() for parameter in built.parameters()) == model.parameter_count
+    assert model.only_encodes
+    assert model.max_prompt == model.max_model_len
+
+
+@pytest.mark.parametrize(("name", "apart"), [("mobillama-0.5b", 1_261_529_088), ("mobillama-0.8b", None)])
+def test_a_shared_feed_forward_part_is_stored_once(name, apart):
+    model = architecture(name)
+    layers = model.layers * (4 * model.hidden**2 + 2 * model.hidden)
+    rest = 2 * model.vocabulary * model.hidden + model.hidden
+    assert model.parameter_count == layers + model.feed_forward_parameters + rest
+    if apart:
+        assert apart - model.parameter_count == (model.layers - 1) * model.feed_forward_parameters
+        assert architecture("mobillama-large-base").parameter_count == apart
+
+
 @pytest.mark.parametrize("name", ["smollm2-135m", "llama-3.1-8b", "llama-2-70b", "qwen3-32b", "qwen3-30b-a3b"])
 def test_a_config_json_says_the_sizes(name):
     transformers = pytest.importorskip("transformers")
@@ -127,9 +175,11 @@ def test_the_sizes_of_a_model_add_up_to_its_parameters(name):
     model = architecture(name)
     inner = model.heads * model.head_dim
     attention = model.hidden * (model.qkv_width + inner)
-    layer = attention + max(model.experts, 1) * model.hidden * (model.up_width + model.feed_forward)
+    each = max(model.experts, 1) * model.feed_forward_parameters
+    layer = attention + (0 if model.shared_feed_forward else each)
     stacks = (model.layers + model.encoder_layers) * layer + bool(model.encoder_layers) * model.layers * attention
-    apart = name.startswith(("llama", "qwen", "mt5", "t5-v1.1")) and name != "llama-3.2-1b"
+    stacks += each if model.shared_feed_forward else 0
+    apart = name.startswith(("llama", "qwen", "mistral", "mobillama", "mt5", "t5-v1.1")) and name != "llama-3.2-1b"
     embeddings = model.vocabulary * model.hidden * (2 if apart else 1)
     assert stacks + embeddings == pytest.approx(model.parameter_count, rel=0.02)
 

@@ -32,6 +32,9 @@ class Table:
     def elementwise(self, tokens, read, written):
         return {(32, 16): 0.01, (16, 16): 0.001}[read, written]
 
+    def softmax(self, scores, model):
+        return 0.0
+
     def embedding(self, tokens, model):
         return 100.0
 

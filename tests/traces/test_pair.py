@@ -57,10 +57,10 @@ def test_a_small_model_that_was_not_recorded_is_refused(recording: Path) -> None
 
 
 def test_each_answer_comes_once_or_more_are_drawn(recording: Path) -> None:
-    once = replayed(Pair(2.0, 5, path=str(recording)))
+    once = replayed(Pair(2.0, 5, False, path=str(recording)))
     assert sorted(once["message_id"]) == ["a:0:0", "b:0:0"]
-    assert len(replayed(Pair(2.0, 5, requests=30, path=str(recording)))) == 30
-    assert "its own first layers (5)" in Pair(2.0, 5, path=str(recording)).provenance
+    assert len(replayed(Pair(2.0, 5, True, requests=30, path=str(recording)))) == 30
+    assert "its own first 5 layers," in Pair(2.0, 5, False, path=str(recording)).provenance
     requests = to_requests(once)
     assert {len(one.truth.proposals) == one.truth.output_tokens for one in requests} == {True}
     assert Proposal(0.5, 0.25, True) in {one.truth.proposals[0] for one in requests}
@@ -68,7 +68,7 @@ def test_each_answer_comes_once_or_more_are_drawn(recording: Path) -> None:
 
 def test_none_is_kept_for_training(recording: Path) -> None:
     with pytest.raises(TraceError, match="training"):
-        Pair(2.0, 5, path=str(recording)).training()
+        Pair(2.0, 5, False, path=str(recording)).training()
 
 
 def test_proposals_go_through_a_trace_file_and_end_with_a_clipped_answer(recording: Path, tmp_path: Path) -> None:
@@ -87,3 +87,15 @@ def test_proposals_that_are_none_are_refused(cell: object) -> None:
     table = pd.DataFrame({"arrival": [0.0], "prompt_tokens": [1], "output_tokens": [2], "proposals": [cell]})
     with pytest.raises(TraceError, match=r"proposals .* one for each output token"):
         check(table, "made")
+
+
+def test_the_shipped_recording_is_small_and_says_what_it_is() -> None:
+    table = read_pair(Pair(1.0, 10, True)._file, "10_aligned")
+    assert Pair(1.0, 10, True)._file.stat().st_size < 300_000
+    made = table.attrs["provenance"]
+    assert made.keys() >= {"weights_sha256", "versions", "processor", "date", "command", "threads", "population"}
+    assert len(table) == made["messages"]
+    assert set(pd.read_parquet(Pair(1.0, 10, True)._file)) == {
+        *("message_id", "prompt_tokens", "output_tokens", "finish_reason"),
+        *(f"{kind}_{small}" for small in made["exits"] for kind in ("confidence", "divergence", "agrees")),
+    }

@@ -362,8 +362,9 @@ OF_A_FILE = {
     "llmservingsim": "llmservingsim",
     **{name: name for name in ("burstgpt", "csv", "mooncake", "parquet", "qwen_bailian", "splitwise", "vidur", "vtc")},
 }
+PLACED = {"split_each", "split_mixed"}
 SAMPLED = {"infercept", "infercept_half_plain", "infercept_single"}
-OTHERS = {*SAMPLED, "castillo", "coding_sessions", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
+OTHERS = {*PLACED, *SAMPLED, "castillo", "coding_sessions", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
 
 
 def build(name: str, *settings: str) -> Any:

@@ -120,6 +120,21 @@ class Independent:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """Each `prompt` of so many tokens, and each `output`."""
+
+    prompt: int
+    output: int
+
+    def __post_init__(self) -> None:
+        check_positive(self, "prompt", "output")
+
+    def draw(self, count: int, lengths: np.random.Generator, training: bool) -> tuple[np.ndarray, np.ndarray]:
+        """As in `Lengths`."""
+        return np.full(count, self.prompt), np.full(count, self.output)
+
+
+@dataclass(frozen=True)
 class Copied:
     """Pairs of a prompt's and its answer's length, drawn with replacement from the rows of a stored trace.
 

@@ -1,7 +1,7 @@
 """Make the table of word senses that ships, from WordNet's own files.
 
-    apt-get install wordnet-base
-    python -m traces.text.make_senses --wordnet /usr/share/wordnet
+apt-get install wordnet-base
+python -m traces.text.make_senses --wordnet /usr/share/wordnet
 """
 
 from __future__ import annotations

@@ -51,9 +51,7 @@ def show(row: dict[str, Any], alone: bool) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the scores; 1 without the parser, for a file that cannot be read and for a text that is too long."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompt", nargs="+", help="a text, a file of one text a line, or - for standard input")
     parser.add_argument("--scorer", choices=SCORERS, default="parser", help="default: parser")
     parser.add_argument("--json", action="store_true", help="one json object a prompt: text, scores and words")

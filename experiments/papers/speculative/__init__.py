@@ -1,1 +1,1 @@
-"""Many tokens a pass: what BiLD, SPEED, and draft and verify have in common."""
+"""What BiLD, SPEED and draft-and-verify share: several tokens a pass."""

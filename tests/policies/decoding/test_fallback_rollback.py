@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.batching.continuous import Continuous
 from policies.decoding.drawn_fallback_rollback import DrawnFallbackRollback, chances
 from policies.decoding.fallback_rollback import FallbackRollback, Run
 from policies.decoding.fallback_rollback_released import FallbackRollbackReleased
-from sim import Passes, Proposal, Request, Truth
-from tests.conftest import LinearProfile
+from policies.predictor.oracle import OraclePredictor
+from sim import Cluster, Passes, Proposal, Request, Truth, simulate
+from tests.conftest import LinearProfile, make_device, make_policy
 
 SMALL = LinearProfile()
 THRESHOLDS = {"draft": SMALL, "fallback_below": 0.5, "rollback_above": 3.0}
@@ -122,3 +124,20 @@ def test_draws_are_by_place_and_by_request() -> None:
 def test_rates_that_no_run_has_are_refused(fallback: float, rollback: float) -> None:
     with pytest.raises(ValueError, match=r"rate|no probabilities|call a token"):
         chances(fallback, rollback, 10)
+
+
+def test_the_latency_of_one_request_is_the_sum_of_its_passes() -> None:
+    """By hand: the prompt through both models, then in each pass what is drafted, and the check of all of it."""
+    large, small = LinearProfile(0.01, 1e-4, 1e-6), LinearProfile(0.002, 1e-5, 1e-7)
+    decoding = FallbackRollbackReleased(small, 0.5, 3.0)
+    proposals = (SURE, SURE, WRONG, SURE, UNSURE, SURE, SURE, SURE)
+    one = Request(0, 0.0, 20, Truth(len(proposals), proposals=proposals))
+    device = make_device(profile=large, decoding=decoding)
+    tables = simulate([one], make_policy(batching=Continuous(max_num_seqs=1)), Cluster((device,)), OraclePredictor())
+    context, seconds = 21, 0.012 + 20 * 1.1e-4  # 20 tokens and the first of the answer
+    for emits, proposed in [(2, 4), (1, 0), (1, 1), (4, 3)]:
+        seconds += 0.01 + 1e-4 * (1 + proposed) + 1e-6 * context
+        seconds += sum(0.002 + 1e-5 + 1e-7 * (context + drafted) for drafted in range(proposed))
+        context += emits
+    assert tables.requests["finished"][0] == pytest.approx(seconds)
+    assert tables.requests["passes"][0] == 4
