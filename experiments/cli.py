@@ -44,7 +44,11 @@ VERBS = Group(
         "rate": "experiments.run.rate",
         "validate": Group(
             "The simulator beside real engines: on this machine, or by a run and kernel times of another.",
-            {"engine": "experiments.validation.main", "kernels": "experiments.validation.kernels.main"},
+            {
+                "engine": "experiments.validation.main",
+                "kernels": "experiments.validation.kernels.main",
+                "pair": "experiments.validate_pair",
+            },
             default="engine",
         ),
         "train": "experiments.prediction.train",
@@ -66,6 +70,7 @@ VERBS = Group(
                 "describe": "traces.describe",
                 "convert": "traces.convert",
                 "record": "experiments.record_trace",
+                "pair": "experiments.record_pair",
                 "score": "traces.text.score",
             },
         ),

@@ -1,4 +1,4 @@
-"""A truth that is read by nobody but the engine and the oracle."""
+"""A truth that is read by nobody but the engine, the oracle and what decodes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.request import Truth
 
-MAY_READ_TRUTH = ("sim.", "policies.predictor.oracle")
+MAY_READ_TRUTH = ("sim.", "policies.predictor.oracle", "policies.decoding.")
 GENERATED = (
     "sim.request",
     "dataclasses",
@@ -16,7 +16,7 @@ GENERATED = (
     "copy",
     __name__,
 )  # where a Request's own ==, hash, repr and copies run
-TRUTHS = {"output_tokens": "output length", "pauses": "pauses", "returned_tokens": "pauses"}
+TRUTHS = {"output_tokens": "output length", "pauses": "pauses", "returned_tokens": "pauses", "proposals": "proposals"}
 
 
 class ContractError(AssertionError):
@@ -33,7 +33,7 @@ def _refuse_stranger(frame: FrameType | None, what: str) -> None:
 
 
 class GuardedTruth(Truth):
-    """A truth that raises `ContractError` when anyone but the engine and the oracle reads, compares or prints it."""
+    """A truth that raises `ContractError` when others than the engine, the oracle and decodings read or print it."""
 
     __slots__ = ()
 
@@ -47,7 +47,11 @@ class GuardedTruth(Truth):
         _refuse_stranger(sys._getframe(1), TRUTHS["output_tokens"])
         if not isinstance(other, Truth):
             return False
-        return (self.output_tokens, self.pauses) == (other.output_tokens, other.pauses)
+        return (self.output_tokens, self.pauses, self.proposals) == (
+            other.output_tokens,
+            other.pauses,
+            other.proposals,
+        )
 
     def __hash__(self) -> int:
         _refuse_stranger(sys._getframe(1), TRUTHS["output_tokens"])

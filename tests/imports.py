@@ -32,6 +32,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"policies/order": "policies.order"},
     {
         "policies/batching": "policies.batching",
+        "policies/decoding": "policies.decoding",
         "policies/eviction": "policies.eviction",
         "policies/routing": "policies.routing",
         "policies/predictor": "policies.predictor",
@@ -50,7 +51,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"traces/synthetic": "traces.synthetic"},
     {
         "traces: programs": "traces.castillo traces.coding_sessions traces.convert traces.describe traces.ingredients "
-        "traces.plot traces.plot_ingredients traces.recorded traces.sampled",
+        "traces.pair traces.plot traces.plot_ingredients traces.recorded traces.sampled",
     },
     {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},
@@ -70,7 +71,10 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments/papers": "experiments.papers",
         "experiments/validation": "experiments.validation",
     },
-    {"experiments: programs": "experiments.cli experiments.record_trace experiments.notebook"},
+    {
+        "experiments: programs": "experiments.cli experiments.notebook experiments.record_pair "
+        "experiments.record_trace experiments.validate_pair"
+    },
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 STATED = {name: room for floor in FLOORS for room, stated in floor.items() for name in stated.split()}

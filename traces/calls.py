@@ -41,7 +41,15 @@ def ended(table: pd.DataFrame, longest: np.ndarray) -> pd.DataFrame:
     changed: dict[str, Any] = {"output_tokens": [output for output, _ in answers]}
     if "pauses" in table:
         changed["pauses"] = pd.Series([pauses for _, pauses in answers], index=table.index)
+    if "proposals" in table:
+        changed["proposals"] = cut(table["proposals"], pd.Series(changed["output_tokens"], index=table.index))
     return table.assign(**changed)
+
+
+def cut(proposals: pd.Series, output_tokens: pd.Series) -> pd.Series:
+    """The column `proposals` of answers that end after so many tokens."""
+    ended = [row[:kept] for row, kept in zip(proposals, output_tokens, strict=True)]
+    return pd.Series(ended, index=proposals.index)
 
 
 def _pauses(table: pd.DataFrame) -> list[list[Any]]:

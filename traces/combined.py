@@ -171,6 +171,7 @@ def _empty(name: str, count: int) -> dict[str, Any]:
         "prompt_ids": [[]] * count,
         "id_tokens": 1,
         "pauses": [[]] * count,
+        "proposals": [[]] * count,
         "priority": 0.0,
         "deadline": np.nan,
         "think": np.nan,

@@ -15,7 +15,7 @@ from itertools import chain, count
 import numpy as np
 import pandas as pd
 
-from traces.calls import context
+from traces.calls import context, cut
 from traces.schema import LONGEST, MEASURED
 
 COUNTED = (
@@ -237,6 +237,8 @@ class Clip:
         result = kept(table, np.ones(len(table), dtype=bool)).assign(prompt_tokens=prompts, output_tokens=outputs)
         if "prompt_ids" in table:
             result["prompt_ids"] = _clipped_ids(result, shortened)
+        if "proposals" in table:
+            result["proposals"] = cut(result["proposals"], result["output_tokens"])
         result.attrs["clipped"] = table.attrs.get("clipped", 0) + int(clipped.sum())
         return result
 

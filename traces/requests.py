@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sim import Pause, Request, Truth
+from sim import Pause, Proposal, Request, Truth
 from traces.kinds import KINDS
 
 OPTIONAL_COLUMNS = (
@@ -24,7 +24,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
     }
     if "prompt_ids" in table.columns:
         columns["prompt_ids"] = [tuple(ids) for ids in table["prompt_ids"]]
-    features, pauses = _features(table), _pauses(table)
+    features, pauses, proposals = _features(table), _pauses(table), _proposals(table)
     required = zip(
         table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True
     )
@@ -33,7 +33,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
             id=number,
             arrival=arrival,
             prompt_tokens=prompt_tokens,
-            truth=Truth(output_tokens, pauses=pauses[number]),
+            truth=Truth(output_tokens, pauses=pauses[number], proposals=proposals[number]),
             features=features[number],
             **{name: values[number] for name, values in columns.items() if values[number] is not None},
         )
@@ -53,4 +53,13 @@ def _pauses(table: pd.DataFrame) -> list[tuple[Pause, ...]]:
     return [
         tuple(Pause(int(emitted), float(seconds), int(returned)) for emitted, seconds, returned in pauses)
         for pauses in table["pauses"]
+    ]
+
+
+def _proposals(table: pd.DataFrame) -> list[tuple[Proposal, ...]]:
+    if "proposals" not in table.columns:
+        return [()] * len(table)
+    return [
+        tuple(Proposal(float(confidence), float(divergence), bool(agrees)) for confidence, divergence, agrees in row)
+        for row in table["proposals"]
     ]

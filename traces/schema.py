@@ -18,10 +18,10 @@ REQUIRED = ("arrival", "prompt_tokens", "output_tokens")
 COUNTS = ("prompt_tokens", "output_tokens", "max_tokens", "id_tokens")
 TEXTS = ("request_id", "prompt_text", "client", "task", "session", "message_id")
 PREFIX = ("prompt_ids", "id_tokens")  # an id for each `id_tokens` tokens of the prompt: equal first ids, shared prefix
-LISTS = ("prompt_ids", "pauses")
+LISTS = ("prompt_ids", "pauses", "proposals")
 MEASURED = ("measured_first_scheduled", "measured_first_token", "measured_finished")  # s, what a real run did
 SECONDS = ("deadline", "think")  # where a row has none: NaN
-COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, "pauses", *KINDS, *MEASURED)
+COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, "pauses", "proposals", *KINDS, *MEASURED)
 LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
 SEQUENCES = (list, tuple, np.ndarray)
 SKIPPING = "trace.skip_bad=true (--skip-bad on a command line) drops and counts such rows"
@@ -156,6 +156,10 @@ def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iter
         sound = [_sound_pauses(*cells) for cells in zip(table["pauses"], numbers["output_tokens"], strict=True)]
         reason = "are not [[tokens emitted before, seconds, tokens returned], ...] in order within the answer"
         yield "pauses", reason, ~np.array(sound, dtype=bool)
+    if "proposals" in table:
+        sound = [_sound_proposals(*cells) for cells in zip(table["proposals"], numbers["output_tokens"], strict=True)]
+        reason = "are not [[confidence, divergence, agrees], ...], one for each output token"
+        yield "proposals", reason, ~np.array(sound, dtype=bool)
 
 
 def is_whole(value: Any) -> bool:
@@ -185,6 +189,21 @@ def _sound_pauses(cell: Any, output_tokens: float) -> bool:
             return False
         emitted = before
     return True
+
+
+def _sound_proposals(cell: Any, output_tokens: float) -> bool:
+    """Whether each has a probability, nats from 0 and a truth value, which parquet may have made 0 or 1."""
+    if not isinstance(cell, SEQUENCES) or len(cell) not in (0, output_tokens):
+        return False
+    return all(
+        isinstance(one, SEQUENCES)
+        and len(one) == 3
+        and all(map(_is_number, one[:2]))
+        and 0 <= one[0] <= 1
+        and 0 <= one[1] < np.inf
+        and one[2] in (0, 1)
+        for one in cell
+    )
 
 
 def _first_faults(faults: Iterator[Fault]) -> dict[int, tuple[str, str]]:

@@ -99,6 +99,14 @@ def _package_folder(found: Source) -> Path:
     return Path(spec.origin).parent
 
 
+def weights_file(name: str) -> Path:
+    """The file with the real weights of the model `name`; ValueError for one without."""
+    found = source(name)
+    if not found.package:
+        raise ValueError(f"model {name!r} has random weights, which are in no file")
+    return _package_folder(found) / found.gguf
+
+
 def _offline_transformers() -> Any:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import transformers

@@ -99,6 +99,9 @@ GPT2 = Architecture(12, 768, 12, 12, 64, 3072, False, 50257, 1024, 124_439_808)
 LLAMA_3_1_8B = Architecture(32, 4096, 32, 8, 128, 14336, True, 128256, 131072, 8_030_261_248)
 LARGE_BASE = Architecture(22, 2048, 32, 32, 64, 5632, True, 32000, 2048, 1_261_529_088)
 
+# T5 1.1 Base, SPEED's decoder (12 layers, 768, 12 heads, 2048) [S]; its encoder, and the gate, are t5x's own [R].
+T5_V1_1_BASE = Architecture(12, 768, 12, 12, 64, 2048, True, 32128, 1024, 247_577_856, encoder_layers=12)
+
 # As published: config.json of each model on its own page. Splitwise measured Llama-2-70B and BLOOM-176B at prompts
 # longer than `max_model_len`, which costs time and says nothing about answers. MobiLlama's config.json says 4 kv heads,
 # and its code (mbzuai-oryx/MobiLlama 44d96f8) makes as many keys as queries, by which its 0.5 and 0.8 billion add up;
@@ -125,6 +128,7 @@ ARCHITECTURES = {
     "llama-3-8b": replace(LLAMA_3_1_8B, max_model_len=8192),
     "llama-3-8b-1048k": replace(LLAMA_3_1_8B, max_model_len=1_048_576),
     "llama-3.1-8b": LLAMA_3_1_8B,
+    "llama-3.2-1b": Architecture(16, 2048, 32, 8, 64, 8192, True, 128256, 131072, 1_235_814_400),
     "llama-2-70b": Architecture(80, 8192, 64, 8, 128, 28672, True, 32000, 4096, 68_976_648_192),
     "llama-3-70b": Architecture(80, 8192, 64, 8, 128, 28672, True, 128256, 8192, 70_553_706_496),
     "qwen3-32b": Architecture(64, 5120, 64, 8, 128, 25600, True, 151936, 40960, 32_762_123_264),
@@ -138,6 +142,14 @@ ARCHITECTURES = {
     "transformer-base": Architecture(6, 512, 8, 8, 64, 2048, False, 37000, 1024, 63_082_496, encoder_layers=6),
     "bart-base": Architecture(6, 768, 12, 12, 64, 3072, False, 50265, 2048, 139_420_416, encoder_layers=6),
     "t5-small": Architecture(6, 512, 8, 8, 64, 2048, False, 32128, 1024, 60_506_624, encoder_layers=6),
+    "t5-v1.1-base": T5_V1_1_BASE,
+    **{
+        f"t5-v1.1-base-decoder-{layers}": replace(T5_V1_1_BASE, layers=layers, parameter_count=parameters)
+        for layers, parameters in ((2, 153_182_976), (3, 162_622_464), (4, 172_061_952), (6, 190_940_928))
+    },
+    "t5-large": Architecture(24, 1024, 16, 16, 64, 4096, False, 32128, 1024, 737_668_096, encoder_layers=24),
+    "mt5-small": Architecture(8, 512, 6, 6, 64, 1024, True, 250112, 1024, 300_176_768, encoder_layers=8),
+    "mt5-large": Architecture(24, 1024, 16, 16, 64, 2816, True, 250112, 1024, 1_229_581_312, encoder_layers=24),
     "godel-base": Architecture(12, 768, 12, 12, 64, 3072, False, 32102, 1024, 222_883_584, encoder_layers=12),
     "blenderbot-400m": Architecture(12, 1280, 32, 32, 40, 5120, False, 8008, 256, 364_802_560, encoder_layers=2),
 }

@@ -32,6 +32,11 @@ CONFIGS = {  # transformers' config of each model, beside its defaults
         {"vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32}
         | {"num_attention_heads": 32, "num_key_value_heads": 8},
     ),
+    "llama-3.2-1b": (
+        "LlamaConfig",
+        {"vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16}
+        | {"num_attention_heads": 32, "num_key_value_heads": 8, "tie_word_embeddings": True},
+    ),
     "llama-2-70b": (
         "LlamaConfig",
         {"vocab_size": 32000, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80}
@@ -73,6 +78,9 @@ CONFIGS = {  # transformers' config of each model, beside its defaults
         | {"encoder_attention_heads": 12, "decoder_attention_heads": 12},
     ),
     "t5-small": ("T5Config", {}),
+    "t5-large": ("T5Config", {"d_model": 1024, "d_ff": 4096, "num_layers": 24, "num_heads": 16}),
+    "mt5-small": ("MT5Config", {}),
+    "mt5-large": ("MT5Config", {"d_model": 1024, "d_ff": 2816, "num_layers": 24, "num_heads": 16}),
     "godel-base": ("T5Config", {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32102}),
     "blenderbot-400m": (
         "BlenderbotConfig",
@@ -93,7 +101,8 @@ def test_a_model_built_of_the_sizes_has_as_many_parameters(name):
     with torch.device("meta"):
         built = factory.from_config(config)
     sizes = architecture(name)
-    assert sum(parameter.numel() for parameter in built.parameters()) == sizes.parameter_count
+    untied = sizes.vocabulary * sizes.hidden if name.startswith("mt5") else 0  # transformers 5 ties it
+    assert sum(parameter.numel() for parameter in built.parameters()) + untied == sizes.parameter_count
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     assert (sizes.heads, sizes.kv_heads, sizes.hidden) == (config.num_attention_heads, heads, config.hidden_size)
     assert sizes.vocabulary == config.vocab_size
@@ -170,8 +179,8 @@ def test_the_sizes_of_a_model_add_up_to_its_parameters(name):
     layer = attention + (0 if model.shared_feed_forward else each)
     stacks = (model.layers + model.encoder_layers) * layer + bool(model.encoder_layers) * model.layers * attention
     stacks += each if model.shared_feed_forward else 0
-    untied = name.startswith(("llama", "qwen", "mistral", "mobillama"))
-    embeddings = model.vocabulary * model.hidden * (2 if untied else 1)
+    apart = name.startswith(("llama", "qwen", "mistral", "mobillama", "mt5", "t5-v1.1")) and name != "llama-3.2-1b"
+    embeddings = model.vocabulary * model.hidden * (2 if apart else 1)
     assert stacks + embeddings == pytest.approx(model.parameter_count, rel=0.02)
 
 

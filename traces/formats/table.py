@@ -15,7 +15,7 @@ import pandas as pd
 from traces.clock import STAMP, elapsed, exact, per_second, rough, since, stamps, zoned
 from traces.files import is_sound, parse_json
 from traces.formats.cells import read_cells
-from traces.schema import COLUMNS, MEASURED, REQUIRED, TEXTS, Fault, TraceError, check
+from traces.schema import COLUMNS, LISTS, MEASURED, REQUIRED, TEXTS, Fault, TraceError, check
 from traces.windows import Windows
 
 INSTANTS = ("arrival", "deadline", *MEASURED)  # on one clock, whose 0 is the first arrival
@@ -74,7 +74,7 @@ def load(
             table[name] = rows[name].map(_text).mask(_empty(rows[name]), own)
         elif name in TEXTS:
             table[name] = rows[name].map(_text)
-        elif name in ("prompt_ids", "pauses"):
+        elif name in LISTS:
             table[name] = rows[name].map(_list)
         elif name != "arrival":
             table[name] = rough(rows[name])

@@ -1,0 +1,1 @@
+"""What BiLD, SPEED and draft-and-verify share: several tokens a pass."""

@@ -1,0 +1,1 @@
+"""How many tokens a pass proposes and emits, and what such passes take."""
