@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.decoding.drafted import Drafted
-from sim import Decoding, Passes, PricedProfile, Profile, Proposal, Request
+from sim import Decoding, Passes, PricedProfile, Profile, Request
 
 
 class DraftVerify(Decoding):
@@ -43,15 +43,6 @@ class DraftVerify(Decoding):
             emits.append(yielded[emitted])
             emitted += yielded[emitted]
         return Passes(emits, [self.lookahead] * len(emits))
-
-
-def proposals(request: Request) -> tuple[Proposal, ...]:
-    """What a small model was recorded to say along the answer of `request`; ValueError where it was not."""
-    if not request.truth.proposals:
-        raise ValueError(
-            f"request {request.id}: nothing says what a small model would propose: truth.proposals is empty"
-        )
-    return request.truth.proposals
 
 
 def check_lookahead(lookahead: int) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.decoding.draft_verify import DraftVerify, check_lookahead, proposals
+from policies.decoding.draft_verify import DraftVerify, check_lookahead
+from policies.decoding.fallback_rollback import recorded
 from sim import Profile, Request
 
 
@@ -26,4 +27,4 @@ class GreedyMatch(DraftVerify):
 
     def accepted(self, request: Request) -> NDArray[np.bool_]:
         """See `DraftVerify.accepted`; ValueError for a request without proposals."""
-        return np.array([one.agrees for one in proposals(request)], dtype=bool)
+        return np.array([one.agrees for one in recorded(request)], dtype=bool)

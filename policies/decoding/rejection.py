@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.decoding.draft_verify import DraftVerify, check_lookahead, proposals
+from policies.decoding.draft_verify import DraftVerify, check_lookahead
 from policies.decoding.draws import draws
+from policies.decoding.fallback_rollback import recorded
 from sim import Profile, Request
 
 
@@ -30,5 +31,5 @@ class Rejection(DraftVerify):
 
     def accepted(self, request: Request) -> NDArray[np.bool_]:
         """See `DraftVerify.accepted`; ValueError for a request without proposals."""
-        likely = np.exp([-one.divergence for one in proposals(request)])
+        likely = np.exp([-one.divergence for one in recorded(request)])
         return np.asarray(draws(self.seed, request) < likely)

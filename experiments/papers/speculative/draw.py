@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from experiments.papers import group
 
-PAPERS = ("bild", "speculative")
+PAPERS = ("bild", "speed", "speculative")
 
 
 def main(arguments: list[str] | None = None) -> int:
