@@ -7,8 +7,8 @@ import pytest
 from profiles.analytic import analytic_seconds
 from profiles.analytic_error import datasheet
 from profiles.operators.architecture import architecture
-from profiles.operators.counts import Flops, encoder_total, prefill_total
-from profiles.operators.layers import layer_cost, layer_costs
+from profiles.operators.counts import Elements, Flops, encoder_total, prefill_total
+from profiles.operators.layers import layer_cost, layer_costs, operator_costs
 from profiles.operators.roofline import Launching, Roofline
 from profiles.point import decode_point, prefill_point
 
@@ -83,3 +83,35 @@ def test_shared_weights_are_read_once_where_the_cache_holds_them():
     assert sum(cost.flops for cost in layer_costs(model, held, point)) == sum(
         cost.flops for cost in layer_costs(architecture("mobillama-large-base"), held, point)
     )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "projections", "feed_forward", "attention", "total"),
+    [
+        (128, 192.00, 211.86, 63.62, 159.68),
+        (512, 438.86, 558.54, 101.95, 231.0),
+        (4096, 702.17, 1068.52, 123.63, 117.96),
+    ],
+)
+def test_operators_have_the_surveys_intensities(tokens, projections, feed_forward, attention, total):
+    """Table 3 of arXiv 2302.14017: BERT-Base, queries, keys and values by three products, unfused."""
+    bert, point = architecture("bert-base"), prefill_point(1, tokens)
+    flops = operator_costs(bert, Flops(per_score=4, per_element=3.6), point)
+    elements = operator_costs(bert, Elements(2, softmax_passes=2, elementwise_passes=1), point)
+    assert flops["projections"] / elements["projections"] == pytest.approx(projections, abs=0.01)
+    assert flops["feed_forward"] / elements["feed_forward"] == pytest.approx(feed_forward, abs=0.01)
+    assert flops["attention"] / elements["attention"] == pytest.approx(attention, rel=0.01), (
+        "it counts one addition less"
+    )
+    assert sum(flops.values()) / sum(elements.values()) == pytest.approx(total, rel=0.015)
+
+
+def test_operators_add_up_to_the_layers():
+    for name, point in (
+        ("gpt2", decode_point(2, 70)),
+        ("mobillama-0.5b", prefill_point(1, 40)),
+        ("bert-base", prefill_point(1, 9)),
+    ):
+        model = architecture(name)
+        costs = operator_costs(model, TIMES, point, apart=False)
+        assert sum(costs.values()) == pytest.approx(sum(cost.seconds for cost in layer_costs(model, TIMES, point)))

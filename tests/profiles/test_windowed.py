@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from policies.batching.continuous import Continuous
 from profiles.composed import composed
 from profiles.windowed import Windows, windowed
+from sim import Cluster, simulate
 from sim.link import Link
 from sim.step import Step, attended_tokens
+from tests.conftest import make_device, make_policy, make_requests
 
 WINDOWS = Windows(4, 64, 8, 4, 8, 1, 16, 128, 0.5)
 LINK = Link(1e-5, 1e9)
@@ -103,3 +106,16 @@ def test_what_a_request_holds_and_moves():
 def test_windows_that_are_none_say_so(changed, said):
     with pytest.raises(ValueError, match=said):
         made(**changed)
+
+
+@pytest.mark.parametrize("profile", [made(), made(overlapped=True), FULL], ids=["before", "beside", "full"])
+def test_leaping_over_its_steps_is_stepping(profile, oracle):
+    requests = make_requests([0.0, 0.001, 0.02], [40, 60, 90], [150, 120, 90])
+    device = make_device(profile=profile, kv_tokens=4096, max_model_len=1024)
+    batching = Continuous(max_num_seqs=4, max_num_batched_tokens=128, plans_ahead=0)
+    leapt, stepped = (
+        simulate(requests, make_policy(batching=batching), Cluster((device,)), oracle, leap=leap).requests
+        for leap in (True, False)
+    )
+    assert leapt["finished"].tolist() == stepped["finished"].tolist()
+    assert leapt["first_token"].tolist() == stepped["first_token"].tolist()

@@ -17,7 +17,7 @@ from traces.schema import TraceError
 from traces.synthetic.arrivals import Diurnal, Gamma, MarkovModulated, Poisson, Sinusoid, Ticked, Weibull
 from traces.synthetic.clients import ClientMix
 from traces.synthetic.dialogue import SyntheticDialogue
-from traces.synthetic.lengths import Copied, Independent, Lognormal, Quantiles, Zipf
+from traces.synthetic.lengths import Copied, Fixed, Independent, Lognormal, Quantiles, Zipf
 from traces.synthetic.uncertainty import UncertaintyMix
 from traces.synthetic.workload import Synthetic
 
@@ -253,3 +253,11 @@ def test_malicious_requests_are_as_many_as_stated_and_long() -> None:
 def test_bad_settings_are_refused_by_name_and_value(make: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_fixed_lengths_are_all_alike():
+    prompts, outputs = Fixed(1_048_576, 3).draw(4, np.random.default_rng(0), training=False)
+    assert prompts.tolist() == [1_048_576] * 4
+    assert outputs.tolist() == [3] * 4
+    with pytest.raises(ValueError, match="output must be positive and finite, got 0"):
+        Fixed(1, 0)

@@ -364,7 +364,15 @@ OF_A_FILE = {
 }
 PLACED = {"split_each", "split_mixed"}
 SAMPLED = {"infercept", "infercept_half_plain", "infercept_single"}
-OTHERS = {*PLACED, *SAMPLED, "castillo", "coding_sessions", "servegen", "vllm_rtx_pro_6000"}  # see the tests of each
+OTHERS = {
+    *PLACED,
+    *SAMPLED,
+    "castillo",
+    "coding_sessions",
+    "pair",
+    "servegen",
+    "vllm_rtx_pro_6000",
+}  # see tests of each
 
 
 def build(name: str, *settings: str) -> Any:

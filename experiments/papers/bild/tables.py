@@ -102,12 +102,12 @@ def speed_up(stored: Stored, sweep: str, decoding: str) -> list[Found]:
 
 
 def speed_ups(stored: Stored, sweep: str, plain: str) -> list[Found]:
-    """The same by the calls of the large model for each token."""
-    return [
-        Found(f"{word}, {100 * at:g} calls for 100 tokens", value)
-        for word, metric in METRICS.items()
-        for at, value in curve(stored, sweep, plain, metric)
-    ]
+    """The same with the fewest and the most calls of the large model that were run."""
+    found = []
+    for word, metric in METRICS.items():
+        fewest, *_, most = curve(stored, sweep, plain, metric)
+        found += [Found(f"{word}, {100 * at:g} calls for 100 tokens", value) for at, value in (fewest, most)]
+    return found
 
 
 def curve(stored: Stored, sweep: str, plain: str, metric: str = METRIC) -> list[tuple[float, Interval]]:

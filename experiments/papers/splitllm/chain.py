@@ -6,21 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
-import profiles
 from policies.placement import Costs, Placement
-from profiles.datasheets import read
+from profiles.devices import settings
 from profiles.operators.architecture import architecture
 from profiles.operators.layers import layer_costs
 from profiles.operators.roofline import Device, Launching, Roofline
 from profiles.point import prefill_point
 from sim import Link
 
-SHEETS = Path(profiles.__file__).parent / "conf" / "analytic"
 ACTIVATION_BYTES = 2  # [A] of each value that goes over the link: float16
 RESULT_BYTES = 4  # [A] a class, or the next token
 
@@ -101,16 +97,6 @@ def visits(costs: Costs, placement: Placement) -> Visits:
 @lru_cache(maxsize=16)
 def roofline(device: str, launching: str) -> Roofline:
     """Operator times of a `device` with a datasheet, in float16 where it has that; ValueError names those there are."""
-    sheet = read(Device, "device", _sheet("device", device))
+    sheet = Device(**settings("device", device))
     dtype = "float16" if "float16" in sheet.flops_per_second else "float32"
-    return Roofline(sheet, dtype, read(Launching, "launching", _sheet("launching", launching)))
-
-
-def _sheet(group: str, name: str) -> DictConfig:
-    path = SHEETS / group / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in path.parent.glob("*.yaml")))
-        raise ValueError(f"no {group} {name!r} with a datasheet; there are {known}")
-    found = OmegaConf.load(path)
-    assert isinstance(found, DictConfig)
-    return found
+    return Roofline(sheet, dtype, Launching(**settings("launching", launching)))

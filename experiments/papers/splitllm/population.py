@@ -54,6 +54,16 @@ class Population:
     rtt: Sequence[float]
     sla: Sequence[float]
 
+    def __post_init__(self) -> None:
+        for server in self.servers:
+            roofline(server, self.launching)
+        if not self.servers or not self.rtt:
+            raise ValueError(f"servers and rtt must be one value at least, got {self.servers} and {self.rtt}")
+        for name in ("slowdowns", "up", "sla"):
+            values = getattr(self, name)
+            if not values or not min(values) > 0:
+                raise ValueError(f"{name} must be one value at least, all positive, got {values}")
+
     @property
     def kinds(self) -> Sequence[Kind]:
         """Those that there are, in order."""
@@ -178,6 +188,7 @@ class Mixed(Population):
     arrivals: Process
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (self.load > 0 and self.requests > 0):
             raise ValueError(f"load and requests must be positive, got {self.load} and {self.requests}")
 

@@ -71,8 +71,7 @@ def test_every_policy_meets_the_same_rate_unless_its_batching_was_chosen(steady:
     overrides = [setting for setting in steady if not setting.startswith("predictor=")]
     keep = ["trace.training_share=0.2", "predictor=prompt_length"]
     rates = {
-        rate(*overrides, *(keep[:1] if system.startswith("system") else keep), system, "load=0.9")
-        for system in systems
+        rate(*overrides, *(keep[:1] if system.startswith("system") else keep), system, "load=0.9") for system in systems
     }
     assert len(rates) == 1
     static = "load_of='system=fifo policy/batching=static'"

@@ -110,8 +110,10 @@ def test_the_load_is_of_all_work_at_the_server():
 def test_what_is_wrong_is_said():
     with pytest.raises(InstantiationException, match="load and requests must be positive, got 0 and 10000"):
         trace("trace=split_mixed", "trace.load=0")
-    with pytest.raises(ValueError, match="no device 'abacus' with a datasheet; there are a100_40gb"):
-        rows(trace("trace=split_mixed", "trace.servers=[abacus]"))
+    with pytest.raises(InstantiationException, match=r"device must be one of a100_40gb, .*, got 'abacus'"):
+        trace("trace=split_mixed", "trace.servers=[abacus]")
+    with pytest.raises(InstantiationException, match=r"slowdowns must be one value at least, all positive, got \[0\]"):
+        trace("trace=split_each", "trace.slowdowns=[0]")
     with pytest.raises(ValueError, match="all of 10000 are served at their clients"):
         rows(trace("trace=split_mixed", "trace/place=longest_prefix", "trace.servers=[a100_sxm]"))
     with pytest.raises(ValueError, match="tokens and input_bytes, all positive"):
