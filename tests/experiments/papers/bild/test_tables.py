@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from experiments.figures.stored import Stored
 from experiments.papers.bild import tables
+from experiments.papers.bild.figures import CLOSED_LOOP
 from experiments.papers.bild.tables import Counts, counted, replayed, share
 from policies.decoding.fallback_rollback import FallbackRollback
 from sim import Proposal, Request, Truth
@@ -42,3 +44,13 @@ def test_the_ratios_are_of_the_shipped_profiles() -> None:
 
 def test_a_drawn_decoding_is_read_with_what_it_inherits() -> None:
     assert tables.configured("bild_xsum") == {"fallback": 0.3233, "rollback": 0.0641, "lookahead": 10}
+
+
+def test_what_is_kept_of_real_decoding_is_beside_what_the_recording_gives() -> None:
+    told = json.loads(CLOSED_LOOP.read_text(encoding="utf-8"))
+    keys = list(tables.recorded("3_aligned"))[: told["messages"]]
+    for row in told["rows"]:
+        counts = replayed(row["layers"], row["aligned"], row["fallback_below"], row["rollback_above"], messages=keys)
+        assert {name: sum(getattr(one, name) for one in counts) for name in Counts._fields} == row["recorded"]
+        real, replay = (row[kind]["calls"] / row[kind]["tokens"] for kind in ("closed_loop", "recorded"))
+        assert abs(real - replay) < 0.025
