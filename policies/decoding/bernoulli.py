@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.decoding.draft_verify import DraftVerify, check_lookahead
+from policies.decoding.draft_verify import DraftVerify
 from policies.decoding.draws import draws
+from policies.decoding.proposals import check_lookahead
 from sim import Profile, Request
 
 

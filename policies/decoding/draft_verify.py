@@ -43,9 +43,3 @@ class DraftVerify(Decoding):
             emits.append(yielded[emitted])
             emitted += yielded[emitted]
         return Passes(emits, [self.lookahead] * len(emits))
-
-
-def check_lookahead(lookahead: int) -> None:
-    """ValueError for no token, or a part of one."""
-    if lookahead < 1 or lookahead != int(lookahead):
-        raise ValueError(f"lookahead must be a whole number of tokens, at least 1, got {lookahead}")

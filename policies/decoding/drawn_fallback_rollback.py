@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.decoding.drafted import Drafted
-from policies.decoding.fallback_rollback import Run, check_lookahead, passes_of, runs
+from policies.decoding.fallback_rollback import Run, passes_of, runs
+from policies.decoding.proposals import check_lookahead
 from sim import Decoding, Passes, PricedProfile, Profile, Request
 
 

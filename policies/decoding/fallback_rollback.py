@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from policies.decoding.drafted import Drafted
-from sim import Decoding, Passes, PricedProfile, Profile, Proposal, Request
-
-NO_PROPOSALS = "request {}: its trace has no `proposals`; decoding=drawn_fallback_rollback needs none"
+from policies.decoding.proposals import check_lookahead, recorded
+from sim import Decoding, Passes, PricedProfile, Profile, Request
 
 
 class Run(NamedTuple):
@@ -23,13 +22,6 @@ class Run(NamedTuple):
     drafted: int
     kept: int
     rolled_back: bool
-
-
-def recorded(request: Request) -> tuple[Proposal, ...]:
-    """What the small model says at each output token; ValueError where nobody recorded it."""
-    if not request.truth.proposals:
-        raise ValueError(NO_PROPOSALS.format(request.id))
-    return request.truth.proposals
 
 
 def passes_of(runs: Iterator[Run]) -> Passes:
@@ -91,9 +83,3 @@ class FallbackRollback(Decoding):
     def priced(self, target: Profile) -> PricedProfile:
         """What steps of both models take."""
         return Drafted(target, self.draft)
-
-
-def check_lookahead(lookahead: int) -> None:
-    """ValueError if it is no number of tokens."""
-    if isinstance(lookahead, bool) or not isinstance(lookahead, int) or lookahead < 1:
-        raise ValueError(f"lookahead must be a whole number of tokens from 1, got {lookahead!r}")

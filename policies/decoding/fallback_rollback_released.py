@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policies.decoding.fallback_rollback import FallbackRollback, Run, recorded, runs
+from policies.decoding.fallback_rollback import FallbackRollback, Run, runs
+from policies.decoding.proposals import recorded
 from sim import Request
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.decoding.draft_verify import DraftVerify, check_lookahead
-from policies.decoding.fallback_rollback import recorded
+from policies.decoding.draft_verify import DraftVerify
+from policies.decoding.proposals import check_lookahead, recorded
 from sim import Profile, Request
 
 
