@@ -36,7 +36,7 @@ def named(row: Row) -> str:
 
 @pytest.fixture(scope="module")
 def found() -> dict[Row, Comparison]:
-    return {told.row: told for told in comparisons([*QUICK, *SPARED, *CALLING], runs=20, requests=1000)}
+    return {told.row: told for told in comparisons([*QUICK, *SPARED, *CALLING], runs=20, requests=600)}
 
 
 @pytest.mark.parametrize("row", [*QUICK, *SPARED, *CALLING], ids=named)

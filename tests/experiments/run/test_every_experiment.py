@@ -11,6 +11,7 @@ from tests.door import CONF, composed, decide
 
 SMALL = {"requests": 20, "training_requests": 100, "longest_prompt": 40}  # of a trace, where it has them
 FILES = ("path", "prompts", "lengths")  # of a trace: not shipped
+SLOW = {"predictors", "rtlm/castillo", *(f"size_based/predictions{of}" for of in ("", "_castillo", "_castillo_fcfs"))}
 MEASURED_HERE = "cluster.devices.cpu.profile.folder"  # by make demo; without it, the profiles that ship
 
 
@@ -48,7 +49,10 @@ def test_a_sweep_gives_its_first_value():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+MARKED = [pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in EXPERIMENTS]  # they train
+
+
+@pytest.mark.parametrize("name", MARKED)
 def test_every_experiment_runs(name, tmp_path, monkeypatch, request):
     settings = [f"experiment={name}", *EXPERIMENTS[name]]
     cfg = composed(*settings)

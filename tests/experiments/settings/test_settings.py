@@ -294,7 +294,7 @@ def test_help_shows_each_setting_with_its_comment(capsys, monkeypatch):
         "trace.rate=7 # requests/s, the mean",
         "policy.batching.max_wait=0.0 # xi, s;",
         "horizon=null # stop at this instant (s)",
-        "trace/lengths: alpaca, alpaca_llama3, cnn_dm, copied, fixed, lmsys, lmsys_llama3, lognormal",
+        "trace/lengths: alpaca, alpaca_llama3, cnn_dm, copied, fixed, iwslt, lmsys, lmsys_llama3, lognormal",
     ):
         assert line in shown
     assert "hydra" not in shown.lower()
