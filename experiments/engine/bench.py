@@ -39,6 +39,7 @@ import simpy
 from policies.batching.continuous import Continuous
 from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
+from policies.decoding.bernoulli import Bernoulli
 from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.order.aging import Aging
@@ -51,8 +52,8 @@ from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.trail import Trail
 from policies.routing.least_loaded import LeastLoaded
-from profiles.profile import load
-from sim import Cluster, Device, Policy, Record, Request, Truth, simulate
+from profiles.profile import load, scaled
+from sim import Cluster, Decoding, Device, Policy, Record, Request, Truth, simulate
 from sim.policy import Batching, Eviction, Order, Predictor
 from traces.formats import azure
 from traces.formats import mooncake as mooncake_format
@@ -80,6 +81,7 @@ class Case:
     eviction: Eviction = dataclasses.field(default_factory=Recompute)
     predictor: Predictor = dataclasses.field(default_factory=OraclePredictor)
     record: Record = Record.REQUESTS
+    decoding: Decoding | None = None
 
     def trace(self, azure: Path) -> Path | None:
         """The file that it replays, where Azure's trace is at `azure`; None if it is synthetic."""
@@ -121,6 +123,7 @@ SEATS = 32  # at the speed of which some wait, and all are served
 SEATED = functools.partial(Case, functools.partial(conversation, speed=0.8), eviction=Resident())
 MOONCAKES = functools.partial(Case, functools.partial(mooncake, requests=3000), replicas=8)  # which wait little
 TRAIL = Trail(10, 512.0, 46.07, -4.6, 33.9, every=8, correlation=0.0, seed=SEED, seconds=4e-3)  # predictor/trail.yaml
+DRAFT = scaled("llama-3.1-8b", "a100_sxm", 0.1, "draft")
 CASES = {
     "azure": Case(TRACE),
     "azure_ahead": Case(TRACE, batching=Continuous(max_num_seqs=256, plans_ahead=1)),
@@ -135,6 +138,7 @@ CASES = {
     "preemptive_srpt": SEATED(order=SRPT(), batching=Preemptive(SEATS)),
     "preemptive_mlfq": SEATED(order=MLFQ(), batching=Preemptive(SEATS)),
     "preemptive_trail": SEATED(order=SRPT(), batching=Limited(SEATS, share=0.8), predictor=TRAIL),
+    "drafting": SEATED(batching=Continuous(64), decoding=Bernoulli(0.7, 3, DRAFT, SEED)),
     "record_steps": Case(TRACE, record=Record.STEPS),
     "waiting_100k": Case(BURST),
     "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),
@@ -150,7 +154,8 @@ def parts(case: Case) -> tuple[Policy, Cluster]:
     profile = load("llama-3.1-8b", "a100_sxm")
     names = [f"gpu{number}" for number in range(case.replicas)]
     memory = profile.kv_capacity_tokens, profile.max_model_len
-    devices = [Device(name, "gpu", profile, *memory, prefix_caching=case.prefix_caching) for name in names]
+    make = functools.partial(Device, prefix_caching=case.prefix_caching, decoding=case.decoding)
+    devices = [make(name, "gpu", profile, *memory) for name in names]
     return Policy(case.order, case.batching, LeastLoaded(), case.eviction), Cluster(tuple(devices))
 
 

@@ -31,15 +31,21 @@ class DraftVerify(Decoding):
 
     def passes(self, request: Request, emitted: int) -> Passes:
         """See `Decoding.passes`; a place is asked for once, or not at all where the large model speaks unasked."""
-        refused = np.flatnonzero(~self.accepted(request))
-        length = request.truth.output_tokens
-        places = np.arange(length)
-        until = np.append(refused, length)[
-            np.searchsorted(refused, places)
-        ]  # the first from a place on that is refused
-        yielded = np.minimum(np.minimum(until - places, self.lookahead) + 1, length - places).tolist()
-        emits = []
-        while emitted < length:
-            emits.append(yielded[emitted])
-            emitted += yielded[emitted]
+        refused = np.flatnonzero(~self.accepted(request)[emitted:]).tolist()
+        length, most = request.truth.output_tokens - emitted, self.lookahead + 1
+        emits: list[int] = []
+        place = 0
+        for stop in (*refused, length):  # from `place` on all are accepted until `stop`, where the large model's stands
+            if stop < place:  # it was the large model's own already
+                continue
+            if whole := (stop - place + 1) // most:
+                emits += [most] * whole
+                place += most * whole
+            if place <= stop < length:
+                emits.append(stop - place + 1)
+                place = stop + 1
+        if place < length:
+            emits.append(length - place)
+        elif place > length:
+            emits[-1] -= place - length
         return Passes(emits, [self.lookahead] * len(emits))

@@ -115,7 +115,7 @@ class Cadence(Lockstep):
             self._sums[1, at] += sign * (
                 int(held[first]) - (int(held[first - 1]) if self.tick > pace.joined else job.blocks)
             )
-            self._sums[1, at + 1 : at + count] += sign * np.diff(held[first:])
+            self._sums[1, at + 1 : at + count] += sign * (held[first + 1 :] - held[first:-1])
         self._rounds[pace.proposed[first:], np.arange(at, at + count)] += sign
 
     def _column(self, count: int) -> int:
@@ -150,7 +150,8 @@ class Cadence(Lockstep):
         self.proposals = NONE
         if self.rows and (at := self.tick - self._since) < self._rounds.shape[1]:
             jobs = self._rounds[:, at]
-            self.proposals = int(jobs @ self._weights), int(np.max(self._weights, where=jobs > 0, initial=0))
+            found = jobs.nonzero()[0]
+            self.proposals = (int(jobs @ self._weights), int(found[-1])) if len(found) else NONE
 
     def granted(self, job: Job, ticks: int = 0) -> int:
         pace = job.pace

@@ -33,7 +33,7 @@ class Pace:
             raise RuntimeError(f"{name}.passes({job}) emit {emitted} of {request.truth.output_tokens - start} tokens")
         after = np.minimum(after[:passes], job.until)
         self.emitted: Counts = np.concatenate(([start], after))
-        self.emits: Counts = np.diff(self.emitted)
+        self.emits: Counts = self.emitted[1:] - self.emitted[:-1]
         before = self.emitted[:-1]
         self.proposed: Counts = np.minimum(proposed[:passes], longest - 1 - before)  # nobody may emit more
         blocks = -(-(job.given + before + self.proposed) // block_size)
