@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ BARS = "Bars: 95 % intervals over seeds (docs/statistics.md)."
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#7f4f24", "#56b4e9", "#6b4c9a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PAPER = "#b0b0b0"
+APART = 0.12  # of an axis that two of its ticks are apart, so that their numbers are
 FEW = 8  # values on an axis, each of which is named
 
 Curve = Sequence[tuple[float, Interval]]
@@ -86,7 +88,9 @@ def _panel(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
         axes.set_xticks(range(len(panel.words)), panel.words, rotation=30, ha="right", rotation_mode="anchor")
         axes.grid(visible=False, axis="x")
     elif len(at := sorted({x for curve in panel.curves.values() for x, _ in curve})) <= FEW:
-        axes.set_xticks(at, [f"{x:g}" for x in at])
+        room = 0 if "x" in panel.log else (at[-1] - at[0]) * APART
+        shown = [x for x, last in zip(at, [*at[1:], math.inf], strict=True) if last - x >= room]
+        axes.set_xticks(shown, [f"{x:g}" for x in shown])
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_title(panel.title, fontsize=9.5, weight="bold")
     axes.set_xlabel(panel.xlabel)
