@@ -133,8 +133,8 @@ class InUnits:
     units: int
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ValueError(f"units must be positive, got {self.units}")
+        if not 1 <= self.units <= 10_000_000:
+            raise ValueError(f"units must be from 1 to 10,000,000, got {self.units}")
 
     def __call__(self, costs: Costs, sla: float) -> Placement:
         """The least work within `sla` (s)."""

@@ -57,6 +57,8 @@ class Composed:
     def __post_init__(self) -> None:
         if self.sizes.layers and self.sizes.encoder_layers:
             raise ValueError(f"{self.model} is an encoder-decoder: make its profile by tokenyard profile analytic")
+        if not self.working_bytes >= 0:
+            raise ValueError(f"working_bytes must not be negative, got {self.working_bytes}")
         object.__setattr__(self, "times", Roofline(self.sheet, self.dtype, self.launching, self.weights))
 
     def step_time(self, step: Step) -> float:
@@ -192,6 +194,8 @@ def composed(
     `utilization` of the memory is for weights, KV and `working_bytes` of activations; what only encodes keeps no KV,
     and holds its tokens' hidden states. No request may be longer than `max_model_len` (None: the model's own).
     """
+    if not 0 < utilization <= 1:
+        raise ValueError(f"utilization must be above 0 and at most 1, got {utilization}")
     sizes = architecture(model)
     known = replace(Device(**settings("device", device)), **(sheet or {}))
     way = replace(Launching(**settings("launching", launching)), **(launched or {}))

@@ -33,6 +33,8 @@ def split(
         raise ValueError(f"a split is of one model, got {client.model} at the client, {server.model} at the server")
     if not 0 <= client_layers <= layers or layers < 1:
         raise ValueError(f"client_layers must be 0 to {layers}, got {client_layers}")
+    if activation_bytes < 1 or hidden < 1:
+        raise ValueError(f"activations must have bytes, got {hidden} of activation_bytes={activation_bytes}")
     share = client_layers / layers
     size = activation_bytes * hidden if client_layers else TOKEN_BYTES
 

@@ -43,6 +43,8 @@ class Windows:
                 raise ValueError(f"windows.{name} must be at least 1, got {getattr(self, name)}")
         if self.cached < self.looked_up:
             raise ValueError(f"windows.cached must hold the {self.looked_up} units of a lookup, got {self.cached}")
+        if self.representatives > self.unit:
+            raise ValueError(f"windows.representatives must be of a unit's {self.unit}, got {self.representatives}")
         if not 0 <= self.miss_rate <= 1:
             raise ValueError(f"windows.miss_rate must be from 0 to 1, got {self.miss_rate}")
 
@@ -133,6 +135,13 @@ class Windowed:
         return self.host_bytes // self.kv_bytes_per_token
 
     @property
+    def most_requests(self) -> int:
+        """Whose windows have room on the device at a time, beside weights and activations."""
+        windows = self.windows
+        tokens = windows.near + windows.unit + windows.block + windows.cached * windows.unit
+        return self.base.kv_capacity_tokens // tokens
+
+    @property
     def representative_bytes_per_unit(self) -> int:
         """Bytes of the keys that stand for a unit, one for each query head, over all layers."""
         sizes = self.base.sizes
@@ -198,8 +207,8 @@ class Windowed:
         windows, kv = self.windows, self.kv_bytes_per_token
         total = prompt_tokens + output_tokens - 1
         units = math.floor(windows.units(total))
-        near = min(total, windows.near + windows.unit + windows.block)
-        window = kv * (near + min(units, windows.cached) * windows.unit)
+        near = windows.near + windows.unit + windows.block
+        window = kv * min(total, near + min(units, windows.cached) * windows.unit)
         representatives = units * self.representative_bytes_per_unit
         starts = range(0, prompt_tokens, windows.block)
         missed = sum(windows.missed(first) for first in starts)

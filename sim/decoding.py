@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from inspect import signature
+from typing import ClassVar, NamedTuple, Protocol
 
 from sim.request import Request
 from sim.step import Line, Profile, Step
@@ -37,11 +38,13 @@ class Decoding(ABC):
     """A device's way to decode: in place of a token, a pass may emit several, or none.
 
     The tokens that are proposed take room in the KV memory and in the budget of a step. `lookahead` is the most that a
-    pass proposes to a job.
+    pass proposes to a job. Where passes are not `divisible`, one for which the budget of a step is too short waits for
+    the next; otherwise it goes with fewer proposals.
     """
 
     __slots__ = ()
     lookahead: int
+    divisible: ClassVar[bool] = True
 
     @abstractmethod
     def passes(self, request: Request, emitted: int) -> Passes:
@@ -55,3 +58,16 @@ class Decoding(ABC):
     @abstractmethod
     def priced(self, target: Profile) -> PricedProfile:
         """What steps take on a device whose steps without proposals take what `target` says."""
+
+
+def priced(decoding: Decoding, target: Profile) -> PricedProfile:
+    """What `decoding` makes of `target`; TypeError unless it knows of proposals."""
+    found = decoding.priced(target)
+    try:
+        signature(found.decode_line).bind(1, 1, 0, 1, 1)
+    except (AttributeError, TypeError) as error:
+        name = f"{type(decoding).__name__}.priced gives {type(found).__name__}"
+        raise TypeError(
+            f"{name}, whose decode_line does not take `proposed` and `rounds` (sim.PricedProfile)"
+        ) from error
+    return found

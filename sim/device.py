@@ -113,6 +113,11 @@ class Device:
                 f"device {self.name}: kv_tokens must hold at least one block of block_size={self.block_size} tokens, "
                 f"got {self.kv_tokens}"
             )
+        if self.decoding is not None and not (
+            isinstance(self.decoding.lookahead, Integral) and self.decoding.lookahead >= 0
+        ):
+            name, given = type(self.decoding).__name__, self.decoding.lookahead
+            raise ValueError(f"device {self.name}: {name}.lookahead must be a whole number of tokens, got {given!r}")
         if not self.kv_bytes_per_token >= 0:
             raise ValueError(
                 f"device {self.name}: kv_bytes_per_token must not be negative, got {self.kv_bytes_per_token}"

@@ -138,6 +138,7 @@ class Hopping(Decoding):
     vain: float = 0.0
     round_seconds: float = 0.0
     seed: int = 0
+    divisible: bool = True
 
     def passes(self, request: Request, emitted: int) -> Passes:
         rng = np.random.default_rng([self.seed, request.id])
@@ -495,6 +496,7 @@ hopping = st.builds(
     vain=st.sampled_from([0.0, 0.3]),
     round_seconds=st.sampled_from([0.0, 0.0625]),
     seed=st.integers(0, 3),
+    divisible=st.sampled_from([True, True, False]),
 )
 NEVER = st.none()
 NOW_AND_THEN = st.none() | st.none() | hopping
@@ -551,6 +553,8 @@ def cases(
     batching = draw(batchings)
     takes_several = isinstance(batching.execution, IterationLevel) and not batching.execution.plans_ahead
     decoding = draw(decodings) if takes_several else None
+    if decoding and not decoding.divisible and (batching.execution.max_num_batched_tokens or 99) <= decoding.lookahead:
+        decoding = None
     policy = Policy(
         order=draw(orders),
         batching=batching,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,11 @@ class Inputs:
 
     def digests(self) -> dict[str, str]:
         """The sha256 of each input's content."""
-        profiles = {f"profile.{device.name}": digest_of(device.profile) for device in self.cluster.devices}
+        devices = {device.name for device in self.cluster.devices}
+        profiles = {
+            f"{'profile' if name in devices else 'decoding'}.{name}": digest_of(profile)
+            for name, profile in profiles_of(self.cluster).items()
+        }
         tables = {"replay": digest_of(self.replay)}
         if self.training is not None:
             tables["training"] = digest_of(self.training.table)
@@ -123,12 +128,23 @@ def build_cluster(cfg: DictConfig) -> Cluster:
     return Cluster(tuple(devices), instantiate(cfg.link), cfg.get("steps_together", False))
 
 
+def profiles_of(cluster: Cluster) -> dict[str, Any]:
+    """The profile of each device, by its name, and those that its decoding has beside it (`gpu.draft`)."""
+    found: dict[str, Any] = {}
+    for device in cluster.devices:
+        found[device.name] = device.profile
+        names = [one.name for one in fields(device.decoding)] if is_dataclass(device.decoding) else list[str]()
+        own = {name: getattr(device.decoding, name) for name in names}
+        found |= {f"{device.name}.{name}": part for name, part in own.items() if hasattr(part, "step_time")}
+    return found
+
+
 def profile_provenance(cluster: Cluster) -> dict[str, str]:
-    """Device name -> model/device and kind of the profile under it."""
+    """Device name -> model/device and kind of the profile under it, and of those of its decoding."""
     return {
-        device.name: f"{device.profile.model}/{device.profile.device} ({device.profile.kind})"
-        for device in cluster.devices
-        if isinstance(device.profile, DeviceProfile | KernelProfile)
+        name: f"{profile.model}/{profile.device} ({profile.kind})"
+        for name, profile in profiles_of(cluster).items()
+        if all(hasattr(profile, part) for part in ("model", "device", "kind"))
     }
 
 

@@ -282,7 +282,8 @@ class JobCheck:
 
     def _disagreements(self) -> Iterator[str]:
         yield from agree.disagreements(self.job, self.reads, self.plain)
-        yield from devices.too_long(self.plain, self.named)
+        for check in (devices.too_long, devices.undecoded, devices.crowded):
+            yield from check(self.plain, self.named)
         if self.plain.get("load") is not None:
             try:
                 system_of(str(self.plain.get("load_of")), [one.text for one in self.job.given])

@@ -43,6 +43,29 @@ def too_long(plain: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[
             )
 
 
+def undecoded(plain: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[str]:
+    """A line for each device whose batching cannot take the passes of its decoding."""
+    for name, entry in plain["cluster"]["devices"].items():
+        batching = _batching(name, entry, plain) if entry.get("decoding") and entry["count"] else None
+        if batching is None:
+            continue
+        execution, said = batching.execution, named(f"cluster.devices.{name}.decoding")
+        if isinstance(execution, RequestLevel):
+            yield f"{said} needs a batching at iteration level, as policy/batching=continuous: that of {name} is static"
+        elif execution.plans_ahead:
+            yield f"{said} needs policy.batching.plans_ahead=0, got {execution.plans_ahead} for {name}"
+
+
+def crowded(plain: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[str]:
+    """A line for each device where more requests may run at a time than their windows have room."""
+    for name, entry in plain["cluster"]["devices"].items():
+        profile = parts.built(f"cluster.devices.{name}.profile", json.dumps(entry["profile"]))
+        batching, most = _batching(name, entry, plain), getattr(profile, "most_requests", None)
+        if most is not None and batching is not None and batching.execution.max_num_seqs > most:
+            seats = f"policy.batching.max_num_seqs={batching.execution.max_num_seqs}"
+            yield f"{seats}: {name} has room for {most} windows of {profile.model} at a time"
+
+
 def idle(job: Job, plain: Mapping[str, Any]) -> dict[str, str]:
     """What was given, as typed, and changes nothing for the batching of the devices, each with the line that says why.
 

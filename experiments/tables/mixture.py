@@ -103,15 +103,17 @@ def _facts(made_of: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, s
         if name in ("replay", "training"):
             settings = [config.get("trace"), config.get("seed") if name == "replay" else None, config.get("resample")]
         elif name.startswith("profile."):
-            settings = _profile(name.removeprefix("profile."), config["cluster"]["devices"])
+            settings = _device(name.removeprefix("profile."), config["cluster"]["devices"])["profile"]
+        elif name.startswith("decoding."):
+            settings = _device(name.split(".")[1], config["cluster"]["devices"])["decoding"]
         facts[f"input {name} of {json.dumps(settings, sort_keys=True, default=str)}"] = digest
     return facts
 
 
-def _profile(device: str, entries: Mapping[str, Any]) -> Any:
-    """The settings of the profile of a device: of the entry that has its name, or that name before its number."""
+def _device(device: str, entries: Mapping[str, Any]) -> Any:
+    """The settings of a device: of the entry that has its name, or that name before its number."""
     named = [name for name in entries if name == device or (device.startswith(name) and device[len(name) :].isdigit())]
-    return entries[max(named, key=len)]["profile"]
+    return entries[max(named, key=len)]
 
 
 def _leave_out(made: dict[Any, dict[str, str]], paths: list[Any], why: str) -> None:

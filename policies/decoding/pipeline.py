@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class Pipeline(Decoding):
     filling: int
     group: Profile
     seed: int
+    divisible: ClassVar[bool] = False  # what is in flight is in flight
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", tuple(self.changes))  # a list, in a yaml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim import Proposal, Request
 
+MOST = 1024  # tokens that a pass proposes
 NO_PROPOSALS = "request {}: its trace has no `proposals`; decoding=drawn_fallback_rollback needs none"
 
 
@@ -15,6 +16,6 @@ def recorded(request: Request) -> tuple[Proposal, ...]:
 
 
 def check_lookahead(lookahead: int) -> None:
-    """ValueError if it is no number of tokens."""
-    if isinstance(lookahead, bool) or not isinstance(lookahead, int) or lookahead < 1:
-        raise ValueError(f"lookahead must be a whole number of tokens from 1, got {lookahead!r}")
+    """ValueError if it is no number of tokens, or more than anybody proposes."""
+    if isinstance(lookahead, bool) or not isinstance(lookahead, int) or not 1 <= lookahead <= MOST:
+        raise ValueError(f"lookahead must be a whole number of tokens from 1 to {MOST:,}, got {lookahead!r}")

@@ -122,7 +122,7 @@ class Cadence(Lockstep):
         """The column of the tick that comes, with room for `count` from there on."""
         at, size = self.tick - self._since, self._sums.shape[1]
         if at + count > size:
-            more = ((0, 0), (0, max(size, at + count) - (size - min(at, size))))
+            more = ((0, 0), (0, max(size, 2 * count) - max(0, size - at)))
             self._sums = np.pad(self._sums[:, at:], more)
             self._rounds = np.pad(self._rounds[:, at:], more)
             self._since = self.tick

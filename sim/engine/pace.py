@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ class Pace:
         """The passes of `job` from the tokens that it has emitted on, of a leg whose answer has `longest` at most."""
         start, request = job.base_emitted, job.request
         told = decoding.passes(request, start) if start < job.until else ((), ())
-        emits, proposed = (np.asarray(part, np.int64) for part in told)
+        emits, proposed = (self._counts(decoding, job, part) for part in told)
         self._check(decoding, job, emits, proposed)
         after = start + np.cumsum(emits)
         passes = int(np.searchsorted(after, job.until)) + 1 if start < job.until else 0
@@ -39,6 +41,17 @@ class Pace:
         blocks = -(-(job.given + before + self.proposed) // block_size)
         self.held: Counts = np.maximum(np.maximum.accumulate(blocks), job.blocks) if passes else blocks
         self.done = self.joined = 0
+
+    @staticmethod
+    def _counts(decoding: Decoding, job: Job, told: Any) -> Counts:
+        """RuntimeError unless they are whole numbers."""
+        try:
+            found = np.asarray(told)
+        except ValueError:  # of sequences of several lengths
+            found = np.asarray(None)
+        if found.size and found.dtype.kind not in "iu":
+            raise RuntimeError(f"{type(decoding).__name__}.passes({job}) are no whole numbers: {str(told)[:60]}")
+        return found.astype(np.int64)
 
     @staticmethod
     def _check(decoding: Decoding, job: Job, emits: Counts, proposed: Counts) -> None:

@@ -50,6 +50,7 @@ class Planner:
         self._attends = parked.attends
         self._new_plan: Callable[[float], Plan] = self._begun if parked.attends else batch.new_plan
         self._may_stall = parked.attends or execution.plans_ahead > 0
+        self._divisible = device.decoding is None or device.decoding.divisible
         self._threshold = execution.long_prefill_token_threshold or sys.maxsize
 
     def attend(self) -> None:
@@ -103,7 +104,7 @@ class Planner:
         for job in self.batch.by_name:
             chunk = self._next(job)
             new = min(chunk, rest)
-            fits = fits and new > 0 and (new == chunk or self._is_last(job))
+            fits = fits and new > 0 and (new == chunk or (self._divisible and self._is_last(job)))
             if not fits:
                 break
             plan.grants[job] = new
@@ -129,7 +130,8 @@ class Planner:
                 break
             if job not in batch.running or job in batch.departing:
                 continue  # a victim of this very step, or through after the one before
-            new = min(self._next(job), budget)
+            if not (new := self._within(job, budget)):
+                continue  # its pass is not divisible
             while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
                 if parked.idle:
                     parked.evict(plan, parked.worst(parked.idle, plan.decided))
@@ -157,6 +159,10 @@ class Planner:
     def _next(self, job: Job) -> int:
         """Tokens that `job`, which runs, would be granted next."""
         return self._chunk(job.pending) if job.pace is None else job.due
+
+    def _within(self, job: Job, budget: int) -> int:
+        new = min(self._next(job), budget)
+        return 0 if job.pace is not None and new < job.due and not self._divisible else new
 
     def _chunk(self, pending: int) -> int:
         """Tokens that a job would compute next, of those `pending`: there is a longest chunk, unless it is alone."""

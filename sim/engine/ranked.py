@@ -89,7 +89,9 @@ class Ranked(Exchanging):
             if coming is not None and before(coming, entry[0]):
                 unserved[job] = entry
                 break
-            new = min(self._next(job), budget)
+            new = self._within(job, budget)
+            if new == 0:
+                continue  # its pass is not divisible: it stands back in this step
             while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
                 givers = self._givers()
                 if not givers:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import simpy
 
+from sim.decoding import priced
 from sim.device import Device
 from sim.engine.clock import LATE, Clock
 from sim.engine.hosted import hosted
@@ -71,7 +72,7 @@ class Replica:
         self._awaited = 0  # jobs here whose end starts something elsewhere
         self._execution = execution = (device.batching or policy.batching).execution
         self._ahead = 0 if isinstance(execution, RequestLevel) else execution.plans_ahead
-        profile = device.decoding.priced(device.profile) if device.decoding else device.profile
+        profile = device.profile if device.decoding is None else priced(device.decoding, device.profile)
         self._profile = hosted(profile, device.host_time, self._ahead)
         self._stretches = Stretches(self._profile, self.batch.lockstep)
         self._uneven = profile.uneven

@@ -53,6 +53,14 @@ class Scheduler:
             what = "one whose plans_ahead is 0" if isinstance(execution, IterationLevel) else "an iteration-level one"
             part = f"{type(device.decoding).__name__} on {device.name}"
             raise ValueError(f"{part} needs another batching than {type(batching).__name__}: {what}")
+        decoding = device.decoding
+        if isinstance(execution, IterationLevel) and decoding is not None and not decoding.divisible:
+            budget, pass_tokens = execution.max_num_batched_tokens, 1 + decoding.lookahead
+            if budget is not None and budget < pass_tokens:
+                name = f"{type(decoding).__name__} on {device.name}"
+                raise ValueError(
+                    f"max_num_batched_tokens must hold a pass of {name}, {pass_tokens} tokens, got {budget}"
+                )
         if isinstance(execution, RequestLevel):
             kv = KVCache(device.blocks, device.block_size)  # padded rows share nothing
             make_static = StaticBatch if execution.until is Until.LAST else UntilFirstBatch

@@ -137,7 +137,7 @@ def test_floats_do_not_cost_a_placement_that_keeps_the_sla_to_the_last_digit():
 
 
 def test_what_is_wrong_is_said():
-    with pytest.raises(ValueError, match="units must be positive, got 0"):
+    with pytest.raises(ValueError, match="units must be from 1 to 10,000,000, got 0"):
         InUnits(0)
     good = Costs([1, 1], [1, 1], [1, 1], [1, 1], [1, 1])
     with pytest.raises(ValueError, match=r"up of layer 1 must be finite, not negative, got -1\.0"):

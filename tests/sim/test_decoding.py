@@ -189,3 +189,35 @@ def test_several_tokens_a_pass_on_several_replicas_leap_as_they_step():
     case = Case(requests, make_policy(), Cluster(devices), OraclePredictor())
     assert plain(case.run()) == plain(case.run(leap=False))
     assert case.run().iterations < 12 * 22
+
+
+@pytest.mark.parametrize("told", [[1.5] * 4, [float("nan")] * 4, ["1"] * 4, None, [2**70] * 4, [[1], [1, 1]]])
+def test_passes_that_are_no_whole_numbers_are_refused(told):
+    class Odd(Told):
+        def passes(self, request, emitted):
+            return told, told
+
+    with pytest.raises(RuntimeError, match=r"Odd.passes\(.*\) are no whole numbers"):
+        serve(Odd(()), (0, 8, 5))
+
+
+def test_what_prices_no_proposals_is_refused_by_its_name():
+    class Unpriced(Told):
+        def priced(self, target):
+            return target
+
+    with pytest.raises(TypeError, match=r"Unpriced.priced gives LinearProfile"):
+        serve(Unpriced(((1, 0),)), (0, 8, 5))
+
+
+def test_passes_that_cannot_be_cut_wait_for_a_step_that_has_room():
+    """Two jobs of three in flight each, six tokens a step: beside a prompt of four one of them waits."""
+    decoding = dataclasses.replace(Hopping(2, even=True), divisible=False)
+    lives = [(0, 2, 9), (0, 2, 9), (1.5, 4, 2)]
+    tables = serve(decoding, *lives, batching=Continuous(max_num_batched_tokens=6))
+    for decision in tables.decisions:
+        assert sum(tokens for _, tokens in decision.granted) <= 6
+        assert {tokens for _, tokens in decision.granted} <= {1, 2, 3, 4}
+    assert set(tables.requests["status"]) == {"finished"}
+    with pytest.raises(ValueError, match="must hold a pass of Hopping on gpu, 3 tokens, got 2"):
+        serve(decoding, *lives, batching=Continuous(max_num_batched_tokens=2))

@@ -21,7 +21,7 @@ from experiments.run import inputs as inputs_of
 from experiments.run.inputs import Inputs
 from experiments.run.results import Folder
 from experiments.tables.collect import collect, complete_folders
-from experiments.tables.mixture import _profile, current, one_each, unsaid
+from experiments.tables.mixture import _device, current, one_each, unsaid
 from profiles.profile import load
 from sim import Cluster
 from tests.apart import done
@@ -121,7 +121,7 @@ def test_an_input_has_a_name_of_its_own_whatever_devices_and_files_are_called(tm
 @pytest.mark.parametrize(("device", "entry"), [("h100", "h100"), ("h1000", "h100"), ("gpu1", "gpu"), ("gpu", "gpu")])
 def test_a_device_is_told_to_its_entry_whatever_digits_that_ends_in(device, entry):
     entries = {name: {"profile": name} for name in ("gpu", "h100", "h")}
-    assert _profile(device, entries) == entry
+    assert _device(device, entries)["profile"] == entry
 
 
 def test_code_is_what_the_used_configuration_names_and_what_that_imports():

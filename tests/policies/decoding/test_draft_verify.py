@@ -82,7 +82,7 @@ def test_its_passes_are_those_of_two_models():
     ("settings", "said"),
     [
         ((1.5, 4, SMALL, 0), "acceptance must be a probability, got 1.5"),
-        ((0.5, 0, SMALL, 0), "lookahead must be a whole number of tokens from 1, got 0"),
+        ((0.5, 0, SMALL, 0), "lookahead must be a whole number of tokens from 1 to 1,024, got 0"),
     ],
 )
 def test_a_setting_that_means_nothing_is_said(settings, said):

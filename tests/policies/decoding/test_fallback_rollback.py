@@ -79,7 +79,7 @@ def test_a_trace_without_proposals_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lookahead": 0}, "lookahead must be a whole number of tokens from 1, got 0"),
+        ({"lookahead": 0}, "lookahead must be a whole number of tokens from 1 to 1,024, got 0"),
         ({"fallback_below": 1.5}, "fallback_below must be a probability, got 1.5"),
         ({"rollback_above": -1.0}, "rollback_above must not be negative, got -1.0"),
     ],
