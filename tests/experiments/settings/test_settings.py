@@ -46,6 +46,8 @@ TEN = "trace.source.path=x"
 STORED = "trace=azure_2023_conv trace.path=FILE"
 AZURE = f"{STORED} predictor=oracle"
 CACHED = "trace=multi_turn predictor=oracle cluster.devices.gpu.prefix_caching=true"
+
+
 class NoExecution:
     """A batching as it was before it told its level."""
 
@@ -92,7 +94,8 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy.order._target_=policies.order.aging.Agin", "policy.order._target_", "did you mean Aging?"),
     ("policy.order._target_=policies.eviction.swap.Swap", "policy.order=policies.eviction.swap.Swap is no order"),
     (
-        f"policy.order._target_={__name__}.Peeking", f"policy.order={__name__}.Peeking",
+        f"policy.order._target_={__name__}.Peeking",
+        f"policy.order={__name__}.Peeking",
         f"{__name__} reads the true output length",
     ),
     ("trace.rate=[1", "trace.rate=[1 is no setting as key=value"),
