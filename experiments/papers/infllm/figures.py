@@ -56,7 +56,7 @@ def length(stored: Stored, output: Path) -> list[Path]:
         for cluster in NAMES for at, one in rows[cluster].iterrows()
     ])  # fmt: skip
     formats = {"tokens": ",.0f", "ms/token": ".1f", "device GB": ".1f", "host GB": ".1f", "moved GB": ".0f"}
-    return draw(panels, ABOUT, output / "infllm_length", inches=2.6) + written(
+    return draw(panels, ABOUT, output / "infllm_length", inches=2.6, bars="") + written(
         table, output / "infllm_length", "InfLLM and full attention by length", ABOUT, formats | {"prompt s": ".1f"}
     )
 

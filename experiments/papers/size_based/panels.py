@@ -41,6 +41,7 @@ class Panel:
     level: float | None = None  # a line: where there is no difference
     log: str = ""  # x, y or xy
     called: str = "the paper's range"
+    top: float | None = None  # of y: room for a legend above the curves
 
 
 def requests_of(table: pd.DataFrame) -> str:
@@ -48,11 +49,18 @@ def requests_of(table: pd.DataFrame) -> str:
     return " or ".join(f"{count:,.0f}" for count in sorted(table["trace.requests"].unique()))
 
 
-def draw(panels: Sequence[Panel], caption: str, stem: Path, right: float = 0.2, inches: float = 2.9) -> list[Path]:
-    """Draw the panels side by side, with a legend in each that has other curves than the one before it; the files."""
+def draw(
+    panels: Sequence[Panel], caption: str, stem: Path, right: float = 0.2, inches: float = 2.9, bars: str = BARS
+) -> list[Path]:
+    """Draw the panels side by side, with a legend in each that has other curves than the one before it; the files.
+
+    `bars` says at the caption's end what the bars are.
+    """
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 8}):
         below = 1.15 if any(panel.words for panel in panels) else 0.75
-        figure, grid = sheet(1, len(panels), inches, right, f"{caption} {BARS}", left=0.7, gap=0.75, below=below)
+        figure, grid = sheet(
+            1, len(panels), inches, right, f"{caption} {bars}".rstrip(), left=0.7, gap=0.75, below=below
+        )
         names = [*dict.fromkeys(name for panel in panels for name in panel.curves)]
         told: list[str] = []
         for axes, panel in zip(grid[0], panels, strict=True):
@@ -92,6 +100,8 @@ def _panel(axes: Axes, panel: Panel, names: Sequence[str]) -> None:
         shown = [x for x, last in zip(at, [*at[1:], math.inf], strict=True) if last - x >= room]
         axes.set_xticks(shown, [f"{x:g}" for x in shown])
         axes.xaxis.set_minor_locator(NullLocator())
+    if panel.top is not None:
+        axes.set_ylim(top=panel.top)
     axes.set_title(panel.title, fontsize=9.5, weight="bold")
     axes.set_xlabel(panel.xlabel)
     axes.set_ylabel(panel.ylabel)

@@ -83,9 +83,18 @@ def draft_verify(stored: Stored, output: Path) -> list[Path]:
             Panel(f"E2E, by {word}", "requests/s", CHANGE, _by_rate(stored, variants, plain), level=0.0)
             for word, variants in (("acceptance", BY_ACCEPTANCE), ("lookahead", BY_LOOKAHEAD))
         ),
-        Panel("a pass, by the profiles", "jobs that decode", "times the tokens/s", alone, level=1.0, log="x"),
+        Panel(
+            "a pass, by the profiles",
+            "jobs that decode",
+            "times the tokens/s",
+            alone,
+            level=1.0,
+            log="x",
+            top=3.3,
+        ),
     ]
-    return draw(panels, f"{ABOUT.format(requests_of(plain))} {provenance_of(plain)}", output / "load_draft_verify")
+    caption = f"{ABOUT.format(requests_of(plain))} {provenance_of(plain)}"
+    return draw(panels, caption, output / "load_draft_verify")
 
 
 def others(stored: Stored, output: Path) -> list[Path]:
@@ -102,7 +111,14 @@ def others(stored: Stored, output: Path) -> list[Path]:
             {word: load.changes(BILDS["BiLD"].runs(stored), t4, metric) for metric, word in load.METRICS.items()},
             level=0.0,
         ),
-        Panel("BiLD on an H100, E2E", "requests/s", CHANGE, _by_rate(stored, BILDS_LLAMA, llama), level=0.0),
+        Panel(
+            "BiLD on an H100, E2E",
+            "requests/s",
+            CHANGE,
+            _by_rate(stored, BILDS_LLAMA, llama),
+            level=0.0,
+            top=140.0,
+        ),
     ]
     plain = pd.concat([speed, t4, llama])
     return draw(panels, f"{ABOUT_OTHERS.format(requests_of(plain))} {provenance_of(plain)}", output / "load_others")
@@ -131,7 +147,14 @@ def _by_rate(
 
 
 FIGURES = {
-    "load_draft_verify": Figure("Draft and verify under load, by acceptance and lookahead", draft_verify),
-    "load_others": Figure("SPEED's pipelines, and BiLD, under load", others),
-    "load_crossings": Figure("At which load speculation stops paying (a table)", crossings),
+    "load_draft_verify": Figure(
+        "Draft and verify under load, by acceptance and lookahead: speculative/load_plain, _acceptance, _lookahead",
+        draft_verify,
+    ),
+    "load_others": Figure(
+        "SPEED's pipelines, and BiLD, under load: speculative/load_plain, _bild_llama, _speed, _bild", others
+    ),
+    "load_crossings": Figure(
+        "At which load speculation stops paying (a table): all six sweeps speculative/load_*", crossings
+    ),
 }

@@ -57,7 +57,7 @@ def counts(stored: Stored, output: Path) -> list[Path]:
             {"": title, "model": called, **{f"{at:,}": values(stored, what, model).loc[at] for at in published.LENGTHS}}
             for model, called in NAMES.items()
         ]
-    files = draw(panels, COUNTED, output / "survey_counts", inches=2.5)
+    files = draw(panels, COUNTED, output / "survey_counts", inches=2.5, bars="")
     return files + written(
         pd.DataFrame(rows), output / "survey_counts", "The survey's Fig. 4 to 6, ours", COUNTED,
         {f"{at:,}": ",.4g" for at in published.LENGTHS},
@@ -77,11 +77,13 @@ def latency(stored: Stored, output: Path) -> list[Path]:
     panels = [
         Panel("On an Intel Gold 6242", "tokens", "latency, of BERT-Base at 128", own, paper=paper, log="xy"),
         *(
-            Panel(f"What is no product: {NAMES[model]}", "tokens", "% of the layers' seconds", curves, log="x")
+            Panel(
+                f"What is no product: {NAMES[model]}", "tokens", "% of the layers' seconds", curves, log="x", top=60.0
+            )
             for model, curves in parts.items()
         ),
     ]
-    return draw(panels, TIMED, output / "survey_latency", inches=2.8)
+    return draw(panels, TIMED, output / "survey_latency", inches=2.8, bars="")
 
 
 def shares(stored: Stored, output: Path) -> list[Path]:
