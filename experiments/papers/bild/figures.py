@@ -52,7 +52,7 @@ ABOUT_THRESHOLDS = (
 
 
 def speed_ups(stored: Stored, output: Path) -> list[Path]:
-    """Tables 1, 3 and 4: speed-ups by the calls a token, ours beside the paper's; speculative/bild_iwslt, _xsum, _fallback_*."""
+    """Tables 1, 3 and 4: speed-ups by the calls a token, ours and the paper's: bild_iwslt, _xsum, _fallback_*."""
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 8}):
         plain = stored.table(f"speculative/{PAIRS['mT5'][0]}")
         figure, grid = sheet(1, 2, 2.9, 1.9, f"{ABOUT} {provenance_of(plain)}", left=0.7, gap=0.75, below=0.75)
