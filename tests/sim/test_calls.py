@@ -39,7 +39,7 @@ from sim import (
 from sim.job import Job
 from sim.metrics import serving_time, summary
 from sim.policy import FixedOrder, Predictor
-from tests.cases import cases, continuous, examples, on_several, plain, stable, with_calls
+from tests.cases import NEVER, cases, continuous, examples, on_several, plain, stable, with_calls
 from tests.conftest import LinearProfile, make_device, make_policy
 
 SECOND = LinearProfile(fixed=1.0, per_token=0.0)
@@ -331,7 +331,7 @@ def test_calls_of_no_time_that_return_nothing_are_none(case):
 
 
 @settings(stable, max_examples=examples(40))
-@given(cases(continuous, caching=False, ample=True))
+@given(cases(continuous, caching=False, ample=True, decodings=NEVER))
 def test_in_ample_memory_calls_that_keep_their_kv_have_nothing_computed_twice(case):
     policy = dataclasses.replace(case.policy, eviction=Resident())
     tables = dataclasses.replace(case, policy=policy).run()

@@ -151,7 +151,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("-m policy/eviction=recompute,swap policy/batching=static,orca", "policy/eviction=swap changes nothing"),
     ("policy=fifo decoding=bernoulli", "decoding=bernoulli needs a batching at iteration level", "gpu is static"),
     ("policy=vllm decoding=bernoulli", "decoding=bernoulli needs policy.batching.plans_ahead=0, got 1 for gpu"),
-    ("policy=vllm cluster=infllm", "max_num_seqs=128: gpu has room for 31 windows of llama-3-8b at a time"),
+    ("policy=vllm cluster=infllm", "policy.batching.max_num_seqs=128: gpu has room for 31 windows of llama-3-8b"),
     ("cluster.devices.gpu.max_model_len=9999999", "cluster.devices.gpu.max_model_len=9999999 must be at most 8192"),
     ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are alise, consolidation, "),
     ("-m seed=glob(*)", "seed=glob(*) matches no option of seed"),
