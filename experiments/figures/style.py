@@ -78,6 +78,15 @@ LOOKS = {
 }
 OTHER_COLORS = ("#0072b2", "#e69f00", "#6b4c9a", "#7f4f24", "#cc79a7", "#5f8700")
 OTHER_MARKERS = ("h", "d", "p", "8", "H")
+# How a paper's own value is drawn beside ours, where both are points
+PAPER: dict[str, Any] = {
+    "marker": "D",
+    "color": "black",
+    "linestyle": "",
+    "markersize": 5,
+    "markerfacecolor": "none",
+    "zorder": 4,
+}
 
 
 def look(policy: str) -> Look:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,7 +11,7 @@ from matplotlib.axes import Axes
 
 from experiments.figures.drawing import provenance_of
 from experiments.figures.stored import Figure, Stored, of
-from experiments.figures.style import RC, save, sheet
+from experiments.figures.style import PAPER, RC, save, sheet
 from experiments.figures.write import written
 from experiments.papers.infercept import tables
 from experiments.papers.infercept.tables import CLUSTERS, LATENCY, PARTS, SETTINGS, WASTE
@@ -45,14 +44,6 @@ USES = {
     "computed anew": ("recompute", "token_seconds", "#cc79a7"),
     "others, held up: decode": ("decode", "held_up", "#e69f00"),
     "others, held up: prefill": ("prefill", "held_up", "#7f4f24"),
-}
-PAPER: dict[str, Any] = {
-    "marker": "D",
-    "color": "black",
-    "linestyle": "",
-    "markersize": 5,
-    "markerfacecolor": "none",
-    "zorder": 4,
 }
 ABOUT = (
     "Vicuna-13B, the mixed workload at 2 requests/s. Top: KV memory over time. Bottom: normalized latency without "

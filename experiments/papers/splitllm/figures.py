@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.figures.stored import Figure, Stored, of
-from experiments.figures.style import RC, save, sheet
+from experiments.figures.style import PAPER, RC, save, sheet
 from experiments.figures.write import written
 from experiments.papers.size_based.panels import COLORS, MARKERS, Curve, Panel, draw
 from experiments.papers.splitllm import tables
@@ -27,14 +27,6 @@ SERVERS = {"a100_sxm": "A100", "agx_xavier": "AGX Xavier", "cpu": "one CPU core"
 SAVED = {"transformer": 28.9, "bert": 27.8, "gpt2": 29.2, None: 33.3}  # [S], all [R]: %
 GAINED = {"transformer": 14.6, "bert": 5.5, "gpt2": 12.5, "vit": 55.4, None: 19.0}  # [S], all [R]: %
 PLACES = {AT_SERVER: "all at the server", **GREEDY, OURS: "dynamic program"}
-PAPER: dict[str, Any] = {
-    "marker": "D",
-    "color": "black",
-    "linestyle": "",
-    "markersize": 5,
-    "markerfacecolor": "none",
-    "zorder": 4,
-}
 ASSUMED = (
     "Computed from datasheets, nothing drawn: clients 5, 7, 10 times as slow as the server, 50 and 100 Mbit/s up and "
     "twice down, round trips of 10 and 20 ms, SLAs of 1.2 to 2 times the latency with all layers at the server; all "
