@@ -43,9 +43,12 @@ class ByDeadline:
         return (Leg(min(found)[2]),)
 
     def seconds(self, model: str, jobs: int, length: float) -> float:
-        """To the end of an answer of `length` tokens by a replica with so many jobs, itself the last of them."""
+        """To the end of an answer of `length` tokens by a replica with so many jobs, itself the last of them.
+
+        LookupError for a model of which `steps` says nothing.
+        """
         if model not in self.steps:
-            raise ValueError(f"steps are those of {[*self.steps]}: nothing is known of {model!r}")
+            raise LookupError(f"steps are those of {[*self.steps]}: nothing is known of {model!r}")
         fixed, each = self.steps[model]
         step = fixed + each * min(jobs, self.seats)
         return step * (length + self.answer * max(0, jobs - self.seats) / self.seats)

@@ -311,5 +311,5 @@ def test_greedy_says_what_it_lacks(given, says):
 
 
 def test_greedy_names_a_model_of_which_nothing_is_known():
-    with pytest.raises(ValueError, match=r"steps are those of \['small'\]: nothing is known of 'medium'"):
+    with pytest.raises(LookupError, match=r"steps are those of \['small'\]: nothing is known of 'medium'"):
         ByDeadline(Deadlines(QUALITY, 1.0), {"small": (1, 1)}, **FOUR).route(job(task="easy"), served())
