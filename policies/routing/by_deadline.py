@@ -13,7 +13,7 @@ from sim.policy import Leg, ReplicaView
 
 @dataclass(frozen=True, slots=True)
 class ByDeadline:
-    """To the model with the highest `reward` for the seconds that it is predicted to take; if none has any, the soonest.
+    """To the model with the highest `reward` for the seconds it is predicted to take; if none has any, the soonest.
 
     A step of a model takes t0 + t1 * jobs seconds, `steps[model]` being (t0, t1), and no more than `seats` jobs take
     part in it; others wait for one of those to leave, whose answers have `answer` tokens in the mean. A request goes to

@@ -24,7 +24,9 @@ def told(estimate: Callable[[Floats, Floats], float], ours: Floats, theirs: Floa
     whole = estimate(ours, theirs)
     traces = [estimate(_without(ours, at, 0), _without(theirs, at, 0)) for at in range(len(ours))]
     half = float(jackknife(traces)) if len(traces) > 1 else float("nan")
-    return Interval(whole, _together(half, _networks(estimate, ours, theirs), _networks(_swapped(estimate), theirs, ours)))
+    return Interval(
+        whole, _together(half, _networks(estimate, ours, theirs), _networks(_swapped(estimate), theirs, ours))
+    )
 
 
 def mean(ours: Floats) -> Interval:

@@ -131,17 +131,14 @@ def more_often(stored: Stored, metric: str) -> list[Found]:
 
 def by_process(table: pd.DataFrame) -> list[tuple[str, float, pd.DataFrame]]:
     """The runs by how requests come, and how fast."""
-    return [
-        (PROCESSES[str(name)], float(rate), own) for (name, rate), own in table.groupby(["trace", "trace.rate"], sort=False)
-    ]
+    grouped = table.groupby(["trace", "trace.rate"], sort=False)
+    return [(PROCESSES[str(name)], float(rate), own) for (name, rate), own in grouped]
 
 
 def over_static(stored: Stored, sweep: str) -> list[Found]:
     """By how much the learned router's performance is above that of the best static serving, %."""
     table = runs(stored, sweep)
-    return [
-        Found(where, compared(own, LEARNED, best(own, STATIC), "performance")) for where, own in by_setting(table)
-    ]
+    return [Found(where, compared(own, LEARNED, best(own, STATIC), "performance")) for where, own in by_setting(table)]
 
 
 def over_rules(stored: Stored) -> list[Found]:
@@ -161,9 +158,7 @@ def by_setting(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     grouped = table.groupby([table[name].map(str) for name in names], sort=False)
     return [
         (
-            ", ".join(
-                told.get(name, "{}").format(own[name].iloc[0]) for name in names
-            ),
+            ", ".join(told.get(name, "{}").format(own[name].iloc[0]) for name in names),
             own,
         )
         for _, own in grouped

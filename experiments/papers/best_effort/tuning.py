@@ -34,7 +34,7 @@ from experiments.run.measure import measure
 from experiments.run.results import write_whole
 
 TUNED = Path(__file__).with_name("tuned.json")
-GIVEN = ("cluster=opt_family", "reward=best_effort")
+GIVEN = ("experiment=best_effort/base",)
 WORKLOADS = ("best_effort_gamma", "best_effort_mmpp")  # as experiments/conf/learn.yaml has them,
 RATES = (10.0, 500.0)  # and its rates, requests/s
 REQUESTS = 300_000  # to be simulated for a rule, as the learner has decisions
@@ -63,8 +63,11 @@ def _limits(rng: np.random.Generator, best: Values) -> Values:
 
 def _of_task(rng: np.random.Generator, best: Values) -> Values:
     """Around the common limits; one in ten is 0: a task that never goes to that model."""
-    factors = {task: np.exp(rng.normal(0, 0.5, len(MODELS) - 1)) * (rng.random(len(MODELS) - 1) > 0.1) for task in TASKS}
-    return best | {"of_task": {task: [_rounded(one) for one in best["limits"] * own] for task, own in factors.items()}}
+    limits = {
+        task: [_rounded(limit * math.exp(rng.normal(0, 0.5)) * (rng.random() > 0.1)) for limit in best["limits"]]
+        for task in TASKS
+    }
+    return best | {"of_task": limits}
 
 
 def _rates(rng: np.random.Generator, best: Values) -> Values:
@@ -161,7 +164,11 @@ def tuned(name: str, requests: int, given: Sequence[str], seed: int, known: Mapp
         "performance": round(reached, 4),
         "requests": simulated,
         "rounds": [
-            {"traces": one.traces, "candidates": len(one.found), "best": [round(score, 4) for score, _ in one.found[:3]]}
+            {
+                "traces": one.traces,
+                "candidates": len(one.found),
+                "best": [round(score, 4) for score, _ in one.found[:3]],
+            }
             for one in rounds
         ],
         "seed": seed,
