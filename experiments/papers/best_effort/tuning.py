@@ -1,7 +1,7 @@
 """Settings of simple routers, searched for on a learner's workloads, with as many simulated requests as it is given.
 
     tokenyard tune                                   # all rules; writes experiments/papers/best_effort/tuned.json
-    tokenyard tune threshold --requests 50000        # one rule, a smaller search
+    tokenyard tune threshold --searches 1            # one rule, one search
     tokenyard tune greedy --given reward=best_effort_soft --output soft.json
 
 A random search with successive halving: of all candidates the best third goes on to three times the traces, and so on;
@@ -37,8 +37,9 @@ TUNED = Path(__file__).with_name("tuned.json")
 GIVEN = ("experiment=best_effort/base",)
 WORKLOADS = ("best_effort_gamma", "best_effort_mmpp")  # as experiments/conf/learn.yaml has them,
 RATES = (10.0, 500.0)  # and its rates, requests/s
-REQUESTS = 300_000  # to be simulated for a rule, as the learner has decisions
-EACH = 2000  # requests of a trace
+REQUESTS = 300_000  # to be simulated in a search, as a training has decisions
+SEARCHES = 5  # for each rule, as there are networks
+EACH = 3000  # requests of a trace
 FIRST_SEED = 10_000
 ROUNDS, KEPT = 3, 3  # of so many candidates one goes on, to so many times the traces
 MODELS = ("opt-6.7b", "opt-1.3b", "opt-125m")
@@ -142,14 +143,13 @@ class Traces:
         return float(found)
 
 
-def tuned(name: str, requests: int, given: Sequence[str], seed: int, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The best values of rule `name`, and how they were found; around those in `known`, where it is drawn so."""
-    rule, rng, least = RULES[name], np.random.default_rng(seed), len(WORKLOADS)
-    best = known[rule.around]["values"] if rule.around else {}
+def searched(name: str, requests: int, traces: Traces, seed: int, best: Values) -> dict[str, Any]:
+    """The best values of rule `name` that are found with a `seed`, and how; around `best`, if it is drawn so."""
+    rng, least = np.random.default_rng(seed), len(WORKLOADS)
     count = max(KEPT ** (ROUNDS - 1), requests // (ROUNDS * EACH * least))
-    candidates = [*([best] if best else []), *(rule.draw(rng, best) for _ in range(count - bool(best)))]
-    traces, simulated = Traces(rule.policy, given), 0
-    with tqdm(total=ROUNDS * count * least, unit="run", desc=name, disable=None) as bar:
+    candidates = [*([best] if best else []), *(RULES[name].draw(rng, best) for _ in range(count - bool(best)))]
+    simulated = 0
+    with tqdm(unit="run", desc=f"{name}, search {seed}", disable=None) as bar:
 
         def score(values: Values, number: int) -> float:
             nonlocal simulated
@@ -159,19 +159,23 @@ def tuned(name: str, requests: int, given: Sequence[str], seed: int, known: Mapp
 
         rounds = [*search(score, candidates, least)]
     reached, values = rounds[-1].found[0]
+    told = [
+        {"traces": one.traces, "candidates": len(one.found), "best": [round(score, 4) for score, _ in one.found[:3]]}
+        for one in rounds
+    ]
+    return {"seed": seed, "values": values, "performance": round(reached, 4), "requests": simulated, "rounds": told}
+
+
+def tuned(name: str, requests: int, searches: int, given: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The best values of rule `name` of several searches, with all of these and what they were for."""
+    rule = RULES[name]
+    traces, best = Traces(rule.policy, given), known[rule.around]["values"] if rule.around else {}
+    found = [searched(name, requests, traces, seed, best) for seed in range(searches)]
+    first = max(found, key=lambda one: float(one["performance"]))
     return {
-        "values": values,
-        "performance": round(reached, 4),
-        "requests": simulated,
-        "rounds": [
-            {
-                "traces": one.traces,
-                "candidates": len(one.found),
-                "best": [round(score, 4) for score, _ in one.found[:3]],
-            }
-            for one in rounds
-        ],
-        "seed": seed,
+        "values": first["values"],
+        "performance": first["performance"],
+        "searches": found,
         "policy": rule.policy,
         "given": [*GIVEN, *given],
         "workloads": list(WORKLOADS),
@@ -184,19 +188,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Search for what `arguments` name, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rules", nargs="*", metavar="RULE", help=f"of {', '.join(RULES)} (default: all)")
-    parser.add_argument("--requests", type=int, default=REQUESTS, help=f"to simulate for a rule (default {REQUESTS:,})")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help=f"to simulate in each (default {REQUESTS:,})")
+    parser.add_argument("--searches", type=int, default=SEARCHES, help=f"with seeds of their own (default {SEARCHES})")
     parser.add_argument("--given", action="append", default=[], metavar="SETTING", help="of every run, as reward=NAME")
-    parser.add_argument("--seed", type=int, default=0, help="of the candidates (default 0)")
     parser.add_argument("--output", type=Path, default=TUNED, help="the file (default: the one that ships)")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.rules if name not in RULES]:
         parser.error(f"no rule {', '.join(unknown)}: there are {', '.join(RULES)}")
+    if options.searches < 1:
+        parser.error(f"--searches must be at least 1, got {options.searches}")
     found = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else {}
     for name in options.rules or RULES:
         around = RULES[name].around
         if around and around not in found:
             parser.error(f"{name} is drawn around what was found for {around}: search for that first")
-        found[name] = tuned(name, options.requests, options.given, options.seed, found)
+        found[name] = tuned(name, options.requests, options.searches, options.given, found)
         write_whole(options.output, json.dumps(found, indent=1) + "\n")
         print(f"{name}: {json.dumps(found[name]['values'])}, performance {found[name]['performance']}")
     print(f"written to {options.output}", file=sys.stderr)
