@@ -125,7 +125,7 @@ MORE = {  # what a part needs to have something to decide
     },
     **{
         f"policy=best_effort_{name}": BEST_EFFORT
-        for name in ("threshold", "threshold_by_task", "greedy", "rate", "any")
+        for name in ("threshold", "threshold_by_task", "greedy", "rate")
     },
     "system=best_effort_greedy": BEST_EFFORT,
     **{f"system=static_{name}": FAMILY for name in ("small", "medium", "large")},

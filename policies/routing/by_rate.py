@@ -17,20 +17,20 @@ class ByRate:
     """To the first of `models` above whose rate (requests/s) the cluster's is not; the last takes the rest.
 
     `rates` are those of all models but the last, none below the one before it. The cluster's is what came in the last
-    `window` seconds.
+    so many `seconds`.
     """
 
     models: Sequence[str]
     rates: Sequence[float]
-    window: float = 1.0
+    seconds: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.rates) != len(self.models) - 1 or any(one > other for one, other in pairwise((0.0, *self.rates))):
             raise ValueError(f"rates of all models but the last, in ascending order: {self.rates} for {self.models}")
-        if not self.window > 0:
-            raise ValueError(f"window must be above 0, got {self.window}")
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be above 0, got {self.seconds}")
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
-        rate = sum(view.submitted_within(self.window) for view in cluster) / self.window
+        rate = sum(view.submitted_within(self.seconds) for view in cluster) / self.seconds
         return (Leg(least_loaded_of(cluster, self.models[bisect_right(self.rates, rate)])),)

@@ -220,8 +220,8 @@ def test_a_task_may_have_limits_of_its_own():
 @pytest.mark.parametrize(("rate", "replica"), [(0, 3), (3, 3), (4, 1), (9, 1), (10, 0)])
 def test_the_model_of_the_band_in_which_the_rate_lies(rate, replica):
     cluster = served(9, 9, 9, 8, within=rate)  # each of the four replicas was sent so many a second
-    for window in (1.0, 2.0):
-        assert ByRate(BEST_FIRST, (16.0, 40.0), window).route(job(), cluster) == (Leg(replica),)
+    for seconds in (1.0, 2.0):
+        assert ByRate(BEST_FIRST, (16.0, 40.0), seconds).route(job(), cluster) == (Leg(replica),)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_the_model_of_the_band_in_which_the_rate_lies(rate, replica):
         (lambda: Threshold(BEST_FIRST, (4, 2), {"easy": (-1, 2)}), r"none negative: \(-1, 2\)"),
         (lambda: ByRate(BEST_FIRST, (4,)), r"rates of all models but the last, in ascending order: \(4,\)"),
         (lambda: ByRate(BEST_FIRST, (4, 3)), r"ascending order: \(4, 3\)"),
-        (lambda: ByRate(BEST_FIRST, (3, 4), 0.0), "window must be above 0, got 0.0"),
+        (lambda: ByRate(BEST_FIRST, (3, 4), 0.0), "seconds must be above 0, got 0.0"),
     ],
 )
 def test_what_a_routing_by_model_does_not_take(routing, says):

@@ -26,7 +26,6 @@ RULES = {
     "best_effort_threshold_by_task": "threshold by task",
     "best_effort_greedy": "greedy by deadline",
     "best_effort_rate": "bands of the rate",
-    "best_effort_any": "least loaded",
 }
 CALLED = {LEARNED: "learned", **RULES, LARGE: "all 6.7B", "static_medium": "all 1.3B", "static_small": "all 125M"}
 STABLE, UNPREDICTABLE = "best_effort/stable", "best_effort/unpredictable"

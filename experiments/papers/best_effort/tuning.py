@@ -73,15 +73,11 @@ def _of_task(rng: np.random.Generator, best: Values) -> Values:
 
 def _rates(rng: np.random.Generator, best: Values) -> Values:
     rates = sorted(_rounded(10 ** rng.uniform(1.5, 3)) for _ in MODELS[1:])
-    return {"rates": rates, "window": float(rng.choice([0.25, 0.5, 1.0, 2.0, 4.0]))}
+    return {"rates": rates, "seconds": float(rng.choice([0.25, 0.5, 1.0, 2.0, 4.0]))}
 
 
 def _margin(rng: np.random.Generator, best: Values) -> Values:
     return {"margin": _rounded(10 ** rng.uniform(-0.3, 0.5), 3)}
-
-
-def _speeds(rng: np.random.Generator, best: Values) -> Values:
-    return {"speeds": {model: _rounded(10 ** rng.uniform(-1, 1)) for model in MODELS[1:]}}
 
 
 def _rounded(value: float, digits: int = 2) -> float:
@@ -93,7 +89,6 @@ RULES = {
     "threshold_by_task": Rule("best_effort_threshold_by_task", _of_task, around="threshold"),
     "rate": Rule("best_effort_rate", _rates),
     "greedy": Rule("best_effort_greedy", _margin),
-    "any": Rule("best_effort_any", _speeds),
 }
 
 
