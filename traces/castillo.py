@@ -100,7 +100,14 @@ class Castillo:
     def _rows(self) -> pd.DataFrame:
         table = read(public_file(self.prompts), public_file(self.lengths), clip=self.clip)
         rows = of_model(table, self.model)
-        clipped, asked = table.attrs["clipped"].get(rows["model"].iloc[0], 0), len(rows)
+        clipped = table.attrs["clipped"].get(rows["model"].iloc[0], 0)
+        if unknown := sorted(set(self.datasets or ()) - set(rows["dataset"])):
+            raise TraceError(
+                f"{self.lengths}: no data set {', '.join(unknown)}; it has {', '.join(set(rows['dataset']))}"
+            )
+        if self.datasets:
+            rows = rows[rows["dataset"].isin(self.datasets)]
+        asked = len(rows)
         for name, model in self.models.items():
             others = of_model(table, model)[["dataset", "prompt_id", "samples"]]
             rows = rows.merge(others.rename(columns={"samples": f"samples {name}"}), on=["dataset", "prompt_id"])
@@ -109,12 +116,6 @@ class Castillo:
                 f"{self.lengths}: no prompt was answered by {self.model}, {', '.join(self.models.values())}"
             )
         unasked = asked - len(rows)
-        if unknown := sorted(set(self.datasets or ()) - set(rows["dataset"])):
-            raise TraceError(
-                f"{self.lengths}: no data set {', '.join(unknown)}; it has {', '.join(set(rows['dataset']))}"
-            )
-        if self.datasets:
-            rows = rows[rows["dataset"].isin(self.datasets)]
         fits = rows["input_tokens"] <= (self.longest_prompt or np.inf)
         rows = rows[fits].reset_index(drop=True)
         rows.attrs = {"clipped": clipped, "too_long": int((~fits).sum()), "unasked": unasked}

@@ -166,6 +166,10 @@ def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iter
         wanted = np.ceil(numbers["prompt_tokens"] / np.fmax(numbers["id_tokens"], 1))
         counts = ids.map(lambda cell: len(cell) if isinstance(cell, SEQUENCES) else -1).to_numpy(dtype=float)
         yield "prompt_ids", "are not one for each id_tokens tokens of the prompt", (counts > 0) & (counts != wanted)
+    for name in LISTS[1:] if by_model(table) else ():
+        if name in table:
+            there = [isinstance(cell, SEQUENCES) and len(cell) > 0 for cell in table[name]]
+            yield name, "are of one answer, and the models' are of several lengths", np.array(there, dtype=bool)
     if "pauses" in table:
         sound = [_sound_pauses(*cells) for cells in zip(table["pauses"], numbers["output_tokens"], strict=True)]
         reason = "are not [[tokens emitted before, seconds, tokens returned], ...] in order within the answer"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from traces.castillo import Castillo
+from traces.requests import to_requests
 from traces.split import normalized
 
 
@@ -80,3 +81,31 @@ def test_prompts_are_left_out_by_data_set_and_by_length_and_counted(source: Cast
     assert "0 prompts above 7 tokens left out" in everything.provenance
     with pytest.raises(ValueError, match="no prompt falls in the training part"):
         replace(source, longest_prompt=6).training()
+
+
+def with_another(source: Castillo, folder: Path, asked: int) -> Castillo:
+    """The source with a second model, which answered the first `asked` prompts."""
+    one = pd.read_parquet(source.lengths)
+    two = one.head(asked).assign(model="made--other", output_tokens=[[100 * row + 5] for row in range(1, asked + 1)])
+    pd.concat([one.assign(model="made--first"), two]).to_parquet(folder / "both.parquet")
+    return replace(source, model="first", lengths=str(folder / "both.parquet"), models={"small": "other"})
+
+
+def test_several_models_answer_the_same_prompts_at_their_own_lengths(source: Castillo, tmp_path: Path) -> None:
+    both = with_another(source, tmp_path, asked=40)
+    table = draw(both, 0)
+    number = table["output_tokens"].to_numpy() // 10  # of the prompt, 10 * number + 1 to + 3 tokens
+    assert table["output_tokens.small"].tolist() == np.minimum(100 * (number + 1) + 5, 500).tolist()
+    assert number.max() < 40
+    assert set(both.training()) == set(table)
+    assert "and of other as small" in both.provenance
+    assert "20 that not all were asked" in both.provenance
+    assert to_requests(table)[0].truth.lengths == {"small": table["output_tokens.small"][0]}
+
+
+def test_a_model_without_a_prompt_in_common_is_refused(source: Castillo, tmp_path: Path) -> None:
+    both = with_another(source, tmp_path, asked=1)
+    rows = pd.read_parquet(both.lengths)
+    rows[~((rows["model"] == "made--first") & (rows["prompt_id"] == "p0"))].to_parquet(tmp_path / "apart.parquet")
+    with pytest.raises(ValueError, match="no prompt was answered by first, other"):
+        draw(replace(both, lengths=str(tmp_path / "apart.parquet")), 0)

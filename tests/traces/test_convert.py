@@ -166,3 +166,14 @@ def test_spans_and_rates_that_are_hard_to_believe_are_doubted(arrivals, said: li
     assert len(found) == len(said)
     assert all(part in doubt and "\n" not in doubt for part, doubt in zip(said, found, strict=True))
     assert doubts(table.assign(think=1.0)) == []
+
+
+def test_answers_of_several_models_are_mapped_written_and_described(convert, tmp_path: Path, capsys) -> None:
+    rows = "ts,in,out,tiny\n0,9,5,50\n1,9,7,70\n2,9,9,90\n"
+    code, said, errors = convert(rows, *MAPPED, "output_tokens.opt-125m=tiny")
+    assert (code, errors) == (0, "")
+    assert "output_tokens.opt-125m" in said
+    assert parquet.read(tmp_path / "out.parquet")["output_tokens.opt-125m"].tolist() == [50, 70, 90]
+    describe.main([str(tmp_path / "out.parquet"), "--draw", str(tmp_path / "out.png")])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("opt-125m: output, tokens"))
+    assert line.split()[3:5] == ["70", "70"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -305,7 +306,7 @@ def test_bad_settings_are_refused_by_name_and_value(make: Callable[[], Any], sai
 SMALL = {"trace.requests": 40, "trace.training_requests": 30}
 BUILT = {
     **dict.fromkeys(("poisson", "gamma", "weibull", "mmpp", "diurnal", "sinusoid", "closed_loop", "multi_turn"), SMALL),
-    **dict.fromkeys(("best_effort", "clients", "rtlm_variance"), SMALL),
+    **dict.fromkeys(("best_effort", "best_effort_gamma", "best_effort_mmpp", "clients", "rtlm_variance"), SMALL),
     "poisson trace/lengths=zipf": SMALL,
     "poisson trace/lengths=quantiles": SMALL,
     "transformed": {"trace.source.requests": 40, "trace.source.training_requests": 30},
@@ -340,3 +341,30 @@ def test_an_operation_on_a_public_trace_counts_what_it_refuses(shared_data, monk
     copied, training, _ = build("mmpp trace/lengths=copied", **SMALL, **{"trace.lengths.training_share": 0.2})
     assert len(copied) == 40
     assert len(training.table) == 30
+
+
+def test_the_minutes_of_a_public_trace_set_the_rate_of_a_synthetic_one(shared_data, monkeypatch) -> None:
+    monkeypatch.setenv("TOKENYARD_DATA", str(shared_data))
+    table, training, provenance = build("best_effort_azure", **SMALL)
+    assert (len(table), len(training.table)) == (40, 30)
+    assert provenance.startswith("synthetic: MinuteCounts(path='traces/azure_2023_code.csv.gz', compress=10.0")
+
+
+@pytest.mark.long
+def test_real_answers_of_two_models_to_the_same_prompts(shared_data, monkeypatch) -> None:
+    monkeypatch.setenv("TOKENYARD_DATA", str(shared_data))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        source = instantiate(compose("config", overrides=["trace=castillo_models"]).trace, _convert_="all")
+    rows = source._rows
+    assert len(rows) > 2000
+    assert "meta-llama--Llama-3.1-8B-Instruct" in set(rows["model"])
+    assert (rows["samples"].map(len) == rows["samples llama-3.2-1b"].map(len)).all()
+
+
+def test_answers_of_several_models_are_clipped_alike() -> None:
+    table = check(trace().assign(**{"output_tokens.small": 9}), "made")
+    clipped = Clip(62)(table, rng())
+    assert clipped["output_tokens.small"].tolist() == [9, 9, 9, 9, 9, 2]
+    assert clipped["output_tokens"].tolist() == [5, 6, 7, 8, 9, 2]
+    assert clipped.attrs["clipped"] == 1
+    assert Clip(69)(table, rng()).attrs["clipped"] == 1, "the ninth token of the small one's, the tenth of the other's"

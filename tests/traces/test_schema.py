@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traces.requests import to_requests
 from traces.schema import COLUMNS, COUNTS, TraceError, check
 
 
@@ -126,3 +127,28 @@ def test_any_cells_pass_or_raise_a_trace_error(rows: list[tuple[Any, ...]], skip
     assert checked["arrival"].is_monotonic_increasing
     assert (checked[["prompt_tokens", "output_tokens"]] >= 1).all(axis=None)
     assert len(checked) + sum(checked.attrs.get("skipped", {}).values()) == len(rows)
+
+
+def test_answers_of_several_models_are_counts_behind_the_other_columns() -> None:
+    table = trace(**{"output_tokens.opt-1.3b": [1.0, 2.0, 3.0], "task": "a"})
+    checked = check(table[sorted(table)], "made")
+    assert list(checked)[-1] == "output_tokens.opt-1.3b"
+    assert checked["output_tokens.opt-1.3b"].dtype == np.int64
+    lengths = [one.truth.lengths for one in to_requests(checked)]
+    assert lengths == [{"opt-1.3b": 1}, {"opt-1.3b": 2}, {"opt-1.3b": 3}]
+    assert to_requests(check(trace(), "made"))[0].truth.lengths is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"output_tokens.a": [1, 0, 3]}, "row 2: output_tokens.a 0 is below 1"),
+        ({"output_tokens.a": [1, np.nan, 3]}, "row 2: output_tokens.a nan is not a number"),
+        ({"output_tokens.a": [9, 1, 1], "max_tokens": 8}, "row 1: output_tokens.a 9 is above max_tokens"),
+        ({"output_tokens.": [1, 2, 3]}, "unknown column 'output_tokens.'"),
+        ({"output_tokens.a": 5, "pauses": [[], [[1, 2.0, 3]], []]}, "row 2: pauses .* are of one answer"),
+    ],
+)
+def test_bad_lengths_of_a_models_answers_are_refused(columns: dict[str, Any], said: str) -> None:
+    with pytest.raises(TraceError, match=said):
+        check(trace(**columns), "made")

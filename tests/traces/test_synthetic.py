@@ -16,6 +16,7 @@ from scipy import stats
 from traces.schema import TraceError
 from traces.synthetic.arrivals import Diurnal, Gamma, MarkovModulated, Poisson, Sinusoid, Ticked, Weibull
 from traces.synthetic.clients import ClientMix
+from traces.synthetic.counts import MinuteCounts
 from traces.synthetic.dialogue import SyntheticDialogue
 from traces.synthetic.lengths import Copied, Fixed, Independent, Lognormal, Quantiles, Zipf
 from traces.synthetic.uncertainty import UncertaintyMix
@@ -261,3 +262,36 @@ def test_fixed_lengths_are_all_alike():
     assert outputs.tolist() == [3] * 4
     with pytest.raises(ValueError, match="output must be positive and finite, got 0"):
         Fixed(1, 0)
+
+
+def counted(folder: Path, counts: list[int], **more: Any) -> MinuteCounts:
+    """The process of a trace with so many requests in each minute, and one in the minute after."""
+    (folder / "made").touch()
+    arrival = [60.0 * minute + 0.5 * one for minute, count in enumerate([*counts, 1]) for one in range(count)]
+    return MinuteCounts(str(folder / "made"), lambda path: pd.DataFrame({"arrival": arrival}), **more)
+
+
+def test_arrivals_follow_the_counts_of_a_stored_traces_minutes_sped_up(tmp_path: Path) -> None:
+    process = counted(tmp_path, [10, 0, 30], compress=6.0)
+    instants = process.instants(20.0, 24_000, rng())
+    assert process.counts.tolist() == [10, 0, 30]
+    assert len(instants) / instants[-1] == pytest.approx(20.0, rel=0.05)
+    starts = [counted(tmp_path, [10, 0, 30], compress=6.0).instants(20.0, 1, rng(seed))[0] for seed in range(8)]
+    assert len(set(np.round(starts, 3))) == 8, "each seed begins at another instant of the trace"
+    start = rng().uniform(0, 30.0)  # drawn first
+    shares = np.histogram((instants + start) % 30.0, 3, (0, 30))[0] / len(instants)
+    assert shares == pytest.approx([0.25, 0.0, 0.75], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("counts", "more", "said"),
+    [([5], {}, "two minutes are needed for counts, it has 60 s"), ([5, 5], {"compress": 0}, "compress .* got 0")],
+)
+def test_counts_need_minutes_and_a_speed(tmp_path: Path, counts: list[int], more: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        counted(tmp_path, counts, **more).instants(1.0, 10, rng())
+
+
+def test_counts_without_the_public_data_say_where_it_was_looked_for() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no trace file 'traces/nowhere.csv'.*Set TOKENYARD_DATA"):
+        MinuteCounts("traces/nowhere.csv", lambda path: pd.DataFrame()).instants(1.0, 10, rng())

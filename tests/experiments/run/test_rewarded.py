@@ -78,7 +78,7 @@ def test_a_trace_without_tasks_is_refused() -> None:
 
 
 def test_a_run_tells_what_it_is_worth_and_keeps_it_for_each_request(tmp_path, typed) -> None:  # noqa: F811
-    assert typed(tmp_path, *BEST_EFFORT, "reward=best_effort_soft")[0] == 0
+    assert typed(tmp_path, *BEST_EFFORT, "reward=best_effort_soft", "reward.hard=0.8")[0] == 0
     (folder,) = complete_folders(tmp_path)
     found, rows = folder.summary(), pd.read_parquet(folder.path / "requests.parquet")
     assert set(schema.SUMMARY_OF_REWARDS) <= set(found)
