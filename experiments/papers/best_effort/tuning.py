@@ -4,8 +4,9 @@
     tokenyard tune threshold --searches 1            # one rule, one search
     tokenyard tune greedy --given reward=best_effort_soft --output soft.json
 
-A random search with successive halving: of all candidates the best third goes on to three times the traces, and so on;
-all candidates of a round meet the same ones. What is sought is the performance (reward over peak) over all requests.
+Five random searches with successive halving: of all candidates the best third goes on to three times the traces, and so
+on; all candidates of a round meet the same ones. From the second search on, half of them are near the best so far.
+What is sought is the performance (reward over peak) over all requests.
 Traces are those of learning: of the workloads in turn, at rates spread evenly over the range, which counts a rate drawn
 on a logarithmic scale by its requests. Their seeds are from 10,000 on, which no experiment has. What is found stands
 in the policies' yamls, by hand; a test holds them against the file.
@@ -138,11 +139,28 @@ class Traces:
         return float(found)
 
 
-def searched(name: str, requests: int, traces: Traces, seed: int, best: Values) -> dict[str, Any]:
-    """The best values of rule `name` that are found with a `seed`, and how; around `best`, if it is drawn so."""
+def near(rng: np.random.Generator, value: Any) -> Any:
+    """`value` with each of its numbers some 30 % away; lists of rates stay in order where all their numbers do."""
+    if isinstance(value, dict):
+        return {name: near(rng, one) for name, one in value.items()}
+    if isinstance(value, list):
+        moved = [near(rng, one) for one in value]
+        return sorted(moved) if value == sorted(value) else moved
+    return _rounded(value * math.exp(rng.normal(0, 0.3)), 3)
+
+
+def candidates(name: str, count: int, rng: np.random.Generator, best: Values, first: bool) -> list[Values]:
+    """So many values of rule `name`: what is best so far, and others, near it and, at `first` all, from all over."""
+    drawn = [RULES[name].draw(rng, best) for _ in range(count if first else count // 2)]
+    return [*([best] if best else []), *(near(rng, best) for _ in range(count - len(drawn))), *drawn][:count]
+
+
+def searched(
+    name: str, requests: int, performance: Callable[[Values, int], float], seed: int, best: Values
+) -> dict[str, Any]:
+    """The best values of rule `name` that a search with a `seed` finds, and how; `best` is so until then, if any is."""
     rng, least = np.random.default_rng(seed), len(WORKLOADS)
     count = max(KEPT ** (ROUNDS - 1), requests // (ROUNDS * EACH * least))
-    candidates = [*([best] if best else []), *(RULES[name].draw(rng, best) for _ in range(count - bool(best)))]
     simulated = 0
     with tqdm(unit="run", desc=f"{name}, search {seed}", disable=None) as bar:
 
@@ -150,9 +168,9 @@ def searched(name: str, requests: int, traces: Traces, seed: int, best: Values) 
             nonlocal simulated
             bar.update(number)
             simulated += EACH * number
-            return math.fsum(traces.performance(values, one) for one in range(number)) / number
+            return math.fsum(performance(values, one) for one in range(number)) / number
 
-        rounds = [*search(score, candidates, least)]
+        rounds = [*search(score, candidates(name, count, rng, best, seed == 0), least)]
     reached, values = rounds[-1].found[0]
     told = [
         {"traces": one.traces, "candidates": len(one.found), "best": [round(score, 4) for score, _ in one.found[:3]]}
@@ -164,12 +182,14 @@ def searched(name: str, requests: int, traces: Traces, seed: int, best: Values) 
 def tuned(name: str, requests: int, searches: int, given: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
     """The best values of rule `name` of several searches, with all of these and what they were for."""
     rule = RULES[name]
-    traces, best = Traces(rule.policy, given), known[rule.around]["values"] if rule.around else {}
-    found = [searched(name, requests, traces, seed, best) for seed in range(searches)]
-    first = max(found, key=lambda one: float(one["performance"]))
+    best: Values = known[rule.around]["values"] if rule.around else {}
+    performance, found = Traces(rule.policy, given).performance, list[dict[str, Any]]()
+    for seed in range(searches):
+        found.append(searched(name, requests, performance, seed, best))
+        best = max(found, key=lambda one: float(one["performance"]))["values"]
     return {
-        "values": first["values"],
-        "performance": first["performance"],
+        "values": best,
+        "performance": max(one["performance"] for one in found),
         "searches": found,
         "policy": rule.policy,
         "given": [*GIVEN, *given],
