@@ -52,6 +52,7 @@ VERBS = Group(
             default="engine",
         ),
         "train": "experiments.prediction.train",
+        "tune": "experiments.papers.best_effort.tuning",
         "evaluate": Group(
             "Judge predictors, what they read, and the printed intervals.",
             {
