@@ -1,0 +1,67 @@
+"""The decisions that a learner remembers: the last so many, drawn from at random."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.learning.play import Played
+from policies.routing.features import Numbers
+
+
+class Batch(NamedTuple):
+    """Decisions: what was seen, what was chosen, its reward, and what was seen at the next."""
+
+    seen: Numbers
+    chosen: NDArray[np.int64]
+    reward: Numbers
+    then: Numbers
+
+
+class Replay:
+    """A ring of `room` decisions."""
+
+    def __init__(self, room: int, size: int) -> None:
+        self.held = Batch(
+            np.zeros((room, size), np.float32),
+            np.zeros(room, np.int64),
+            np.zeros(room, np.float32),
+            np.zeros((room, size), np.float32),
+        )
+        self.added = 0
+
+    def __len__(self) -> int:
+        return min(self.added, len(self.held.reward))
+
+    def add(self, played: Played, credit: str) -> None:
+        """Remember an episode, all but its last decision: behind that one the trace ends, and not the serving.
+
+        With `credit` "decision" a decision is given the reward of the request that it routed, with "step" those that
+        left before the next.
+        """
+        rewards = played.credited if credit == "decision" else played.stepped
+        rows = Batch(played.seen[:-1], played.chosen[:-1], rewards[:-1], played.seen[1:])
+        room = len(self.held.reward)
+        kept = slice(max(len(rows.reward) - room, 0), None)
+        places = (self.added + np.arange(len(rows.reward[kept]))) % room
+        for name in Batch._fields:
+            getattr(self.held, name)[places] = getattr(rows, name)[kept]
+        self.added += len(places)
+
+    def draw(self, count: int, rng: np.random.Generator) -> Batch:
+        """So many decisions, each as likely as any other."""
+        rows = rng.integers(len(self), size=count)
+        seen, chosen, reward, then = self.held
+        return Batch(seen[rows], chosen[rows], reward[rows], then[rows])
+
+    def state(self) -> dict[str, Any]:
+        """All that it holds."""
+        return {"added": self.added, **{name: column[: len(self)] for name, column in self.held._asdict().items()}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Hold what `state` told."""
+        self.added = int(state["added"])
+        for name, column in self.held._asdict().items():
+            column[: len(self)] = state[name]
