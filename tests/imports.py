@@ -29,7 +29,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"sim": "sim"},
     {"sim/engine": "sim.engine"},
     {"sim: simulation": "sim.simulation sim.__init__"},
-    {"policies/order": "policies.order"},
+    {"policies/order": "policies.order", "policies/reward": "policies.reward"},
     {
         "policies/batching": "policies.batching",
         "policies/decoding": "policies.decoding",

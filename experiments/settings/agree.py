@@ -120,16 +120,17 @@ def _load(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _model(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[str]:
-    """A model that was given and that the cluster ignores; devices with different models."""
+    """A model that was given and that the cluster ignores; a device with another model than the rest, by `model`."""
     devices = plain["cluster"]["devices"]
     models = {
         name: entry["profile"]["model"]
         for name, entry in devices.items()
         if isinstance(entry.get("profile"), dict) and "model" in entry["profile"] and entry.get("count")
     }
-    if len(set(map(str, models.values()))) > 1:
+    follows = any(reads.source(f"cluster.devices.{name}.profile.model") == "model" for name in models)
+    if len(set(map(str, models.values()))) > 1 and follows:  # a cluster of several models names each itself
         each = ", ".join(f"cluster.devices.{name}.profile.model={shown(model)}" for name, model in models.items())
-        yield f"{each}: the devices of a cluster hold one model"
+        yield f"{each}: the devices of cluster={job.choices.get('cluster')} hold one model"
     given = next((one for one in job.given if one.key == "model"), None)
     if given is not None and models and names_other_models(job, reads):
         yield (
@@ -214,6 +215,8 @@ def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_told(job, 'trace') or trace}: {columns.problem}"
     if not columns.sure:
         return
+    if plain.get("reward") is not None and "task" not in columns.names:
+        yield f"reward={job.choices.get('reward')} needs a trace with tasks; {trace} has none"
     if "prompt_ids" not in columns.names:
         for name, entry in plain["cluster"]["devices"].items():
             if entry["prefix_caching"]:

@@ -209,7 +209,7 @@ class JobCheck:
                 cfg.calibration[name] = PLACEHOLDERS.get(str(name), 1)
         if OmegaConf.is_list(cfg.get("seed")) and len(cfg.seed):
             cfg.seed = cfg.seed[0]
-        return {key: _plain(cfg[key]) for key in (*UNITS, "load", "load_of") if key in cfg}
+        return {key: _plain(cfg[key]) for key in (*UNITS, "reward", "load", "load_of") if key in cfg}
 
     def _wrong_types(self) -> Iterator[str]:
         cfg = self.job.cfg
@@ -226,15 +226,16 @@ class JobCheck:
                 yield f"{unit}._target_ is missing: it names the class of the {unit}"
             yield from node_problems(plain[unit], unit, self.named)
         cluster = plain["cluster"]
-        if not _is_part(cluster.get("link"), null=True):
-            yield f"{self.named('cluster.link')} must be null, or a part: a mapping with a _target_"
+        for path, node in (("reward", plain.get("reward")), ("cluster.link", cluster.get("link"))):
+            if not _is_part(node, null=True):
+                yield f"{self.named(path)} must be null, or a part: a mapping with a _target_"
+            yield from node_problems(node, path, self.named)
         if not isinstance(cluster.get("steps_together", False), bool):
             yield f"{self.named('cluster.steps_together')} must be true or false"
         devices = cluster.get("devices")
         if not isinstance(devices, dict) or not devices:
             yield f"{self.named('cluster.devices')}: a cluster needs devices"
             return
-        yield from node_problems(cluster.get("link"), "cluster.link", self.named)
         for name, entry in devices.items():
             yield from parts.device_problems(name, entry, self.named)
             for key in ("profile", "batching", *OPTIONAL) if isinstance(entry, dict) else ():
@@ -245,7 +246,7 @@ class JobCheck:
 
     def _refused(self) -> Iterator[str]:
         plain = self.plain
-        for path in ("policy", "predictor", "trace", "cluster.link"):
+        for path in ("policy", "predictor", "trace", "cluster.link", "reward"):
             yield from self._part_problems(path, plain)
         unknown = list(devices.unknown_model(self.reads, plain))
         yield from unknown
@@ -266,7 +267,7 @@ class JobCheck:
             yield parts.refusal(error, inner if isinstance(inner, dict) else {}, self.named)
             return
         last = path.rsplit(".", 1)[-1]
-        methods = {"trace": "replay", "profile": "step_time", "batching": "select"}
+        methods = {"trace": "replay", "profile": "step_time", "batching": "select", "reward": "rewards"}
         if path == "policy":
             yield from parts.policy_problems(part, node)
         elif last == "predictor" and not parts.is_predictor(part):

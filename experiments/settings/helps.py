@@ -19,7 +19,7 @@ from experiments.settings.composer import FOLDERS, Composer
 from experiments.settings.wording import shown
 
 WIDTH = 40  # columns of a setting and its value, before the comment
-GROUPS = ("experiment", "system", "policy", "predictor", "trace", "cluster")
+GROUPS = ("experiment", "system", "policy", "predictor", "trace", "cluster", "reward")
 
 
 def text(command: Command) -> str:

@@ -11,7 +11,7 @@ from experiments.settings.toplevel import TOP_LEVEL
 
 OF_THE_RUN = set(TOP_LEVEL) - {"resample", "load_of"}  # these two are read where something refers to them
 FINDERS = "calibration.found_by."
-PARTS = ("policy", "predictor", "trace", "cluster.link")
+PARTS = ("policy", "predictor", "trace", "cluster.link", "reward")
 TOGETHER = "cluster.steps_together"
 OPTIONAL = ("host", "host_time", "decoding")  # of a device: without it as with null
 DEVICE = (

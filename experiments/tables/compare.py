@@ -18,6 +18,7 @@ COLUMNS = {
     "response_time_max": "max",
 }
 WITHOUT_CALLS = "E2E - calls"  # heads the mean serving times, where requests call out
+REWARDS = {"in time": "availability", "of peak": "performance"}  # where a reward is set
 FEW = 3  # texts that are told in full
 HEADING = (
     "response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: the ratio of the means over the "
@@ -63,6 +64,9 @@ def _means(table: pd.DataFrame, runs: pd.DataFrame, seen: pd.DataFrame) -> dict[
     row |= {title: f"{_mean(seen, column):.3f}" for column, title in COLUMNS.items()}
     if "serving_time_mean" in table:
         row[WITHOUT_CALLS] = f"{interval(seen['serving_time_mean']):.3f}"
+    for title, column in REWARDS.items():
+        if column in table:
+            row[title] = f"{interval(seen[column]):.3f}"
     row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
     if "throughput_requests_overall" in table:
         row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"

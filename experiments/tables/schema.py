@@ -55,6 +55,8 @@ REQUESTS = {
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),
     "task": Column("-", "of the trace, where it has tasks"),
+    "model": Column("-", "that of the device of its last leg, where a `reward` is set"),
+    "reward": Column("-", "what its answer is worth, where a `reward` is set; 0: rejected, unfinished or too late"),
     "measured_first_scheduled": Column("s", "`first_scheduled` of the real run that the trace was recorded from"),
     "measured_first_token": Column("s", "`first_token` of that run"),
     "measured_finished": Column("s", "`finished` of that run"),
@@ -147,6 +149,15 @@ SUMMARY_OF_PASSES = {
     "tokens_per_pass_mean": Column("tokens", "output tokens but the first of each answer, by `passes`"),
     "proposed_per_pass_mean": Column("tokens", "`proposed_tokens` by `passes`"),
 }
+SUMMARY_OF_REWARDS = {
+    "availability": Column("share", "of the requests: with an answer within `reward.hard`"),
+    "reward_mean": Column("-", "mean reward of a request"),
+    "performance": Column("share", "sum of rewards / sum of what the best model's answers in time would have given"),
+    "time_above_96": Column(
+        "share", "of the parts of `reward.window` s, by arrival: `performance` in it at least 0.96"
+    ),
+    "time_above_98": Column("share", "the same for 0.98; parts in which nobody arrived are left out"),
+}
 SAID = {
     "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
     "rejection": Column("-", "why the first request that was rejected can never be served"),
@@ -202,6 +213,8 @@ def document() -> str:
         *_section("", "Where requests call out; elsewhere these are missing, as they would repeat E2E's. All times "
                   "above have calls in them, TPOT too.", SUMMARY_OF_CALLS),
         *_section("", "Where a pass may emit several tokens (`decoding`):", SUMMARY_OF_PASSES),
+        *_section("", "Where a `reward` is set; requests that were rejected or unfinished count, as worth nothing:",
+                  SUMMARY_OF_REWARDS),
         *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),

@@ -19,6 +19,7 @@ CONFIGS = {  # transformers' config of each model, beside its defaults
     "opt-125m": ("OPTConfig", {}),
     "opt-1.3b": opt(2048, 24, 32),
     "opt-2.7b": opt(2560, 32, 32),
+    "opt-6.7b": opt(4096, 32, 32),
     "opt-13b": opt(5120, 40, 40),
     "opt-66b": opt(9216, 64, 72),
     "opt-175b": opt(12288, 96, 96),

@@ -305,7 +305,7 @@ def test_bad_settings_are_refused_by_name_and_value(make: Callable[[], Any], sai
 SMALL = {"trace.requests": 40, "trace.training_requests": 30}
 BUILT = {
     **dict.fromkeys(("poisson", "gamma", "weibull", "mmpp", "diurnal", "sinusoid", "closed_loop", "multi_turn"), SMALL),
-    **dict.fromkeys(("clients", "rtlm_variance"), SMALL),
+    **dict.fromkeys(("best_effort", "clients", "rtlm_variance"), SMALL),
     "poisson trace/lengths=zipf": SMALL,
     "poisson trace/lengths=quantiles": SMALL,
     "transformed": {"trace.source.requests": 40, "trace.source.training_requests": 30},

@@ -350,6 +350,7 @@ def test_chat_ids_of_64_bits_are_names(tmp_path: Path) -> None:
 SMALL = ("requests=40",)
 INSIDE = {
     "augmented": SMALL,
+    "best_effort": SMALL,
     **dict.fromkeys(("clients", "closed_loop", "dialogue", "diurnal", "gamma", "mmpp", "multi_turn", "poisson"), SMALL),
     **dict.fromkeys(("recorded", "rtlm_variance", "short_dialogue", "sinusoid", "ticked", "weibull"), SMALL),
     "rtlm_dialogue": (*SMALL, "model=t5-small"),
