@@ -69,6 +69,9 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
             raise ValueError("reward=none: there is nothing to learn from; choose another reward")
         models = tuple(dict.fromkeys(device.model for device in self.cluster.devices))
         self.features = Features(tuple(self.reward.quality), models, **cfg.features)
+        for task in self.features.tasks:
+            for model in models:
+                self.reward.of(task, model)  # ValueError where it is unknown, before anything is played
         self.workloads = {str(name): Node.of(trace).cfg for name, trace in cfg.workloads.items() if trace is not None}
         self.rates, self.seconds = range_of(cfg.rates), float(cfg.seconds)
         if not 0 < self.seconds < math.inf:
