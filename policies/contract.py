@@ -17,8 +17,8 @@ from sim.job import Job
 from sim.policy import ALWAYS, Batching, FixedOrder, NotingOrder, Order, Policy, Predictor, Rank, Running, Short, Stands
 from sim.prediction import Prediction
 from sim.record import Record, Tables
+from sim.replay import simulate
 from sim.request import Request
-from sim.simulation import simulate
 from sim.step import Hold
 
 __all__ = ["ContractError", "GuardedTruth", "check_order", "check_policy"]

@@ -26,8 +26,9 @@ from sim.policy import (
 )
 from sim.prediction import Distribution, PredictedPause, Prediction
 from sim.record import Record, Tables
+from sim.replay import simulate
 from sim.request import Pause, Proposal, Request, Truth
-from sim.simulation import simulate
+from sim.simulation import Question, Simulation
 from sim.step import Hold, Line, Profile, Step
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "PricedProfile",
     "Profile",
     "Proposal",
+    "Question",
     "Record",
     "Request",
     "RequestLevel",
@@ -71,6 +73,7 @@ __all__ = [
     "Scheduler",
     "Sharing",
     "Short",
+    "Simulation",
     "Stands",
     "Step",
     "Tables",

@@ -1,4 +1,4 @@
-"""A cluster: devices that hold the same model, and what lies between them."""
+"""A cluster: devices with a model on each, and what lies between them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from sim.link import Link
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Devices that hold the same model, and the link between any two of them: each way of each pair has its own.
+    """Devices, and the link between any two of them: each way of each pair has its own.
 
-    If it `steps_together` a step of each takes as long as the slowest's, as with experts that lie on all of them.
+    They may hold one model or several: a request is answered by that to which it is routed. If it `steps_together` a
+    step of each takes as long as the slowest's, as with experts that lie on all of them.
     """
 
     devices: tuple[Device, ...]

@@ -82,7 +82,8 @@ class Device:
     size of one token's KV in bytes. `max_model_len` bounds prompt plus output, in tokens. `prefix_caching` lets
     requests share the KV of equal prefixes. `batching`, where given, overrides the policy's on this device. `host` is
     where swapped KV goes, `host_time` what the host needs for each step (None: nothing beyond the profile). `decoding`
-    says how many tokens a pass emits (None: one for each job that decodes).
+    says how many tokens a pass emits (None: one for each job that decodes). `model` is the name of the model on it: a
+    cluster may have several.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Device:
     host: HostMemory = field(default_factory=HostMemory)
     host_time: HostTime | None = None
     decoding: Decoding | None = None
+    model: str = ""
 
     def __post_init__(self) -> None:
         if not hasattr(self.profile, "uneven"):

@@ -106,6 +106,7 @@ class Job:
         "replica",  # the index of the one where the current leg is
         "request",
         "resumed",  # when its last call was over, s
+        "routing_seconds",  # that it waited for the router, s
         "stopped",  # when it was last stopped amid its answer, until its next token
         "told",  # what a cache that shares prefixes keeps of its content
         "until",  # the output tokens after which it calls next, or is through
@@ -130,6 +131,7 @@ class Job:
         self.told: Any = None
         self.foreseen: Any = None
         self.overhead_seconds = self.longest_stop = self.call_seconds = self.renewed_seconds = 0.0
+        self.routing_seconds = 0.0
         self.stopped: float | None = None
         self.paused: float | None = None
         self.resumed: float | None = None
@@ -137,6 +139,11 @@ class Job:
         self.first_scheduled: float | None = None
         self.first_token: float | None = None
         self.finished: float | None = None
+
+    def answered(self, request: Request, prediction: Prediction) -> None:
+        """Its `request` is that with the answer of the model to which it goes, of which it is predicted."""
+        self.request, self.until = request, request.truth.output_tokens
+        self.prediction = self.predicted = prediction
 
     @property
     def runs(self) -> bool:

@@ -98,10 +98,10 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     `ttft_requests` and `tpot_requests` count those of which a first token was seen, and then another: none of a static
     batch. `warmup_requests` arrived before the window; `throughput_requests` and `throughput_tokens` are those of the
     window, with `_overall` those of the whole run.
-    `predicting_share` and `scheduling_share` are the parts of the summed response time that the predictor (its
-    queue, and what was said anew after calls) and the scheduler took; `offloaded_share` counts requests that a CPU
-    served. Where requests call out, what `of_calls` says is added: without calls it would repeat the response
-    times. So is what `of_passes` says where passes emit several tokens.
+    `predicting_share`, `routing_share` and `scheduling_share` are the parts of the summed response time that the
+    predictor (its queue, and what was said anew after calls), the router (its queue) and the scheduler took;
+    `offloaded_share` counts requests that a CPU served. Where requests call out, what `of_calls` says is added: without
+    calls it would repeat the response times. So is what `of_passes` says where passes emit several tokens.
     """
     window = measured_window(requests, warmup)
     chosen = inside(requests, window)
@@ -109,7 +109,8 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     total = float(response_time(finished).sum())
     times = {"response_time": response_time(finished), "ttft": ttft(finished), "tpot": tpot(finished)}
     renewed = finished.get("renewed_seconds", 0.0)  # older tables have none
-    predicting = finished["queued"] - finished["arrival"] + renewed
+    routing = finished.get("routing_seconds", 0.0)
+    predicting = finished["queued"] - finished["arrival"] - routing + renewed
     requests_per_second, tokens_per_second = throughput(requests, window)
     requests_overall, tokens_overall = throughput_overall(requests)
     return {
@@ -128,6 +129,7 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
         "window_seconds": window[1] - window[0],
         "preemptions": int(chosen["preemptions"].sum()),
         "predicting_share": float(predicting.sum() / total) if total else float("nan"),
+        "routing_share": float(np.sum(routing) / total) if total else float("nan"),
         "scheduling_share": float(finished["overhead_seconds"].sum() / total) if total else float("nan"),
         "offloaded_share": float((finished["replica_kind"] == "cpu").mean()) if total else float("nan"),
         **(of_calls(finished) if calls_out(requests) else {}),

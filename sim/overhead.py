@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,17 +12,20 @@ class Overhead:
 
     `decision_seconds` for each plan that admits or preempts jobs, `rank_seconds` for each rank computed, of jobs that
     wait and, in the search for a victim, of those that run; of a search that finds nobody once, as long as that stands.
+    `route_seconds` for each request: so long the one router, first come first served, thinks of it before it decides.
     What an engine spends on every step, decision or not, is part of the profile.
     """
 
     decision_seconds: float = 0.0
     rank_seconds: float = 0.0
+    route_seconds: float = 0.0
 
     @property
     def charged(self) -> bool:
-        """Whether it costs anything."""
+        """Whether a replica's scheduler costs anything."""
         return self.decision_seconds > 0 or self.rank_seconds > 0
 
     def __post_init__(self) -> None:
-        if not (self.decision_seconds >= 0 and self.rank_seconds >= 0):
-            raise ValueError(f"overheads must not be negative, got {self.decision_seconds} and {self.rank_seconds} s")
+        for one in fields(self):
+            if not 0 <= (seconds := getattr(self, one.name)) < math.inf:
+                raise ValueError(f"overhead.{one.name} must be finite and not negative, got {seconds} s")

@@ -221,10 +221,11 @@ class Leg(NamedTuple):
 
 
 class ReplicaView(Protocol):
-    """What a routing may see of a replica, as it is when it is asked."""
+    """What a routing may see of a replica, as it is when it is asked. `model` is the name of that on it."""
 
     name: str
     kind: str
+    model: str
 
     @property
     def jobs(self) -> int:
@@ -234,6 +235,10 @@ class ReplicaView(Protocol):
     @property
     def submitted(self) -> int:
         """Jobs that were ever sent here."""
+        ...
+
+    def submitted_within(self, seconds: float) -> int:
+        """Those of them that were sent in the last so many seconds."""
         ...
 
     @property
@@ -250,7 +255,7 @@ class Routing(Protocol):
     """Where?"""
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
-        """The legs of the job's life in their order; several are disaggregation, none is a rejection."""
+        """The legs of a job's life in their order, all with one model; several are disaggregation, none a rejection."""
         ...
 
 

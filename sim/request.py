@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -37,13 +38,15 @@ class Truth:
 
     `output_ids` are the answer's token ids, where they are known: with prefix caching others may share them. `pauses`
     are the calls of the answer, in their order; one that takes no time and returns nothing is none, and left out.
-    `proposals` are those of a small model for each output token, where they were recorded.
+    `proposals` are those of a small model for each output token, where they were recorded. `lengths` are the output
+    tokens of the answers that models give, by their names, where they differ; `output_tokens` are those of all others.
     """
 
     output_tokens: int
     output_ids: tuple[int, ...] = ()
     pauses: tuple[Pause, ...] = ()
     proposals: tuple[Proposal, ...] = ()
+    lengths: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         if self.output_tokens < 1:
@@ -54,6 +57,17 @@ class Truth:
             raise ValueError(f"{len(self.proposals)} proposals for {self.output_tokens} output_tokens")
         if self.pauses:
             self._check_pauses()
+        if self.lengths is not None:
+            self._check_lengths(self.lengths)
+
+    def _check_lengths(self, lengths: Mapping[str, int]) -> None:
+        for model, tokens in lengths.items():
+            if tokens < 1:
+                raise ValueError(f"output_tokens of {model} must be at least 1, got {tokens}")
+        if self.output_ids or self.pauses or self.proposals:
+            raise ValueError(
+                "what is known of one answer's tokens is not of those of several models: give no `lengths`"
+            )
 
     def _check_pauses(self) -> None:
         for emitted, seconds, returned in self.pauses:
@@ -64,6 +78,11 @@ class Truth:
         if any(one.emitted >= other.emitted for one, other in pairwise(self.pauses)):
             raise ValueError(f"pauses come one after the other, got {self.pauses}")
         object.__setattr__(self, "pauses", tuple(one for one in self.pauses if one.seconds or one.returned))
+
+    @property
+    def longest(self) -> int:
+        """Output tokens of the longest answer that any model gives."""
+        return max(self.output_tokens, *self.lengths.values()) if self.lengths else self.output_tokens
 
     @property
     def returned_tokens(self) -> int:
@@ -102,9 +121,9 @@ class Request:
             raise ValueError(f"request {self.id}: arrival must be finite and not negative, got {self.arrival}")
         if self.prompt_tokens < 1:
             raise ValueError(f"request {self.id}: prompt_tokens must be at least 1, got {self.prompt_tokens}")
-        if self.max_tokens is not None and self.max_tokens < self.truth.output_tokens:
+        if self.max_tokens is not None and self.max_tokens < self.truth.longest:
             raise ValueError(
-                f"request {self.id}: output_tokens {self.truth.output_tokens} exceed max_tokens {self.max_tokens}"
+                f"request {self.id}: output_tokens {self.truth.longest} exceed max_tokens {self.max_tokens}"
             )
         if self.prompt_ids and len(self.prompt_ids) != -(-self.prompt_tokens // self.id_tokens):
             raise ValueError(
@@ -115,3 +134,8 @@ class Request:
             raise ValueError(f"request {self.id}: output_ids need id_tokens=1, got {self.id_tokens}")
         if self.think is not None and (self.session is None or not 0 <= self.think < math.inf):
             raise ValueError(f"request {self.id}: think needs a session, and finite seconds, got {self.think}")
+
+    def answered_by(self, model: str) -> Request:
+        """The request with the answer that `model` gives, and no other."""
+        tokens = (self.truth.lengths or {}).get(model, self.truth.output_tokens)
+        return replace(self, truth=Truth(tokens))

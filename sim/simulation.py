@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import simpy
+from simpy.core import EmptySchedule, StopSimulation
 
 from sim.cluster import Cluster
 from sim.device import Unservable
@@ -21,7 +23,7 @@ from sim.engine.replica import Replica
 from sim.engine.sessions import Sessions
 from sim.engine.view import View
 from sim.job import Job
-from sim.policy import Batching, Eviction, Leg, Order, Policy, Predictor
+from sim.policy import Batching, Eviction, Leg, Order, Policy, Predictor, ReplicaView
 from sim.record import Record, Tables
 from sim.request import Request
 
@@ -42,37 +44,93 @@ def _in_order(requests: Iterable[Request]) -> Iterator[Request]:
         yield request
 
 
+class Question(NamedTuple):
+    """Where shall `job` go, now that the `replicas` are as they are? The answer is what `sim.policy.Routing` gives."""
+
+    job: Job
+    replicas: tuple[ReplicaView, ...]
+
+
+Questions = Generator[Question, Sequence[Leg], Tables]
+
+
 class Simulation:
-    """One trace on one cluster under one policy."""
+    """One trace on one cluster, whose `questions` anybody may answer; what its arguments say, `simulate` tells.
+
+    `policy.routing` is not asked. `left` is called with each job that has left: it finished, or was rejected. It is
+    known who has left by now, and what a replica has done, once its view was asked.
+    """
 
     def __init__(
         self,
         requests: Iterable[Request],
-        cluster: Cluster,
         policy: Policy,
+        cluster: Cluster,
         predictor: Predictor,
-        recorder: Recorder,
-        leap: bool,
-        rejects: bool,
-        replica: Callable[..., Replica],
+        *,
+        horizon: float | None = None,
+        record: Record = Record.REQUESTS,
+        leap: bool = True,
+        unservable: str = "reject",
+        audit: bool = False,
+        left: Callable[[Job], object] | None = None,
     ) -> None:
+        _check(policy, cluster, predictor, unservable, audit)
         self.clock = Clock(initial_time=0.0)
         self.requests = _in_order(requests)
         self.next_request = next(self.requests, None)
         self.cluster = cluster
-        self.policy = policy
         self.predictor = predictor
-        self.recorder = recorder
-        self.rejects = rejects  # a request that can never be served; otherwise it ends the run
+        self.horizon = math.inf if horizon is None else horizon
+        self.rejects = unservable == "reject"  # a request that can never be served; otherwise it ends the run
+        self.recorder = Recorder(record, cluster.devices, left)
+        kind: Callable[..., Replica] = AuditedReplica if audit else Replica
+        if cluster.steps_together:
+            kind = partial(Rank, [])
         self.replicas = [
-            replica(self.clock, number, device, policy, recorder, self.leg_over, leap)
+            kind(self.clock, number, device, policy, self.recorder, self.leg_over, leap)
             for number, device in enumerate(cluster.devices)
         ]
         self.views = tuple(View(replica) for replica in self.replicas)
         self.predictor_free = 0.0  # when the one predictor will have worked off its queue, s
+        self.router_free = 0.0  # when the one router will have, s
+        self.route_seconds = policy.overhead.route_seconds
+        self.asked: deque[Job] = deque()  # jobs of which it is not said where they go
+        self.ask = self.come_to_router if self.route_seconds else self.asked.append
         self.legs: dict[Job, list[Leg]] = {}  # legs still to come, of jobs that were given several
         self.channels: dict[tuple[int, int], Channel] = {}
         self.sessions = Sessions()
+
+    def questions(self) -> Questions:
+        """Go through the run: where each job shall go is yielded as a `Question` at the instant at which it is asked.
+
+        The legs are sent in return (`send`); the Tables are what the generator returns in the end. To be begun once.
+        """
+        asked, step, views = self.asked, self.clock.step, self.views
+        if self.horizon < math.inf:
+            self.clock.end(self.horizon)
+        self.arrive()
+        try:
+            while True:
+                while asked:
+                    job = asked.popleft()
+                    self.route(job, (yield Question(job, views)))
+                step()
+        except (EmptySchedule, StopSimulation):
+            return self.tables()
+
+    def tables(self) -> Tables:
+        """What happened until the horizon. RuntimeError if there is none, and somebody was left behind."""
+        for replica in self.replicas:
+            replica.settle(self.horizon)
+        if self.horizon == math.inf and self.recorder.unfinished:
+            unfinished = self.recorder.unfinished
+            raise RuntimeError(f"{len(unfinished)} jobs were never served, first {unfinished[0]}")
+        tables = self.recorder.tables(sum(replica.iterations for replica in self.replicas))
+        accounts = [one for one in self.replicas if isinstance(one, AuditedReplica)]
+        if not accounts:
+            return tables
+        return replace(tables, audit=audited(accounts, None if self.horizon == math.inf else self.horizon))
 
     def arrive(self, event: simpy.Event | None = None) -> None:
         """Let the requests of this instant enter, and come back at the next arrival."""
@@ -94,7 +152,7 @@ class Simulation:
             self.clock.at(request.arrival, lambda _: self.enter(request))
 
     def enter(self, request: Request) -> None:
-        """Predict, which takes the one predictor its time, then route."""
+        """Predict, which takes the one predictor its time, then ask where the job shall go."""
         length, uncertainty, seconds, _, pauses = prediction = self.predictor.predict(request)
         if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
@@ -104,19 +162,43 @@ class Simulation:
         self.recorder.enter(job)
         if seconds > 0:
             self.predictor_free = max(self.clock.now, self.predictor_free) + seconds
-            self.clock.at(self.predictor_free, lambda _: self.route(job))
+            self.clock.at(self.predictor_free, lambda _: self.ask(job))
         else:
-            self.route(job)
+            self.ask(job)
 
-    def route(self, job: Job) -> None:
-        """Choose the legs of the job's life and begin the first; rejected without any, or if one can never fit."""
-        legs = self.policy.routing.route(job, self.views)
-        if not legs or not self.servable(job.request, legs):
+    def come_to_router(self, job: Job) -> None:
+        """Ask where `job` shall go when the one router has had its time for it."""
+        now = self.clock.now
+        self.router_free = max(now, self.router_free) + self.route_seconds
+        job.routing_seconds = self.router_free - now
+        self.clock.at(self.router_free, lambda _: self.asked.append(job))
+
+    def route(self, job: Job, legs: Sequence[Leg]) -> None:
+        """Begin the first of the `legs` of the job's life; rejected without any, or if one can never fit."""
+        if not legs:
+            if legs is None:
+                raise TypeError(f"request {job.request.id}: an answer is a sequence of legs, got None (send it)")
+            self.leave(job)
+            return
+        if len(legs) > 1 or job.request.truth.lengths is not None:
+            self.answer(job, legs)
+        if not self.servable(job.request, legs):
             self.leave(job)
             return
         if len(legs) > 1:
             self.legs[job] = list(legs[1:])
         self.replicas[legs[0].replica].submit(job, legs[0].prefill_only)
+
+    def answer(self, job: Job, legs: Sequence[Leg]) -> None:
+        """One model answers `job`, in all its `legs`: the length of its answer and what is predicted are of that."""
+        models = list(dict.fromkeys(self.cluster.devices[leg.replica].model for leg in legs))
+        if len(models) > 1:
+            raise ValueError(
+                f"request {job.request.id} is sent to {' and then to '.join(models)}: one answer, one model"
+            )
+        if job.request.truth.lengths is not None:
+            request = job.request.answered_by(models[0])
+            job.answered(request, self.predictor.predict(request))
 
     def servable(self, request: Request, legs: Sequence[Leg]) -> bool:
         """Whether each of `legs` that will be begun fits its device: so nobody is turned away when half is done.
@@ -125,6 +207,8 @@ class Simulation:
         """
         try:
             for number, (replica, prefill_only) in enumerate(legs[: request.truth.output_tokens], 1):
+                if replica < 0:
+                    raise IndexError(f"request {request.id} is sent to replica {replica}")
                 self.replicas[replica].check_servable(request, number if prefill_only else None)
         except Unservable as error:
             if not self.rejects:
@@ -172,28 +256,8 @@ class Simulation:
         self.clock.at(instant, lambda _: call(instant))
 
 
-def simulate(
-    requests: Iterable[Request],
-    policy: Policy,
-    cluster: Cluster,
-    predictor: Predictor,
-    *,
-    horizon: float | None = None,
-    record: Record = Record.REQUESTS,
-    leap: bool = True,
-    unservable: str = "reject",
-    audit: bool = False,
-    progress: Callable[[], None] | None = None,
-) -> Tables:
-    """Replay `requests` (in order of arrival) and return what happened.
-
-    Without a `horizon` (s) every request is served to its end; with one, what is unfinished then is recorded as
-    `censored`. `leap=False` plans every step anew and walks every job in it: much slower, and the same tables.
-    With an `audit` the memory of each replica is accounted for by use (`sim.record.Use`). `progress` is called as each
-    request ends. A request that can never fit where it is routed is recorded as `rejected` once it is predicted and
-    routed, and the others are served; `unservable="fail"` raises `Unservable` for it. Raises
-    RuntimeError if a policy leaves jobs behind.
-    """
+def _check(policy: Policy, cluster: Cluster, predictor: Predictor, unservable: str, audit: bool) -> None:
+    """TypeError for a part that is none, ValueError for what does not go together."""
     if not isinstance(policy.order, Order):
         raise TypeError(f"an order must be a sim.policy.Order, {type(policy.order).__name__} is none")
     for batching in (policy.batching, *(device.batching for device in cluster.devices if device.batching)):
@@ -205,26 +269,5 @@ def simulate(
         raise TypeError(f"a predictor must be a sim.policy.Predictor, {type(predictor).__name__} is none")
     if unservable not in ("reject", "fail"):
         raise ValueError(f"unservable must be reject or fail, got {unservable!r}")
-    recorder = Recorder(record, cluster.devices, progress)
-    kind: Callable[..., Replica] = AuditedReplica if audit else Replica
-    if cluster.steps_together:
-        if audit:
-            raise ValueError("the memory of a cluster that steps_together is not audited")
-        kind = partial(Rank, [])
-    run = Simulation(requests, cluster, policy, predictor, recorder, leap, unservable == "reject", kind)
-    collects = gc.isenabled()
-    gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
-    try:
-        run.arrive()
-        run.clock.run(until=horizon)
-        for replica in run.replicas:
-            replica.settle(INFINITY if horizon is None else horizon)
-    finally:
-        if collects:
-            gc.enable()
-    if horizon is None and recorder.unfinished:
-        raise RuntimeError(f"{len(recorder.unfinished)} jobs were never served, first {recorder.unfinished[0]}")
-    tables = recorder.tables(sum(replica.iterations for replica in run.replicas))
-    if not audit:
-        return tables
-    return replace(tables, audit=audited([one for one in run.replicas if isinstance(one, AuditedReplica)], horizon))
+    if cluster.steps_together and audit:
+        raise ValueError("the memory of a cluster that steps_together is not audited")

@@ -28,7 +28,8 @@ PACKAGES = ("sim", "policies", "profiles", "traces", "experiments")
 FLOORS: tuple[dict[str, str], ...] = (
     {"sim": "sim"},
     {"sim/engine": "sim.engine"},
-    {"sim: simulation": "sim.simulation sim.__init__"},
+    {"sim: simulation": "sim.simulation"},
+    {"sim: replay": "sim.replay sim.__init__"},
     {"policies/order": "policies.order", "policies/reward": "policies.reward"},
     {
         "policies/batching": "policies.batching",

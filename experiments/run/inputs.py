@@ -127,6 +127,7 @@ def build_cluster(cfg: DictConfig) -> Cluster:
                     host=instantiate(entry.get("host")) or HostMemory(),
                     host_time=instantiate(entry.get("host_time")),
                     decoding=instantiate(entry.get("decoding")),
+                    model=getattr(profile, "model", ""),
                 )
             )
     return Cluster(tuple(devices), instantiate(cfg.link), cfg.get("steps_together", False))

@@ -19,9 +19,9 @@ from experiments.settings import parts
 from experiments.settings.composer import Job
 from experiments.settings.parts import at
 from experiments.settings.reached import Reads
+from experiments.settings.routes import misrouted, named_models
 from experiments.settings.signatures import target
-from experiments.settings.wording import one_line, shown
-from sim import Policy
+from experiments.settings.wording import shown
 from traces.kinds import KINDS
 from traces.windows import Windows
 
@@ -74,7 +74,7 @@ def disagreements(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[
     yield from _load(job, plain)
     yield from _model(job, reads, plain)
     yield from _derived(job)
-    routed = list(_routing(job, plain))
+    routed = list(misrouted(job, plain))
     yield from routed
     yield from _host(job, plain)
     if not routed:
@@ -120,17 +120,8 @@ def _load(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _model(job: Job, reads: Reads, plain: Mapping[str, Any]) -> Iterator[str]:
-    """A model that was given and that the cluster ignores; a device with another model than the rest, by `model`."""
-    devices = plain["cluster"]["devices"]
-    models = {
-        name: entry["profile"]["model"]
-        for name, entry in devices.items()
-        if isinstance(entry.get("profile"), dict) and "model" in entry["profile"] and entry.get("count")
-    }
-    follows = any(reads.source(f"cluster.devices.{name}.profile.model") == "model" for name in models)
-    if len(set(map(str, models.values()))) > 1 and follows:  # a cluster of several models names each itself
-        each = ", ".join(f"cluster.devices.{name}.profile.model={shown(model)}" for name, model in models.items())
-        yield f"{each}: the devices of cluster={job.choices.get('cluster')} hold one model"
+    """A model that was given and that the cluster ignores."""
+    models = named_models(plain)
     given = next((one for one in job.given if one.key == "model"), None)
     if given is not None and models and names_other_models(job, reads):
         yield (
@@ -164,29 +155,6 @@ def _derived(job: Job) -> Iterator[str]:
                 f"{one.text}: device {parts_of[2]} is derived from {source}={shown(theirs)}: change that one, "
                 "and this follows"
             )
-
-
-def _routing(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
-    cluster = plain["cluster"]
-    policy = _built("policy", plain["policy"])
-    kinds = {name: (entry["kind"], entry["count"]) for name, entry in cluster["devices"].items()}
-    which = f"policy={job.choices.get('policy')}, policy/routing={job.choices.get('policy/routing')}"
-    if not any(count for _, count in kinds.values()):
-        yield f"{', '.join(f'cluster.devices.{name}.count=0' for name in kinds)}: a cluster needs a device"
-        return
-    try:
-        most = parts.legs(policy, kinds) if isinstance(policy, Policy) else 0
-    except ValueError as error:
-        yield f"{which}: {one_line(error)} (cluster={job.choices.get('cluster')})"
-        return
-    if cluster.get("steps_together") and job.cfg.audit:
-        yield "audit=true: the memory of a cluster with cluster.steps_together=true is not audited"
-    link = None if cluster.get("link") is None else _built("cluster.link", cluster["link"])
-    if problem := parts.link_problem(link, most):
-        yield f"cluster.link={shown(cluster.get('link'))} {problem} ({which})"
-    elif link is not None and most == 1 and any(one.key.startswith("cluster.link") for one in job.given):
-        given = next(one.text for one in job.given if one.key.startswith("cluster.link"))
-        yield f"{given} is used by nothing: {which} sends no KV from one device to another"
 
 
 def _host(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:

@@ -23,18 +23,13 @@ from policies.contract import ContractError, check_order
 from sim import (
     Batching,
     IterationLevel,
-    Link,
     Order,
     Overhead,
     Phases,
     Policy,
-    Prediction,
     Predictor,
-    Request,
     RequestLevel,
-    Truth,
 )
-from sim.job import Job
 from traces.locate import public_file
 from traces.schema import TraceError
 
@@ -132,47 +127,6 @@ def batching_problems(batching: Any, called: str) -> Iterator[str]:
     names = type(batching).victim is not Batching.victim if isinstance(batching, Batching) else False
     if names and isinstance(execution, IterationLevel) and execution.phases is not Phases.MIXED:
         yield f"{called} names victims, which needs phases=mixed, got phases={execution.phases.value}"
-
-
-@dataclass(slots=True, eq=False)
-class _Idle:
-    """A replica as a routing sees it before anything runs."""
-
-    name: str
-    kind: str
-    jobs: int = 0
-    submitted: int = 0
-    free_blocks: int = 1
-
-    def cached_tokens(self, job: Job) -> int:
-        return 0
-
-
-def legs(policy: Policy, kinds: Mapping[str, tuple[str, int]]) -> int:
-    """The most legs to which the policy routes a request, foreseen as short or long; ValueError where it cannot.
-
-    `kinds` is the kind of each device entry and how many devices it is.
-    """
-    views = tuple(_Idle(f"{name}{number}", kind) for name, (kind, count) in kinds.items() for number in range(count))
-    most = 0
-    for uncertainty in (0.0, 1e300):
-        prediction = Prediction(length=1.0, uncertainty=uncertainty)
-        try:
-            most = max(most, len(policy.routing.route(Job(Request(0, 0.0, 1, Truth(1)), prediction), views)))
-        except ValueError:
-            raise
-        except Exception:  # a foreign routing may look at what only a run has
-            return most
-    return most
-
-
-def link_problem(link: Any, most: int) -> str | None:
-    """What is wrong with the link of a cluster whose requests have up to `most` legs."""
-    if link is not None and not isinstance(link, Link):
-        return "must be a sim.Link, or null"
-    if link is None and most > 1:
-        return "cannot be null: policy.routing sends a request's KV from one device to another"
-    return None
 
 
 @dataclass(frozen=True, slots=True)

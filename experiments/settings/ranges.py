@@ -45,6 +45,7 @@ MOST: Mapping[str, tuple[float, float, str]] = {
     "seconds": (0, 1e6, "s"),
     "decision_seconds": (0, 1e6, "s"),
     "rank_seconds": (0, 1e6, "s"),
+    "route_seconds": (0, 1e6, "s"),
     "ridge": (1e-9, 1e9, ""),
     "shrinkage": (0, 1e9, "answers"),
     "max_terms": (1, 10_000_000, "terms"),

@@ -27,8 +27,8 @@ def settings_and_run(summaries: pd.DataFrame) -> list[pd.Series]:
 
 
 def with_settings(settings: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with `settings` before its columns; ValueError where one is a column of it already."""
-    for at, (name, value) in enumerate(settings.items()):
+    """`table` with `settings` before its columns; of what both have, as `model`, its own says more and stays."""
+    for at, (name, value) in enumerate(settings.drop(table.columns, errors="ignore").items()):
         table.insert(at, name, value)
     return table
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from heapq import heappush
 
 import simpy
-from simpy.events import NORMAL, EventPriority
+from simpy.core import StopSimulation
+from simpy.events import NORMAL, URGENT, EventPriority
 
 LATE = EventPriority(2)  # SimPy's own priorities are URGENT = 0 and NORMAL = 1
 
@@ -31,3 +32,7 @@ class Clock(simpy.Environment):
     def at(self, instant: float, call: Callable[[simpy.Event], None], priority: EventPriority = NORMAL) -> None:
         """Call `call` at `instant` (s); with the priority LATE after all arrivals of that instant."""
         heappush(self._queue, (instant, priority, next(self._eid), _Instant(call)))
+
+    def end(self, instant: float) -> None:
+        """Let the step raise `StopSimulation` that comes to `instant` (s), before all else that happens then."""
+        self.at(instant, StopSimulation.callback, URGENT)

@@ -24,7 +24,8 @@ _COUNTS = (
 )  # fmt: skip
 _NUMBERS = (
     "request.arrival", "predicted.length", "predicted.uncertainty", "predicted.seconds", "overhead_seconds",
-    "longest_stop", "call_seconds", "renewed_seconds", "queued", "first_scheduled", "first_token", "finished",
+    "longest_stop", "call_seconds", "renewed_seconds", "routing_seconds", "queued",
+    "first_scheduled", "first_token", "finished",
 )  # fmt: skip
 _counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 
@@ -32,13 +33,14 @@ _counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
 class Recorder:
     """Collects the rows of one run."""
 
-    def __init__(self, record: Record, devices: Sequence[Device], progress: Callable[[], None] | None) -> None:
+    def __init__(self, record: Record, devices: Sequence[Device], left: Callable[[Job], object] | None) -> None:
         self.keeps_steps = record >= Record.STEPS
         self._keeps_decisions = record >= Record.DECISIONS
-        self._progress = progress
+        self._tell = left
         # By replica; the last is that of a job that was sent nowhere.
         self._names = np.array([*(device.name for device in devices), ""], dtype=str)
         self._kinds = np.array([*(device.kind for device in devices), ""], dtype=str)
+        self._models = np.array([*(device.model for device in devices), ""], dtype=str)
         self._left: list[Job] = []  # jobs whose life is over, not yet in a chunk
         self._chunks: list[Table] = []
         self._steps: list[tuple[Any, ...]] = []
@@ -62,8 +64,8 @@ class Recorder:
         if len(self._left) == CHUNK:
             self._chunks.append(self._columns(self._left, "rejected"))
             self._left.clear()
-        if self._progress is not None:
-            self._progress()
+        if self._tell is not None:
+            self._tell(job)
 
     def steps(self, name: str, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
         """The steps of `plan` on replica `name` have ended, by its `stretch` if it only decodes, one after another."""
@@ -124,6 +126,7 @@ class Recorder:
             stop,
             called,
             renewed,
+            routing,
             queued,
             scheduled,
             first,
@@ -137,6 +140,7 @@ class Recorder:
             "status": np.where(np.isnan(finished), unfinished, "finished"),
             "replica": self._names[counts[:, 5]],
             "replica_kind": self._kinds[counts[:, 5]],
+            "model": self._models[counts[:, 5]],
             "predicted_tokens": predicted,
             "uncertainty": uncertainty,
             "predictor_seconds": predictor,
@@ -150,6 +154,7 @@ class Recorder:
             "calls": counts[:, 4],
             "call_seconds": called,
             "renewed_seconds": renewed,
+            "routing_seconds": routing,
             "passes": counts[:, 6],
             "proposed_tokens": counts[:, 7],
         }

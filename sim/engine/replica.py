@@ -50,7 +50,7 @@ class Replica:
         self.planner = scheduler.planner
         self.batch = scheduler.batch
         self.parked = scheduler.parked
-        self.submitted = 0  # jobs that were ever sent here
+        self.submitted: list[float] = []  # when jobs were sent here, s
         self.jobs = 0  # those of them that are here
         self.sending: dict[Job, None] = {}  # jobs whose leg here is over, and whose KV is under way to the next
         self._overhead = policy.overhead
@@ -97,7 +97,7 @@ class Replica:
         if job.queued is None:
             job.queued = now
         job.overhead_seconds -= self._overhead_seconds
-        self.submitted += 1
+        self.submitted.append(now)
         self.jobs += 1
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from sim.engine.replica import Replica
 from sim.job import Job
 
@@ -9,12 +11,13 @@ from sim.job import Job
 class View:
     """Implements `sim.policy.ReplicaView`: the replica is brought up to date when it is asked."""
 
-    __slots__ = ("_replica", "kind", "name")
+    __slots__ = ("_replica", "kind", "model", "name")
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.name = replica.device.name
         self.kind = replica.device.kind
+        self.model = replica.device.model
 
     @property
     def jobs(self) -> int:
@@ -23,7 +26,11 @@ class View:
 
     @property
     def submitted(self) -> int:
-        return self._replica.submitted
+        return len(self._replica.submitted)
+
+    def submitted_within(self, seconds: float) -> int:
+        instants = self._replica.submitted
+        return len(instants) - bisect_left(instants, self._replica.clock.now - seconds)
 
     @property
     def free_blocks(self) -> int:

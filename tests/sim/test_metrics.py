@@ -31,6 +31,7 @@ def table(**columns):
         "status": ["finished", "finished", "finished", "censored"],
         "replica": ["gpu", "gpu", "cpu", "gpu"],
         "replica_kind": ["gpu", "gpu", "cpu", "gpu"],
+        "model": ["large", "large", "small", "large"],
         "predicted_tokens": [5.0, 1.0, 3.0, 9.0],
         "uncertainty": [5.0, 1.0, 3.0, 9.0],
         "predictor_seconds": [0.1] * 4,
@@ -44,6 +45,7 @@ def table(**columns):
         "calls": [0, 2, 0, 1],
         "call_seconds": [0.0, 1.5, 0.0, 0.5],
         "renewed_seconds": [0.0] * 4,
+        "routing_seconds": [0.0] * 4,
         "passes": [0] * 4,
         "proposed_tokens": [0] * 4,
     }

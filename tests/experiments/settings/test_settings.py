@@ -122,11 +122,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("cluster.steps_together=yes", "cluster.steps_together=yes must be true or false"),
     ("cluster.steps_together=true audit=true", "audit=true: the memory of a cluster with cluster.steps_together=true"),
     ("cluster=llama_8b cluster.devices.cpu.profile.device=l40s", "cluster.devices.cpu.profile.device=l40s: device cpu"),
-    (
-        "cluster.devices.gpu.profile.model=gpt2",
-        "cluster.devices.gpu.profile.model=gpt2",
-        "cluster=gpu_cpu hold one model",
-    ),
+    ("cluster.devices.gpu.profile.model=gpt2", "cluster.devices.gpu.profile.model=gpt2", "hold several models"),
     ("-m seed=range(1000000000)", "seed=range(1000000000) is more than 100,000 runs"),
     ("--fast", "unrecognized arguments: --fast"),
     ("policy=up policy.order.alpha=1e999", "policy.order.alpha=1e999 must be a finite number"),

@@ -1,0 +1,70 @@
+"""Replay a trace on a cluster under a policy."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sim.cluster import Cluster
+from sim.job import Job
+from sim.policy import Leg, Policy, Predictor, ReplicaView
+from sim.record import Record, Tables
+from sim.request import Request
+from sim.simulation import Questions, Simulation
+
+
+def simulate(
+    requests: Iterable[Request],
+    policy: Policy,
+    cluster: Cluster,
+    predictor: Predictor,
+    *,
+    horizon: float | None = None,
+    record: Record = Record.REQUESTS,
+    leap: bool = True,
+    unservable: str = "reject",
+    audit: bool = False,
+    progress: Callable[[], None] | None = None,
+) -> Tables:
+    """Replay `requests` (in order of arrival) and return what happened.
+
+    Without a `horizon` (s) every request is served to its end; with one, what is unfinished then is recorded as
+    `censored`. `leap=False` plans every step anew and walks every job in it: much slower, and the same tables.
+    With an `audit` the memory of each replica is accounted for by use (`sim.record.Use`). `progress` is called as each
+    request ends. A request that can never fit where it is routed is recorded as `rejected` once it is predicted and
+    routed, and the others are served; `unservable="fail"` raises `Unservable` for it. Raises
+    RuntimeError if a policy leaves jobs behind.
+    """
+    left = None if progress is None else lambda _: progress()
+    run = Simulation(
+        requests,
+        policy,
+        cluster,
+        predictor,
+        horizon=horizon,
+        record=record,
+        leap=leap,
+        unservable=unservable,
+        audit=audit,
+        left=left,
+    )
+    collects = gc.isenabled()
+    gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
+    try:
+        return answered(run.questions(), policy.routing.route)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def answered(questions: Questions, route: Callable[[Job, tuple[ReplicaView, ...]], Sequence[Leg]]) -> Tables:
+    """What happens if `route` is what answers each of `questions`."""
+    legs: Any = None  # how a generator is begun
+    while True:
+        try:
+            job, replicas = questions.send(legs)
+        except StopIteration as end:
+            tables: Tables = end.value
+            return tables
+        legs = route(job, replicas)
