@@ -44,7 +44,7 @@ class Features:
     def of(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Numbers:
         """A one for the task of `job` among zeros, the jobs at each model, the rate: float32, shape (size,).
 
-        ValueError for a task that is none of `tasks`, and for one of `models` that no replica serves.
+        ValueError for one of `models` that no replica serves, LookupError for a task that is none of `tasks`.
         """
         jobs: dict[str, float] = {}
         lately = 0
@@ -52,15 +52,13 @@ class Features:
             jobs[replica.model] = jobs.get(replica.model, 0.0) + replica.jobs
             lately += replica.submitted_within(self.window)
         found = [0.0] * self.size
-        try:
-            found[self.tasks.index(job.request.task)] = 1.0  # type: ignore[arg-type]
-            at = len(self.tasks)
-            for number, model in enumerate(self.models, at):
-                found[number] = min(jobs[model] / self.most_jobs, 1.0)
-        except ValueError:
+        for number, model in enumerate(self.models, len(self.tasks)):
+            if model not in jobs:
+                raise ValueError(f"no device serves {model!r} in the cluster, which has {[*jobs]}")
+            found[number] = min(jobs[model] / self.most_jobs, 1.0)
+        if job.request.task not in self.tasks:
             said = f"request {job.request.id} has the task {job.request.task!r}"
-            raise ValueError(f"{said}, and those known here are {', '.join(self.tasks)}") from None
-        except KeyError as missing:
-            raise ValueError(f"no device serves {missing} in the cluster, which has {[*jobs]}") from None
+            raise LookupError(f"{said}, and those known here are {', '.join(self.tasks)}")
+        found[self.tasks.index(job.request.task)] = 1.0
         found[-1] = min(lately / self.window / self.highest_rate, 1.0)
         return np.array(found, dtype=np.float32)

@@ -20,7 +20,7 @@ class Learned:
     network: Network
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
-        """One leg; ValueError for a task, or a cluster without a model, on which the network was not trained."""
+        """One leg; ValueError for a cluster, LookupError for a request, that the network does not know."""
         known = self.network.features
         best = int(self.network.values(known.of(job, cluster)).argmax())
         return (Leg(least_loaded_of(cluster, known.models[best])),)

@@ -67,7 +67,7 @@ def test_what_is_beyond_the_scales_counts_as_1():
 
 @pytest.mark.parametrize("task", ["sing", None])
 def test_a_task_that_was_not_trained_is_refused(task):
-    with pytest.raises(ValueError, match=f"request 7 has the task {task!r}, and those known here are ask, tell"):
+    with pytest.raises(LookupError, match=f"request 7 has the task {task!r}, and those known here are ask, tell"):
         FEATURES.of(job(task), CLUSTER)
 
 
