@@ -68,8 +68,9 @@ def vectorised(decisions: int, processes: int) -> float:
     """Decisions a second of gymnasium's asynchronous vector environment."""
     import gymnasium
 
-    from experiments.learning.env import ID
+    from experiments.learning.env import ID, BestEffort
 
+    models = len(BestEffort().features.models)
     envs = gymnasium.make_vec(ID, num_envs=processes, vectorization_mode="async")
     try:
         envs.reset(seed=0)
@@ -77,7 +78,7 @@ def vectorised(decisions: int, processes: int) -> float:
         start = time.perf_counter()
         steps = -(-decisions // processes)
         for _ in range(steps):
-            envs.step(rng.integers(envs.single_action_space.n, size=processes))
+            envs.step(rng.integers(models, size=processes))
         return steps * processes / (time.perf_counter() - start)
     finally:
         envs.close()
