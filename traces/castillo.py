@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from traces.formats.castillo import CLIP, of_model, read
 from traces.kinds import KINDS
 from traces.locate import public_file
 from traces.resample import check_resample, resampled, said
-from traces.schema import TraceError, check
+from traces.schema import BY_MODEL, TraceError, check
 from traces.split import check_kept, in_training, none_kept, normalized
 from traces.synthetic.arrivals import poisson
 from traces.text.cache import cached_scores
@@ -27,8 +27,10 @@ class Castillo:
     The answer is one of the sampled lengths of `model` (its name, or a part of it), cut at `clip` tokens. A prompt is
     of the training part by the hash of its text, so that copies of it are too; training rows carry each prompt's first
     sample. Of `datasets` alone, if any are named, and of prompts of up to `longest_prompt` tokens; what is left out for
-    its length is counted. `resample` "blocks" draws blocks of `block` rows of that (see `traces.resample.Blocks`). The
-    files are found by `traces.locate.public_file`.
+    its length is counted. `models` are others that answered the same prompts, by the name under which a cluster has
+    each: a sampled length goes into the column `output_tokens.NAME`. Prompts that not all were asked are left out and
+    counted; a prompt's tokens are as `model` counts them. `resample` "blocks" draws blocks of `block` rows of that (see
+    `traces.resample.Blocks`). The files are found by `traces.locate.public_file`.
     """
 
     rate: float
@@ -42,6 +44,7 @@ class Castillo:
     longest_prompt: int | None = None
     resample: str | None = None
     block: int | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_kept(self.training_share)
@@ -55,9 +58,12 @@ class Castillo:
         left = (
             f", {counts['too_long']} prompts above {self.longest_prompt} tokens left out" if self.longest_prompt else ""
         )
+        others = "".join(f" and of {name} as {ours}" for ours, name in self.models.items())
+        if others:
+            left += f", {counts['unasked']} that not all were asked"
         return (
-            f"recorded: sampled answers of {model} ({Path(self.lengths).name}, CASTILLO, Apache-2.0){of}, cut at "
-            f"{self.clip} tokens ({counts['clipped']} of the model's samples were longer){left}; Poisson arrivals, "
+            f"recorded: sampled answers of {model}{others} ({Path(self.lengths).name}, CASTILLO, Apache-2.0){of}, cut "
+            f"at {self.clip} tokens ({counts['clipped']} of the model's samples were longer){left}; Poisson arrivals, "
             f"synthetic{said(self.resample, self.block)}"
         )
 
@@ -69,7 +75,10 @@ class Castillo:
         else:
             chosen = lengths.permutation(len(pool))[: self.requests]
         rows = pool.iloc[chosen].reset_index(drop=True)
-        drawn = [int(samples[lengths.integers(len(samples))]) for samples in rows["samples"]]
+        drawn = {
+            name: [int(samples[lengths.integers(len(samples))]) for samples in rows[of]]
+            for name, of in self._samples.items()
+        }
         table = self._trace(rows, drawn).pipe(self._arriving, poisson(self.rate, self.requests, arrivals))
         table.attrs["read"] = len(self._rows)
         return resampled(table, self.resample, self.block, arrivals)
@@ -79,14 +88,27 @@ class Castillo:
         if not self.training_share:
             raise none_kept(self.lengths)
         rows = self._part(training=True)
-        table = self._trace(rows, [int(samples[0]) for samples in rows["samples"]])
+        table = self._trace(rows, {name: [int(one[0]) for one in rows[of]] for name, of in self._samples.items()})
         return self._arriving(table, np.zeros(len(rows)))
+
+    @property
+    def _samples(self) -> dict[str, str]:
+        """Column of the trace -> that of `_rows` which has the samples it is drawn from."""
+        return {"output_tokens": "samples", **{f"{BY_MODEL}{name}": f"samples {name}" for name in self.models}}
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
         table = read(public_file(self.prompts), public_file(self.lengths), clip=self.clip)
         rows = of_model(table, self.model)
-        clipped = table.attrs["clipped"].get(rows["model"].iloc[0], 0)
+        clipped, asked = table.attrs["clipped"].get(rows["model"].iloc[0], 0), len(rows)
+        for name, model in self.models.items():
+            others = of_model(table, model)[["dataset", "prompt_id", "samples"]]
+            rows = rows.merge(others.rename(columns={"samples": f"samples {name}"}), on=["dataset", "prompt_id"])
+        if rows.empty:
+            raise TraceError(
+                f"{self.lengths}: no prompt was answered by {self.model}, {', '.join(self.models.values())}"
+            )
+        unasked = asked - len(rows)
         if unknown := sorted(set(self.datasets or ()) - set(rows["dataset"])):
             raise TraceError(
                 f"{self.lengths}: no data set {', '.join(unknown)}; it has {', '.join(set(rows['dataset']))}"
@@ -95,7 +117,7 @@ class Castillo:
             rows = rows[rows["dataset"].isin(self.datasets)]
         fits = rows["input_tokens"] <= (self.longest_prompt or np.inf)
         rows = rows[fits].reset_index(drop=True)
-        rows.attrs = {"clipped": clipped, "too_long": int((~fits).sum())}
+        rows.attrs = {"clipped": clipped, "too_long": int((~fits).sum()), "unasked": unasked}
         return rows
 
     def _part(self, training: bool) -> pd.DataFrame:
@@ -106,12 +128,12 @@ class Castillo:
             raise TraceError(f"{self.lengths}: no prompt falls in the {'training' if training else 'replay'} part")
         return part
 
-    def _trace(self, rows: pd.DataFrame, output_tokens: list[int]) -> pd.DataFrame:
+    def _trace(self, rows: pd.DataFrame, answers: Mapping[str, list[int]]) -> pd.DataFrame:
         scores = cached_scores(rows["prompt_text"].tolist())
         return pd.DataFrame(
             {
                 "prompt_tokens": rows["input_tokens"],
-                "output_tokens": output_tokens,
+                **answers,
                 "max_tokens": self.clip,
                 "prompt_text": rows["prompt_text"],
                 "task": rows["dataset"],

@@ -17,7 +17,7 @@ from traces.fetch import sha256
 from traces.flags import as_flags
 from traces.ingredients import INGREDIENTS
 from traces.locate import public_file
-from traces.schema import TraceError
+from traces.schema import BY_MODEL, TraceError
 from traces.sniff import FORMATS, Format, known_format, told
 from traces.summary import summary
 
@@ -108,15 +108,17 @@ def human(facts: dict[str, str], figures: dict[str, Any]) -> str:
     for name, how in (("accuracy", "{:.1%}"), ("latency_mean", "{:.4f} s")):
         if name in figures:
             lines.append(f"{name.replace('_', ', '):<29}{_number(figures[name], how)}")
-    tabled = [name for name in TABLED if f"{name}_mean" in figures]
+    models = [name.removesuffix("_mean") for name in figures if name.startswith(BY_MODEL) and name.endswith("_mean")]
+    labels = TABLED | {name: f"{name.removeprefix(BY_MODEL)}: output, tokens" for name in models}
+    tabled = [name for name in labels if f"{name}_mean" in figures]
     if tabled:
         lines += ["", f"{'':<25}" + "".join(f"{column:>12}" for column in COLUMNS)]
     for name in tabled:
         cells = [
-            _number(figures[f"{name}_{column}"], "{:,.0f}" if TABLED[name].endswith("tokens") else "{:,.4g}")
+            _number(figures[f"{name}_{column}"], "{:,.0f}" if labels[name].endswith("tokens") else "{:,.4g}")
             for column in COLUMNS
         ]
-        lines.append(f"{TABLED[name]:<25}" + "".join(f"{cell:>12}" for cell in cells))
+        lines.append(f"{labels[name]:<25}" + "".join(f"{cell:>12}" for cell in cells))
     if "confusion" in figures:
         lines += ["", "requests by true class (down) and predicted class (across)"]
         lines += ["".join(f"{count:>10,}" for count in row) for row in figures["confusion"]]

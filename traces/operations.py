@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from traces.calls import context, cut
-from traces.schema import LONGEST, MEASURED
+from traces.schema import LONGEST, MEASURED, by_model
 
 COUNTED = (
     "out_of_order",
@@ -229,12 +229,13 @@ class Clip:
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         prompts = table["prompt_tokens"].clip(upper=self.max_model_len - 1)
-        outputs = np.minimum(table["output_tokens"], self.max_model_len - prompts)
+        names = ["output_tokens", *by_model(table)]
+        outputs = table[names].clip(upper=self.max_model_len - prompts, axis=0)
         shortened = (prompts < table["prompt_tokens"]).to_numpy()
         if "pauses" in table or ("prompt_text" in table and shortened.any()):
             raise ValueError(f"prompt texts and pauses cannot be clipped to {self.max_model_len} tokens: refuse them")
-        clipped = shortened | (outputs < table["output_tokens"]).to_numpy()
-        result = kept(table, np.ones(len(table), dtype=bool)).assign(prompt_tokens=prompts, output_tokens=outputs)
+        clipped = shortened | (outputs < table[names]).to_numpy().any(axis=1)
+        result = kept(table, np.ones(len(table), dtype=bool)).assign(prompt_tokens=prompts, **outputs)
         if "prompt_ids" in table:
             result["prompt_ids"] = _clipped_ids(result, shortened)
         if "proposals" in table:

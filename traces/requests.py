@@ -9,6 +9,7 @@ import pandas as pd
 
 from sim import Pause, Proposal, Request, Truth
 from traces.kinds import KINDS
+from traces.schema import by_model
 
 OPTIONAL_COLUMNS = (
     "max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline", "think", "id_tokens",
@@ -24,7 +25,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
     }
     if "prompt_ids" in table.columns:
         columns["prompt_ids"] = [tuple(ids) for ids in table["prompt_ids"]]
-    features, pauses, proposals = _features(table), _pauses(table), _proposals(table)
+    features, pauses, proposals, lengths = _features(table), _pauses(table), _proposals(table), _lengths(table)
     required = zip(
         table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True
     )
@@ -33,7 +34,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
             id=number,
             arrival=arrival,
             prompt_tokens=prompt_tokens,
-            truth=Truth(output_tokens, pauses=pauses[number], proposals=proposals[number]),
+            truth=Truth(output_tokens, (), pauses[number], proposals[number], lengths[number]),
             features=features[number],
             **{name: values[number] for name, values in columns.items() if values[number] is not None},
         )
@@ -54,6 +55,14 @@ def _pauses(table: pd.DataFrame) -> list[tuple[Pause, ...]]:
         tuple(Pause(int(emitted), float(seconds), int(returned)) for emitted, seconds, returned in pauses)
         for pauses in table["pauses"]
     ]
+
+
+def _lengths(table: pd.DataFrame) -> Sequence[dict[str, int] | None]:
+    models = by_model(table)
+    if not models:
+        return [None] * len(table)
+    rows = zip(*(table[name].tolist() for name in models), strict=True)
+    return [dict(zip(models.values(), row, strict=True)) for row in rows]
 
 
 def _proposals(table: pd.DataFrame) -> list[tuple[Proposal, ...]]:

@@ -22,6 +22,7 @@ LISTS = ("prompt_ids", "pauses", "proposals")
 MEASURED = ("measured_first_scheduled", "measured_first_token", "measured_finished")  # s, what a real run did
 SECONDS = ("deadline", "think")  # where a row has none: NaN
 COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, "pauses", "proposals", *KINDS, *MEASURED)
+BY_MODEL = "output_tokens."  # and a model's name: how long its answer is, where models answer at different lengths
 LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
 SEQUENCES = (list, tuple, np.ndarray)
 SKIPPING = "trace.skip_bad=true (--skip-bad on a command line) drops and counts such rows"
@@ -65,8 +66,9 @@ def check(
     names = names or {}
     prefix = PREFIX if set(PREFIX) & set(table.columns) else ()
     session = ("session",) if "think" in table.columns else ()
-    check_columns(table, source, (*REQUIRED, *prefix, *session), COLUMNS)
-    table = table[[name for name in COLUMNS if name in table]].reset_index(drop=True)
+    known = (*COLUMNS, *by_model(table))
+    check_columns(table, source, (*REQUIRED, *prefix, *session), known)
+    table = table[[name for name in known if name in table]].reset_index(drop=True)
     numbers = {name: _numbers(table[name]) for name in table if name not in (*TEXTS, *LISTS)}
     found = _first_faults(chain(faults, _faults(table, numbers)))
     if found and not skip_bad:
@@ -78,7 +80,8 @@ def check(
     kept[list(found)] = False
     if not kept.any():
         raise TraceError(f"{source}: all {len(table)} rows are bad, the first: {found[0][0]} {found[0][1]}")
-    typed = {name: cells[kept].astype(np.int64 if name in COUNTS else np.float64) for name, cells in numbers.items()}
+    types = {name: np.int64 if _is_count(name) else np.float64 for name in numbers}
+    typed = {name: cells[kept].astype(types[name]) for name, cells in numbers.items()}
     checked = table[kept].reset_index(drop=True).assign(**typed)
     if "prompt_ids" in checked:
         checked["prompt_ids"] = [list(map(int, ids)) for ids in checked["prompt_ids"]]
@@ -87,6 +90,16 @@ def check(
         skipped = Counter(f"{names.get(column, column)} {reason}" for column, reason in found.values())
         checked.attrs["skipped"] = {**table.attrs.get("skipped", {}), **skipped}
     return checked
+
+
+def by_model(table: pd.DataFrame) -> dict[str, str]:
+    """Column -> model, of the columns that say how long a model's answers are."""
+    names = (str(name) for name in table.columns)
+    return {name: name.removeprefix(BY_MODEL) for name in names if name.startswith(BY_MODEL) and name != BY_MODEL}
+
+
+def _is_count(name: str) -> bool:
+    return name in COUNTS or name.startswith(BY_MODEL)
 
 
 def check_columns(table: pd.DataFrame, source: str, required: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -121,7 +134,7 @@ def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[
             unread &= table[name].notna().to_numpy()
         yield name, "is not a time" if name == "arrival" else "is not a number", unread
         yield name, "is not finite", np.isinf(cells)
-        if name in COUNTS:
+        if _is_count(name):
             yield name, "is below 1", cells < 1
             yield name, f"is above {LONGEST:,} tokens", cells > LONGEST
             yield name, "is not a whole number", cells != np.floor(cells)
@@ -136,7 +149,8 @@ def _faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iterator[
     for before, after in pairwise(instants):
         yield after, f"is before {before}", numbers[after] < numbers[before]
     if "max_tokens" in numbers:
-        yield "output_tokens", "is above max_tokens", numbers["output_tokens"] > numbers["max_tokens"]
+        for name in ("output_tokens", *by_model(table)):
+            yield name, "is above max_tokens", numbers[name] > numbers["max_tokens"]
     for name in TEXTS:
         if name in table:
             yield name, "is not text", ~table[name].map(lambda cell: isinstance(cell, str)).to_numpy(dtype=bool)

@@ -7,6 +7,8 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
+from traces.schema import by_model
+
 PERCENTS = (50, 90, 99)
 LENGTHS = ("prompt_tokens", "output_tokens")
 
@@ -25,7 +27,7 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
         "rate": len(gaps) / span if span > 0 else np.nan,
         "gap_cv": float(gaps.std() / gaps.mean()) if span > 0 else np.nan,
     }
-    for name in (*LENGTHS, *(name for name in ("max_tokens",) if name in table)):
+    for name in (*LENGTHS, *by_model(table), *(name for name in ("max_tokens",) if name in table)):
         figures |= quantiles(name, table[name].to_numpy())
     for name in ("client", "task"):
         if name in table:

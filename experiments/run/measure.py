@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm import tqdm
@@ -18,9 +17,8 @@ from experiments.run.parts import build
 from experiments.run.rewarded import of_rewards, with_rewards
 from experiments.run.training import fitted
 from experiments.validation.measured import summarized, with_measured
-from sim import Cluster, Record, Tables, simulate
+from sim import Record, Tables, simulate
 from sim.metrics import summary
-from sim.record import Table
 from traces.requests import to_requests
 
 LABELS = ("client", "task")  # of a trace's requests, kept where it has them
@@ -50,8 +48,8 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     metrics = summary(tables.requests, cfg.warmup)
     labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
     measured = with_measured({**tables.requests, **labels}, inputs.replay)
-    if reward := instantiate(cfg.reward):
-        measured = with_rewards(_with_models(measured, inputs.cluster), reward)
+    if reward := instantiate(cfg.reward, _convert_="all"):
+        measured = with_rewards(measured, reward)
         metrics |= of_rewards(measured, reward, cfg.warmup)
     more = {"calibration": parts.calibration, "provenance": inputs.provenance, "kv": kv_room(inputs.cluster)}
     more |= summarized(measured) | costs(inputs.cluster, tables.requests)
@@ -59,11 +57,6 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
         more["load"] = described(cfg)
     said = {"rejection": tables.rejection, "fitted": ", ".join(fitted(cfg)), "counts": counts(inputs, tables, metrics)}
     return {**metrics, **said, **more}, replace(tables, requests=measured)
-
-
-def _with_models(requests: Table, cluster: Cluster) -> Table:
-    models = {device.name: getattr(device.profile, "model", "") for device in cluster.devices}
-    return {**requests, "model": np.array([models.get(name, "") for name in requests["replica"]], dtype=object)}
 
 
 def counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[str, int | None]:

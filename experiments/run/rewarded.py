@@ -33,8 +33,8 @@ def with_rewards(requests: Table, reward: Reward) -> Table:
     """`requests` with the column `reward`: 0 of those that were rejected, or unfinished at the horizon."""
     if "task" not in requests:
         raise ValueError("a reward needs a trace with tasks, and this one has none")
-    models = [str(model) for model in requests["model"]]
-    return {**requests, "reward": reward.rewards(requests["task"].tolist(), models, response_time(requests))}
+    tasks, models = requests["task"].tolist(), requests["model"].tolist()
+    return {**requests, "reward": reward.rewards(tasks, models, response_time(requests))}
 
 
 def of_rewards(requests: Table, reward: Reward, warmup: float) -> dict[str, float]:

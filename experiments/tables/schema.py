@@ -57,7 +57,6 @@ REQUESTS = {
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),
     "task": Column("-", "of the trace, where it has tasks"),
-    "model": Column("-", "that of the device of its last leg, where a `reward` is set"),
     "reward": Column("-", "what its answer is worth, where a `reward` is set; 0: rejected, unfinished or too late"),
     "measured_first_scheduled": Column("s", "`first_scheduled` of the real run that the trace was recorded from"),
     "measured_first_token": Column("s", "`first_token` of that run"),

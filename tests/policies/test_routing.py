@@ -10,7 +10,9 @@ from policies.eviction.keep import Resident
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.predictor.oracle import OraclePredictor
+from policies.reward.deadlines import Deadlines
 from policies.routing.any_model import AnyModel
+from policies.routing.by_deadline import ByDeadline
 from policies.routing.by_rate import ByRate
 from policies.routing.disaggregation import Disaggregation
 from policies.routing.least_loaded import LeastLoaded
@@ -245,3 +247,69 @@ def test_what_a_routing_by_model_does_not_take(routing, says):
 def test_a_model_that_nobody_serves_is_named(routing):
     with pytest.raises(ValueError, match="no device serves 'huge' in the cluster, which has \\['small', 'medium'"):
         routing.route(job(), served())
+
+
+QUALITY = {"hard": {"small": 0.3, "medium": 0.5, "large": 0.7}, "easy": {"small": 0.6, "medium": 0.7, "large": 0.8}}
+STEPS = {"small": (0.01, 0.0), "medium": (0.02, 0.005), "large": (0.04, 0.01)}
+FOUR = {"answer": 8.0, "seats": 4}
+
+
+def greedy(jobs, task="hard", hard=1.0, soft=None, margin=1.0, seats=99):
+    routing = ByDeadline(Deadlines(QUALITY, hard, soft), STEPS, answer=8.0, seats=seats, margin=margin)
+    return routing.route(job(task=task, length=10.0), served(*jobs))[0].replica
+
+
+@pytest.mark.parametrize(
+    ("jobs", "replica"),
+    [
+        ((0, 0, 8, 5), 3),  # the fewest jobs of the large one: 10 * (0.04 + 0.06) = 1.0 s
+        ((0, 0, 6, 6), 1),  # 1.1 s there, 0.25 s with the medium one
+        ((0, 15, 6, 6), 1),  # 10 * (0.02 + 0.005 * 16) = 1.0 s: just in time
+        ((0, 16, 6, 6), 0),
+    ],
+)
+def test_the_best_model_that_is_predicted_to_be_in_time(jobs, replica):
+    assert greedy(jobs) == replica
+
+
+def test_who_finds_no_seat_waits_for_those_before_it():
+    assert ByDeadline(Deadlines(QUALITY, 1.0), STEPS, **FOUR).seconds("large", 4, 10.0) == pytest.approx(0.8)
+    late = ByDeadline(Deadlines(QUALITY, 1.0), STEPS, **FOUR).seconds("large", 6, 10.0)
+    assert late == pytest.approx(0.8 + 0.08 * 8 * 2 / 4)  # two of four seats' answers come first
+    assert [greedy((0, 0, jobs), seats=4) for jobs in (4, 5)] == [2, 1]  # 0.96 and 1.12 s
+
+
+def test_where_none_is_in_time_the_soonest():
+    assert greedy((0, 3, 1, 0), hard=0.05) == 0  # 0.1 s
+    slow = ByDeadline(Deadlines(QUALITY, 0.05), STEPS | {"small": (9.0, 0.0)}, **FOUR)
+    assert slow.route(job(task="hard", length=10.0), served(0, 3, 1, 2))[0].replica == 1  # 0.4, 0.6 and 90 s
+
+
+def test_a_margin_leaves_room():
+    assert [greedy((0, 0, 4), margin=margin) for margin in (1.0, 1.1, 1.12)] == [2, 2, 1]  # of 0.9 s
+
+
+def test_a_soft_deadline_weighs_what_is_left_of_each_models_quality():
+    assert greedy((0, 0, 6), soft=2.0) == 2  # 1.1 s: 0.9 of 0.7 are more than 0.5
+    assert greedy((0, 0, 6), "easy", soft=2.0) == 2  # 0.9 of 0.8 are more than 0.7
+    assert greedy((0, 0, 8), "easy", soft=2.0) == 1  # 1.3 s: 0.7 of 0.8 are less
+    assert greedy((0, 0, 7), "hard", soft=2.0) == 2  # 1.2 s: 0.8 of 0.7 are more than 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"reward": None}, "reward is null: reward=best_effort"),
+        ({"margin": 0}, "margin must be above 0, got 0"),
+        ({"seats": 0}, "seats must be above 0, got 0"),
+        ({"answer": math.nan}, "answer must be above 0, got nan"),
+    ],
+)
+def test_greedy_says_what_it_lacks(given, says):
+    with pytest.raises(ValueError, match=says):
+        ByDeadline(**{"reward": Deadlines(QUALITY, 1.0), "steps": STEPS, **FOUR, **given})
+
+
+def test_greedy_names_a_model_of_which_nothing_is_known():
+    with pytest.raises(LookupError, match=r"steps are those of \['small'\]: nothing is known of 'medium'"):
+        ByDeadline(Deadlines(QUALITY, 1.0), {"small": (1, 1)}, **FOUR).route(job(task="easy"), served())

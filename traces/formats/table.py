@@ -15,7 +15,7 @@ import pandas as pd
 from traces.clock import STAMP, elapsed, exact, per_second, rough, since, stamps, zoned
 from traces.files import is_sound, parse_json
 from traces.formats.cells import read_cells
-from traces.schema import COLUMNS, LISTS, MEASURED, REQUIRED, TEXTS, Fault, TraceError, check
+from traces.schema import BY_MODEL, COLUMNS, LISTS, MEASURED, REQUIRED, TEXTS, Fault, TraceError, check
 from traces.windows import Windows
 
 INSTANTS = ("arrival", "deadline", *MEASURED)  # on one clock, whose 0 is the first arrival
@@ -118,12 +118,12 @@ def windows(
 def _mapping(columns: Mapping[str, str | None], path: Path) -> dict[str, str]:
     """The columns that are given; TraceError for one that the schema does not have."""
     for name in columns:
-        if name not in COLUMNS:
+        if name not in COLUMNS and not name.startswith(BY_MODEL):
             near = get_close_matches(name, COLUMNS, 1)
             hint = f", did you mean {near[0]}?" if near else ""
             raise TraceError(f"trace.columns.{name} is no column of a trace{hint}; there are {', '.join(COLUMNS)}")
     given = {name: str(theirs) for name, theirs in columns.items() if theirs is not None}
-    return {name: given[name] for name in COLUMNS if name in given}
+    return {name: given[name] for name in (*COLUMNS, *given) if name in given}
 
 
 def _arrivals(
