@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -48,6 +49,14 @@ def range_of(rates: Sequence[float]) -> tuple[float, float]:
     return float(rates[0]), float(rates[1])
 
 
+def workload(name: str, cfg: DictConfig) -> Any:
+    """The synthetic trace of `cfg`; ValueError for one that is not drawn at a rate, in so many requests."""
+    trace = Node.of(cfg).instantiate()
+    if not is_dataclass(trace) or not {"rate", "requests"} <= {one.name for one in fields(trace)}:
+        raise ValueError(f"workloads.{name}: {type(trace).__name__} is not drawn at a `rate`, in so many `requests`")
+    return trace
+
+
 class BestEffort(gymnasium.Env[Numbers, np.int64]):
     """An episode is a trace that is drawn anew: one of the workloads, at a rate drawn from `rates`, for `seconds`.
 
@@ -72,7 +81,7 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
         for task in self.features.tasks:
             for model in models:
                 self.reward.of(task, model)  # ValueError where it is unknown, before anything is played
-        self.workloads = {str(name): Node.of(trace).cfg for name, trace in cfg.workloads.items() if trace is not None}
+        self.workloads = {str(name): workload(name, one) for name, one in cfg.workloads.items() if one is not None}
         self.rates, self.seconds = range_of(cfg.rates), float(cfg.seconds)
         if not 0 < self.seconds < math.inf:
             raise ValueError(f"seconds of an episode must be positive, got {self.seconds}")
@@ -125,9 +134,8 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
         low, high = map(math.log, self.rates)
         rate = math.exp(rng.uniform(low, high))
         name, rate = options.get("workload", name), float(options.get("rate", rate))
-        cfg = self.workloads[name].copy()
-        cfg.rate, cfg.requests = rate, max(1, round(rate * self.seconds))
-        table = Node.of(cfg).instantiate().replay(*rng.spawn(2))
+        trace = replace(self.workloads[name], rate=rate, requests=max(1, round(rate * self.seconds)))
+        table = trace.replay(*rng.spawn(2))
         return {"workload": name, "rate": rate, "requests": len(table)}, to_requests(table)
 
     def _observed(self, question: Question) -> Numbers:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from tqdm import tqdm
@@ -110,11 +110,12 @@ def main(cfg: DictConfig) -> None:
     try:
         typed = command("learn", ("results", "name"))
         seeds = list(cfg.seed) if isinstance(cfg.seed, ListConfig) else [cfg.seed]
-        HydraConfig.get()
         for seed in seeds:
             of_seed = cfg.copy()
             of_seed.seed = seed
             learn(of_seed, typed)
+    except InstantiationException as error:  # of a part that refuses its settings
+        sys.exit(f"tokenyard learn: {' '.join(str(error.__cause__ or error).split())}")
     except (ValueError, TypeError, OSError, ModuleNotFoundError, RuntimeError) as error:  # the last are torch's
         sys.exit(f"tokenyard learn: {' '.join(str(error).split())}")
     except KeyboardInterrupt:

@@ -35,19 +35,23 @@ class Replay:
     def __len__(self) -> int:
         return min(self.added, len(self.held.reward))
 
-    def add(self, played: Played, credit: str) -> None:
-        """Remember an episode, all but its last decision: behind that one the trace ends, and not the serving.
+    def add(self, played: Played, credit: str, most: int, rng: np.random.Generator) -> None:
+        """Remember `most` decisions of an episode, drawn at random, or all but the last: behind it the trace just ends.
 
-        With `credit` "decision" a decision is given the reward of the request that it routed, with "step" those that
-        left before the next.
+        With `credit` "decision" a decision is given the reward of the request that it routed, with "regret" that less
+        the best that the request could be worth, with "step" the rewards of those that left before the next.
         """
-        rewards = played.credited if credit == "decision" else played.stepped
-        rows = Batch(played.seen[:-1], played.chosen[:-1], rewards[:-1], played.seen[1:])
-        room = len(self.held.reward)
-        kept = slice(max(len(rows.reward) - room, 0), None)
-        places = (self.added + np.arange(len(rows.reward[kept]))) % room
+        rewards = {
+            "decision": played.credited,
+            "regret": played.credited - played.peak,
+            "step": played.stepped,
+        }[credit]
+        count = len(rewards) - 1
+        rows = rng.permutation(count)[: min(most, len(self.held.reward))]
+        places = (self.added + np.arange(len(rows))) % len(self.held.reward)
+        found = Batch(played.seen[rows], played.chosen[rows], rewards[rows], played.seen[rows + 1])
         for name in Batch._fields:
-            getattr(self.held, name)[places] = getattr(rows, name)[kept]
+            getattr(self.held, name)[places] = getattr(found, name)
         self.added += len(places)
 
     def draw(self, count: int, rng: np.random.Generator) -> Batch:

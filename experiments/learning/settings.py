@@ -19,6 +19,7 @@ class Settings:
     last_learning_rate: float
     batch: int
     replay: int
+    remembered: int
     decisions_per_update: int
     first_update: int
     target_updates: int
@@ -29,7 +30,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        whole = ("decisions", "batch", "replay", "decisions_per_update", "target_updates", "round_episodes")
+        whole = (
+            "decisions",
+            "batch",
+            "replay",
+            "remembered",
+            "decisions_per_update",
+            "target_updates",
+            "round_episodes",
+        )
         for name in whole:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} must be a whole number from 1, got {getattr(self, name)!r}")
@@ -41,8 +50,8 @@ class Settings:
                 raise ValueError(f"learner.{name} must be from 0 to 1, got {getattr(self, name)}")
         if not 0 <= self.gamma < 1:
             raise ValueError(f"learner.gamma must be from 0 to below 1, got {self.gamma}")
-        if self.credit not in ("decision", "step"):
-            raise ValueError(f"learner.credit must be decision or step, got {self.credit!r}")
+        if self.credit not in ("decision", "regret", "step"):
+            raise ValueError(f"learner.credit must be decision, regret or step, got {self.credit!r}")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"learner.hidden must be sizes of layers from 1, got {self.hidden}")
         if not self.batch <= self.first_update <= self.replay:

@@ -56,6 +56,7 @@ class Training:
     epsilon: float = 1.0
     decisions: int = 0
     episodes: int = 0
+    begun: int | None = None  # decisions before the first update
     evaluated: int = -1  # decisions at the last evaluation
     seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Training:
 
     def _remember(self, games: list[Played]) -> None:
         for game in games:
-            self.replay.add(game, self.settings.credit)
+            self.replay.add(game, self.settings.credit, self.settings.remembered, self.rng)
             self.decisions += len(game.chosen)
         self.episodes += len(games)
 
@@ -107,7 +108,8 @@ class Training:
         if len(self.replay) < self.settings.first_update:
             return {}
         rate = self.settings.learning_rate_at(self.decisions)
-        due = (self.replay.added - self.settings.first_update) // self.settings.decisions_per_update + 1
+        self.begun = self.decisions if self.begun is None else self.begun
+        due = (self.decisions - self.begun) // self.settings.decisions_per_update + 1
         said = [
             self.learner.update(self.replay.draw(self.settings.batch, self.rng), rate)
             for _ in range(due - self.learner.updates)
@@ -167,7 +169,7 @@ class Training:
         return Network(self.features, tuple(found[::2]), tuple(found[1::2])) if found else None
 
 
-SAVED = ("best_performance", "epsilon", "decisions", "episodes", "evaluated", "seconds", "curve")
+SAVED = ("best_performance", "epsilon", "decisions", "episodes", "begun", "evaluated", "seconds", "curve")
 
 
 def _arrays(network: Network | None) -> list[torch.Tensor]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from policies.routing import network
 from policies.routing.least_loaded import least_loaded_of
 from policies.routing.network import Network
+from policies.routing.network import load as read
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
 
@@ -26,6 +26,6 @@ class Learned:
         return (Leg(least_loaded_of(cluster, known.models[best])),)
 
 
-def load(file: str | Path) -> Learned:
-    """A routing by the network in `file`, one that ships or was trained by `tokenyard learn`."""
-    return Learned(network.load(file))
+def load(network: str | Path) -> Learned:
+    """A routing by the network in a file, one that ships or was trained by `tokenyard learn`."""
+    return Learned(read(network))

@@ -88,6 +88,7 @@ def test_an_episode_ends_when_all_have_left_and_asks_no_more(env):
     [
         ("reward=none", "reward=none: there is nothing to learn from"),
         ("rates=[20,10]", r"rates must be two, positive and in ascending order, got \[20, 10\]"),
+        ("+workloads.odd={_target_:sim.Overhead}", "workloads.odd: Overhead is not drawn at a `rate`"),
         ("seconds=0", "seconds of an episode must be positive, got 0.0"),
         ("features.window=0", "window must be positive and finite, got 0"),
     ],

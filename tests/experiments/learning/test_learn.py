@@ -14,6 +14,7 @@ pytest.importorskip("gymnasium", reason="training needs the learn extra")
 
 from experiments.learning import main, training  # noqa: E402
 from experiments.learning.dqn import DoubleDQN  # noqa: E402
+from experiments.learning.env import composed  # noqa: E402
 from experiments.learning.play import Played  # noqa: E402
 from experiments.learning.replay import Batch, Replay  # noqa: E402
 from experiments.learning.settings import Settings  # noqa: E402
@@ -23,12 +24,12 @@ from policies.routing.features import Features  # noqa: E402
 FEATURES = Features(("ask",), ("small", "large"), 10, 10.0, 1.0)
 VALUES = {
     "decisions": 100, "hidden": [8], "gamma": 0.5, "credit": "decision", "huber": 1.0, "learning_rate": 0.01,
-    "last_learning_rate": 0.001, "batch": 4, "replay": 8, "decisions_per_update": 1, "first_update": 4,
+    "last_learning_rate": 0.001, "batch": 4, "replay": 8, "remembered": 8, "decisions_per_update": 1, "first_update": 4,
     "target_updates": 10, "epsilon": 1.0, "last_epsilon": 0.1, "exploring_share": 0.5, "round_episodes": 1,
 }  # fmt: skip
 SETTINGS = Settings(**VALUES)
 TINY = [
-    "seconds=1", "rates=[20,60]", "learner.decisions=600", "learner.first_update=100", "learner.batch=16",
+    "seconds=1", "rates=[30,90]", "learner.decisions=600", "learner.first_update=100", "learner.batch=16",
     "learner.decisions_per_update=4", "evaluation.rates=2", "evaluation.every=200", "learner.target_updates=20",
 ]  # fmt: skip
 
@@ -40,31 +41,45 @@ def played(count: int, first: int = 0) -> Played:
     return Played({}, seen, (numbers % 2).astype(np.int64), numbers, 10 * numbers, np.ones(count, np.float32))
 
 
+def rewards_of(replay: Replay) -> list[float]:
+    return sorted(replay.held.reward[: len(replay)].tolist())
+
+
 def test_a_decision_is_remembered_with_what_was_seen_at_the_next_and_the_last_of_an_episode_is_not():
     replay = Replay(8, FEATURES.size)
-    replay.add(played(4), "decision")
-    assert len(replay) == 3
+    replay.add(played(4), "decision", 9, np.random.default_rng(1))
+    assert rewards_of(replay) == [0, 1, 2]
     drawn = replay.draw(50, np.random.default_rng(0))
     assert set(drawn.reward.tolist()) == {0, 1, 2}
     np.testing.assert_array_equal(drawn.then, drawn.seen + 1)
     np.testing.assert_array_equal(drawn.chosen, drawn.reward % 2)
 
 
-def test_rewards_may_be_those_of_the_step():
+@pytest.mark.parametrize(("credit", "rewards"), [("step", [0, 10]), ("regret", [-1, 0])])
+def test_rewards_may_be_those_of_the_step_or_less_the_best(credit, rewards):
     replay = Replay(8, FEATURES.size)
-    replay.add(played(3), "step")
-    assert set(replay.draw(20, np.random.default_rng(0)).reward.tolist()) == {0, 10}
+    replay.add(played(3), credit, 9, np.random.default_rng(0))
+    assert rewards_of(replay) == rewards
+
+
+def test_of_a_long_episode_so_many_decisions_are_remembered_from_all_over_it():
+    replay = Replay(100, FEATURES.size)
+    replay.add(played(400), "decision", 50, np.random.default_rng(0))
+    found = rewards_of(replay)
+    assert len(set(found)) == 50
+    assert found[0] < 50 < 350 < found[-1]
 
 
 def test_the_oldest_are_forgotten_and_a_restored_one_goes_on_alike():
     replay, again = Replay(8, FEATURES.size), Replay(8, FEATURES.size)
-    replay.add(played(7), "decision")
+    replay.add(played(7), "decision", 9, np.random.default_rng(0))
     again.restore(replay.state())
     for one in (replay, again):
-        one.add(played(5, first=20), "decision")
-        assert sorted(one.held.reward.tolist()) == [2, 3, 4, 5, 20, 21, 22, 23]
-    replay.add(played(30, first=100), "decision")
-    assert sorted(replay.held.reward.tolist()) == list(range(121, 129))
+        one.add(played(6, first=20), "decision", 9, np.random.default_rng(0))
+        assert len(one) == 8
+        assert rewards_of(one)[-5:] == [20, 21, 22, 23, 24]
+    np.testing.assert_array_equal(replay.held.reward, again.held.reward)
+    assert again.added == 11
 
 
 def test_an_update_goes_to_the_reward_and_the_targets_value_of_what_the_network_itself_would_choose():
@@ -105,7 +120,7 @@ def test_chance_and_the_step_go_down_on_lines():
     ("change", "says"),
     [
         ({"gamma": 1.0}, r"learner.gamma must be from 0 to below 1, got 1.0"),
-        ({"credit": "both"}, "learner.credit must be decision or step, got 'both'"),
+        ({"credit": "both"}, "learner.credit must be decision, regret or step, got 'both'"),
         ({"batch": 0}, "learner.batch must be a whole number from 1, got 0"),
         ({"batch": 5}, "learner.first_update must lie between batch and replay, got 5, 4, 8"),
         ({"hidden": []}, "learner.hidden must be sizes of layers from 1"),
@@ -118,14 +133,9 @@ def test_settings_that_cannot_be_are_refused(change, says):
         Settings(**VALUES | change)
 
 
-def learn(monkeypatch: pytest.MonkeyPatch, folder: Path, *more: str) -> str:
-    """The line that `tokenyard learn` ends with, if it fails."""
-    monkeypatch.setattr(sys, "argv", ["learn", *TINY, f"results={folder}", *more])
-    try:
-        main.main()
-    except SystemExit as ended:
-        return str(ended.code)
-    return ""
+def learn(folder: Path, *more: str) -> Path:
+    """Where the network is that is trained with results in `folder`."""
+    return main.learn(composed(*TINY, f"results={folder}", *more), "as typed").parent
 
 
 class Stopped(BaseException):
@@ -133,7 +143,7 @@ class Stopped(BaseException):
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_network_and_curve(tmp_path, monkeypatch, capsys):
-    assert learn(monkeypatch, tmp_path / "whole") == ""
+    whole = learn(tmp_path / "whole")
     save = training.Training.save
 
     def stop(self: training.Training, path: Path) -> None:
@@ -143,10 +153,9 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_network_and_curve(tmp_p
     with monkeypatch.context() as stopping:
         stopping.setattr(training.Training, "save", stop)
         with pytest.raises(Stopped):
-            learn(stopping, tmp_path / "parts")
-    assert learn(monkeypatch, tmp_path / "parts") == ""
+            learn(tmp_path / "parts")
+    parts = learn(tmp_path / "parts")
     assert "goes on after" in capsys.readouterr().err
-    whole, parts = (tmp_path / name / "learn/best_effort/seed0" for name in ("whole", "parts"))
     curves = [pd.read_csv(one / "curve.csv").drop(columns="minutes") for one in (whole, parts)]
     pd.testing.assert_frame_equal(*curves)
     assert len(curves[0]) == 3
@@ -158,11 +167,24 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_network_and_curve(tmp_p
     assert one.provenance["configuration"] == other.provenance["configuration"]
     assert one.provenance["performance"] == pytest.approx(curves[0]["performance"].max(), abs=1e-4)
     assert (whole / "curve.png").stat().st_size > 10_000
-    assert learn(monkeypatch, tmp_path / "parts") == ""  # it is over: nothing is played
-    assert "holds a training of another configuration" in learn(monkeypatch, tmp_path / "parts", "learner.gamma=0.5")
+    with pytest.raises(ValueError, match="holds a training of another configuration: choose another name"):
+        learn(tmp_path / "parts", "learner.gamma=0.35")
 
 
-def test_what_cannot_be_trained_is_said_in_a_line(tmp_path, monkeypatch):
-    assert learn(monkeypatch, tmp_path, "reward=none").startswith("tokenyard learn: reward=none: there is nothing")
-    assert learn(monkeypatch, tmp_path, "evaluation.every=0").startswith("tokenyard learn: evaluation.every must be")
-    assert learn(monkeypatch, tmp_path, "processes=0").startswith("tokenyard learn: processes must be at least 1")
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("reward=none", "reward=none: there is nothing"),
+        ("evaluation.every=0", "evaluation.every must be a whole number from 1, got 0"),
+        ("processes=0", "processes must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(override, says, tmp_path):
+    with pytest.raises(ValueError, match=says):
+        learn(tmp_path, override)
+
+
+def test_the_command_says_so_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["learn", "learner.gamma=2", f"results={tmp_path}"])
+    with pytest.raises(SystemExit, match="^tokenyard learn: .*learner.gamma must be from 0 to below 1, got 2$"):
+        main.main()
