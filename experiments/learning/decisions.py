@@ -4,8 +4,8 @@
     taskset -c 0 env OMP_NUM_THREADS=1 tokenyard engine decisions --processes 1
 
 Decisions are counted in the environment of `tokenyard learn`, chosen at random: alone, as gymnasium's asynchronous
-vector environment of so many processes, and as whole episodes in as many (which is how `tokenyard learn` plays). The last line
-is the time of the shipped network's routing for one request, what it sees of four replicas included: the number behind
+vector environment of so many processes, and as whole episodes in as many, as `tokenyard learn` plays. The last line is
+the time of the shipped network's routing for one request, what it sees of four replicas included: the number behind
 policy.overhead.route_seconds.
 """
 

@@ -26,7 +26,7 @@ def layers(sizes: tuple[int, ...]) -> nn.Sequential:
 
 
 class DoubleDQN:
-    """r + gamma Q'(s', argmax Q(s', .)) is what Q(s, a) is drawn to, by Huber's loss; Q' is a copy now and then."""
+    """Q(s, a) is drawn to r + gamma^n Q'(s', argmax Q(s', .)), n steps on, by Huber's loss; Q' is a copy that lags."""
 
     def __init__(self, features: Features, settings: Settings, seed: int) -> None:
         torch.set_num_threads(1)  # small layers: more threads are slower, and sums would depend on their number
@@ -47,7 +47,9 @@ class DoubleDQN:
         if self.settings.gamma:
             with torch.no_grad():
                 best = self.values(then).argmax(1, keepdim=True)
-                wanted = reward + self.settings.gamma * self.target(then).gather(1, best).squeeze(1)
+                wanted = reward + self.settings.gamma**self.settings.steps * self.target(then).gather(1, best).squeeze(
+                    1
+                )
         value = self.values(seen).gather(1, chosen.unsqueeze(1)).squeeze(1)
         loss = self.loss(value, wanted)
         self.optimizer.zero_grad(set_to_none=True)

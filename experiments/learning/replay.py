@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.learning.play import Played
+from experiments.learning.settings import Settings
 from policies.routing.features import Numbers
 
 
 class Batch(NamedTuple):
-    """Decisions: what was seen, what was chosen, its reward, and what was seen at the next."""
+    """Decisions: what was seen, what was chosen, the rewards of so many from there on, and what was seen then."""
 
     seen: Numbers
     chosen: NDArray[np.int64]
@@ -35,21 +36,26 @@ class Replay:
     def __len__(self) -> int:
         return min(self.added, len(self.held.reward))
 
-    def add(self, played: Played, credit: str, most: int, rng: np.random.Generator) -> None:
-        """Remember `most` decisions of an episode, drawn at random, or all but the last: behind it the trace just ends.
+    def add(self, played: Played, settings: Settings, rng: np.random.Generator) -> None:
+        """Remember as many decisions of an episode as are to be, drawn at random from those with `steps` behind them.
 
-        With `credit` "decision" a decision is given the reward of the request that it routed, with "regret" that less
-        the best that the request could be worth, with "step" the rewards of those that left before the next.
+        At the others the trace just ends. With `credit` "decision" a decision is given the reward of the request that
+        it routed, with "regret" that less the best that the request could be worth, with "step" the rewards of those
+        that left before the next. Of `steps` decisions they are summed, discounted by `gamma` for each.
         """
-        rewards = {
+        single = {
             "decision": played.credited,
             "regret": played.credited - played.peak,
             "step": played.stepped,
-        }[credit]
-        count = len(rewards) - 1
-        rows = rng.permutation(count)[: min(most, len(self.held.reward))]
+        }[settings.credit]
+        count = len(single) - settings.steps
+        if count < 1:
+            return
+        worth = np.float32(settings.gamma) ** np.arange(settings.steps, dtype=np.float32)
+        rewards = np.convolve(single[:-1], worth[::-1], "valid")
+        rows = rng.permutation(count)[: min(settings.remembered, len(self.held.reward))]
         places = (self.added + np.arange(len(rows))) % len(self.held.reward)
-        found = Batch(played.seen[rows], played.chosen[rows], rewards[rows], played.seen[rows + 1])
+        found = Batch(played.seen[rows], played.chosen[rows], rewards[rows], played.seen[rows + settings.steps])
         for name in Batch._fields:
             getattr(self.held, name)[places] = getattr(found, name)
         self.added += len(places)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+WHOLE = (
+    "decisions", "steps", "batch", "replay", "remembered", "decisions_per_update", "target_updates", "round_episodes",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -13,6 +17,7 @@ class Settings:
     decisions: int
     hidden: tuple[int, ...]
     gamma: float
+    steps: int
     credit: str
     huber: float
     learning_rate: float
@@ -30,16 +35,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        whole = (
-            "decisions",
-            "batch",
-            "replay",
-            "remembered",
-            "decisions_per_update",
-            "target_updates",
-            "round_episodes",
-        )
-        for name in whole:
+        for name in WHOLE:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"learner.{name} must be a whole number from 1, got {getattr(self, name)!r}")
         for name in ("huber", "learning_rate", "last_learning_rate"):

@@ -99,7 +99,7 @@ class Training:
 
     def _remember(self, games: list[Played]) -> None:
         for game in games:
-            self.replay.add(game, self.settings.credit, self.settings.remembered, self.rng)
+            self.replay.add(game, self.settings, self.rng)
             self.decisions += len(game.chosen)
         self.episodes += len(games)
 
