@@ -69,6 +69,7 @@ from sim import (
     Review,
     Step,
     Tables,
+    Truth,
     simulate,
 )
 from sim.policy import NotingOrder, Order, Predictor, Stands
@@ -334,6 +335,16 @@ class Spying:
 
 
 @dataclass(frozen=True)
+class Unhurried:
+    """To the replica to which the fewest jobs were sent of late, the last of equals."""
+
+    seconds: float = 0.5
+
+    def route(self, job, cluster):
+        return (Leg(min(range(len(cluster))[::-1], key=lambda one: cluster[one].submitted_within(self.seconds))),)
+
+
+@dataclass(frozen=True)
 class Crossing:
     """On one of the first two replicas alone, on both, in either order, or twice on the first."""
 
@@ -534,7 +545,8 @@ hosts = st.builds(HostMemory, tokens=st.sampled_from([None, 16, 40])) | st.build
     st.sampled_from([1.0, 0.5]),
 )
 TO_THE_LEAST_LOADED = (LeastLoaded(),)
-overheads = st.sampled_from([Overhead(), Overhead(0.002), Overhead(0.002, 1e-4), Overhead(0.0, 1e-3)])
+charged = [Overhead(0.002), Overhead(0.002, 1e-4), Overhead(0.0, 1e-3), Overhead(0.002, 0.0, 0.01)]
+overheads = st.sampled_from([Overhead(), *charged])
 predictors = st.sampled_from([OraclePredictor(), Misjudging(0.0), Misjudging(0.02)])
 
 
@@ -570,12 +582,28 @@ THREE = (("a", "gpu"), ("b", "gpu"), ("c", "gpu"))
 SEVERAL = (LeastLoaded(), RoundRobin(), PowerOfTwo(1), PrefixAffinity(0), PrefixAffinity(2), Spying())
 
 
+def with_models(case: Case) -> Case:
+    """`case` with a small model on the first device, whose answers are short, and a large one on the others."""
+    models = ("small", "large", "large")
+    devices = [dataclasses.replace(one, model=model) for one, model in zip(case.cluster.devices, models, strict=True)]
+    requests = [
+        dataclasses.replace(one, truth=Truth(tokens, lengths={"small": (tokens + 2) // 3}))
+        for one in without_calls(case).requests
+        for tokens in (one.truth.output_tokens,)
+    ]
+    cluster = dataclasses.replace(case.cluster, devices=tuple(devices))
+    return dataclasses.replace(case, requests=requests, cluster=cluster)
+
+
 def on_several(batchings=ANY, caching: bool | None = None, decodings=NOW_AND_THEN):
     """Cases on several replicas: three of a kind, one of two kinds each, and two kinds of legs."""
     of_two_kinds = (("a", "gpu"), ("b", "cpu"))
     of_two_legs = (("p", "prefill"), ("d", "decode"), ("e", "decode"))
     return (
         cases(batchings, caching=caching, decodings=decodings, routings=SEVERAL, names=THREE)
+        | cases(batchings, caching=caching, decodings=decodings, routings=(Unhurried(), *SEVERAL), names=THREE).map(
+            with_models
+        )
         | cases(batchings, caching=caching, decodings=decodings, routings=(Offload(10.0),), names=of_two_kinds)
         | cases(
             batchings, caching=caching, decodings=decodings, routings=(Disaggregation(), Crossing()), names=of_two_legs

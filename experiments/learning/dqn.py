@@ -47,9 +47,8 @@ class DoubleDQN:
         if self.settings.gamma:
             with torch.no_grad():
                 best = self.values(then).argmax(1, keepdim=True)
-                wanted = reward + self.settings.gamma**self.settings.steps * self.target(then).gather(1, best).squeeze(
-                    1
-                )
+                behind = self.target(then).gather(1, best).squeeze(1)
+                wanted = reward + self.settings.gamma**self.settings.steps * behind
         value = self.values(seen).gather(1, chosen.unsqueeze(1)).squeeze(1)
         loss = self.loss(value, wanted)
         self.optimizer.zero_grad(set_to_none=True)

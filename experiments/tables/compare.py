@@ -70,7 +70,8 @@ def _means(table: pd.DataFrame, runs: pd.DataFrame, seen: pd.DataFrame) -> dict[
     row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
     if "throughput_requests_overall" in table:
         row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"
-    row["overhead %"] = f"{_mean(seen, 'predicting_share', 'scheduling_share'):.2f}"
+    shares = [name for name in ("predicting_share", "routing_share", "scheduling_share") if name in table]
+    row["overhead %"] = f"{_mean(seen, *shares):.2f}"
     if _has_cpu(table):
         row["to CPU %"] = f"{_mean(seen, 'offloaded_share'):.1f}"
     return row

@@ -45,7 +45,10 @@ from tests.conftest import ROOT, make_device, make_policy, make_requests, poisso
 
 def foreseen(case: Case) -> Case:
     """`case` where each answer is as long as its client allows: a scheduler that decides ahead sees the end come."""
-    requests = [dataclasses.replace(one, max_tokens=one.truth.output_tokens) for one in case.requests]
+    requests = [
+        dataclasses.replace(one, max_tokens=one.truth.output_tokens, truth=dataclasses.replace(one.truth, lengths=None))
+        for one in case.requests
+    ]
     return dataclasses.replace(case, requests=requests)
 
 

@@ -24,8 +24,9 @@ from policies.routing.features import Features  # noqa: E402
 
 FEATURES = Features(("ask",), ("small", "large"), 10, 10.0, 1.0)
 VALUES = {
-    "decisions": 100, "hidden": [8], "gamma": 0.5, "steps": 1, "credit": "decision", "huber": 1.0, "learning_rate": 0.01,
-    "last_learning_rate": 0.001, "batch": 4, "replay": 8, "remembered": 8, "decisions_per_update": 1, "first_update": 4,
+    "decisions": 100, "hidden": [8], "gamma": 0.5, "steps": 1, "credit": "decision", "huber": 1.0,
+    "learning_rate": 0.01, "last_learning_rate": 0.001, "batch": 4, "replay": 8, "remembered": 8,
+    "decisions_per_update": 1, "first_update": 4,
     "target_updates": 10, "epsilon": 1.0, "last_epsilon": 0.1, "exploring_share": 0.5, "round_episodes": 1,
 }  # fmt: skip
 SETTINGS = Settings(**VALUES)
