@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from experiments.learning.play import Task, greedy, play, players  # noqa: E402
 from policies.routing.learned import Learned  # noqa: E402
 from policies.routing.network import Network  # noqa: E402
 from sim import simulate  # noqa: E402
+from tests.conftest import ROOT  # noqa: E402
 
 SMALL = ("seconds=2", "rates=[20,60]")
 
@@ -126,3 +129,17 @@ def test_processes_play_what_one_plays():
     for one, other in zip(*games, strict=True):
         np.testing.assert_array_equal(one.seen, other.seen)
         np.testing.assert_array_equal(one.credited, other.credited)
+
+
+def test_a_person_answers_as_the_page_says(monkeypatch, capsys):
+    page = (ROOT / "docs" / "learning.md").read_text()
+    [snippet] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    answers = iter(["1", "3", "2"])
+    monkeypatch.setattr("builtins.input", lambda asked: next(answers))
+    scope: dict[str, Any] = {}
+    exec(snippet, scope)
+    requests = scope["tables"].requests
+    models = dict(zip(requests["id"].tolist(), requests["model"].tolist(), strict=True))
+    assert models == {0: "opt-1.3b", 1: "opt-6.7b", 2: "opt-6.7b"}
+    assert (requests["finished"] < 3).all()
+    assert capsys.readouterr().out.count("Job(id=2") == 2  # as it asks, and as it leaves
