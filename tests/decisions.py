@@ -28,7 +28,7 @@ GOLDEN = ROOT / "tests" / "golden" / "policies.json"
 METRICS = ("response_time_mean", "response_time_p99", "ttft_mean", "throughput_tokens_overall", "scheduling_share")
 COLUMNS = (
     "arrival", "prompt_tokens", "output_tokens", "max_tokens", "priority", "deadline", "prompt_ids",
-    "structural", "syntactic", "semantic", "vague", "open_ended", "multi_part",
+    "task", "structural", "syntactic", "semantic", "vague", "open_ended", "multi_part",
 )  # fmt: skip
 TRACE = [
     "trace=csv", f"trace.path={ROOT / 'tests' / 'golden' / 'requests.csv'}", "trace.id_tokens=16",
@@ -51,6 +51,8 @@ PLAIN = short("gpu", "cpu")
 TWO_GPUS = ("cluster.devices.gpu.count=2", *PLAIN)
 GUARDED = ("policy/order=sjf", "policy.batching.multiple=2")
 SEATED = ("policy/batching=fastserve", "policy.batching.max_num_seqs=4", *PLAIN)
+FAMILY = ("cluster=opt_family", *short("small", "medium", "large"))
+BEST_EFFORT = ("reward=best_effort", *FAMILY)
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -117,6 +119,17 @@ MORE = {  # what a part needs to have something to decide
     "policy/routing=power_of_two": ("cluster.devices.gpu.count=3", *PLAIN),
     "policy/routing=prefix_affinity": ("cluster.devices.gpu.prefix_caching=true", *TWO_GPUS),
     "policy/routing=disaggregation": ("cluster=prefill_decode", *short("prefill", "decode")),
+    **{
+        f"policy/routing={name}": BEST_EFFORT
+        for name in ("of_model", "any_model", "threshold", "by_rate", "by_deadline", "learned")
+    },
+    "policy=best_effort": BEST_EFFORT,
+    **{
+        f"policy=best_effort_{name}": BEST_EFFORT
+        for name in ("threshold", "threshold_by_task", "greedy", "rate")
+    },
+    "system=best_effort_greedy": BEST_EFFORT,
+    **{f"system=static_{name}": FAMILY for name in ("small", "medium", "large")},
 }  # fmt: skip
 
 

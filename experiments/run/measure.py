@@ -48,7 +48,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     metrics = summary(tables.requests, cfg.warmup)
     labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
     measured = with_measured({**tables.requests, **labels}, inputs.replay)
-    if reward := instantiate(cfg.reward):
+    if reward := instantiate(cfg.reward, _convert_="all"):
         measured = with_rewards(measured, reward)
         metrics |= of_rewards(measured, reward, cfg.warmup)
     more = {"calibration": parts.calibration, "provenance": inputs.provenance, "kv": kv_room(inputs.cluster)}

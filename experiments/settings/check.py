@@ -26,7 +26,7 @@ from experiments.settings.wording import SettingError, did_you_mean, one_line, s
 from sim import Decoding, HostMemory, HostTime
 
 MOST_JOBS = 200  # of a sweep that are all looked at; of more, so many that every two values meet
-PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8}  # for what a run finds; 1 for any other
+PLACEHOLDERS = {"phi": 1e-3, "eta": 1e-2, "tau": 100.0, "batch_size": 8, "steps": {}}  # for what a run finds; else 1
 UNITS = ("policy", "predictor", "trace", "cluster")
 
 

@@ -58,6 +58,8 @@ CALIBRATION: Mapping[str, Setting] = {
     "calibration.malicious_quantile": Setting(float, 0, 1),
     "calibration.batch_size": Setting(int | None, 1, 1_000_000, unit="requests"),
     "calibration.kappa": Setting(float | None, 0, 1e9, above=True),
+    "calibration.steps": Setting(dict | None),
+    "calibration.answer": Setting(float | None, 0, 1e9, above=True, unit="tokens"),
 }
 SEED = Setting(int, 0, 2**32 - 1)
 TOP_LEVEL: Mapping[str, Setting] = {

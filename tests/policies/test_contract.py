@@ -53,7 +53,13 @@ READS = f"{__name__} reads the true output length"
 LONGEST_ANSWER = 40
 SHORT = {"kv_tokens": 128, "max_model_len": 128, "kv_bytes_per_token": 100}  # eight blocks; one job may need seven
 KINDS = ("gpu", "cpu", "prefill", "decode")
-CLUSTER = Cluster(tuple(make_device(kind, kind, **SHORT) for kind in KINDS), Link(0.001, 1e6))
+MODELS = ("opt-6.7b", "opt-1.3b", "opt-125m", "opt-125m")
+CLUSTER = Cluster(
+    tuple(make_device(kind, kind, model=model, **SHORT) for kind, model in zip(KINDS, MODELS, strict=True)),
+    Link(0.001, 1e6),
+)
+STEPS = {"opt-6.7b": [0.02, 0.001], "opt-1.3b": [0.01, 0.001], "opt-125m": [0.005, 0.0]}
+TASKS = ("hellaswag", "piqa", "openbookqa", "copa")
 
 
 def calling(number: int, output: int) -> Truth:
@@ -76,6 +82,7 @@ def workload(count=24, seed=0) -> list[Request]:
             max_tokens=LONGEST_ANSWER,
             prompt_text="Tell me about it.",
             features=tuple(rng.integers(0, 4, 6).astype(float)),
+            task=TASKS[number % 4],
             deadline=float(arrivals[number]) + 1.0 if number % 3 == 0 else None,
         )
         for number in range(count)
@@ -103,9 +110,10 @@ def predictor():
 def compose(*overrides: str) -> Policy:
     """The policy of the whole configuration with these overrides."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=list(overrides))
+        cfg = hydra.compose("config", overrides=["reward=best_effort", *overrides])
     median = float(np.median([predictor().predict(request).uncertainty for request in workload()]))
-    for name, value in {"phi": 1e-4, "eta": 1e-2, "tau": median, "t0": 1e-4, "alpha": 1e-5, "beta": 1e-2}.items():
+    given = {"phi": 1e-4, "eta": 1e-2, "tau": median, "t0": 1e-4, "alpha": 1e-5, "beta": 1e-2}
+    for name, value in {**given, "steps": STEPS, "answer": 20.0}.items():
         OmegaConf.update(cfg, f"calibration.{name}", value, force_add=True)
     return instantiate(cfg.policy)
 

@@ -1,0 +1,36 @@
+"""The best model that is not too busy, by its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies.routing.least_loaded import least_loaded_of, of_model
+from sim.job import Job
+from sim.policy import Leg, ReplicaView
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """To the first of `models` whose replicas have on average fewer jobs than its limit; the last takes the rest.
+
+    `limits` are those of all models but the last, in jobs a replica; `of_task` has others for the requests of a task.
+    """
+
+    models: Sequence[str]
+    limits: Sequence[float]
+    of_task: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for limits in (self.limits, *self.of_task.values()):
+            if len(limits) != len(self.models) - 1 or not all(limit >= 0 for limit in limits):
+                raise ValueError(f"limits of all models but the last, none negative: {limits} for {self.models}")
+
+    def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
+        """One leg."""
+        limits = self.of_task.get(job.request.task or "", self.limits)
+        for model, limit in zip(self.models, limits, strict=False):
+            replicas = of_model(cluster, model)
+            if sum(cluster[index].jobs for index in replicas) < limit * len(replicas):
+                return (Leg(least_loaded_of(cluster, model)),)
+        return (Leg(least_loaded_of(cluster, self.models[-1])),)
