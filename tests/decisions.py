@@ -128,7 +128,7 @@ MORE = {  # what a part needs to have something to decide
         for name in ("threshold", "threshold_by_task", "greedy", "rate")
     },
     "system=best_effort_greedy": BEST_EFFORT,
-    **{f"system=static_{name}": FAMILY for name in ("small", "medium", "large")},
+    **{f"system=static_{name}": FAMILY for name in ("small", "medium", "large", "large_two")},
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ LEVELS = (
     "Bars: 95 % intervals over ten seeds of traces; of the learned router with that over five of training beside it."
 )
 ROUTERS = tuple(CALLED)
+RIGHT = 1.55  # inches, of the legend
 
 
 def _mean(own: pd.DataFrame, metric: str) -> Any:
@@ -54,7 +55,9 @@ def stable(stored: Stored, output: Path) -> list[Path]:
         {"router": CALLED[name], **{f"{share:.0%} in time": tables.kept(table, name, share) for share in tables.SHARES}}
         for name in tables.there(table, ROUTERS)
     ]
-    files = draw(panels, f"{ABOUT} Poisson arrivals.", output / "best_effort_stable", bars=LEVELS)
+    files = draw(
+        panels, f"{ABOUT} Poisson arrivals.", output / "best_effort_stable", bars=LEVELS, right=RIGHT, beside=True
+    )
     numbers = {f"{share:.0%} in time": ".0f" for share in tables.SHARES}
     title = "Up to which rate, requests/s, so many are in time"
     return files + written(pd.DataFrame(rows), output / "best_effort_rates", title, f"{stored.root}. {LEVELS}", numbers)
@@ -79,22 +82,22 @@ def unpredictable(stored: Stored, output: Path) -> list[Path]:
                 curves.setdefault(CALLED[name], []).append((at + shift, _mean(of(own, system=name), metric)))
         panels.append(Panel(label, "", label, curves, words=words, top=1.02))
     about = f"{ABOUT} Windows of 2 s. Rates are means; Azure: minutes of a public trace, ten times as fast."
-    return draw(panels, about, output / "best_effort_unpredictable", bars=LEVELS)
+    return draw(panels, about, output / "best_effort_unpredictable", bars=LEVELS, right=RIGHT, beside=True)
 
 
 def windows(stored: Stored, output: Path) -> list[Path]:
     """For which share of the time performance is at least so much."""
     groups = tables.by_process(tables.runs(stored, tables.UNPREDICTABLE))
     panels = []
-    levels_of = np.linspace(0.5, 1.0, 51)
+    parts = np.linspace(0.6, 1.0, 21)
     for called, rate, own in [one for one in groups if one[1] == max(group[1] for group in groups)]:
         curves: dict[str, Curve] = {}
         for name in tables.there(own, ROUTERS):
             shares = np.concatenate([_performances(stored, run) for run in of(own, system=name)["run"]])
-            curves[CALLED[name]] = [(float(at), interval([float((shares >= at).mean())])) for at in levels_of]
+            curves[CALLED[name]] = [(float(at), interval([float((shares >= at).mean())])) for at in parts]
         panels.append(Panel(f"{called}, {rate:g}/s", "performance, of peak", "share of windows above", curves))
     about = f"{ABOUT} Windows of 2 s of ten traces together; the learned router's of five networks."
-    return draw(panels, about, output / "best_effort_windows", bars="")
+    return draw(panels, about, output / "best_effort_windows", bars="", right=RIGHT, beside=True)
 
 
 def _performances(stored: Stored, run: str) -> np.ndarray:
@@ -154,7 +157,7 @@ def shifts(stored: Stored, output: Path) -> list[Path]:
         f"{ABOUT} Spikes: eight times the rate for 1 s in 5; other tasks: MMPP, 200 requests/s; soft: MMPP, an answer "
         "loses its worth from 1.54 to 3.08 s."
     )
-    return draw(panels, about, output / "best_effort_shifts", bars=LEVELS)
+    return draw(panels, about, output / "best_effort_shifts", bars=LEVELS, right=RIGHT, beside=True)
 
 
 def _words(title: str, table: pd.DataFrame, column: str, words: tuple[str, str]) -> Panel:
@@ -190,7 +193,7 @@ def gpus(stored: Stored, output: Path) -> list[Path]:
         ]
         panels.append(Panel(f"{rate:g} requests/s", "GPUs", "performance a GPU, of peak", curves))
     about = f"{ABOUT} Here one GPU each for the small models, the others for 6.7B."
-    return draw(panels, about, output / "best_effort_gpus", bars=LEVELS)
+    return draw(panels, about, output / "best_effort_gpus", bars=LEVELS, right=RIGHT, beside=True)
 
 
 def limits(stored: Stored, output: Path) -> list[Path]:
