@@ -124,10 +124,10 @@ MORE = {  # what a part needs to have something to decide
         for name in ("of_model", "any_model", "threshold", "by_rate", "by_deadline")
     },
     **{
-        f"policy=best_effort_{name}": BEST_EFFORT
+        f"{group}=best_effort_{name}": BEST_EFFORT
         for name in ("threshold", "threshold_by_task", "greedy", "rate")
+        for group in ("policy", "system")
     },
-    "system=best_effort_greedy": BEST_EFFORT,
     **{f"system=static_{name}": FAMILY for name in ("small", "medium", "large", "large_two")},
 }  # fmt: skip
 
