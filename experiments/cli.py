@@ -52,6 +52,7 @@ VERBS = Group(
             default="engine",
         ),
         "train": "experiments.prediction.train",
+        "learn": "experiments.learning.main",
         "tune": "experiments.papers.best_effort.tuning",
         "evaluate": Group(
             "Judge predictors, what they read, and the printed intervals.",
@@ -103,6 +104,7 @@ VERBS = Group(
                 "instructions": "experiments.engine.instructions",
                 "plans": "experiments.engine.plans",
                 "overhead": "experiments.engine.overhead",
+                "decisions": "experiments.learning.decisions",
                 "host-time": "experiments.engine.host_time",
                 "theory": "experiments.engine.theory",
             },

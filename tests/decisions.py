@@ -121,8 +121,9 @@ MORE = {  # what a part needs to have something to decide
     "policy/routing=disaggregation": ("cluster=prefill_decode", *short("prefill", "decode")),
     **{
         f"policy/routing={name}": BEST_EFFORT
-        for name in ("of_model", "any_model", "threshold", "by_rate", "by_deadline")
+        for name in ("of_model", "any_model", "threshold", "by_rate", "by_deadline", "learned")
     },
+    "policy=best_effort": BEST_EFFORT,
     **{
         f"{group}=best_effort_{name}": BEST_EFFORT
         for name in ("threshold", "threshold_by_task", "greedy", "rate")

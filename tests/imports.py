@@ -69,6 +69,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"experiments/claims": "experiments.claims"},
     {
         "experiments/engine": "experiments.engine",
+        "experiments/learning": "experiments.learning",
         "experiments/papers": "experiments.papers",
         "experiments/validation": "experiments.validation",
     },

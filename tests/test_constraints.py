@@ -50,7 +50,7 @@ def test_each_line_is_a_pin_and_they_are_in_order():
     assert lines == sorted(lines, key=str.lower)
 
 
-@pytest.mark.parametrize("extra", ["dev", "profile", "notebooks", "aiconfigurator"])
+@pytest.mark.parametrize("extra", ["dev", "profile", "notebooks", "aiconfigurator", "learn"])
 def test_all_that_an_extra_needs_is_pinned(extra):
     assert needed_by("tokenyard", extra) - {"tokenyard"} <= PINS.keys()
 

@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CALLING = ["trace.path={made}", "trace.rate=2", "trace.seconds=20", "seed=[0,1]"]
 SWEEPS = {  # of each notebook: what is swept, and the folder that it reads below the results
+    "best_effort": ([], ""),  # it trains, and reads none
     "compare_policies": (
         [["policy=fifo,sjf", "trace.rate=30,60", "seed=0,1", "trace=dialogue", "trace.requests=60",
           "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "name=tiny"]],
@@ -35,7 +36,7 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
         "",
     ),
 }  # fmt: skip
-LONG = ("augmented", "size_based")  # which make check runs
+LONG = ("augmented", "best_effort", "size_based")  # which make check runs
 MADE = {  # requests that call out, in the form of InferCept's file
     "cols": ["prompt_tokens_total_at_segment_start", "completion_tokens", "api_time_s", "api_return_tokens",
              "exact(1)/chars_div_4(0)"],
@@ -44,6 +45,7 @@ MADE = {  # requests that call out, in the form of InferCept's file
     ],
 }  # fmt: skip
 TOLD = {  # what a reader must find in the outputs
+    "best_effort": ("performance, reward over peak", "always opt-6.7b", "threshold", "learned"),
     "compare_policies": (
         "8 complete runs", "gpt2/l40s (imported)", "synthetic: ", "mean - fifo", "predicting %", "Kendall tau",
         "Spearman rho",
@@ -88,7 +90,11 @@ def test_it_is_committed_clean(path: Path):
     ids=lambda path: path.stem,
 )
 def test_it_runs_on_a_tiny_sweep(path: Path, sweep: Path, monkeypatch):
+    if path.stem == "best_effort":
+        pytest.importorskip("torch", reason="training needs the learn extra")
+        pytest.importorskip("gymnasium", reason="training needs the learn extra")
     monkeypatch.setenv("TOKENYARD_RESULTS", str(sweep))
+    monkeypatch.setenv("TOKENYARD_DECISIONS", "2000")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     notebook = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": path.parent}}

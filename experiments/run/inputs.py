@@ -15,9 +15,11 @@ from experiments.identity.digests import digest_of
 from experiments.prediction.trained import checked
 from experiments.run.node import Node
 from experiments.run.training import fitted
+from policies.routing.network import find
 from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
 from sim import Cluster, Device, HostMemory, Request
+from traces.fetch import sha256
 from traces.operations import counted
 from traces.requests import to_requests
 from traces.schema import TraceError
@@ -68,6 +70,8 @@ def read_inputs(cfg: DictConfig) -> Inputs:
         raise TraceError(f"{error} (fitted here: {', '.join(fits)})" if fits else str(error)) from error
     file = cfg.predictor.get("weights")
     weights = {"weights": checked(file, replay)} if file else {}
+    if network := cfg.policy.routing.get("network"):
+        weights["network"] = sha256(find(network))
     return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)}, weights)
 
 

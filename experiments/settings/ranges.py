@@ -67,10 +67,16 @@ MOST: Mapping[str, tuple[float, float, str]] = {
     "factor": (1e-9, 1e9, ""),
     "rules": (0, 5, "(the numbers of rules)"),
 }
+OR_SECONDS = ("window",)  # of which a part that takes a float sets the bounds itself
 
 
-def outside(name: str, value: Any) -> str | None:
-    """What a setting called `name` must be, if `value` is beyond its bounds; of a list, each number."""
+def outside(name: str, value: Any, hint: Any = Any) -> str | None:
+    """What a setting called `name` must be, if `value` is beyond its bounds; of a list, each number.
+
+    `hint` is what a part says of it: some names are of whole numbers in one part and of seconds in another.
+    """
+    if hint is float and name in OR_SECONDS:
+        name = ""
     if isinstance(value, list):
         return next((problem for one in value if (problem := outside(name, one))), None)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -127,7 +127,7 @@ def _call_problems(node: Mapping[str, Any], path: str, named: Callable[[str], st
 
 def _value_problems(value: Any, hint: Any, path: str, key: str, named: Callable[[str], str]) -> Iterator[str]:
     """One line if `value` is not what `hint` says, or beyond the bounds of settings called `key`."""
-    if problem := (outside(key, value) if key else None) or mismatch(value, hint):
+    if problem := (outside(key, value, hint) if key else None) or mismatch(value, hint):
         inner = [(f"{path}.{number}", one) for number, one in _inner(value)]
         wrong = [(at, one) for at, one in inner if mismatch(one, _of(hint)) or (key and outside(key, one))]
         at, one = wrong[0] if wrong and type(value) is dict else (path, value)

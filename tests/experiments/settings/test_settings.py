@@ -112,6 +112,10 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("system=rtlm_recalled policy.order.alpha=2", "policy.order.alpha=2: system=rtlm_recalled says"),
     ("policy/routing=prefix_affinity", "policy/routing=prefix_affinity needs a trace with prompt ids"),
     ("cluster.devices.gpu.prefix_caching=true", "cluster.devices.gpu.prefix_caching=true needs a trace with"),
+    ("reward=best_effort trace=poisson predictor=prompt_length", "reward=best_effort needs a trace with tasks"),
+    ("reward=best_effort reward.window=0", "reward.window=0: window must be positive and finite seconds, got 0"),
+    ("reward=best_effort reward.soft=1", "reward.soft=1: soft must be later than hard=1.54, got 1"),
+    ("reward=best_effort reward.hard=soon", "reward.hard=soon must be a finite number"),
     ("policy/order=priority", "policy/order=priority needs a trace with priorities"),
     ("trace=poisson predictor=rules", "predictor=rules needs a trace with text"),
     ("calibration.kappa=3", "calibration.kappa=3 is read by nothing here: kappa is found and told"),
@@ -276,7 +280,7 @@ def test_every_setting_of_a_run_is_in_the_table():
     assert top <= set(TOP_LEVEL)
 
 
-GROUPS = ("cluster", "policy", "predictor")
+GROUPS = ("cluster", "policy", "predictor", "reward")
 
 
 def commented_names(file: Path) -> list[str]:
