@@ -27,7 +27,7 @@ LEVELS = (
     "Bars: 95 % intervals over ten seeds of traces; of the learned router with that over five of training beside it."
 )
 ROUTERS = tuple(CALLED)
-RIGHT = 1.55  # inches, of the legend
+RIGHT = 1.7  # inches, of the legend
 
 
 def _mean(own: pd.DataFrame, metric: str) -> Any:
