@@ -153,6 +153,7 @@ class Stopped(BaseException):
     """A training is stopped, as by a kill."""
 
 
+@pytest.mark.long
 def test_a_training_that_was_stopped_goes_on_to_the_same_network_and_curve(tmp_path, monkeypatch, capsys):
     whole = learn(tmp_path / "whole")
     save = training.Training.save
