@@ -147,10 +147,10 @@ def paying(stored: Stored, output: Path) -> list[Path]:
 def shifts(stored: Stored, output: Path) -> list[Path]:
     """Performance under shifted arrivals and tasks, and under hard and soft deadlines."""
     arrivals = tables.runs(stored, "best_effort/shifted_arrivals")
-    tasks, soft = (tables.runs(stored, f"best_effort/{name}") for name in ("shifted_tasks", "deadlines"))
+    other, soft = (tables.runs(stored, f"best_effort/{name}") for name in ("shifted_tasks", "deadlines"))
     panels = [
         Panel("spikes of 1 s", "requests/s, mean", "performance, of peak", _by(arrivals, "trace.rate", "performance")),
-        _words("other tasks", tasks, "trace.shifted", ("mostly hellaswag", "mostly copa")),
+        _words("other tasks", other),
         Panel("soft deadline", "requests/s, mean", "performance, of peak", _by(soft, "trace.rate", "performance")),
     ]
     about = (
@@ -160,18 +160,17 @@ def shifts(stored: Stored, output: Path) -> list[Path]:
     return draw(panels, about, output / "best_effort_shifts", bars=LEVELS, right=RIGHT, beside=True)
 
 
-def _words(title: str, table: pd.DataFrame, column: str, words: tuple[str, str]) -> Panel:
-    values = table[column].map(str)
-    order = [*dict.fromkeys(values)]
-    names = tables.there(table, ROUTERS)
+def _words(title: str, table: pd.DataFrame) -> Panel:
+    """Performance by what `table`'s runs differ in."""
+    groups, names = tables.by_setting(table), tables.there(table, ROUTERS)
     curves = {
         CALLED[name]: [
-            (at + 0.09 * (number - len(names) / 2), _mean(of(table[values == value], system=name), "performance"))
-            for at, value in enumerate(order)
+            (at + 0.09 * (number - len(names) / 2), _mean(of(own, system=name), "performance"))
+            for at, (_, own) in enumerate(groups)
         ]
         for number, name in enumerate(names)
     }
-    return Panel(title, "", "performance, of peak", curves, words=words)
+    return Panel(title, "", "performance, of peak", curves, words=[called for called, _ in groups])
 
 
 def gpus(stored: Stored, output: Path) -> list[Path]:

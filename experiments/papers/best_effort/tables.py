@@ -6,9 +6,11 @@ Of a learned router there is a sweep beside each, over networks of several seeds
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from experiments.claims import Found
 from experiments.figures.stored import Stored, of
@@ -176,18 +178,21 @@ def over_rules(stored: Stored) -> list[Found]:
 
 
 def by_setting(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The runs by reward, trace, tasks and rate: whichever of them differ."""
-    names = [name for name in ("reward", "trace", "trace.shifted", "trace.rate") if name in table]
-    names = [name for name in names if table[name].map(str).nunique() > 1] or ["trace.rate"]
-    told = {"trace.rate": "{:g} requests/s"}
-    grouped = table.groupby([table[name].map(str) for name in names], sort=False)
-    return [
-        (
-            ", ".join(told.get(name, "{}").format(own[name].iloc[0]) for name in names),
-            own,
-        )
-        for _, own in grouped
-    ]
+    """The runs by how requests come, which tasks they are and how fast: whichever of these differ."""
+    words: dict[str, Callable[[Any], str]] = {
+        "trace": lambda name: PROCESSES[name],
+        "trace.shifted": mostly,
+        "trace.rate": lambda rate: f"{rate:g} requests/s",
+    }
+    names = [name for name in words if name in table and table[name].map(str).nunique() > 1]
+    groups = table.groupby([table[name].map(words[name]) for name in names], sort=False)
+    return [(", ".join(map(str, called)), own) for called, own in groups]
+
+
+def mostly(shares: Any) -> str:
+    """The task that most of the requests are of, by the `shares` of a run as they are told in its settings."""
+    found: dict[str, float] = shares if isinstance(shares, dict) else yaml.safe_load(str(shares))
+    return f"mostly {max(found, key=lambda name: found[name])}"
 
 
 def per_gpu(stored: Stored) -> list[Found]:
