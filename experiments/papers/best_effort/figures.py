@@ -97,7 +97,7 @@ def windows(stored: Stored, output: Path) -> list[Path]:
             curves[CALLED[name]] = [(float(at), interval([float((shares >= at).mean())])) for at in parts]
         panels.append(Panel(f"{called}, {rate:g}/s", "performance, of peak", "share of windows above", curves))
     about = f"{ABOUT} Windows of 2 s of ten traces together; the learned router's of five networks."
-    return draw(panels, about, output / "best_effort_windows", bars="", right=RIGHT, beside=True)
+    return draw(panels, about, output / "best_effort_windows", inches=2.4, bars="", right=RIGHT, beside=True)
 
 
 def _performances(stored: Stored, run: str) -> np.ndarray:

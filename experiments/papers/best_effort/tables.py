@@ -197,7 +197,7 @@ def mostly(shares: Any) -> str:
 
 def per_gpu(stored: Stored) -> list[Found]:
     """How many times the performance a GPU of the large model on eight GPUs the learned router has on four."""
-    routed, static = runs(stored, "best_effort/gpus"), stored.table("best_effort/gpus_static")
+    routed, static = (stored.table(f"best_effort/gpus_{name}") for name in ("learned", "static"))
     found = []
     for rate, own in routed.groupby("trace.rate"):
         ours = of(own, system=LEARNED, **{GPUS[2].replace(".", "__"): 2})
