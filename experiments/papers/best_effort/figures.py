@@ -51,12 +51,26 @@ def stable(stored: Stored, output: Path) -> list[Path]:
         Panel("in time", "requests/s", "availability", _by(table, "trace.rate", "availability"), log="x"),
         Panel("worth", "requests/s", "performance, of peak", _by(table, "trace.rate", "performance"), log="x"),
     ]
+    seats = stored.table(tables.SEATS)
+    panels.append(
+        Panel("in time, 256 seats", "requests/s", "availability", _by(seats, "trace.rate", "availability"), log="x")
+    )
     rows = [
-        {"router": CALLED[name], **{f"{share:.0%} in time": tables.kept(table, name, share) for share in tables.SHARES}}
-        for name in tables.there(table, ROUTERS)
+        {
+            "router": CALLED[name],
+            "seats": count,
+            **{f"{share:.0%} in time": tables.kept(own, name, share) for share in tables.SHARES},
+        }
+        for count, own in ((128, table), (256, seats))
+        for name in tables.there(own, ROUTERS)
     ]
     files = draw(
-        panels, f"{ABOUT} Poisson arrivals.", output / "best_effort_stable", bars=LEVELS, right=RIGHT, beside=True
+        panels,
+        f"{ABOUT} Poisson arrivals; up to 128 requests at a time on a GPU, at the right 256 (one network).",
+        output / "best_effort_stable",
+        bars=LEVELS,
+        right=RIGHT,
+        beside=True,
     )
     numbers = {f"{share:.0%} in time": ".0f" for share in tables.SHARES}
     title = "Up to which rate, requests/s, so many are in time"

@@ -38,7 +38,7 @@ CALLED = {
     "static_small": "all 125M",
     LARGE_HERE: "6.7B on two GPUs",
 }
-STABLE, UNPREDICTABLE = "best_effort/stable", "best_effort/unpredictable"
+STABLE, SEATS, UNPREDICTABLE = "best_effort/stable", "best_effort/seats", "best_effort/unpredictable"
 AVAILABLE = 0.99  # [A] of the requests in time, of a service that is available
 SHARES = (0.99, 0.95)
 PROCESSES = {
@@ -116,17 +116,23 @@ def kept(table: pd.DataFrame, router: str, share: float = AVAILABLE) -> Interval
 
 
 def rate_kept(stored: Stored, router: str) -> list[Found]:
-    """How many times the rate `router` keeps up with that static serving of the large model does, by the share."""
-    table = runs(stored, STABLE)
-    rates, ours = available(table, router)
-    others, theirs = available(table, LARGE)
+    """Up to how many times the rate of static serving of the large model `router` keeps up, by share and seats."""
+    sweeps = {"128": runs(stored, STABLE), "256": stored.table(SEATS)}
+    return [
+        Found(f"{share:.0%} in time, {seats} seats", _times_the_rate(table, router, share))
+        for seats, table in sweeps.items()
+        for share in SHARES
+    ]
 
-    def ratio(share: float) -> Callable[[Floats, Floats], float]:
-        return lambda one, other: (
-            highest_rate(rates, one.mean(axis=(0, 1)), share) / highest_rate(others, other.mean(axis=(0, 1)), share)
-        )
 
-    return [Found(f"{share:.0%} in time", levels.told(ratio(share), ours, theirs)) for share in SHARES]
+def _times_the_rate(table: pd.DataFrame, router: str, share: float) -> Interval:
+    (rates, ours), (others, theirs) = available(table, router), available(table, LARGE)
+
+    def ratio(one: Floats, other: Floats) -> float:
+        below = highest_rate(others, other.mean(axis=(0, 1)), share)
+        return highest_rate(rates, one.mean(axis=(0, 1)), share) / below if below else float("nan")
+
+    return levels.told(ratio, ours, theirs)
 
 
 def more_often(stored: Stored, metric: str) -> list[Found]:
