@@ -134,16 +134,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--{name} must be at least 1, got {getattr(options, name)}")
     print(cpu_name(), file=sys.stderr)
     try:
+        learned = load(options.network)
         found = {
             "one environment": alone(options.decisions),
             f"gymnasium's vector of {options.processes}": vectorised(options.decisions, options.processes),
             f"whole episodes in {options.processes} processes": played(options.decisions, options.processes),
         }
-        seconds = routing(load(options.network), 2000, 15)
     except (ModuleNotFoundError, FileNotFoundError, ValueError) as error:
         print(f"tokenyard engine decisions: {error}", file=sys.stderr)
         return 1
     for name, rate in found.items():
         print(f"{name:36s} {rate:9.0f} decisions/s")
-    print(f"{'policy.overhead.route_seconds':36s} {1e6 * seconds:9.1f} us a request")
+    print(f"{'policy.overhead.route_seconds':36s} {1e6 * routing(learned, 2000, 15):9.1f} us a request")
     return 0

@@ -14,7 +14,7 @@ from experiments.learning.settings import Settings
 from policies.routing.features import Features
 from policies.routing.network import Network
 
-STATEFUL = ("values", "target", "average", "optimizer")
+STATEFUL = ("values", "target", "optimizer")
 
 
 def layers(sizes: tuple[int, ...]) -> nn.Sequential:
@@ -34,9 +34,8 @@ class DoubleDQN:
         sizes = (features.size, *settings.hidden, len(features.models))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.values, self.target, self.average = layers(sizes), layers(sizes), layers(sizes)
+            self.values, self.target = layers(sizes), layers(sizes)
         self.target.load_state_dict(self.values.state_dict())
-        self.average.load_state_dict(self.values.state_dict())
         self.optimizer = torch.optim.Adam(self.values.parameters(), lr=settings.learning_rate, fused=True)
         self.loss = nn.HuberLoss(delta=settings.huber)
         self.updates = 0
@@ -57,18 +56,16 @@ class DoubleDQN:
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.step()
         self.updates += 1
-        with torch.no_grad():
-            for kept, now in zip(self.average.parameters(), self.values.parameters(), strict=True):
-                kept.lerp_(now, self.settings.averaging)
         if self.updates % self.settings.target_updates == 0:
             self.target.load_state_dict(self.values.state_dict())
         return float(loss.detach()), float(value.detach().mean())
 
-    def network(self, averaged: bool = True) -> Network:
-        """The network as it would ship, in half precision: the average of what it was lately, or what it is now."""
-        parts = (self.average if averaged else self.values).parameters()
-        arrays = [part.detach().numpy().astype(np.float16).astype(np.float32) for part in parts]
-        return Network(self.features, tuple(array.T.copy() for array in arrays[::2]), tuple(arrays[1::2]))
+    def network(self, provenance: dict[str, Any] | None = None) -> Network:
+        """The network as it would ship: in half precision."""
+        arrays = [part.detach().numpy().astype(np.float16).astype(np.float32) for part in self.values.parameters()]
+        return Network(
+            self.features, tuple(array.T.copy() for array in arrays[::2]), tuple(arrays[1::2]), provenance or {}
+        )
 
     def state(self) -> dict[str, Any]:
         """All that training it further depends on."""

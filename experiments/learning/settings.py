@@ -28,7 +28,6 @@ class Settings:
     decisions_per_update: int
     first_update: int
     target_updates: int
-    averaging: float
     epsilon: float
     last_epsilon: float
     exploring_share: float
@@ -42,8 +41,6 @@ class Settings:
         for name in ("huber", "learning_rate", "last_learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"learner.{name} must be positive and finite, got {getattr(self, name)}")
-        if not 0 < self.averaging <= 1:
-            raise ValueError(f"learner.averaging must be above 0 and at most 1, got {self.averaging}")
         for name in ("epsilon", "last_epsilon", "exploring_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"learner.{name} must be from 0 to 1, got {getattr(self, name)}")

@@ -65,7 +65,7 @@ class Training:
         self.learner = DoubleDQN(self.features, self.settings, seed_of(self.seed))
         self.replay = Replay(self.settings.replay, self.features.size)
         self.rng = np.random.default_rng([DRAWS, self.seed])
-        self.played_by = self.learner.network(averaged=False)
+        self.played_by = self.learner.network()
         self.epsilon = self.settings.epsilon_at(0)
 
     @property
@@ -86,8 +86,7 @@ class Training:
             games = waiting() if waiting else []
             self._remember(games)
             if self.decisions < self.settings.decisions:  # played while this process learns, if others do that
-                self.played_by = self.learner.network(averaged=False)
-                self.epsilon = self.settings.epsilon_at(self.decisions)
+                self.played_by, self.epsilon = self.learner.network(), self.settings.epsilon_at(self.decisions)
                 waiting = submit(self.played_by, self.tasks())
             said = self._update()
             if self.decisions >= min(max(self.evaluated, 0) + every, self.settings.decisions):

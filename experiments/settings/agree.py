@@ -183,6 +183,8 @@ def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_told(job, 'trace') or trace}: {columns.problem}"
     if not columns.sure:
         return
+    if plain.get("reward") is not None and "task" not in columns.names:
+        yield f"reward={job.choices.get('reward')} needs a trace with tasks; {trace} has none"
     if "prompt_ids" not in columns.names:
         for name, entry in plain["cluster"]["devices"].items():
             if entry["prefix_caching"]:

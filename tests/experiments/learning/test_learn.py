@@ -26,7 +26,7 @@ FEATURES = Features(("ask",), ("small", "large"), 10, 10.0, 1.0)
 VALUES = {
     "decisions": 100, "hidden": [8], "gamma": 0.5, "steps": 1, "credit": "decision", "huber": 1.0,
     "learning_rate": 0.01, "last_learning_rate": 0.001, "batch": 4, "replay": 8, "remembered": 8,
-    "decisions_per_update": 1, "first_update": 4, "target_updates": 10, "averaging": 0.25, "epsilon": 1.0,
+    "decisions_per_update": 1, "first_update": 4, "target_updates": 10, "epsilon": 1.0,
     "last_epsilon": 0.1, "exploring_share": 0.5, "round_episodes": 1,
 }  # fmt: skip
 SETTINGS = Settings(**VALUES)
@@ -122,19 +122,6 @@ def test_the_target_is_copied_after_so_many_updates():
         assert alike == (number == 10)
 
 
-def test_what_ships_is_an_average_of_the_weights():
-    learner = DoubleDQN(FEATURES, SETTINGS, seed=0)
-    ones = np.ones((4, 4), np.float32)
-    bias = [learner.network(averaged=False).biases[-1]]
-    np.testing.assert_array_equal(bias[0], learner.network().biases[-1])
-    for _ in range(2):
-        learner.update(Batch(ones, np.zeros(4, np.int64), ones[0], ones), 0.1)
-        bias.append(learner.network(averaged=False).biases[-1])
-    wanted = 0.75 * (0.75 * bias[0] + 0.25 * bias[1]) + 0.25 * bias[2]
-    np.testing.assert_allclose(learner.network().biases[-1], wanted, atol=1e-3)
-    assert abs(bias[2] - wanted).max() > 0.01
-
-
 def test_chance_and_the_step_go_down_on_lines():
     assert [SETTINGS.epsilon_at(at) for at in (0, 25, 50, 99)] == pytest.approx([1.0, 0.55, 0.1, 0.1])
     assert [SETTINGS.learning_rate_at(at) for at in (0, 50, 200)] == pytest.approx([0.01, 0.0055, 0.001])
@@ -149,7 +136,6 @@ def test_chance_and_the_step_go_down_on_lines():
         ({"batch": 5}, "learner.first_update must lie between batch and replay, got 5, 4, 8"),
         ({"hidden": []}, "learner.hidden must be sizes of layers from 1"),
         ({"epsilon": 1.5}, "learner.epsilon must be from 0 to 1, got 1.5"),
-        ({"averaging": 0.0}, "learner.averaging must be above 0 and at most 1, got 0.0"),
         ({"huber": 0.0}, "learner.huber must be positive and finite, got 0.0"),
     ],
 )
