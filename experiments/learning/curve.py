@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -27,17 +28,18 @@ def write(curve: Sequence[dict[str, Any]], folder: Path) -> None:
 
 def draw(table: pd.DataFrame) -> Figure:
     """Performance on held-out episodes and on those played with chance, and which models were chosen."""
+    thousands = table["decisions"] / 1000
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(9.0, 3.2), layout="constrained")
+        figure = Figure(figsize=(9.5, 3.0), layout="constrained")
         left, right = figure.subplots(1, 2)
-        left.plot(table["decisions"], table["performance"], color="#332288", label="held out, no chance")
-        left.plot(table["decisions"], table["training_performance"], color="#999933", lw=0.8, label="while training")
-        left.set(xlabel="decisions", ylabel="reward over the best there could be")
+        left.plot(thousands, table["performance"], color="#332288", label="held out, no chance")
+        left.plot(thousands, table["training_performance"], color="#999933", lw=0.8, label="while training")
+        left.set(xlabel="thousand decisions", ylabel="reward over the peak")
         left.legend()
-        names = [name for name in table if str(name).startswith(SHARE)]
-        right.stackplot(
-            table["decisions"], table[names].to_numpy().T, labels=[str(name).removeprefix(SHARE) for name in names]
-        )
-        right.set(xlabel="decisions", ylabel="share of held-out requests", ylim=(0, 1))
-        right.legend(loc="lower right", frameon=True)
+        names = [str(name) for name in table if str(name).startswith(SHARE)]
+        called = [name.removeprefix(SHARE) for name in names]
+        colors = mpl.colormaps["Blues"](np.linspace(0.25, 0.9, len(names)))
+        right.stackplot(thousands, table[names].to_numpy().T, labels=called, colors=colors)
+        right.set(xlabel="thousand decisions", ylabel="held-out requests", ylim=(0, 1))
+        right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), reverse=True)
     return figure
