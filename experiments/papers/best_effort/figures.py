@@ -150,9 +150,13 @@ def paying(stored: Stored, output: Path) -> list[Path]:
             if tables.there(own, [LEARNED]):
                 row["learned"] = _mean(of(own, system=LEARNED), "performance")
                 row["learned over rule, %"] = tables.compared(own, LEARNED, rule, "performance")
+                one = own[(own["system"] != LEARNED) | (own[tables.NETWORK] == tables.CHOSEN)]
+                if tables.there(one, [LEARNED]):
+                    row["best network over rule, %"] = tables.compared(one, LEARNED, rule, "performance")
             rows.append(row)
     table = pd.DataFrame(rows)
-    formats = {"rule over static, %": "+.1f", "learned": ".3f", "learned over rule, %": "+.2f"}
+    formats = {"rule over static, %": "+.1f", "learned": ".3f", "learned over rule, %": "+.1f"}
+    formats |= {"best network over rule, %": "+.1f"}
     numbers = {name: form for name, form in formats.items() if name in table}
     title = "Performance, of peak: static serving, the best rule, and the learned router"
     return written(table, output / "best_effort_paying", title, f"{stored.root}. {ABOUT} {LEVELS}", numbers)

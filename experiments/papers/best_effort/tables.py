@@ -22,6 +22,7 @@ NETWORK = "policy.routing.network"
 GPUS = tuple(f"cluster.devices.{size}.count" for size in ("small", "medium", "large"))
 SETTINGS = ("trace.rate", NETWORK, "policy.overhead.route_seconds", "load", *GPUS)
 LEARNED, LARGE = "best_effort", "static_large"
+CHOSEN = "best_effort_hard_4.npz"  # of five, the best on what training holds out (docs/learning.md)
 STATIC = (LARGE, "static_medium", "static_small")
 LARGE_HERE = "static_large_two"
 RULES = {
