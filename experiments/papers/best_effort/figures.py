@@ -48,13 +48,11 @@ def stable(stored: Stored, output: Path) -> list[Path]:
     """Availability and performance by the rate of Poisson arrivals."""
     table = tables.runs(stored, tables.STABLE)
     panels = [
-        Panel("in time", "requests/s", "availability", _by(table, "trace.rate", "availability"), log="x"),
-        Panel("worth", "requests/s", "performance, of peak", _by(table, "trace.rate", "performance"), log="x"),
+        Panel("in time", "requests/s", "availability", _by(table, "trace.rate", "availability")),
+        Panel("worth", "requests/s", "performance, of peak", _by(table, "trace.rate", "performance")),
     ]
     seats = stored.table(tables.SEATS)
-    panels.append(
-        Panel("in time, 256 seats", "requests/s", "availability", _by(seats, "trace.rate", "availability"), log="x")
-    )
+    panels.append(Panel("in time, 256 seats", "requests/s", "availability", _by(seats, "trace.rate", "availability")))
     rows = [
         {
             "router": CALLED[name],
@@ -90,7 +88,7 @@ def unpredictable(stored: Stored, output: Path) -> list[Path]:
     for metric, label in metrics.items():
         curves: dict[str, list[tuple[float, Any]]] = {}
         for at, (_, _, own) in enumerate(groups):
-            names = tables.there(own, ROUTERS)
+            names = tables.there(own, [name for name in ROUTERS if name != tables.LARGE_HERE])
             for number, name in enumerate(names):
                 shift = 0.09 * (number - len(names) / 2)
                 curves.setdefault(CALLED[name], []).append((at + shift, _mean(of(own, system=name), metric)))

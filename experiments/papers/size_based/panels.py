@@ -74,7 +74,11 @@ def draw(
             if told != (told := axes.get_legend_handles_labels()[1]) and not beside:
                 axes.legend(loc="best", handlelength=2.2)
         if beside:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0, handlelength=2.2)
+            pairs = [axes.get_legend_handles_labels() for axes in grid[0]]
+            handles = {name: handle for both in reversed(pairs) for handle, name in zip(*both, strict=True)}
+            shown = [name for name in names if name in handles]
+            place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.03, 1.02), "borderaxespad": 0}
+            axes.legend([handles[name] for name in shown], shown, handlelength=2.2, **place)
         return save(figure, stem)
 
 
