@@ -53,6 +53,19 @@ GUARDED = ("policy/order=sjf", "policy.batching.multiple=2")
 SEATED = ("policy/batching=fastserve", "policy.batching.max_num_seqs=4", *PLAIN)
 FAMILY = ("cluster=opt_family", *short("small", "medium", "large"))
 BEST_EFFORT = ("reward=best_effort", *FAMILY)
+RULES = {
+    "": "learned", "_threshold": "threshold", "_threshold_by_task": "threshold_by_task", "_rate": "by_rate",
+    "_greedy": "by_deadline",
+}  # fmt: skip
+ROUTED = {
+    "of_model": (),
+    "any_model": (),
+    "learned": (),
+    "threshold": ("policy.routing.limits=[4,6]",),
+    "threshold_by_task": ("policy.routing.limits=[4,6]", "policy.routing.of_task={hellaswag:[2,9],copa:[9,2]}"),
+    "by_rate": ("policy.routing.rates=[20,60]", "policy.routing.seconds=0.2"),
+    "by_deadline": ("reward.hard=0.8",),
+}
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -119,17 +132,13 @@ MORE = {  # what a part needs to have something to decide
     "policy/routing=power_of_two": ("cluster.devices.gpu.count=3", *PLAIN),
     "policy/routing=prefix_affinity": ("cluster.devices.gpu.prefix_caching=true", *TWO_GPUS),
     "policy/routing=disaggregation": ("cluster=prefill_decode", *short("prefill", "decode")),
+    **{f"policy/routing={name}": (*BEST_EFFORT, *more) for name, more in ROUTED.items() if name != "threshold_by_task"},
     **{
-        f"policy/routing={name}": BEST_EFFORT
-        for name in ("of_model", "any_model", "threshold", "by_rate", "by_deadline", "learned")
+        f"{group}=best_effort{name}": (*BEST_EFFORT, *ROUTED[routing])
+        for name, routing in RULES.items()
+        for group in ("policy", "system")
     },
-    "policy=best_effort": BEST_EFFORT,
-    **{
-        f"policy=best_effort_{name}": BEST_EFFORT
-        for name in ("threshold", "threshold_by_task", "greedy", "rate")
-    },
-    "system=best_effort_greedy": BEST_EFFORT,
-    **{f"system=static_{name}": FAMILY for name in ("small", "medium", "large")},
+    **{f"system=static_{name}": FAMILY for name in ("small", "medium", "large", "large_two")},
 }  # fmt: skip
 
 

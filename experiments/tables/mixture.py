@@ -106,6 +106,8 @@ def _facts(made_of: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, s
             settings = _device(name.removeprefix("profile."), config["cluster"]["devices"])["profile"]
         elif name.startswith("decoding."):
             settings = _device(name.split(".")[1], config["cluster"]["devices"])["decoding"]
+        elif name == "network":  # several of them are compared
+            settings = config["policy"]["routing"]["network"]
         facts[f"input {name} of {json.dumps(settings, sort_keys=True, default=str)}"] = digest
     return facts
 

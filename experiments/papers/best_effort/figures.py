@@ -27,6 +27,7 @@ LEVELS = (
     "Bars: 95 % intervals over ten seeds of traces; of the learned router with that over five of training beside it."
 )
 ROUTERS = tuple(CALLED)
+RIGHT = 1.7  # inches, of the legend
 
 
 def _mean(own: pd.DataFrame, metric: str) -> Any:
@@ -47,14 +48,28 @@ def stable(stored: Stored, output: Path) -> list[Path]:
     """Availability and performance by the rate of Poisson arrivals."""
     table = tables.runs(stored, tables.STABLE)
     panels = [
-        Panel("in time", "requests/s", "availability", _by(table, "trace.rate", "availability"), log="x"),
-        Panel("worth", "requests/s", "performance, of peak", _by(table, "trace.rate", "performance"), log="x"),
+        Panel("in time", "requests/s", "availability", _by(table, "trace.rate", "availability")),
+        Panel("worth", "requests/s", "performance, of peak", _by(table, "trace.rate", "performance")),
     ]
+    seats = stored.table(tables.SEATS)
+    panels.append(Panel("in time, 256 seats", "requests/s", "availability", _by(seats, "trace.rate", "availability")))
     rows = [
-        {"router": CALLED[name], **{f"{share:.0%} in time": tables.kept(table, name, share) for share in tables.SHARES}}
-        for name in tables.there(table, ROUTERS)
+        {
+            "router": CALLED[name],
+            "seats": count,
+            **{f"{share:.0%} in time": tables.kept(own, name, share) for share in tables.SHARES},
+        }
+        for count, own in ((128, table), (256, seats))
+        for name in tables.there(own, ROUTERS)
     ]
-    files = draw(panels, f"{ABOUT} Poisson arrivals.", output / "best_effort_stable", bars=LEVELS)
+    files = draw(
+        panels,
+        f"{ABOUT} Poisson arrivals; up to 128 requests at a time on a GPU, at the right 256 (one network).",
+        output / "best_effort_stable",
+        bars=LEVELS,
+        right=RIGHT,
+        beside=True,
+    )
     numbers = {f"{share:.0%} in time": ".0f" for share in tables.SHARES}
     title = "Up to which rate, requests/s, so many are in time"
     return files + written(pd.DataFrame(rows), output / "best_effort_rates", title, f"{stored.root}. {LEVELS}", numbers)
@@ -73,28 +88,28 @@ def unpredictable(stored: Stored, output: Path) -> list[Path]:
     for metric, label in metrics.items():
         curves: dict[str, list[tuple[float, Any]]] = {}
         for at, (_, _, own) in enumerate(groups):
-            names = tables.there(own, ROUTERS)
+            names = tables.there(own, [name for name in ROUTERS if name != tables.LARGE_HERE])
             for number, name in enumerate(names):
                 shift = 0.09 * (number - len(names) / 2)
                 curves.setdefault(CALLED[name], []).append((at + shift, _mean(of(own, system=name), metric)))
         panels.append(Panel(label, "", label, curves, words=words, top=1.02))
     about = f"{ABOUT} Windows of 2 s. Rates are means; Azure: minutes of a public trace, ten times as fast."
-    return draw(panels, about, output / "best_effort_unpredictable", bars=LEVELS)
+    return draw(panels, about, output / "best_effort_unpredictable", bars=LEVELS, right=RIGHT, beside=True)
 
 
 def windows(stored: Stored, output: Path) -> list[Path]:
     """For which share of the time performance is at least so much."""
     groups = tables.by_process(tables.runs(stored, tables.UNPREDICTABLE))
     panels = []
-    levels_of = np.linspace(0.5, 1.0, 51)
+    parts = np.linspace(0.6, 1.0, 21)
     for called, rate, own in [one for one in groups if one[1] == max(group[1] for group in groups)]:
         curves: dict[str, Curve] = {}
         for name in tables.there(own, ROUTERS):
             shares = np.concatenate([_performances(stored, run) for run in of(own, system=name)["run"]])
-            curves[CALLED[name]] = [(float(at), interval([float((shares >= at).mean())])) for at in levels_of]
+            curves[CALLED[name]] = [(float(at), interval([float((shares >= at).mean())])) for at in parts]
         panels.append(Panel(f"{called}, {rate:g}/s", "performance, of peak", "share of windows above", curves))
     about = f"{ABOUT} Windows of 2 s of ten traces together; the learned router's of five networks."
-    return draw(panels, about, output / "best_effort_windows", bars="")
+    return draw(panels, about, output / "best_effort_windows", inches=2.4, bars="", right=RIGHT, beside=True)
 
 
 def _performances(stored: Stored, run: str) -> np.ndarray:
@@ -133,9 +148,13 @@ def paying(stored: Stored, output: Path) -> list[Path]:
             if tables.there(own, [LEARNED]):
                 row["learned"] = _mean(of(own, system=LEARNED), "performance")
                 row["learned over rule, %"] = tables.compared(own, LEARNED, rule, "performance")
+                one = own[(own["system"] != LEARNED) | (own[tables.NETWORK] == tables.CHOSEN)]
+                if tables.there(one, [LEARNED]):
+                    row["best network over rule, %"] = tables.compared(one, LEARNED, rule, "performance")
             rows.append(row)
     table = pd.DataFrame(rows)
-    formats = {"rule over static, %": "+.1f", "learned": ".3f", "learned over rule, %": "+.2f"}
+    formats = {"rule over static, %": "+.1f", "learned": ".3f", "learned over rule, %": "+.1f"}
+    formats |= {"best network over rule, %": "+.1f"}
     numbers = {name: form for name, form in formats.items() if name in table}
     title = "Performance, of peak: static serving, the best rule, and the learned router"
     return written(table, output / "best_effort_paying", title, f"{stored.root}. {ABOUT} {LEVELS}", numbers)
@@ -144,31 +163,30 @@ def paying(stored: Stored, output: Path) -> list[Path]:
 def shifts(stored: Stored, output: Path) -> list[Path]:
     """Performance under shifted arrivals and tasks, and under hard and soft deadlines."""
     arrivals = tables.runs(stored, "best_effort/shifted_arrivals")
-    tasks, soft = (tables.runs(stored, f"best_effort/{name}") for name in ("shifted_tasks", "deadlines"))
+    other, soft = (tables.runs(stored, f"best_effort/{name}") for name in ("shifted_tasks", "deadlines"))
     panels = [
         Panel("spikes of 1 s", "requests/s, mean", "performance, of peak", _by(arrivals, "trace.rate", "performance")),
-        _words("other tasks", tasks, "trace.shifted", ("mostly hellaswag", "mostly copa")),
+        _words("other tasks", other),
         Panel("soft deadline", "requests/s, mean", "performance, of peak", _by(soft, "trace.rate", "performance")),
     ]
     about = (
         f"{ABOUT} Spikes: eight times the rate for 1 s in 5; other tasks: MMPP, 200 requests/s; soft: MMPP, an answer "
         "loses its worth from 1.54 to 3.08 s."
     )
-    return draw(panels, about, output / "best_effort_shifts", bars=LEVELS)
+    return draw(panels, about, output / "best_effort_shifts", bars=LEVELS, right=RIGHT, beside=True)
 
 
-def _words(title: str, table: pd.DataFrame, column: str, words: tuple[str, str]) -> Panel:
-    values = table[column].map(str)
-    order = [*dict.fromkeys(values)]
-    names = tables.there(table, ROUTERS)
+def _words(title: str, table: pd.DataFrame) -> Panel:
+    """Performance by what `table`'s runs differ in."""
+    groups, names = tables.by_setting(table), tables.there(table, ROUTERS)
     curves = {
         CALLED[name]: [
-            (at + 0.09 * (number - len(names) / 2), _mean(of(table[values == value], system=name), "performance"))
-            for at, value in enumerate(order)
+            (at + 0.09 * (number - len(names) / 2), _mean(of(own, system=name), "performance"))
+            for at, (_, own) in enumerate(groups)
         ]
         for number, name in enumerate(names)
     }
-    return Panel(title, "", "performance, of peak", curves, words=words)
+    return Panel(title, "", "performance, of peak", curves, words=[called for called, _ in groups])
 
 
 def gpus(stored: Stored, output: Path) -> list[Path]:
@@ -190,7 +208,7 @@ def gpus(stored: Stored, output: Path) -> list[Path]:
         ]
         panels.append(Panel(f"{rate:g} requests/s", "GPUs", "performance a GPU, of peak", curves))
     about = f"{ABOUT} Here one GPU each for the small models, the others for 6.7B."
-    return draw(panels, about, output / "best_effort_gpus", bars=LEVELS)
+    return draw(panels, about, output / "best_effort_gpus", bars=LEVELS, right=RIGHT, beside=True)
 
 
 def limits(stored: Stored, output: Path) -> list[Path]:

@@ -50,11 +50,17 @@ def requests_of(table: pd.DataFrame) -> str:
 
 
 def draw(
-    panels: Sequence[Panel], caption: str, stem: Path, right: float = 0.2, inches: float = 2.9, bars: str = BARS
+    panels: Sequence[Panel],
+    caption: str,
+    stem: Path,
+    right: float = 0.2,
+    inches: float = 2.9,
+    bars: str = BARS,
+    beside: bool = False,
 ) -> list[Path]:
     """Draw the panels side by side, with a legend in each that has other curves than the one before it; the files.
 
-    `bars` says at the caption's end what the bars are.
+    `bars` says at the caption's end what the bars are. With `beside` there is one legend, in the margin at the `right`.
     """
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 8}):
         below = 1.15 if any(panel.words for panel in panels) else 0.75
@@ -65,8 +71,14 @@ def draw(
         told: list[str] = []
         for axes, panel in zip(grid[0], panels, strict=True):
             _panel(axes, panel, names)
-            if told != (told := axes.get_legend_handles_labels()[1]):
+            if told != (told := axes.get_legend_handles_labels()[1]) and not beside:
                 axes.legend(loc="best", handlelength=2.2)
+        if beside:
+            pairs = [axes.get_legend_handles_labels() for axes in grid[0]]
+            handles = {name: handle for both in reversed(pairs) for handle, name in zip(*both, strict=True)}
+            shown = [name for name in names if name in handles]
+            place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.03, 1.02), "borderaxespad": 0}
+            axes.legend([handles[name] for name in shown], shown, handlelength=2.2, **place)
         return save(figure, stem)
 
 
