@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from hydra import compose, initialize_config_module
 
 from experiments.identity.of_run import digest, identity
 from experiments.run.inputs import read_inputs
+from experiments.run.results import Folder
+from experiments.tables.mixture import current
 from policies.routing import network
 from policies.routing.network import SHIPPED
 from traces.fetch import sha256
@@ -39,3 +42,17 @@ def test_a_network_counts_by_its_content(tmp_path: Path):
     after, second = of_run(str(other))
     assert before["network"] != after["network"]
     assert first != second
+
+
+def test_networks_are_compared_and_two_versions_of_one_are_not_mixed(tmp_path: Path, capsys):
+    folders = []
+    for number, (file, content) in enumerate((("a.npz", "1"), ("b.npz", "2"), ("a.npz", "1"), ("b.npz", "3"))):
+        config = {"seed": number, "policy": {"routing": {"network": file}}}
+        made_of = {"choices": {}, "code": "x", "inputs": {"network": content}, "config": config}
+        folders.append(Folder(tmp_path / digest(made_of), {"choices": {}, "overrides": [], "spoken": {}}))
+        with folders[-1].held():
+            folders[-1].begin(made_of)
+            folders[-1].complete({"id": np.arange(2)}, {}, {}, [], {"sim": "y"})
+    kept = [folders.index(folder) for folder, _ in current(folders)]
+    assert kept == [0, 2, 3]
+    assert f"left out, made of another input network: {folders[1].path.name}" in capsys.readouterr().err

@@ -157,7 +157,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy=vllm decoding=bernoulli", "decoding=bernoulli needs policy.batching.plans_ahead=0, got 1 for gpu"),
     ("policy=vllm cluster=infllm", "policy.batching.max_num_seqs=128: gpu has room for 31 windows of llama-3-8b"),
     ("cluster.devices.gpu.max_model_len=9999999", "cluster.devices.gpu.max_model_len=9999999 must be at most 8192"),
-    ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are alise, consolidation, "),
+    ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are alise, best_effort, "),
     ("-m seed=glob(*)", "seed=glob(*) matches no option of seed"),
     (
         "-m policy=fifo,rtlm reference=rtlmm",
@@ -209,7 +209,7 @@ def test_what_is_wrong_is_refused_in_one_line(said, settings, words):
         f"{AZURE} trace.window=4 warmup=0.5 horizon=4.5",
         "policy/eviction=swap policy/batching=continuous cluster.devices.gpu.max_model_len=8192",
         "-m policy/eviction=recompute,swap policy/batching=static,vllm_v0",
-        "-m policy=glob(*) predictor=oracle",
+        "-m policy=glob(*,exclude=best_effort*) predictor=oracle",
         "-m policy=fifo,up trace.rate=4,8 reference='trace.rate=4.0'",
         "-m policy=up policy.order.alpha=-1,1 reference=up",
         "-m system=fifo,rtlm_recalled reference=rtlm_recalled",
