@@ -28,21 +28,25 @@ class Task:
 class Tasks:
     """`requests` independent requests at a mean of `rate` requests/s, each of one of `tasks` (column `task`).
 
+    Or as many as come in so many `seconds` at that rate: one of the two is given. So traces of all rates last alike.
     From `shift_at` seconds on the shares are those of `shifted`, by task (None: they stay). `training_requests` rows
     for predictors are drawn apart, with `training_seed`, by the first shares.
     """
 
     rate: float
-    requests: int
+    requests: int | None
     arrivals: Process
     tasks: Mapping[str, Task]
     shifted: Mapping[str, float] | None = None
     shift_at: float = 0.0
+    seconds: float | None = None
     training_requests: int = TRAINING_REQUESTS
     training_seed: int = TRAINING_SEED
 
     def __post_init__(self) -> None:
-        check_positive(self, "rate", "requests", "training_requests")
+        if (self.requests is None) == (self.seconds is None):
+            raise ValueError(f"give requests or seconds, one of the two: got {self.requests} and {self.seconds}")
+        check_positive(self, "rate", "training_requests", "requests" if self.seconds is None else "seconds")
         check_not_negative(self, "shift_at")
         if not self.tasks:
             raise ValueError("tasks must be one or more, got none")
@@ -66,7 +70,8 @@ class Tasks:
 
     def replay(self, arrivals: np.random.Generator, lengths: np.random.Generator) -> pd.DataFrame:
         """`arrivals` draws when requests come, `lengths` the rest."""
-        return self._table(self.arrivals.instants(self.rate, self.requests, arrivals), lengths)
+        count = self.requests or max(1, round(self.rate * (self.seconds or 0)))
+        return self._table(self.arrivals.instants(self.rate, count, arrivals), lengths)
 
     def training(self) -> pd.DataFrame:
         """Rows of the same population, all at arrival 0."""

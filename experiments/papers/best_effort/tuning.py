@@ -41,6 +41,7 @@ RATES = (10.0, 500.0)  # and its rates, requests/s
 REQUESTS = 300_000  # to be simulated in a search, as a training has decisions
 SEARCHES = 5  # for each rule, as there are networks
 EACH = 3000  # requests of a trace
+LONG = (f"trace.requests={EACH}", "trace.seconds=null")
 FIRST_SEED = 10_000
 ROUNDS, KEPT = 3, 3  # of so many candidates one goes on, to so many times the traces
 MODELS = ("opt-6.7b", "opt-1.3b", "opt-125m")
@@ -123,7 +124,7 @@ class Traces:
     def __init__(self, policy: str, given: Sequence[str]) -> None:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             self.cfgs = [
-                compose("config", [*GIVEN, f"system={policy}", f"trace={one}", f"trace.requests={EACH}", *given])
+                compose("config", [*GIVEN, f"system={policy}", f"trace={one}", *LONG, *given])
                 for one in WORKLOADS
             ]
 
