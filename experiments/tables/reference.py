@@ -39,12 +39,33 @@ class Reference:
         return self.axis.split(".")[0].split("/")[0] in OF_TRACE
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
-        """`table` with each run's name as its policy."""
-        return labelled(table, self.value, self.axis)
+        """`table` with each run's name as its policy; what one part on the axis was swept over is said beside it.
+
+        Unless the reference was swept over it too.
+        """
+        table = labelled(table, self.value, self.axis)
+        swept = self._swept(table)
+        for name in self._of_parts(table):
+            several = table.groupby(self.axis, dropna=False)[name].transform("nunique", dropna=False) > 1
+            if name not in swept and several.any():
+                text = f" {name.rpartition('.')[2]}=" + table[name].map(shown)
+                table = table.assign(**{self.axis: table[self.axis].map(shown) + text.where(several, "")})
+        return table
 
     def groups(self, table: pd.DataFrame) -> list[str]:
         """The settings at whose equal values the runs of a labelled table are compared."""
-        return varying(table, self.axis)
+        return [*varying(table, self.axis), *self._swept(table)]
+
+    def _of_parts(self, table: pd.DataFrame) -> list[str]:
+        """The settings of what is chosen on the axis: `policy.routing.limits` of policy/routing."""
+        if self.axis not in table:
+            return []
+        return [name for name in settings_of(table) if name != self.axis and of_axis(name, self.axis)]
+
+    def _swept(self, table: pd.DataFrame) -> list[str]:
+        """Those of them in which the reference's own runs differ."""
+        of_parts = self._of_parts(table)
+        return [name for name in of_parts if table.loc[self.holds(table), name].map(shown).nunique() > 1]
 
     def holds(self, table: pd.DataFrame) -> pd.Series:
         """Which runs of a labelled table are the reference's."""

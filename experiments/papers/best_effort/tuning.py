@@ -124,8 +124,7 @@ class Traces:
     def __init__(self, policy: str, given: Sequence[str]) -> None:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             self.cfgs = [
-                compose("config", [*GIVEN, f"system={policy}", f"trace={one}", *LONG, *given])
-                for one in WORKLOADS
+                compose("config", [*GIVEN, f"system={policy}", f"trace={one}", *LONG, *given]) for one in WORKLOADS
             ]
 
     def performance(self, values: Values, number: int) -> float:

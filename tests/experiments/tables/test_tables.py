@@ -13,7 +13,7 @@ import pytest
 from experiments.run.results import Folder, digest
 from experiments.tables.collect import collect, complete_folders
 from experiments.tables.compare import render
-from experiments.tables.labels import labelled, stock
+from experiments.tables.labels import labelled, settings_of, stock
 from experiments.tables.reference import Reference, quoted
 
 MEANS = {"fifo": 2.0, "sjf": 1.0, "up": 1.5}
@@ -289,3 +289,20 @@ def test_parts_that_all_policies_were_given_are_told_and_those_they_have_anyway_
     first, said = render(made(policy=["fifo"], **parts)).splitlines()[:2]
     assert first.startswith("response time (E2E) in seconds")
     assert said == "all runs: policy/batching=continuous, policy.batching.max_num_seqs=8"
+
+
+def test_runs_of_one_part_with_other_settings_are_no_seeds_of_one_another() -> None:
+    table = made(policy=["fifo"], **{"policy/routing": ["any_model", "threshold"], "policy.routing.limit": [5, 10]})
+    table["policy.routing.limit"] = table["policy.routing.limit"].where(table["policy/routing"] == "threshold")
+    told = render(table.drop_duplicates(settings_of(table)), "policy/routing=any_model")
+    for limit in (5, 10):
+        row = row_of(told, "fifo", "threshold", f"limit={limit}", "3")
+        assert row.endswith("equal equal")  # each has its pair
+
+
+def test_what_the_reference_was_swept_over_too_is_compared_at_equal_values() -> None:
+    table = made(policy=["fifo"], **{"trace": ["poisson", "gamma"], "trace.rate": [4.0, 8.0]})
+    table.loc[(table["trace"] == "gamma") & (table["trace.rate"] == 8), "response_time_mean"] *= 1.5
+    told = render(table, "trace=poisson")
+    assert "equal" in row_of(told[told.index("trace.rate=4") : told.index("trace.rate=8")], "fifo", "gamma", "3")
+    assert "+50.0" in row_of(told[told.index("trace.rate=8") :], "fifo", "gamma", "3")
