@@ -19,14 +19,11 @@ from experiments.tables.stats import interval
 
 __all__ = ["FIGURES", "SETTINGS"]
 
-ABOUT = (
-    "OPT-125M, 1.3B and 6.7B on 1, 1 and 2 A100s (analytic profiles), static serving: one model on all four. Tasks, "
-    "lengths, rates, qualities and the deadline of 1.54 s are assumed."
-)
-LEVELS = (
-    "Bars: 95 % intervals over ten seeds of traces; of the learned router with that over five of training beside it."
-)
-ROUTERS = tuple(CALLED)
+ASSUMED = "Tasks, lengths, rates, qualities and the deadline of 1.54 s are assumed; the profiles of A100s are analytic."
+ABOUT = f"OPT-125M, 1.3B and 6.7B on 1, 1 and 2 GPUs, static serving: one model on all four. {ASSUMED}"
+TRACES = "Bars: 95 % intervals over seeds of traces."
+LEVELS = f"{TRACES[:-1]}; of the learned router with that over seeds of training beside it."
+ROUTERS, AMONG = tuple(CALLED), tuple(CALLED.values())
 RIGHT = 1.7  # inches, of the legend
 
 
@@ -64,11 +61,12 @@ def stable(stored: Stored, output: Path) -> list[Path]:
     ]
     files = draw(
         panels,
-        f"{ABOUT} Poisson arrivals; up to 128 requests at a time on a GPU, at the right 256 (one network).",
+        f"{ABOUT} Poisson arrivals for 20 s; up to 128 requests at a time on a GPU, at the right 256 (one network).",
         output / "best_effort_stable",
         bars=LEVELS,
         right=RIGHT,
         beside=True,
+        among=AMONG,
     )
     numbers = {f"{share:.0%} in time": ".0f" for share in tables.SHARES}
     title = "Up to which rate, requests/s, so many are in time"
@@ -93,8 +91,11 @@ def unpredictable(stored: Stored, output: Path) -> list[Path]:
                 shift = 0.09 * (number - len(names) / 2)
                 curves.setdefault(CALLED[name], []).append((at + shift, _mean(of(own, system=name), metric)))
         panels.append(Panel(label, "", label, curves, words=words, top=1.02))
-    about = f"{ABOUT} Windows of 2 s. Rates are means; Azure: minutes of a public trace, ten times as fast."
-    return draw(panels, about, output / "best_effort_unpredictable", bars=LEVELS, right=RIGHT, beside=True)
+    about = (
+        f"{ABOUT} Traces of a minute, windows of 2 s. Rates are the processes' means, a trace's own may differ much; "
+        "Azure: minutes of a public trace, ten times as fast."
+    )
+    return draw(panels, about, output / "best_effort_unpredictable", bars=LEVELS, right=RIGHT, beside=True, among=AMONG)
 
 
 def windows(stored: Stored, output: Path) -> list[Path]:
@@ -109,7 +110,9 @@ def windows(stored: Stored, output: Path) -> list[Path]:
             curves[CALLED[name]] = [(float(at), interval([float((shares >= at).mean())])) for at in parts]
         panels.append(Panel(f"{called}, {rate:g}/s", "performance, of peak", "share of windows above", curves))
     about = f"{ABOUT} Windows of 2 s of ten traces together; the learned router's of five networks."
-    return draw(panels, about, output / "best_effort_windows", inches=2.4, bars="", right=RIGHT, beside=True)
+    return draw(
+        panels, about, output / "best_effort_windows", inches=2.4, bars="", right=RIGHT, beside=True, among=AMONG
+    )
 
 
 def _performances(stored: Stored, run: str) -> np.ndarray:
@@ -173,7 +176,7 @@ def shifts(stored: Stored, output: Path) -> list[Path]:
         f"{ABOUT} Spikes: eight times the rate for 1 s in 5; other tasks: MMPP, 200 requests/s; soft: MMPP, an answer "
         "loses its worth from 1.54 to 3.08 s."
     )
-    return draw(panels, about, output / "best_effort_shifts", bars=LEVELS, right=RIGHT, beside=True)
+    return draw(panels, about, output / "best_effort_shifts", bars=LEVELS, right=RIGHT, beside=True, among=AMONG)
 
 
 def _words(title: str, table: pd.DataFrame) -> Panel:
@@ -207,8 +210,10 @@ def gpus(stored: Stored, output: Path) -> list[Path]:
             for large, each in of(static, trace__rate=rate).groupby(count)
         ]
         panels.append(Panel(f"{rate:g} requests/s", "GPUs", "performance a GPU, of peak", curves))
-    about = f"{ABOUT} Here one GPU each for the small models, the others for 6.7B."
-    return draw(panels, about, output / "best_effort_gpus", bars=LEVELS, right=RIGHT, beside=True)
+    about = f"One GPU each for OPT-125M and 1.3B, the others for 6.7B; static serving: all for 6.7B. {ASSUMED}"
+    return draw(
+        panels, about, output / "best_effort_gpus", bars=f"{TRACES} One network.", right=RIGHT, beside=True, among=AMONG
+    )
 
 
 def limits(stored: Stored, output: Path) -> list[Path]:
@@ -240,7 +245,7 @@ def limits(stored: Stored, output: Path) -> list[Path]:
                 },
             )
         )
-    return draw(panels, f"{ABOUT} Limit: MMPP, 200 requests/s.", output / "best_effort_limits")
+    return draw(panels, f"{ABOUT} Limit: MMPP, 200 requests/s.", output / "best_effort_limits", bars=TRACES)
 
 
 FIGURES = {

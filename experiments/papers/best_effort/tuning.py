@@ -1,15 +1,16 @@
 """Settings of simple routers, searched for on a learner's workloads, with as many simulated requests as it is given.
 
-    tokenyard tune                                   # all rules; writes experiments/papers/best_effort/tuned.json
+    tokenyard tune                                   # all rules, a quarter of an hour; writes results/tune/tuned.json
     tokenyard tune threshold --searches 1            # one rule, one search
     tokenyard tune greedy --given reward=best_effort_soft --output soft.json
 
 Five random searches with successive halving: of all candidates the best third goes on to three times the traces, and so
 on; all candidates of a round meet the same ones. From the second search on, half of them are near the best so far.
-What is sought is the performance (reward over peak) over all requests.
+What is sought is the performance (reward over peak) over all requests. Of so many --requests each search simulates four
+fifths or more: as many candidates as all rounds have room for.
 Traces are those of learning: of the workloads in turn, at rates spread evenly over the range, which counts a rate drawn
 on a logarithmic scale by its requests. Their seeds are from 10,000 on, which no experiment has. What is found stands
-in the policies' yamls, by hand; a test holds them against the file.
+in the policies' yamls, by hand; a test holds them against the file that ships.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from experiments.run.measure import measure
 from experiments.run.results import write_whole
 
 TUNED = Path(__file__).with_name("tuned.json")
+OUTPUT = Path("results/tune/tuned.json")
 GIVEN = ("experiment=best_effort/base",)
 WORKLOADS = ("best_effort_gamma", "best_effort_mmpp")  # as experiments/conf/learn.yaml has them,
 RATES = (10.0, 500.0)  # and its rates, requests/s
@@ -44,6 +46,8 @@ EACH = 3000  # requests of a trace
 LONG = (f"trace.requests={EACH}", "trace.seconds=null")
 FIRST_SEED = 10_000
 ROUNDS, KEPT = 3, 3  # of so many candidates one goes on, to so many times the traces
+FEWEST = KEPT ** (ROUNDS - 1)  # candidates, that one is left
+LEAST = FEWEST * ROUNDS * EACH * len(WORKLOADS)
 MODELS = ("opt-6.7b", "opt-1.3b", "opt-125m")
 TASKS = ("hellaswag", "piqa", "openbookqa", "copa")
 
@@ -160,7 +164,7 @@ def searched(
 ) -> dict[str, Any]:
     """The best values of rule `name` that a search with a `seed` finds, and how; `best` is so until then, if any is."""
     rng, least = np.random.default_rng(seed), len(WORKLOADS)
-    count = max(KEPT ** (ROUNDS - 1), requests // (ROUNDS * EACH * least))
+    count = requests // (ROUNDS * EACH * least)
     simulated = 0
     with tqdm(unit="run", desc=f"{name}, search {seed}", disable=None) as bar:
 
@@ -206,12 +210,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=REQUESTS, help=f"to simulate in each (default {REQUESTS:,})")
     parser.add_argument("--searches", type=int, default=SEARCHES, help=f"with seeds of their own (default {SEARCHES})")
     parser.add_argument("--given", action="append", default=[], metavar="SETTING", help="of every run, as reward=NAME")
-    parser.add_argument("--output", type=Path, default=TUNED, help="the file (default: the one that ships)")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"the file (default {OUTPUT}; {TUNED.name} ships)")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.rules if name not in RULES]:
         parser.error(f"no rule {', '.join(unknown)}: there are {', '.join(RULES)}")
     if options.searches < 1:
         parser.error(f"--searches must be at least 1, got {options.searches}")
+    if options.requests < LEAST:
+        parser.error(f"--requests must be at least {LEAST:,}, of {FEWEST} candidates, got {options.requests:,}")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     found = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else {}
     for name in options.rules or RULES:
         around = RULES[name].around

@@ -18,8 +18,8 @@ from experiments.figures.style import RC, Look, plain_log_ticks, save, sheet
 from experiments.tables.stats import Interval
 
 BARS = "Bars: 95 % intervals over seeds (docs/statistics.md)."
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#7f4f24", "#56b4e9", "#6b4c9a")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#7f4f24", "#56b4e9", "#6b4c9a", "#d55e00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h", "*")
 PAPER = "#b0b0b0"
 APART = 0.12  # of an axis that two of its ticks are apart, so that their numbers are
 FEW = 8  # values on an axis, each of which is named
@@ -57,17 +57,19 @@ def draw(
     inches: float = 2.9,
     bars: str = BARS,
     beside: bool = False,
+    among: Sequence[str] = (),
 ) -> list[Path]:
     """Draw the panels side by side, with a legend in each that has other curves than the one before it; the files.
 
     `bars` says at the caption's end what the bars are. With `beside` there is one legend, in the margin at the `right`.
+    A curve looks alike in all figures that are drawn `among` the same names.
     """
     with mpl.rc_context(RC | {"font.size": 9, "axes.labelsize": 9.5, "legend.fontsize": 8}):
         below = 1.15 if any(panel.words for panel in panels) else 0.75
         figure, grid = sheet(
             1, len(panels), inches, right, f"{caption} {bars}".rstrip(), left=0.7, gap=0.75, below=below
         )
-        names = [*dict.fromkeys(name for panel in panels for name in panel.curves)]
+        names = [*dict.fromkeys([*among, *(name for panel in panels for name in panel.curves)])]
         told: list[str] = []
         for axes, panel in zip(grid[0], panels, strict=True):
             _panel(axes, panel, names)
