@@ -24,6 +24,7 @@ from sim.engine.sessions import Sessions
 from sim.engine.view import View
 from sim.job import Job
 from sim.policy import Batching, Eviction, Leg, Order, Policy, Predictor, ReplicaView
+from sim.prediction import Prediction
 from sim.record import Record, Tables
 from sim.request import Request
 
@@ -76,12 +77,15 @@ class Simulation:
         left: Callable[[Job], object] | None = None,
     ) -> None:
         _check(policy, cluster, predictor, unservable, audit)
+        if horizon is not None and not horizon > 0:
+            raise ValueError(f"horizon must be after the start, at 0 s, got {horizon}")
         self.clock = Clock(initial_time=0.0)
         self.requests = _in_order(requests)
         self.next_request = next(self.requests, None)
         self.cluster = cluster
         self.predictor = predictor
         self.horizon = math.inf if horizon is None else horizon
+        self.begun = False
         self.rejects = unservable == "reject"  # a request that can never be served; otherwise it ends the run
         self.recorder = Recorder(record, cluster.devices, left)
         kind: Callable[..., Replica] = AuditedReplica if audit else Replica
@@ -104,8 +108,12 @@ class Simulation:
     def questions(self) -> Questions:
         """Go through the run: where each job shall go is yielded as a `Question` at the instant at which it is asked.
 
-        The legs are sent in return (`send`); the Tables are what the generator returns in the end. To be begun once.
+        The legs are sent in return (`send`); the Tables are what the generator returns in the end. RuntimeError if it
+        was gone through before.
         """
+        if self.begun:
+            raise RuntimeError("a simulation is gone through once: make another")
+        self.begun = True
         asked, step, views = self.asked, self.clock.step, self.views
         if self.horizon < math.inf:
             self.clock.end(self.horizon)
@@ -153,25 +161,34 @@ class Simulation:
 
     def enter(self, request: Request) -> None:
         """Predict, which takes the one predictor its time, then ask where the job shall go."""
+        prediction = self.predicted(request)
+        job = Job(request, prediction, self.predictor)
+        self.recorder.enter(job)
+        if prediction.seconds > 0:
+            self.predictor_free = max(self.clock.now, self.predictor_free) + prediction.seconds
+            self.clock.at(self.predictor_free, lambda _: self.ask(job))
+        else:
+            self.ask(job)
+
+    def predicted(self, request: Request) -> Prediction:
+        """What is predicted of `request`; ValueError for what cannot be."""
         length, uncertainty, seconds, _, pauses = prediction = self.predictor.predict(request)
         if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
         if pauses and not all(0 <= part < INFINITY for pause in pauses for part in pause):
             raise ValueError(f"request {request.id}: predicted pauses must be finite and not negative, got {pauses}")
-        job = Job(request, prediction, self.predictor)
-        self.recorder.enter(job)
-        if seconds > 0:
-            self.predictor_free = max(self.clock.now, self.predictor_free) + seconds
-            self.clock.at(self.predictor_free, lambda _: self.ask(job))
-        else:
-            self.ask(job)
+        return prediction
 
     def come_to_router(self, job: Job) -> None:
         """Ask where `job` shall go when the one router has had its time for it."""
-        now = self.clock.now
-        self.router_free = max(now, self.router_free) + self.route_seconds
-        job.routing_seconds = self.router_free - now
-        self.clock.at(self.router_free, lambda _: self.asked.append(job))
+        came = self.clock.now
+        self.router_free = max(came, self.router_free) + self.route_seconds
+
+        def ask(_: simpy.Event) -> None:
+            job.routing_seconds = self.clock.now - came
+            self.asked.append(job)
+
+        self.clock.at(self.router_free, ask)
 
     def route(self, job: Job, legs: Sequence[Leg]) -> None:
         """Begin the first of the `legs` of the job's life; rejected without any, or if one can never fit."""
@@ -191,6 +208,8 @@ class Simulation:
 
     def answer(self, job: Job, legs: Sequence[Leg]) -> None:
         """One model answers `job`, in all its `legs`: the length of its answer and what is predicted are of that."""
+        if not all(0 <= leg.replica < len(self.replicas) for leg in legs):
+            raise self.astray(job.request, legs)
         models = list(dict.fromkeys(self.cluster.devices[leg.replica].model for leg in legs))
         if len(models) > 1:
             raise ValueError(
@@ -198,7 +217,12 @@ class Simulation:
             )
         if job.request.truth.lengths is not None:
             request = job.request.answered_by(models[0])
-            job.answered(request, self.predictor.predict(request))
+            job.answered(request, self.predicted(request)._replace(seconds=job.prediction.seconds))
+
+    def astray(self, request: Request, legs: Sequence[Leg]) -> IndexError:
+        """That `request` is sent to a replica that is none."""
+        numbers = ", ".join(str(leg.replica) for leg in legs)
+        return IndexError(f"request {request.id} is sent to replica {numbers}: there are 0 to {len(self.replicas) - 1}")
 
     def servable(self, request: Request, legs: Sequence[Leg]) -> bool:
         """Whether each of `legs` that will be begun fits its device: so nobody is turned away when half is done.
@@ -207,8 +231,8 @@ class Simulation:
         """
         try:
             for number, (replica, prefill_only) in enumerate(legs[: request.truth.output_tokens], 1):
-                if replica < 0:
-                    raise IndexError(f"request {request.id} is sent to replica {replica}")
+                if not 0 <= replica < len(self.replicas):
+                    raise self.astray(request, legs)
                 self.replicas[replica].check_servable(request, number if prefill_only else None)
         except Unservable as error:
             if not self.rejects:

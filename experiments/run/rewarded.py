@@ -47,7 +47,7 @@ def of_rewards(requests: Table, reward: Reward, warmup: float) -> dict[str, floa
     start, end = measured_window(requests, warmup)
     chosen = inside(requests, (start, end))
     peaks = np.array([reward.peak(task) for task in chosen["task"].tolist()])
-    part = ((chosen["arrival"] - start) // reward.window).astype(int)
+    _, part = np.unique((chosen["arrival"] - start) // reward.window, return_inverse=True)
     rewards, possible = (np.bincount(part, weights=values) for values in (chosen["reward"], peaks))
     performances = rewards[possible > 0] / possible[possible > 0]
     told = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -23,6 +23,7 @@ from experiments.settings.routes import misrouted, named_models
 from experiments.settings.signatures import target
 from experiments.settings.wording import shown
 from traces.kinds import KINDS
+from traces.schema import BY_MODEL
 from traces.windows import Windows
 
 SLOTS = ("order", "batching", "routing", "eviction")
@@ -185,6 +186,12 @@ def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
         return
     if plain.get("reward") is not None and "task" not in columns.names:
         yield f"reward={job.choices.get('reward')} needs a trace with tasks; {trace} has none"
+    models = sorted(set(named_models(plain).values()))
+    of_models = sorted(name for name in columns.names if name.startswith(BY_MODEL))
+    if of_models and not {f"{BY_MODEL}{model}" for model in models} & set(of_models):
+        yield f"{trace} has {', '.join(of_models)}, and the cluster {', '.join(models)}: nobody answers so"
+    if "task" in columns.names:
+        yield from _worth(job, plain, models)
     if "prompt_ids" not in columns.names:
         for name, entry in plain["cluster"]["devices"].items():
             if entry["prefix_caching"]:
@@ -200,6 +207,20 @@ def _trace(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:
                     f"{group}={job.choices.get(group)} needs a trace with {what}; {trace} has none"
                     f"{_instead(job, either) if group == 'predictor' else ''}"
                 )
+
+
+def _worth(job: Job, plain: Mapping[str, Any], models: Sequence[str]) -> Iterator[str]:
+    """A task of the trace, or a model of the cluster, of whose answers nobody says what they are worth."""
+    quality, tasks = at(plain, "reward.quality"), at(plain, "trace.tasks")
+    if not isinstance(quality, dict):
+        return
+    reward = f"reward={job.choices.get('reward')}: reward.quality"
+    if lacking := [str(task) for task in tasks or () if task not in quality]:
+        yield f"{reward} has no task {', '.join(lacking)} of trace={job.choices.get('trace')}"
+    for task, of_model in quality.items():
+        if isinstance(of_model, dict) and (lacking := [model for model in models if model not in of_model]):
+            yield f"{reward}.{task} has no {', '.join(lacking)} of cluster={job.choices.get('cluster')}"
+            return
 
 
 def _horizon(job: Job, plain: Mapping[str, Any]) -> Iterator[str]:

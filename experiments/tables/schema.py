@@ -50,7 +50,9 @@ REQUESTS = {
     "calls": Column("count", "calls amid its answer that have begun; 0 if it calls nothing"),
     "call_seconds": Column("s", "what its calls took that are over: neither waiting nor service"),
     "renewed_seconds": Column("s", "what predictions took that were made anew as calls returned: no queue before them"),
-    "routing_seconds": Column("s", "the wait for the one router and what that took: `policy.overhead.route_seconds`"),
+    "routing_seconds": Column(
+        "s", "its wait for the one router and what that took (`policy.overhead.route_seconds`), once it is over"
+    ),
     "passes": Column("count", "decoding passes that it took part in, where one may emit several tokens; 0 elsewhere"),
     "proposed_tokens": Column("tokens", "proposed to it in those beyond the tokens that it owed, taken or not"),
 }

@@ -25,6 +25,8 @@ class ByRate:
     seconds: float = 1.0
 
     def __post_init__(self) -> None:
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models must differ, got {list(self.models)}")
         if len(self.rates) != len(self.models) - 1 or any(one > other for one, other in pairwise((0.0, *self.rates))):
             raise ValueError(f"rates of all models but the last, in ascending order: {self.rates} for {self.models}")
         if not self.seconds > 0:
@@ -33,4 +35,5 @@ class ByRate:
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
         rate = sum(view.submitted_within(self.seconds) for view in cluster) / self.seconds
-        return (Leg(least_loaded_of(cluster, self.models[bisect_right(self.rates, rate)])),)
+        places = [least_loaded_of(cluster, model) for model in self.models]
+        return (Leg(places[bisect_right(self.rates, rate)]),)

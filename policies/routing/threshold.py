@@ -22,6 +22,8 @@ class Threshold:
     of_task: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models must differ, got {list(self.models)}")
         for limits in (self.limits, *self.of_task.values()):
             if len(limits) != len(self.models) - 1 or not all(limit >= 0 for limit in limits):
                 raise ValueError(f"limits of all models but the last, none negative: {limits} for {self.models}")
@@ -29,8 +31,8 @@ class Threshold:
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
         limits = self.of_task.get(job.request.task or "", self.limits)
-        for model, limit in zip(self.models, limits, strict=False):
-            replicas = of_model(cluster, model)
+        places = [of_model(cluster, model) for model in self.models]
+        for model, limit, replicas in zip(self.models, limits, places, strict=False):
             if sum(cluster[index].jobs for index in replicas) < limit * len(replicas):
                 return (Leg(least_loaded_of(cluster, model)),)
         return (Leg(least_loaded_of(cluster, self.models[-1])),)

@@ -8,6 +8,7 @@ from hypothesis import given
 
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Leg, Overhead, Request, Simulation, Truth, simulate
+from sim.metrics import summary
 from sim.replay import answered
 from tests.cases import Unhurried, on_several, plain
 from tests.conftest import make_device, make_policy, make_requests
@@ -87,8 +88,9 @@ def test_requests_may_be_endless_if_there_is_a_horizon():
     ("answer", "error", "words"),
     [
         (None, TypeError, "request 0: an answer is a sequence of legs, got None"),
-        ([Leg(-1)], IndexError, "request 0 is sent to replica -1"),
-        ([Leg(2)], IndexError, "out of range"),
+        ([Leg(-1)], IndexError, "request 0 is sent to replica -1: there are 0 to 1"),
+        ([Leg(2)], IndexError, "request 0 is sent to replica 2: there are 0 to 1"),
+        ([Leg(0, prefill_only=True), Leg(7)], IndexError, "request 0 is sent to replica 0, 7: there are 0 to 1"),
         ([Leg(0, prefill_only=True), Leg(1)], ValueError, "request 0 is sent to small and then to large"),
     ],
 )
@@ -106,6 +108,34 @@ def test_each_model_gives_its_own_answer_and_it_is_predicted_so():
     assert [one.requests["predicted_tokens"].tolist() for one in (small, large)] == [[3.0], [9.0]]
     alone = simulate(make_requests([0.0], [4], [3]), make_policy(routing=To(0)), BOTH, OraclePredictor())
     assert plain(small) == plain(alone)
+
+
+class Dear(OraclePredictor):
+    """What it says takes 0.1 s a token; of a request without `lengths` it says what is no number."""
+
+    def predict(self, request):
+        told = super().predict(request)._replace(seconds=0.1 * request.truth.output_tokens)
+        return told if request.truth.lengths else told._replace(length=self.again)
+
+    again = 3.0
+
+
+def test_what_was_charged_for_a_prediction_is_told_and_what_is_said_after_it_is_checked_too():
+    requests = [Request(0, 0.0, 4, Truth(9, lengths={"small": 3}))]
+    found = simulate(requests, make_policy(routing=To(0)), BOTH, Dear()).requests
+    assert [found[name].tolist() for name in ("queued", "predictor_seconds")] == [[0.9], [0.9]] == [[0.1 * 9]] * 2
+    wrong = type("Wrong", (Dear,), {"again": float("nan")})()
+    with pytest.raises(ValueError, match="request 0: a prediction must be finite"):
+        simulate(requests, make_policy(routing=To(0)), BOTH, wrong)
+
+
+def test_a_simulation_is_gone_through_once_and_ends_after_its_start():
+    run = begun(make_requests([0.0, 1.0], [4, 4], [3, 3]))
+    next(run.questions())
+    with pytest.raises(RuntimeError, match="gone through once"):
+        next(run.questions())
+    with pytest.raises(ValueError, match="horizon must be after the start, at 0 s, got 0"):
+        begun([], horizon=0.0)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +156,9 @@ def test_requests_wait_for_the_one_router():
     found = simulate(make_requests([0.0, 0.25, 9.0], [4, 4, 4], [2, 2, 2]), policy, BOTH, OraclePredictor()).requests
     assert found["routing_seconds"].tolist() == [0.5, 0.75, 0.5]
     assert found["queued"].tolist() == [0.5, 1.0, 9.5]
+    cut = simulate(make_requests([0.0, 0.25], [4, 4], [99, 2]), policy, BOTH, OraclePredictor(), horizon=0.75).requests
+    assert cut["routing_seconds"].tolist() == [0.5, 0.0]  # the second is with the router yet
+    told = summary(found, 0.0)
+    whole = (found["finished"] - found["arrival"]).sum()
+    assert told["routing_share"] == pytest.approx(1.75 / whole)
+    assert told["predicting_share"] == 0.0

@@ -48,6 +48,8 @@ class Tasks:
             raise ValueError(f"give requests or seconds, one of the two: got {self.requests} and {self.seconds}")
         check_positive(self, "rate", "training_requests", "requests" if self.seconds is None else "seconds")
         check_not_negative(self, "shift_at")
+        if self.shift_at and self.shifted is None:
+            raise ValueError(f"shift_at={self.shift_at:g} shifts nothing: `shifted` is null")
         if not self.tasks:
             raise ValueError("tasks must be one or more, got none")
         check_weights("shares of tasks", tuple(task.share for task in self.tasks.values()))

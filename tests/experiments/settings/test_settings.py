@@ -66,6 +66,7 @@ class Peeking(Order):
         return job.request.truth.output_tokens
 
 
+BEST_EFFORT = "cluster=opt_family trace=best_effort policy=best_effort_threshold predictor=constant_given"
 REFUSED = [  # settings, and how the line begins and goes on
     ("seed=-1", "seed=-1 must be at least 0"),
     ("horizon=0", "horizon=0 must be above 0", " s"),
@@ -127,6 +128,32 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("cluster.steps_together=true audit=true", "audit=true: the memory of a cluster with cluster.steps_together=true"),
     ("cluster=llama_8b cluster.devices.cpu.profile.device=l40s", "cluster.devices.cpu.profile.device=l40s: device cpu"),
     ("cluster.devices.gpu.profile.model=gpt2", "cluster.devices.gpu.profile.model=gpt2", "hold several models"),
+    (
+        f"{BEST_EFFORT} policy.routing.models=[opt-6.7b,nope,opt-125m]",
+        "policy=",
+        "no device serves 'nope'",
+    ),
+    (
+        f"{BEST_EFFORT} policy.routing.models=[opt-6.7b,opt-6.7b,opt-125m]",
+        "policy.routing",
+        "models must differ",
+    ),
+    (
+        f"{BEST_EFFORT} trace.shift_at=5",
+        "trace",
+        "shift_at=5 shifts nothing",
+    ),
+    (
+        f"{BEST_EFFORT} reward=best_effort ~reward.quality.copa",
+        "reward=best_effort",
+        "has no task copa of trace=best_effort",
+    ),
+    (
+        f"{BEST_EFFORT} reward=best_effort cluster.devices.small.profile.model=opt-13b "
+        "policy.routing.models=[opt-6.7b,opt-1.3b,opt-13b]",
+        "reward=best_effort",
+        "has no opt-13b of cluster=opt_family",
+    ),
     ("-m seed=range(1000000000)", "seed=range(1000000000) is more than 100,000 runs"),
     ("--fast", "unrecognized arguments: --fast"),
     ("policy=up policy.order.alpha=1e999", "policy.order.alpha=1e999 must be a finite number"),
