@@ -61,6 +61,10 @@ def test_the_metrics_are_those_of_five_requests_by_hand() -> None:
     assert set(found) == set(schema.SUMMARY_OF_REWARDS)
     late = of_rewards(rewarded, DEADLINES, warmup=0.5)  # from 6 s on: 0 of 0.8, 0.5 of 1.3
     assert (late["availability"], late["time_above_96"]) == (pytest.approx(1 / 3), 0.0)
+    early = of_rewards(
+        rewarded, DEADLINES, warmup=1 / 3
+    )  # from 4 s on: 0.49 of 1.3, 0.5 of 1.3; from 0 s on 0.49 of 0.5
+    assert early["time_above_96"] == 0.0
 
 
 def test_nobody_in_a_part_is_no_part_and_nobody_at_all_is_not_measured() -> None:
