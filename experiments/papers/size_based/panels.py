@@ -21,7 +21,7 @@ BARS = "Bars: 95 % intervals over seeds (docs/statistics.md)."
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#7f4f24", "#56b4e9", "#6b4c9a", "#d55e00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h", "*")
 PAPER = "#b0b0b0"
-APART = 0.12  # of an axis that two of its ticks are apart, so that their numbers are
+APART = 0.14  # of an axis that two of its ticks are apart, so that their numbers are
 FEW = 8  # values on an axis, each of which is named
 
 Curve = Sequence[tuple[float, Interval]]
