@@ -17,9 +17,13 @@ from typing import Any, NoReturn
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from experiments import cli
+from experiments.run.inputs import build_cluster
 from experiments.settings import check
+from sim import Request, Truth, simulate
 from tests.conftest import ROOT
 
 OWN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -96,6 +100,16 @@ def one_at_a_time(axes: Sequence[tuple[str, Sequence[str]]], _most: int) -> list
     ]
 
 
+def write_routing(folder: Path) -> None:
+    """What docs/policies.md says of a routing of one's own: a module, and its yaml."""
+    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+    [(module, yaml)] = re.findall(r"```python\n((?:(?!```).)*ByPrompt.*?)```\n\n```yaml\n(.*?)```", page, re.DOTALL)
+    (folder / "by_prompt.py").write_text(module, encoding="utf-8")
+    place = folder / "FOLDER" / "policy" / "routing" / "by_prompt.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text(yaml, encoding="utf-8")
+
+
 @pytest.fixture(autouse=True)
 def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Commands end where they were understood; they are given where a user of a plug-in would type them."""
@@ -122,6 +136,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     order = tmp_path / "FOLDER" / "policy" / "order"
     order.mkdir(parents=True)
     shutil.copy(CONF / "policy" / "order" / "aging.yaml", order / "mine.yaml")
+    write_routing(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
 
@@ -150,6 +166,17 @@ def test_a_command_on_a_page_is_taken(line, capsys, monkeypatch):
 def test_a_command_with_a_slip_is_not_taken(line, capsys, monkeypatch):
     understood, said = taken(line.split(), capsys, monkeypatch)
     assert not understood, said
+
+
+def test_the_pages_routing_sends_short_prompts_to_the_small_model(tmp_path):
+    parts = ["cluster=opt_family", "policy=fifo", "policy/batching=continuous", "predictor=oracle"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", parts)
+    cfg.policy.routing = OmegaConf.load(tmp_path / "FOLDER" / "policy" / "routing" / "by_prompt.yaml")
+    policy, predictor = (instantiate(one, _convert_="all") for one in (cfg.policy, cfg.predictor))
+    requests = [Request(number, float(number), tokens, Truth(3)) for number, tokens in enumerate((99, 100))]
+    served = simulate(requests, policy, build_cluster(cfg.cluster), predictor).requests
+    assert served["model"].tolist() == ["opt-1.3b", "opt-6.7b"]
 
 
 def test_the_pages_show_commands_of_all_kinds():

@@ -12,8 +12,9 @@ Importing it registers it; needs pip install -e '.[learn]'. More in docs/learnin
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from numbers import Real
 from typing import Any
 
 import gymnasium
@@ -44,9 +45,15 @@ def composed(*overrides: str) -> DictConfig:
 
 def range_of(rates: Sequence[float]) -> tuple[float, float]:
     """The lowest and the highest rate of an episode, requests/s; ValueError if they are no range."""
-    if len(rates) != 2 or not 0 < rates[0] <= rates[1] < math.inf:
-        raise ValueError(f"rates must be two, positive and in ascending order, got {list(rates)}")
-    return float(rates[0]), float(rates[1])
+    given = [*rates] if isinstance(rates, Sequence) and not isinstance(rates, str) else rates
+    if not isinstance(given, list) or len(given) != 2 or not all(map(_positive, given)) or given[0] > given[1]:
+        raise ValueError(f"rates must be two, positive and in ascending order, got {given}")
+    return float(given[0]), float(given[1])
+
+
+def _positive(value: Any) -> bool:
+    """Whether `value` is a number above 0, and finite."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
 
 
 def workload(name: str, cfg: DictConfig) -> Any:
@@ -63,7 +70,7 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
     A step sends one request to a model, to the least loaded of its replicas; the next begins when the next request
     asks. What is observed is `policies.routing.features.Features`. The reward of a step is that of all requests that
     have left since the one before; `info["left"]` has the decision that routed each (0, 1, ...) and its reward. An
-    episode ends when all have left. `reset(options=...)` may fix `workload` and `rate`.
+    episode ends when all have left. `reset(options=...)` may fix `workload` and `rate` (requests/s).
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (as in gymnasium)
@@ -82,9 +89,10 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
             for model in models:
                 self.reward.of(task, model)  # ValueError where it is unknown, before anything is played
         self.workloads = {str(name): workload(name, one) for name, one in cfg.workloads.items() if one is not None}
-        self.rates, self.seconds = range_of(cfg.rates), float(cfg.seconds)
-        if not 0 < self.seconds < math.inf:
-            raise ValueError(f"seconds of an episode must be positive, got {self.seconds}")
+        self.rates = range_of(cfg.rates)
+        if not _positive(cfg.seconds):
+            raise ValueError(f"seconds of an episode must be positive and finite, got {cfg.seconds}")
+        self.seconds = float(cfg.seconds)
         if not self.workloads:
             raise ValueError("workloads: there is none to draw from")
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (self.features.size,), np.float32)
@@ -97,7 +105,8 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Numbers, dict[str, Any]]:
-        """The first request of a trace that is drawn now; what was drawn."""
+        """The first request of a trace that is drawn now; what was drawn. ValueError for options that cannot be."""
+        self._check(options or {})
         super().reset(seed=seed)
         self.close()
         drawn, requests = self._drawn(options or {})
@@ -108,9 +117,12 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
         return self._observed(self._question), drawn
 
     def step(self, action: np.int64 | int) -> tuple[Numbers, float, bool, bool, dict[str, Any]]:
-        """Send the request that asks to the model `action`; RuntimeError where none asks."""
+        """Send the request that asks to the model `action`; RuntimeError where none asks, ValueError for no model."""
         if self._questions is None or self._question is None:
             raise RuntimeError("no request asks where to go: the episode has ended, or has not begun; call reset()")
+        if isinstance(action, bool) or not self.action_space.contains(action):
+            models = ", ".join(f"{number} ({name})" for number, name in enumerate(self.features.models))
+            raise ValueError(f"an action must be a model: {models}, got {action!r}")
         job, replicas = self._question
         model = self.features.models[int(action)]
         self._routed[job.request.id] = len(self._routed), model
@@ -127,6 +139,15 @@ class BestEffort(gymnasium.Env[Numbers, np.int64]):
         if self._questions is not None:
             self._questions.close()
         self._questions = self._question = None
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        """ValueError names the option that `reset` cannot take."""
+        if unknown := [name for name in options if name not in ("workload", "rate")]:
+            raise ValueError(f"options may have workload and rate, got {unknown[0]!r}")
+        if options.get("workload", next(iter(self.workloads))) not in self.workloads:
+            raise ValueError(f"the option workload must be of {', '.join(self.workloads)}, got {options['workload']!r}")
+        if not _positive(options.get("rate", 1.0)):
+            raise ValueError(f"the option rate must be positive and finite, requests/s, got {options['rate']!r}")
 
     def _drawn(self, options: dict[str, Any]) -> tuple[dict[str, Any], list[Request]]:
         rng = self.np_random

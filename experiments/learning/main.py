@@ -19,14 +19,19 @@ from tqdm import tqdm
 
 from experiments.identity.digests import digest_of
 from experiments.identity.of_run import code_by, named_in
+from experiments.learning.settings import whole
 from experiments.run.results import write_whole
+from experiments.settings.toplevel import SEED, checked_folder
 from profiles.machine import command, cpu_name, library_versions, today
 
 ASIDE = ("name", "results", "processes", "hydra")  # settings that change no network
 
 
 def learn(cfg: DictConfig, typed: str) -> Path:
-    """Train the network of one seed, or finish its training; the file in which it is."""
+    """Train the network of one seed, or finish its training; the file in which it is.
+
+    ValueError names a setting that cannot be, or that let nothing be learned; then no network is written.
+    """
     from experiments.learning import curve
     from experiments.learning.env import BestEffort
     from experiments.learning.play import players
@@ -34,11 +39,15 @@ def learn(cfg: DictConfig, typed: str) -> Path:
     from policies.routing import network
 
     settings = instantiate(cfg.learner, _convert_="all")
-    every = cfg.evaluation.every
-    if not isinstance(every, int) or every < 1:
-        raise ValueError(f"evaluation.every must be a whole number from 1, got {every!r}")
+    check(cfg)
     env = BestEffort(cfg)
-    folder = Path(cfg.results) / "learn" / str(cfg.name) / f"seed{cfg.seed}"
+    longest = max(1, round(env.rates[1] * env.seconds))
+    if settings.steps >= longest:
+        raise ValueError(
+            f"learner.steps must be below the decisions of an episode, of which the longest has {longest} "
+            f"(rates, seconds), got {settings.steps}"
+        )
+    folder = checked_folder(str(checked_folder(cfg.results, "learn")), cfg.name) / f"seed{cfg.seed}"
     folder.mkdir(parents=True, exist_ok=True)
     plain = {key: value for key, value in plainly(cfg).items() if key not in ASIDE}
     code = code_by(named_in(plain) | {"experiments.learning.training.Training", "experiments.learning.env.BestEffort"})
@@ -54,8 +63,13 @@ def learn(cfg: DictConfig, typed: str) -> Path:
             players(cfg, cfg.processes) as submit,
             tqdm(total=settings.decisions, initial=training.decisions, unit="decision", desc=f"seed {cfg.seed}") as bar,
         ):
-            training.run(submit, held_out(cfg, env.workloads), every, checkpoint, bar)
+            training.run(submit, held_out(cfg, env.workloads), cfg.evaluation.every, checkpoint, bar)
     curve.write(training.curve, folder)
+    if not training.learner.updates:
+        raise ValueError(
+            f"learner.first_update={settings.first_update} decisions were never remembered, but {len(training.replay)} "
+            f"of {training.decisions}: there was no update, and no network is written; remove {folder}"
+        )
     assert training.best is not None
     provenance = {
         **made_of,
@@ -78,6 +92,16 @@ def learn(cfg: DictConfig, typed: str) -> Path:
         f"minutes, performance {training.best_performance:.4f} on held-out traces"
     )
     return file
+
+
+def check(cfg: DictConfig) -> None:
+    """ValueError names the first setting beside the learner's that cannot be."""
+    for name in ("processes", "evaluation.every", "evaluation.rates"):
+        if not whole(value := OmegaConf.select(cfg, name)):
+            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+    for name in ("seed", "evaluation.seed"):
+        if problem := SEED.problem(value := OmegaConf.select(cfg, name)):
+            raise ValueError(f"{name}={value} {problem}")
 
 
 def plainly(cfg: DictConfig) -> dict[str, Any]:
@@ -110,6 +134,8 @@ def main(cfg: DictConfig) -> None:
     try:
         typed = command("learn", ("results", "name"))
         seeds = list(cfg.seed) if isinstance(cfg.seed, ListConfig) else [cfg.seed]
+        if not seeds:
+            raise ValueError("seed=[] has no seed: give one, or several as seed=[0,1,2]")
         for seed in seeds:
             of_seed = cfg.copy()
             of_seed.seed = seed

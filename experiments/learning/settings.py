@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 WHOLE = (
-    "decisions", "steps", "batch", "replay", "remembered", "decisions_per_update", "target_updates", "round_episodes",
+    "decisions", "steps", "batch", "replay", "remembered", "decisions_per_update", "first_update", "target_updates",
+    "round_episodes",
 )  # fmt: skip
+
+
+def whole(value: Any) -> bool:
+    """Whether `value` is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def number(value: Any) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +46,30 @@ class Settings:
     round_episodes: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
         for name in WHOLE:
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+            if not whole(getattr(self, name)):
                 raise ValueError(f"learner.{name} must be a whole number from 1, got {getattr(self, name)!r}")
         for name in ("huber", "learning_rate", "last_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
+            if not number(getattr(self, name)) or getattr(self, name) <= 0:
                 raise ValueError(f"learner.{name} must be positive and finite, got {getattr(self, name)}")
         for name in ("epsilon", "last_epsilon", "exploring_share"):
-            if not 0 <= getattr(self, name) <= 1:
+            if not number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"learner.{name} must be from 0 to 1, got {getattr(self, name)}")
-        if not 0 <= self.gamma < 1:
+        if not number(self.gamma) or not 0 <= self.gamma < 1:
             raise ValueError(f"learner.gamma must be from 0 to below 1, got {self.gamma}")
         if self.credit not in ("decision", "regret", "step"):
             raise ValueError(f"learner.credit must be decision, regret or step, got {self.credit!r}")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"learner.hidden must be sizes of layers from 1, got {self.hidden}")
+        if not isinstance(self.hidden, list | tuple) or not self.hidden or not all(map(whole, self.hidden)):
+            raise ValueError(f"learner.hidden must be sizes of layers from 1, got {self.hidden!r}")
+        object.__setattr__(self, "hidden", tuple(self.hidden))
         if not self.batch <= self.first_update <= self.replay:
             raise ValueError(
                 f"learner.first_update must lie between batch and replay, got {self.batch}, {self.first_update}, "
                 f"{self.replay}"
+            )
+        if self.first_update > self.decisions:
+            raise ValueError(
+                f"learner.first_update must be at most learner.decisions, got {self.first_update} and {self.decisions}"
             )
 
     def epsilon_at(self, decisions: int) -> float:

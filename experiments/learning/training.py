@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ class Training:
             **shares,
         }
         self.curve.append(row)
-        if performance > self.best_performance:
+        if self.learner.updates and performance > self.best_performance:
             self.best, self.best_performance = self.learner.network(), performance
 
     def save(self, path: Path) -> None:
@@ -154,8 +155,14 @@ class Training:
             temporary.unlink(missing_ok=True)
 
     def restore(self, path: Path) -> None:
-        """Go on from what `save` kept."""
-        state = torch.load(path, weights_only=True)
+        """Go on from what `save` kept; ValueError for a file that is broken."""
+        try:
+            self._restore(torch.load(path, weights_only=True))
+        except BROKEN as error:
+            said = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise ValueError(f"{path} holds no checkpoint ({said}): remove it to begin anew") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.learner.restore(state["learner"])
         self.replay.restore({name: _array(value) for name, value in state["replay"].items()})
         self.rng.bit_generator.state = state["rng"]
@@ -169,6 +176,10 @@ class Training:
         return Network(self.features, tuple(found[::2]), tuple(found[1::2])) if found else None
 
 
+BROKEN = (  # what torch raises at a file that is no checkpoint, or a part of one
+    OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError,
+    pickle.UnpicklingError,
+)  # fmt: skip
 SAVED = ("best_performance", "epsilon", "decisions", "episodes", "begun", "evaluated", "seconds", "curve")
 
 

@@ -30,11 +30,12 @@ class Features:
         for name in ("tasks", "models"):
             names = tuple(getattr(self, name))
             object.__setattr__(self, name, names)
-            if not names or len(set(names)) < len(names):
+            if not names or len(set(names)) < len(names) or not all(isinstance(one, str) for one in names):
                 raise ValueError(f"{name} must be names that differ, got {names}")
         for name in ("most_jobs", "highest_rate", "window"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be positive and finite, got {value}")
 
     @property
     def size(self) -> int:

@@ -8,7 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,12 @@ class Network:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sizes = [self.features.size, *(len(bias) for bias in self.biases)]
+        sizes = [self.features.size, *(bias.size for bias in self.biases)]
         shapes = [weight.shape for weight in self.weights]
+        if not all(array.dtype.kind == "f" for array in (*self.weights, *self.biases)):
+            raise ValueError(f"weights must be floats, got {[str(one.dtype) for one in (*self.weights, *self.biases)]}")
+        if not all(bias.ndim == 1 for bias in self.biases):
+            raise ValueError(f"biases must have one axis, got {[bias.shape for bias in self.biases]}")
         if not shapes or shapes != list(pairwise(sizes)) or sizes[-1] != len(self.features.models):
             raise ValueError(f"layers of {shapes} do not lead from {sizes[0]} numbers to {self.features.models}")
         if not all(np.isfinite(array).all() for array in (*self.weights, *self.biases)):
@@ -82,17 +86,29 @@ def load(file: str | Path) -> Network:
         if content["version"] != VERSION:
             raise ValueError(f"version is {content['version']!r}, this reads {VERSION!r}")
         layers = range(len(arrays) // 2)
-        weights, biases = (
-            tuple(arrays[f"{kind}{layer}"].astype(np.float32) for layer in layers) for kind in ("weight", "bias")
-        )
-        return Network(Features(**content["features"]), weights, biases, content["provenance"])
+        weights, biases = (tuple(arrays.pop(f"{kind}{layer}") for layer in layers) for kind in ("weight", "bias"))
+        if arrays:
+            raise ValueError(f"has arrays that no layer has: {', '.join(arrays)}")
+        for name in ("tasks", "models"):
+            if not isinstance(content["features"][name], list):
+                raise ValueError(f"{name} must be a list of names, got {content['features'][name]!r}")
+        made = Network(Features(**content["features"]), weights, biases, dict(content["provenance"]))
+        return replace(made, weights=_single(made.weights), biases=_single(made.biases))
     except BROKEN as error:
         raise NetworkError(f"{path}: holds no network: {error}") from error
 
 
+def _single(arrays: tuple[Numbers, ...]) -> tuple[Numbers, ...]:
+    return tuple(array.astype(np.float32) for array in arrays)
+
+
 def find(file: str | Path) -> Path:
-    """The file `file`, or else that one of those that ship (NAME.npz); FileNotFoundError names them."""
-    found = next((path for path in (Path(file), SHIPPED / file) if path.is_file()), None)
+    """The file `file`; a name without a folder is that of one that ships, and only else of a file here.
+
+    So ./NAME is always the file here (as text: a Path does not keep the dot). FileNotFoundError names those that ship.
+    """
+    bare = not os.path.dirname(file)
+    found = next((path for path in (*([SHIPPED / file] if bare else []), Path(file)) if path.is_file()), None)
     if found is None:
         shipped = sorted(path.name for path in SHIPPED.glob("*.npz"))
         raise FileNotFoundError(f"no network {str(file)!r}; those that ship: {', '.join(shipped)}")

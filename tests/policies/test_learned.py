@@ -129,13 +129,13 @@ def test_a_network_comes_back_from_its_file_in_half_precision(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def spoiled(path: Path, **changes: object) -> Path:
-    """A copy of a good file with other content."""
+def spoiled(path: Path, arrays_too: dict[str, np.ndarray] | None = None, **changes: object) -> Path:
+    """A copy of a good file with other content, and arrays."""
     network.save(UNTIL_BUSY, path)
     with np.load(path) as held:
         arrays = dict(held)
     content = json.loads(arrays.pop("content").tobytes()) | changes
-    np.savez(path, content=np.frombuffer(json.dumps(content).encode(), np.uint8), **arrays)
+    np.savez(path, content=np.frombuffer(json.dumps(content).encode(), np.uint8), **(arrays | (arrays_too or {})))
     return path
 
 
@@ -150,6 +150,44 @@ def test_a_file_that_holds_none_is_told_by_its_name(tmp_path):
             network.load(path)
     with pytest.raises(NetworkError, match="version is 2, this reads 1"):
         network.load(other)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"bias0": np.zeros((2, 1))}, r"biases must have one axis, got \[\(2, 1\)\]"),
+        ({"bias0": np.zeros(())}, r"biases must have one axis"),
+        ({"weight0": np.ones((5, 2), np.complex64)}, r"weights must be floats, got \['complex64'"),
+        ({"weight0": np.full((5, 2), "1.0")}, r"weights must be floats, got \['<U3'"),
+        ({"weight0": np.full((5, 2), 1e300)}, "a weight is not finite"),
+        ({"more": np.zeros(2)}, "has arrays that no layer has: more"),
+        ({"more": np.zeros(2), "most": np.zeros(2)}, "weight1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_arrays_that_are_no_layers_are_refused(tmp_path, arrays, says):
+    with pytest.raises(NetworkError, match=says):
+        network.load(spoiled(tmp_path / "odd.npz", arrays))
+
+
+@pytest.mark.parametrize("changes", [{"tasks": "at"}, {"models": "sl"}, {"models": [1, 2]}, {"tasks": ["a", None]}])
+def test_names_are_lists_of_texts(tmp_path, changes):
+    features = {"tasks": ["ask", "tell"], "models": ["small", "large"], "most_jobs": 1, "highest_rate": 1, "window": 1}
+    with pytest.raises(NetworkError, match=f"{next(iter(changes))} must be"):
+        network.load(spoiled(tmp_path / "odd.npz", features=features | changes))
+
+
+def test_a_bare_name_is_that_of_one_that_ships_and_a_file_here_has_a_folder(tmp_path, monkeypatch):
+    shipped = sorted(SHIPPED.glob("*.npz"))[0]
+    monkeypatch.chdir(tmp_path)
+    for name in (shipped.name, "own.npz"):
+        network.save(UNTIL_BUSY, tmp_path / name)
+    assert network.find(shipped.name) == shipped
+    assert network.find("own.npz").samefile(tmp_path / "own.npz")
+    assert network.find(f"./{shipped.name}").samefile(tmp_path / shipped.name)
+    assert network.load(f"./{shipped.name}").features == FEATURES
+    with pytest.raises(FileNotFoundError):
+        network.find(f"sub/{shipped.name}")
 
 
 def test_a_file_that_is_not_there_is_told_with_those_that_ship():

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -34,6 +35,7 @@ from experiments.conf import HERE as CONF
 from experiments.run.inputs import read_inputs
 from experiments.run.measure import measure
 from experiments.run.results import write_whole
+from experiments.settings.wording import one_line
 
 TUNED = Path(__file__).with_name("tuned.json")
 OUTPUT = Path("results/tune/tuned.json")
@@ -43,7 +45,6 @@ RATES = (10.0, 500.0)  # and its rates, requests/s
 REQUESTS = 300_000  # to be simulated in a search, as a training has decisions
 SEARCHES = 5  # for each rule, as there are networks
 EACH = 3000  # requests of a trace
-LONG = (f"trace.requests={EACH}", "trace.seconds=null")
 FIRST_SEED = 10_000
 ROUNDS, KEPT = 3, 3  # of so many candidates one goes on, to so many times the traces
 FEWEST = KEPT ** (ROUNDS - 1)  # candidates, that one is left
@@ -127,9 +128,11 @@ class Traces:
 
     def __init__(self, policy: str, given: Sequence[str]) -> None:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            self.cfgs = [
-                compose("config", [*GIVEN, f"system={policy}", f"trace={one}", *LONG, *given]) for one in WORKLOADS
-            ]
+            of_all = *GIVEN, f"system={policy}"
+            of_trace = f"trace.requests={EACH}", "trace.seconds=null", *given
+            self.cfgs = [compose("config", [*of_all, f"trace={one}", *of_trace]) for one in WORKLOADS]
+        if any(cfg.reward is None for cfg in self.cfgs):
+            raise ValueError("without a reward there is no performance to search for")
 
     def performance(self, values: Values, number: int) -> float:
         """On trace `number`: two in a row have a rate in common."""
@@ -218,9 +221,14 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--searches must be at least 1, got {options.searches}")
     if options.requests < LEAST:
         parser.error(f"--requests must be at least {LEAST:,}, of {FEWEST} candidates, got {options.requests:,}")
+    names = options.rules or [*RULES]
+    try:
+        Traces(RULES[names[0]].policy, options.given)
+    except (ValueError, HydraException) as error:
+        parser.error(f"--given {' '.join(options.given)}: {one_line(error)}")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     found = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else {}
-    for name in options.rules or RULES:
+    for name in names:
         around = RULES[name].around
         if around and around not in found:
             parser.error(f"{name} is drawn around what was found for {around}: search for that first")

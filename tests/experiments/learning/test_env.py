@@ -14,7 +14,7 @@ gymnasium = pytest.importorskip("gymnasium", reason="the environment needs the l
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from experiments.learning.env import ID, BestEffort, composed  # noqa: E402
+from experiments.learning.env import ID, BestEffort, composed, range_of  # noqa: E402
 from experiments.learning.play import Task, greedy, play, players  # noqa: E402
 from policies.routing.learned import Learned  # noqa: E402
 from policies.routing.network import Network  # noqa: E402
@@ -55,6 +55,35 @@ def test_what_is_drawn_can_be_fixed(env):
     assert drawn == {"workload": "gamma", "rate": 30.0, "requests": 60}
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"speed": 2}, "options may have workload and rate, got 'speed'"),
+        ({"workload": "poisson"}, "the option workload must be of gamma, mmpp, got 'poisson'"),
+        *(
+            ({"rate": rate}, f"the option rate must be positive and finite, requests/s, got {re.escape(repr(rate))}")
+            for rate in (0, -1.0, float("nan"), float("inf"), "fast", True)
+        ),
+    ],
+)
+def test_options_that_cannot_be_are_refused_and_the_episode_goes_on(env, options, says):
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match=says):
+        env.reset(options=options)
+    env.step(0)
+
+
+@pytest.mark.parametrize("action", [-1, -3, 3, 1.7, 1.0, True, "1", None])
+def test_an_action_that_is_no_model_is_refused_and_the_request_waits(env, action):
+    first, _ = env.reset(seed=1)
+    says = r"an action must be a model: 0 \(opt-125m\), 1 \(opt-1.3b\), 2 \(opt-6.7b\), got "
+    with pytest.raises(ValueError, match=says + re.escape(repr(action))):
+        env.step(action)
+    assert first[: len(env.features.tasks)].any()
+    env.step(np.int64(2))
+    assert len(env._routed) == 1
+
+
 def test_every_decision_is_credited_once_with_what_a_run_says_it_was_worth(env):
     network, options = network_of(env), {"rate": 300.0}
     game = play(env, greedy(network), 3, options)
@@ -92,13 +121,20 @@ def test_an_episode_ends_when_all_have_left_and_asks_no_more(env):
         ("reward=none", "reward=none: there is nothing to learn from"),
         ("rates=[20,10]", r"rates must be two, positive and in ascending order, got \[20, 10\]"),
         ("+workloads.odd={_target_:sim.Overhead}", "workloads.odd: Overhead is not drawn at a `rate`"),
-        ("seconds=0", "seconds of an episode must be positive, got 0.0"),
+        ("seconds=x", "seconds of an episode must be positive and finite, got x"),
         ("features.window=0", "window must be positive and finite, got 0"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(override, says):
     with pytest.raises(ValueError, match=says):
         BestEffort(composed(override))
+
+
+@pytest.mark.parametrize("rates", [[1, 2, 3], [1, "x"], [0, 1], [True, 2], [1, float("nan")], 7, "12"])
+def test_rates_are_a_range(rates):
+    says = f"rates must be two, positive and in ascending order, got {re.escape(str(rates))}"
+    with pytest.raises(ValueError, match=says):
+        range_of(rates)
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 torch = pytest.importorskip("torch", reason="training needs the learn extra")
 pytest.importorskip("gymnasium", reason="training needs the learn extra")
@@ -85,12 +86,17 @@ def test_the_oldest_are_forgotten_and_a_restored_one_goes_on_alike():
     replay, again = Replay(8, FEATURES.size), Replay(8, FEATURES.size)
     replay.add(played(7), SETTINGS, np.random.default_rng(0))
     again.restore(replay.state())
+    before = replay.held.reward.copy()
     for one in (replay, again):
         one.add(played(6, first=20), SETTINGS, np.random.default_rng(0))
         assert len(one) == 8
         assert rewards_of(one)[-5:] == [20, 21, 22, 23, 24]
     np.testing.assert_array_equal(replay.held.reward, again.held.reward)
     assert again.added == 11
+    np.testing.assert_array_equal(
+        replay.held.reward[3:6], before[3:6]
+    )  # the ring went on to its end, then to its start
+    assert sorted(replay.held.reward[[6, 7, 0, 1, 2]].tolist()) == [20, 21, 22, 23, 24]
 
 
 def test_an_update_goes_to_the_reward_and_the_targets_value_of_what_the_network_itself_would_choose():
@@ -137,11 +143,52 @@ def test_chance_and_the_step_go_down_on_lines():
         ({"hidden": []}, "learner.hidden must be sizes of layers from 1"),
         ({"epsilon": 1.5}, "learner.epsilon must be from 0 to 1, got 1.5"),
         ({"huber": 0.0}, "learner.huber must be positive and finite, got 0.0"),
+        ({"huber": "x"}, "learner.huber must be positive and finite, got x"),
+        ({"gamma": float("nan")}, "learner.gamma must be from 0 to below 1, got nan"),
+        ({"gamma": ".nan"}, "learner.gamma must be from 0 to below 1, got .nan"),
+        ({"hidden": [64.5]}, r"learner.hidden must be sizes of layers from 1, got \[64.5\]"),
+        ({"hidden": ["x"]}, r"learner.hidden must be sizes of layers from 1, got \['x'\]"),
+        ({"hidden": 64}, "learner.hidden must be sizes of layers from 1, got 64"),
+        ({"first_update": "x"}, "learner.first_update must be a whole number from 1, got 'x'"),
+        ({"decisions": 3}, "learner.first_update must be at most learner.decisions, got 4 and 3"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change, says):
     with pytest.raises(ValueError, match=says):
         Settings(**VALUES | change)
+
+
+def worth(performance: float) -> Played:
+    """An episode of two decisions that reached so much of what there was."""
+    ones = np.ones(2, np.float32)
+    return replace(played(2), credited=performance * ones, peak=ones)
+
+
+def test_the_network_that_served_best_is_kept_and_not_one_that_learned_nothing():
+    made = training.Training(FEATURES, SETTINGS, 0)
+    made._judge([worth(0.9)], [], {})
+    assert made.best is None
+    kept = []
+    for made.learner.updates, performance in enumerate((0.4, 0.6, 0.5), 1):
+        with torch.no_grad():
+            next(made.learner.values.parameters()).add_(1.0)
+        kept.append(made.learner.network())
+        made._judge([worth(performance)], [], {})
+    assert made.best_performance == pytest.approx(0.6)
+    assert made.best is not None
+    np.testing.assert_array_equal(made.best.weights[0], kept[1].weights[0])
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    made = training.Training(FEATURES, SETTINGS, 0)
+    made.save(path)
+    whole = path.read_bytes()
+    made.restore(path)
+    for broken in (b"", b"no checkpoint", whole[:100], whole[: len(whole) // 2]):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"checkpoint.pt holds no checkpoint \(.*\): remove it to begin anew"):
+            made.restore(path)
 
 
 def learn(folder: Path, *more: str) -> Path:
@@ -187,13 +234,44 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_network_and_curve(tmp_p
     ("override", "says"),
     [
         ("reward=none", "reward=none: there is nothing"),
-        ("evaluation.every=0", "evaluation.every must be a whole number from 1, got 0"),
-        ("processes=0", "processes must be at least 1, got 0"),
+        ("name=../../esc", "name=../../esc must name a folder within results=.*learn, without '..'"),
+        ("learner.steps=90", r"learner.steps must be below .* the longest has 90 \(rates, seconds\), got 90"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(override, says, tmp_path):
     with pytest.raises(ValueError, match=says):
-        learn(tmp_path, override)
+        learn(tmp_path / "results", override)
+    assert not [*tmp_path.rglob("*.npz")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        *((name, value, f"{name} must be a whole number from 1, got {value!r}")
+          for name in ("processes", "evaluation.every", "evaluation.rates") for value in (0, -1, "x", 1.5)),
+        *((name, -1, f"{name}=-1 must be at least 0 and at most 4,294") for name in ("seed", "evaluation.seed")),
+        *(("seed", value, f"seed={value} must be a whole number") for value in (1.5, "x")),
+    ],
+)  # fmt: skip
+def test_settings_beside_the_learners_are_named(name, value, says):
+    cfg = OmegaConf.create({"processes": 1, "seed": 0, "evaluation": {"every": 1, "rates": 1, "seed": 0}})
+    main.check(cfg)
+    OmegaConf.update(cfg, name, value)
+    with pytest.raises(ValueError, match=says):
+        main.check(cfg)
+
+
+def test_a_training_without_an_update_writes_no_network(tmp_path):
+    more = "learner.remembered=20", "learner.first_update=600", "evaluation.rates=1", "workloads.mmpp=null"
+    with pytest.raises(ValueError, match=r"learner.first_update=600 decisions were never remembered, but \d+ of 6\d\d"):
+        learn(tmp_path, *more)
+    assert not [*tmp_path.rglob("*.npz")]
+
+
+def test_no_seed_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["learn", "seed=[]", f"results={tmp_path}"])
+    with pytest.raises(SystemExit, match=r"^tokenyard learn: seed=\[\] has no seed: give one"):
+        main.main()
 
 
 def test_the_command_says_so_in_a_line(tmp_path, monkeypatch):

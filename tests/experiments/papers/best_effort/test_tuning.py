@@ -85,3 +85,17 @@ def test_the_policies_have_what_was_found(name):
     assert all(one["rounds"][0]["candidates"] >= KEPT ** (ROUNDS - 1) for one in found["searches"])
     traces = [one["traces"] for one in found["searches"][0]["rounds"]]
     assert all(later == KEPT * earlier for earlier, later in itertools.pairwise(traces))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("reward=none", "--given reward=none: without a reward there is no performance"),
+        ("rewrad=x", "--given rewrad=x: "),
+    ],
+)
+def test_what_leaves_nothing_to_search_for_is_told(given, says, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tuning.main(["threshold", "--given", given, "--output", str(tmp_path / "made" / "tuned.json")])
+    assert says in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
