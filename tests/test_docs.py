@@ -154,7 +154,12 @@ def taken(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     raise AssertionError(f"tokenyard {shlex.join(words)} ran")
 
 
-@pytest.mark.parametrize("line", TYPED)
+def costly(line):
+    """Whether it is a sweep as it stands in a yaml: tests/experiments/run/test_every_experiment.py runs each."""
+    return re.fullmatch(r"-m experiment=\S+", line) is not None
+
+
+@pytest.mark.parametrize("line", [pytest.param(one, marks=pytest.mark.long if costly(one) else ()) for one in TYPED])
 def test_a_command_on_a_page_is_taken(line, capsys, monkeypatch):
     understood, said = taken(TYPED[line], capsys, monkeypatch)
     assert understood or all(NOT_HERE.search(line) or line == "1" for line in said.splitlines()), said

@@ -36,7 +36,7 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
         "",
     ),
 }  # fmt: skip
-LONG = ("augmented", "best_effort", "size_based")  # which make check runs
+LONG = ("augmented", "best_effort", "rt_lm", "size_based")  # which make check runs
 MADE = {  # requests that call out, in the form of InferCept's file
     "cols": ["prompt_tokens_total_at_segment_start", "completion_tokens", "api_time_s", "api_return_tokens",
              "exact(1)/chars_div_4(0)"],

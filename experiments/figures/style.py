@@ -75,6 +75,7 @@ LOOKS = {
     "alise": Look("#c9a0ff", "o", (1, 1.5)),
     "infercept": Look("#006d77", "d", (1, 1.5)),
     "lamps": Look("#b5179e", "8", (6, 1.5, 1, 1.5)),
+    "best_effort": Look("#00c2a8", "D", (3, 1.5)),
 }
 OTHER_COLORS = ("#0072b2", "#e69f00", "#6b4c9a", "#7f4f24", "#cc79a7", "#5f8700")
 OTHER_MARKERS = ("h", "d", "p", "8", "H")
