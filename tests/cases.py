@@ -82,7 +82,7 @@ LINEAR = LinearProfile(fixed=0.01, per_token=1e-3, per_context=1e-5, per_moved=1
 FLAT = LinearProfile(fixed=0.01, per_token=1e-3)
 EVEN = LinearProfile(fixed=0.0625, per_token=0.0)  # exact in binary: replicas and arrivals meet at one instant
 
-EFFORT = float(os.environ.get("TOKENYARD_EFFORT", "0.2"))  # of make test; make check takes 2, make mutate 1
+EFFORT = float(os.environ.get("TOKENYARD_EFFORT", "0.1"))  # of make test; make check takes 2, make mutate 1
 
 
 def examples(number: int) -> int:

@@ -62,6 +62,7 @@ def tree(tmp_path, monkeypatch):
     return root
 
 
+@pytest.mark.long
 def test_what_kills_each_mutant_is_told_and_kept(tree, capsys, monkeypatch):
     kept, source = tree / "kept.jsonl", (tree / "sim/toy.py").read_text()
     chosen = {str(one).split(": ", 1)[1]: one for one in mutate.sample(0, 0)}
