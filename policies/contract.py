@@ -15,7 +15,7 @@ from sim.cluster import Cluster
 from sim.execution import Execution
 from sim.job import Job
 from sim.policy import ALWAYS, Batching, FixedOrder, NotingOrder, Order, Policy, Predictor, Rank, Running, Short, Stands
-from sim.prediction import Prediction
+from sim.prediction import Distribution, Prediction
 from sim.record import Record, Tables
 from sim.replay import simulate
 from sim.request import Request
@@ -229,7 +229,7 @@ def check_order(order: Order) -> None:
         raise ContractError(f"{type(order).__name__} is no order: it must derive from sim.Order")
     checked = _checked(order)
     request = Request(0, 1.0, 8, GuardedTruth(4), max_tokens=16, client="a", task="a", priority=1.0, deadline=9.0)
-    job = Job(request, Prediction(4.0, 4.0))
+    job = Job(request, Prediction(4.0, 4.0, distribution=Distribution.of_atoms((2.0, 4.0, 6.0))))
     if isinstance(checked, NotingOrder):
         job.note = checked.note(job, 2.0, 0)
     checked.rank(job, 2.0)

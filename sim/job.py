@@ -87,6 +87,7 @@ class Job:
         "first_scheduled",
         "first_token",
         "foreseen",  # what is to become of its KV at its next call, if the eviction has said so
+        "found",  # jobs that waited at its first replica when it came there
         "given",  # tokens of its context that it did not emit: its prompt, and what its calls have returned
         "host_tokens",  # tokens whose KV lies in host memory
         "lockstep",  # the ticker of those with which it decodes
@@ -122,7 +123,7 @@ class Job:
         self.until = truth.pauses[0].emitted if truth.pauses else truth.output_tokens
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
-        self.blocks = self.host_tokens = self.preemptions = self.calls = 0
+        self.blocks = self.host_tokens = self.preemptions = self.calls = self.found = 0
         self.base_passes = self.base_proposed = 0
         self.pace: Any = None
         self.cached_runs: Any = ()

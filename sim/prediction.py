@@ -43,6 +43,18 @@ class Distribution:
         return cls((*inner, 1.0), tuple(edges))
 
     @classmethod
+    def certain(cls, length: float) -> Distribution:
+        """One answer, of `length` tokens."""
+        return cls((1.0,), (length,))
+
+    @classmethod
+    def of_atoms(cls, lengths: Iterable[float]) -> Distribution:
+        """Each of these `lengths` (tokens) as likely as any other, and nothing between them."""
+        ordered = sorted(lengths)
+        levels = [at / len(ordered) for at in range(len(ordered) + 1)]
+        return cls(tuple([level for ends in pairwise(levels) for level in ends]), tuple(sorted([*ordered, *ordered])))
+
+    @classmethod
     def of_samples(cls, lengths: Iterable[float]) -> Distribution:
         """The quantiles of equally likely `lengths`: the i-th of n stands for the level (i + 1/2) / n."""
         ordered = sorted(lengths)
@@ -53,7 +65,7 @@ class Distribution:
         levels, lengths = self.levels, self.lengths
         if level <= levels[0]:
             return lengths[0]
-        if level >= levels[-1]:
+        if level > levels[-1]:
             return lengths[-1]
         above = bisect_left(levels, level)
         share = (level - levels[above - 1]) / (levels[above] - levels[above - 1])
@@ -79,6 +91,14 @@ class Distribution:
             for (low, high), (short, long) in zip(pairwise(levels), pairwise(lengths), strict=True)
         )
         return levels[0] * lengths[0] + inside + (1 - levels[-1]) * lengths[-1]
+
+    def tail_mean(self, level: float) -> float:
+        """Expected tokens of the longest share 1 - `level` of the answers: the conditional value at risk."""
+        if not 0 <= level < 1:
+            raise ValueError(f"level must be within [0, 1), got {level}")
+        above = [(one, length) for one, length in zip(self.levels, self.lengths, strict=True) if one > level]
+        levels = [(one - level) / (1 - level) for one, _ in above]
+        return Distribution((0.0, *levels), (self.quantile(level), *[length for _, length in above])).mean
 
 
 def _rise(values: tuple[float, ...]) -> bool:

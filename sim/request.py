@@ -40,6 +40,7 @@ class Truth:
     are the calls of the answer, in their order; one that takes no time and returns nothing is none, and left out.
     `proposals` are those of a small model for each output token, where they were recorded. `lengths` are the output
     tokens of the answers that models give, by their names, where they differ; `output_tokens` are those of all others.
+    `samples` are the output tokens of other answers that were sampled to the same prompt, where they are known.
     """
 
     output_tokens: int
@@ -47,6 +48,7 @@ class Truth:
     pauses: tuple[Pause, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     lengths: Mapping[str, int] | None = None
+    samples: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.output_tokens < 1:
@@ -55,6 +57,8 @@ class Truth:
             raise ValueError(f"{len(self.output_ids)} output_ids for {self.output_tokens} output_tokens")
         if self.proposals and len(self.proposals) != self.output_tokens:
             raise ValueError(f"{len(self.proposals)} proposals for {self.output_tokens} output_tokens")
+        if self.samples and min(self.samples) < 1:
+            raise ValueError(f"samples must be of at least one output token each, got {self.samples}")
         if self.pauses:
             self._check_pauses()
         if self.lengths is not None:

@@ -76,6 +76,10 @@ LOOKS = {
     "infercept": Look("#006d77", "d", (1, 1.5)),
     "lamps": Look("#b5179e", "8", (6, 1.5, 1, 1.5)),
     "best_effort": Look("#00c2a8", "D", (3, 1.5)),
+    "gittins": Look("#0b6e3b", "*", (6, 1.5, 1, 1.5)),
+    "tie": Look("#e6399b", "P", (3, 1.5)),
+    "a_min": Look("#7a5195", "v", (1, 1.5)),
+    "boost": Look("#c65d00", ">", (3, 1.5)),
 }
 OTHER_COLORS = ("#0072b2", "#e69f00", "#6b4c9a", "#7f4f24", "#cc79a7", "#5f8700")
 OTHER_MARKERS = ("h", "d", "p", "8", "H")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.policy import Predictor
-from sim.prediction import PredictedPause, Prediction
+from sim.prediction import Distribution, PredictedPause, Prediction
 from sim.request import Request
 
 
@@ -17,4 +17,4 @@ class OraclePredictor(Predictor):
         """The truth, in tokens and seconds."""
         length = float(request.truth.output_tokens)
         pauses = tuple([PredictedPause(*pause) for pause in request.truth.pauses])
-        return Prediction(length=length, uncertainty=length, pauses=pauses)
+        return Prediction(length, length, distribution=Distribution.certain(length), pauses=pauses)

@@ -95,7 +95,7 @@ class Replica:
         job.replica = self.number
         job.prefill_only = prefill_only
         if job.queued is None:
-            job.queued = now
+            job.queued, job.found = now, len(self.waiting)
         job.overhead_seconds -= self._overhead_seconds
         self.submitted.append(now)
         self.jobs += 1

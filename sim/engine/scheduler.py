@@ -86,7 +86,7 @@ class Scheduler:
 
     def submit(self, job: Job, now: float) -> None:
         """Let `job` wait from `now` (s) on."""
-        job.queued = now
+        job.queued, job.found = now, len(self.waiting)
         if job.request.truth.pauses:
             self.planner.attend()
         self.waiting.push(job, now)
