@@ -55,7 +55,7 @@ def normalized_latency(requests: Table) -> Floats:
 
 def longest_wait(requests: Table) -> Floats:
     """The longest time that a request was there and got no token: before its first step, or amid its answer."""
-    return np.fmax(requests["first_scheduled"] - requests["queued"], requests["longest_stop"])
+    return np.fmax(requests["first_scheduled"] - requests["queued"], requests["longest_stop"])  # type: ignore[no-any-return]
 
 
 def throughput(requests: Table, window: tuple[float, float]) -> tuple[float, float]:

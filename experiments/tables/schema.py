@@ -132,7 +132,9 @@ SUMMARY = {
     "ttft_requests": Column("count", "of which a first token was seen"),
     "tpot_requests": Column("count", "of which a first token and another were seen"),
     **_distribution("normalized_latency", "E2E / output_tokens", "", "s/token"),
-    "longest_wait": Column("s", "the longest of `first_scheduled - queued` and `longest_stop`: that one was there without a token"),
+    "longest_wait": Column(
+        "s", "the longest of `first_scheduled - queued` and `longest_stop`: that one was there without a token"
+    ),
     "throughput_requests": Column("requests/s", "that finished in the window, per second of it; missing if none could"),
     "throughput_tokens": Column("tokens/s", "output tokens of these, per second of the window"),
     "throughput_requests_overall": Column(
