@@ -129,7 +129,10 @@ MORE = {  # what a part needs to have something to decide
     **{
         f"{group}={name}": setting
         for group in ("policy/order", "policy", "system")
-        for name, setting in {"tie": ("policy.order.period=0.05", *PLAIN), "boost": ("policy.order.gamma=30", *PLAIN)}.items()
+        for name, setting in (
+            ("tie", ("policy.order.period=0.05", *PLAIN)),
+            ("boost", ("policy.order.gamma=30", *PLAIN)),
+        )
     },
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
