@@ -29,12 +29,13 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
          ["experiment=augmented/infercept_parts", *CALLING]],
         "",
     ),
+    "shootout": ([], ""),  # it reads what ships
     "size_based": (
         [["experiment=size_based/trail_rates", "trace.rate=10,20", "seed=[0,1]", "trace.requests=60"]],
         "",
     ),
 }  # fmt: skip
-LONG = ("augmented", "best_effort", "rt_lm", "size_based")  # which make check runs
+LONG = ("augmented", "best_effort", "rt_lm", "shootout", "size_based")  # which make check runs
 MADE = {  # requests that call out, in the form of InferCept's file
     "cols": ["prompt_tokens_total_at_segment_start", "completion_tokens", "api_time_s", "api_return_tokens",
              "exact(1)/chars_div_4(0)"],
@@ -50,6 +51,7 @@ TOLD = {  # what a reader must find in the outputs
     ),
     "rt_lm": ("effect of each mechanism", "tokenyard -m experiment=rtlm/main"),
     "augmented": ("Fig. 3", "tokenyard -m experiment=augmented/lamps_single", "LAMPS"),
+    "shootout": ("gittins", "Mean response time against FIFO", "longest 1 %"),
     "size_based": ("TRAIL's headline", "tokenyard -m experiment=size_based/ssjf_simulator", "in part"),
 }  # fmt: skip
 
@@ -93,7 +95,8 @@ def test_it_runs_on_a_tiny_sweep(path: Path, sweep: Path, monkeypatch):
     if path.stem == "best_effort":
         pytest.importorskip("torch", reason="training needs the learn extra")
         pytest.importorskip("gymnasium", reason="training needs the learn extra")
-    monkeypatch.setenv("TOKENYARD_RESULTS", str(sweep))
+    if path.stem != "shootout":
+        monkeypatch.setenv("TOKENYARD_RESULTS", str(sweep))
     monkeypatch.setenv("TOKENYARD_DECISIONS", "2000")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     import nbformat

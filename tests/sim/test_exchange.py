@@ -99,6 +99,16 @@ def test_a_victim_gives_tokens_back():
     assert granted(tables)[:3] == [{0: 4}, {1: 3}, {1: 1, 0: 3}]
 
 
+def test_who_lacks_but_tokens_may_have_to_wait_for_them():
+    """The second, which is shorter, enters when the prompt of the first leaves it tokens of a step."""
+    batching = Preemptive(max_num_seqs=2, max_num_batched_tokens=4, for_tokens=False)
+    tables = serve(make_requests([0, 0.5], [9, 3], [9, 2]), batching=batching)
+    assert granted(tables)[:4] == [{0: 4}, {0: 4}, {0: 1, 1: 3}, {0: 1, 1: 1}]
+    assert not tables.requests["preemptions"].any()
+    alone = Preemptive(max_num_seqs=1, for_tokens=False)
+    assert serve(make_requests([0, 0.5], [9, 3], [9, 2]), batching=alone).requests["preemptions"].tolist() == [1, 0]
+
+
 class Names(Preemptive):
     def victim(self, incoming, running, lacks, now):
         return incoming

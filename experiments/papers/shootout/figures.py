@@ -40,13 +40,14 @@ ABOUT = (
     "(Azure, VTC), or from the text (CASTILLO)."
 )
 PAIRED = "Bars: 95 % intervals over five resamples of the trace, paired by seed (docs/statistics.md)."
-TICKS = (  # of factors, the finest of which there are FEW on an axis
+TICKS = (  # of factors: the finest that are not too near to one another
     (0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2),
-    (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8),
-    (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5),
+    (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2, 2.5, 3, 4),
+    (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5),
     (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50),
+    (0.01, 0.1, 1, 10, 100),
 )
-FEW = 8
+NEAR = 0.07  # of an axis
 APART = 0.052  # of an axis' height that two labels are apart
 
 
@@ -85,12 +86,12 @@ def pareto(found: pd.DataFrame, output: Path) -> list[Path]:
     table = table.assign(x=[factor(one.mean) for one in table[MEAN]], y=[factor(one.mean) for one in table[P99]])
 
     def panel(axes: Axes, own: pd.DataFrame) -> None:
-        own = own.assign(front=tables.front(own, "x", "y")).sort_values("x")
+        own = own.assign(front=tables.front(own, "x", "y")).sort_values(["x", "y"])
         best = own[own["front"]]
         axes.plot(best["x"], best["y"], color="black", linewidth=1, zorder=2)
         axes.axhline(1, color="#c8c8c8", linewidth=0.9, zorder=1)
         axes.axvline(1, color="#c8c8c8", linewidth=0.9, zorder=1)
-        for row in own.to_dict("records"):
+        for row in sorted(own.to_dict("records"), key=lambda row: row["contender"] in LOOKS):
             how = LOOKS.get(row["contender"], GREY)
             color = "black" if row["contender"] == "fifo" else how.color
             axes.plot(row["x"], row["y"], how.marker, color=color, markersize=5, zorder=3, markeredgecolor="white")
@@ -98,9 +99,11 @@ def pareto(found: pd.DataFrame, output: Path) -> list[Path]:
         axes.set_yscale("log")
         _plain(axes.xaxis)
         _plain(axes.yaxis)
-        _named_points(axes, best)
+        _named_points(axes, own[own["front"] | own["contender"].isin(LOOKS)])
 
-    caption = f"{ABOUT} At load {HEAVY:g}. Line: those that no other beats in both; only these, and FIFO, are named."
+    caption = (
+        f"{ABOUT} At load {HEAVY:g}. Line: those that no other beats in both; named are these, and those in colour."
+    )
     figure = _grid(table, panel, "mean, FIFO's = 1", "P99, FIFO's = 1", caption)
     return save(figure, output / "pareto")
 
@@ -225,7 +228,8 @@ def _plain(axis: Any) -> None:
     """Ticks that say factors as they are, on a logarithmic axis."""
     low, high = axis.get_view_interval()
     within = [[tick for tick in ticks if low <= tick <= high] for ticks in TICKS]
-    axis.set_major_locator(FixedLocator(max((ticks for ticks in within if len(ticks) <= FEW), key=len)))
+    gaps = [np.diff(np.log(ticks)).min(initial=np.inf) / np.log(high / low) for ticks in within]
+    axis.set_major_locator(FixedLocator(next(ticks for ticks, gap in zip(within, gaps, strict=True) if gap >= NEAR)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -253,9 +257,10 @@ def _apart(wanted: Sequence[float]) -> list[float]:
 
 
 def _named_points(axes: Axes, points: pd.DataFrame) -> None:
-    for at, row in enumerate(points.to_dict("records")):
-        offset = (4, 5) if at % 2 == 0 else (4, -9)
-        axes.annotate(row["contender"], (row["x"], row["y"]), offset, textcoords="offset points", fontsize=7.5)
+    """Name points; those in one place together."""
+    for at, (place, names) in enumerate(points.groupby(["x", "y"])["contender"]):
+        offset = (4, 4) if at % 2 == 0 else (4, -9)
+        axes.annotate(", ".join(names), place, offset, textcoords="offset points", fontsize=7.5)
 
 
 def rows(stored: Stored, output: Path) -> list[Path]:
