@@ -49,6 +49,7 @@ def test_a_sweep_gives_its_first_value():
     ]  # fmt: skip
 
 
+SLOW |= {name for name in EXPERIMENTS if name.startswith("distributions/")}
 MARKED = [pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in EXPERIMENTS]  # they train
 
 
