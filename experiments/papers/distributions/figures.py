@@ -15,6 +15,7 @@ from experiments.papers.distributions.tables import (
     KNOWN,
     PARTS,
     PARTS_CLAIMED,
+    PARTS_KNOWN,
     SCHEDULERS,
     SETTINGS,
     TAIL,
@@ -56,8 +57,8 @@ def tie(stored: Stored, output: Path) -> list[Path]:
     panels.append(Panel("mean, by predictor", "", "s/token", curves, words=PREDICTORS, log="y"))
     caption = (
         f"{requests_of(stored.table(TIE))} requests at 100/s, Llama-3.1-8B's answers to CASTILLO's chats and "
-        "instructions, on one A100. The paper's prompts, device and requests are not known; its 90th percentiles may be "
-        f"of another model. {provenance_of(stored.table(TIE))}"
+        "instructions, on one A100. The paper's prompts, device and number of requests are not known; its 90th "
+        f"percentiles may be of another model. {provenance_of(stored.table(TIE))}"
     )
     return draw(panels, caption, output / "tie")
 
@@ -71,16 +72,20 @@ def _beside(title: str, ours: Mapping[str, Interval], claimed: Mapping[str, floa
 
 
 def inflation(stored: Stored, output: Path) -> list[Path]:
-    """What b costs where answers are cut at 2,000 and at 8,192 tokens, in seconds a token and in seconds."""
+    """What a fixed b costs, in seconds a token and in seconds: by predicted laws, of two caps, and by known ones."""
     short = of(values(stored, PARTS), **{DECAY: 0.9})
-    tables = {"cut at 2,000 tokens": short, "cut at 8,192": values(stored, TAIL)}
+    tables = {
+        "log-t, cut at 2,000 tokens": short,
+        "log-t, cut at 8,192": values(stored, TAIL),
+        "the prompt's law known": values(stored, PARTS_KNOWN),
+    }
     panels = [
         Panel(
             title, "b", unit, {name: _curve(own, B, column) for name, own in tables.items()},
         )
         for title, unit, column in (("seconds a token", "s/token", "value"), ("response time", "s", RESPONSE))
     ]  # fmt: skip
-    caption = f"TIE by log-t laws, the inflation b alike for all requests. {provenance_of(short)}"
+    caption = f"TIE with its inflation b alike for all requests. {provenance_of(short)}"
     return draw(panels, caption, output / "tie_inflation")
 
 

@@ -23,7 +23,9 @@ SETTINGS = (
     "cluster.devices.gpu.kv_tokens",
 )  # fmt: skip
 TIE, KNOWN, FCFS = "distributions/tie", "distributions/tie_known", "distributions/tie_fcfs"
-PARTS, LAWS, TAIL, OFFLINE = (f"distributions/tie_{name}" for name in ("parts", "laws", "tail", "offline"))
+PARTS, PARTS_KNOWN, LAWS, TAIL, OFFLINE = (
+    f"distributions/tie_{name}" for name in ("parts", "parts_known", "laws", "tail", "offline")
+)
 B, DECAY, NU = "policy.order.least", "policy.order.decay", "predictor.nu"
 COLUMNS = ("arrival", "finished", "output_tokens")
 # What the paper compares, by the sweep and the runs of it that are that here.
@@ -45,12 +47,13 @@ LEVEL = 0.05  # of the Kolmogorov-Smirnov test
 def values(stored: Stored, sweep: str, part: str = "mean") -> pd.DataFrame:
     """The runs of `sweep`, with the `part` (mean, p90) of the seconds a token of the requests of each as `value`."""
     table = stored.table(sweep)
-    return table.assign(value=[_of_latencies(stored.requests(sweep, run, COLUMNS), part) for run in table["run"]])
+    return table.assign(value=[latencies(stored.requests(sweep, run, COLUMNS), part) for run in table["run"]])
 
 
-def _of_latencies(requests: pd.DataFrame, part: str) -> float:
-    latencies = (requests["finished"] - requests["arrival"]) / requests["output_tokens"]
-    return float(latencies.mean() if part == "mean" else np.percentile(latencies, 90))
+def latencies(requests: pd.DataFrame, part: str) -> float:
+    """The `part` (mean, p90) of the seconds a token of these requests."""
+    each = (requests["finished"] - requests["arrival"]) / requests["output_tokens"]
+    return float(each.mean() if part == "mean" else np.percentile(each, 90))
 
 
 def runs(stored: Stored, scheduler: str, part: str = "mean") -> pd.DataFrame:
