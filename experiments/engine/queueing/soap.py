@@ -21,12 +21,12 @@ FINEST, RAREST = 1e-4, 1e-12  # of the mean: the first of them; the chance of an
 
 
 @lru_cache(maxsize=16)
-def ages(law: Law, more: tuple[float, ...] = ()) -> Floats:
-    """Edges (s) of the cells within which a rank is taken to be the same, with these `more` among them."""
+def ages(law: Law, more: tuple[float, ...] = (), cells: int = CELLS) -> Floats:
+    """Edges (s) of so many cells within which a rank is taken to be the same, and these `more` among them."""
     top = max(law.bends, default=law.mean)
     while law.survival(top) > RAREST:
         top *= 1.25
-    edges = np.geomspace(FINEST * law.mean, top, CELLS)
+    edges = np.geomspace(FINEST * law.mean, top, cells)
     return np.unique([0.0, *edges, *law.bends, *(age for age in more if age < top)])
 
 
