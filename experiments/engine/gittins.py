@@ -20,9 +20,9 @@ is within two standard errors, its own counted as if its trials spread as ours. 
 with preemption) have no samples: what is told is how far off they are.
 
 The law 1-6-14 is a third each of normal ones with a deviation of 0.5, cut off at 0 [A]: the notes have their means, and
-7.06 for the mean of all. With that deviation FCFS and PLCFS are within 0.5 % of the notes' ratios. `truncated` trusts the
-shortest samples, a share of `--trusted`, and of jobs that are older serves the last first. What the notes' truncation is they
-do not say; no one share meets its four values.
+7.06 for the mean of all. With that deviation FCFS and PLCFS are within 0.5 % of the notes' ratios. `truncated` trusts
+the shortest samples, a share of `--trusted`, and of jobs that are older serves the last first. What the notes'
+truncation is they do not say; no one share meets its four values.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from policies.order.gittins import Gittins, index_of
 from policies.routing.least_loaded import LeastLoaded
 from sim import Cluster, Device, Policy, Request, Truth, simulate
 from sim.metrics import response_time
-from sim.policy import Batching, Order
+from sim.policy import Batching, Order, Predictor
 from sim.prediction import Distribution
 
 TOKENS, APART = 200, 4  # of a job of the mean size; between the points by which the true law is told
@@ -133,37 +133,38 @@ def by_samples(law: Law, load: float, samples: Sequence[float], trusted: float =
     return soap.soap(law, load, edges, [index.rank(age) for age in edges[:-1].tolist()])
 
 
-def path(law: Law, load: float, seed: int, requests: int) -> tuple[Floats, Floats]:
-    """Arrivals and sizes, tokens, of whole busy cycles: `requests` and those behind them until the server idles."""
+def path(law: Law, load: float, seed: int, requests: int, tokens: int = TOKENS) -> tuple[Floats, Floats]:
+    """Arrivals and sizes, `tokens` a mean size, of whole busy cycles: of `requests` and those behind them."""
     rng = np.random.default_rng([seed, 1])
     gaps = sizes = arrivals = found = np.array([])
     while not (idle := np.flatnonzero(found[requests:] == 0)).size:
-        gaps = np.append(gaps, rng.exponential(TOKENS / load, requests))
-        sizes = np.append(sizes, np.maximum(np.rint(law.draw(rng, requests) * TOKENS / law.mean), 1.0))
+        gaps = np.append(gaps, rng.exponential(tokens / load, requests))
+        sizes = np.append(sizes, np.maximum(np.rint(law.draw(rng, requests) * tokens / law.mean), 1.0))
         arrivals = np.append(0.0, np.cumsum(gaps[:-1]))
         found = work_found(arrivals, sizes)
     end = requests + int(idle[0])
     return arrivals[:end], sizes[:end]
 
 
-def served(arrivals: Floats, sizes: Floats, order: Order, batching: Batching, law: Distribution) -> Floats:
-    """Each job's response on the engine, tokens, where `law` is told of all."""
+def served(arrivals: Floats, sizes: Floats, order: Order, batching: Batching, predictor: Predictor) -> Floats:
+    """Each job's response on the engine, tokens: one job at a time, a token a step, and a stop costs nothing."""
     jobs = enumerate(zip(arrivals.tolist(), sizes.astype(int).tolist(), strict=True))
     requests = [Request(number, arrival, 1, Truth(size)) for number, (arrival, size) in jobs]
     device = Device("gpu", "gpu", IterationTime(1.0, 0.0), kv_tokens=1 << 40, max_model_len=EVERYBODY)
     policy = Policy(order, batching, LeastLoaded(), Resident())
-    return response_time(simulate(requests, policy, Cluster((device,)), Told(law)).requests)
+    return response_time(simulate(requests, policy, Cluster((device,)), predictor).requests)
 
 
 def one_run(law: Law, load: float, seed: int, requests: int, trusted: float) -> dict[str, float]:
     """The sums of responses on one path, by order; "law" is Gittins's by the law itself."""
     nothing = Distribution.certain(0.0)  # so that every job is older than all that is known
-    told = {name: Distribution.of_atoms((samples * TOKENS / law.mean).tolist()) for name, samples in draws(law, seed).items()}
-    told = {"PLCFS": nothing, **told, "law": discretized(law, TOKENS, APART)}
+    told = {"PLCFS": nothing, "law": discretized(law, TOKENS, APART)}
+    for name, samples in draws(law, seed).items():
+        told[name] = Distribution.of_atoms((samples * TOKENS / law.mean).tolist())
     jobs = path(law, load, seed, requests)
     orders = {name: Gittins(trusted if name == "truncated" else 1.0) for name in told}
-    sums = {name: float(served(*jobs, orders[name], ONE_AT_A_TIME, law).sum()) for name, law in told.items()}
-    return {"FCFS": float(served(*jobs, FIFO(), places(1), nothing).sum()), **sums}
+    sums = {name: served(*jobs, orders[name], ONE_AT_A_TIME, Told(said)).sum() for name, said in told.items()}
+    return {"FCFS": served(*jobs, FIFO(), places(1), Told(nothing)).sum(), **sums}
 
 
 def averaged(ratios: Floats) -> tuple[Estimate, Estimate]:
@@ -173,8 +174,10 @@ def averaged(ratios: Floats) -> tuple[Estimate, Estimate]:
     return mean, Estimate(float(np.median(ratios)), float(np.median(again, axis=1).std()))
 
 
-def jackknifed(above: Floats, below: Floats) -> Estimate:
-    """The ratio of the sums, and its standard error by leaving out a run at a time."""
+def jackknifed(above: Floats, below: Floats) -> Estimate | None:
+    """The ratio of the sums, and its standard error by leaving out a run at a time; None if only one has any."""
+    if np.count_nonzero(below) < 2:
+        return None
     without = (above.sum() - above) / (below.sum() - below)
     error = math.sqrt((len(above) - 1) * float(np.var(without)))
     return Estimate(float(above.sum() / below.sum()), error)

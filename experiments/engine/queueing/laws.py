@@ -148,7 +148,7 @@ class Power(Law):
 
 @dataclass(frozen=True)
 class Normals(Law):
-    """Equal parts of normal laws of these `means` (s) and one `deviation` (s), cut off at 0; moments up to the second."""
+    """Equal parts of normal laws of these `means` (s) and one `deviation` (s), cut off at 0; moments to the second."""
 
     means: tuple[float, ...]
     deviation: float

@@ -1,7 +1,7 @@
-"""Mean responses in theory of any order by a job's age alone, one server, with preemption: SOAP; and Gittins's order.
+"""Mean responses in theory of any order by a job's age alone, one server, with preemption: SOAP; and of Gittins's.
 
-Scully, Harchol-Balter and Scheller-Wolf (2018): of ranks by age the least is served, those of equal rank in the order of
-arrival. A job of x waits for the work that ranks no worse than the worst rank w that it will have: of those before it
+Scully, Harchol-Balter and Scheller-Wolf (2018): of ranks by age the least is served, of equal ranks who came first. A
+job of x waits for the work that ranks no worse than the worst rank w that it will have: of those before it
 all the stretches of their ages at which they rank so, of those behind it what comes before they rank as badly.
 """
 
@@ -31,7 +31,7 @@ def ages(law: Law, more: tuple[float, ...] = (), cells: int = CELLS) -> Floats:
 
 
 def index(law: Law, edges: Floats) -> Floats:
-    """Gittins's rank at the beginning of each cell: the least over its ends of E[min(S - a, D); S > a] / P(a < S <= a + D).
+    """Gittins's rank at the beginning of each cell: the least of E[min(S - a, D); S > a] / P(a < S <= a + D).
 
     From the last cell back: what follows is kept as stretches of rising cost for each job that ends, and a cell takes
     in those that cost less than it.
