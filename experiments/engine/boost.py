@@ -109,8 +109,8 @@ def found(name: str, runs: int, requests: int) -> Iterator[Found]:
     observed = []
     for seed in tqdm(range(runs), desc=name, unit="run", leave=False):
         jobs = path(law, LOAD, seed, requests, TOKENS)
-        for order, how in parts(law).items():
-            responses = served(*jobs, *how)
+        for order, (rank, batching, predictor) in parts(law).items():
+            responses = served(*jobs, rank, batching, predictor)
             longer[order].append((responses[:, None] > at).sum(0).astype(float))
             if order == "FCFS":
                 observed.append(responses)

@@ -22,8 +22,8 @@ of queues is used.
 Where jobs call out, twice a job on average and for thrice the mean size, responses are without the calls, and a tenth
 warms up; a tenth more jobs come behind those that are measured.
 
-FB is by quanta of a tenth of the mean size, and so is its theory. Gittins's order is told the law of the sizes, which is
-straight between points a tenth of the mean size apart: by that its mean is less than 0.01 % above that by the law
+FB is by quanta of a tenth of the mean size, and so is its theory. Gittins's order is told the law of the sizes, which
+is straight between points a tenth of the mean size apart: by that its mean is less than 0.01 % above that by the law
 itself, which is its theory (SOAP). SPRPT is the shortest predicted remaining time first without preemption from a share
 of the prediction on; 0.0 is SJF and 1.0 SRPT, for known sizes.
 
