@@ -58,6 +58,7 @@ VERBS = Group(
             "Judge predictors, what they read, and the printed intervals.",
             {
                 "predictors": "experiments.prediction.evaluate",
+                "run": "experiments.run.foretold",
                 "rules": "experiments.prediction.rule_correlations",
                 "pairing": "experiments.papers.rtlm.pairing_strength",
                 "coverage": "experiments.tables.coverage",

@@ -263,7 +263,9 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
         eviction=_checked_eviction(policy.eviction),
     )
     guarded = [
-        dataclasses.replace(request, truth=GuardedTruth(truth.output_tokens, truth.output_ids, truth.pauses))
+        dataclasses.replace(
+            request, truth=GuardedTruth(truth.output_tokens, truth.output_ids, truth.pauses, samples=truth.samples)
+        )
         for request, truth in ((request, request.truth) for request in requests)
     ]
     tables = simulate(guarded, checked, cluster, predictor, record=Record.DECISIONS, unservable="fail")

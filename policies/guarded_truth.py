@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.request import Truth
 
-MAY_READ_TRUTH = ("sim.", "policies.predictor.oracle", "policies.decoding.")
+MAY_READ_TRUTH = ("sim.", "policies.predictor.oracle", "policies.predictor.samples", "policies.decoding.")
 GENERATED = (
     "sim.request",
     "dataclasses",
@@ -16,7 +16,13 @@ GENERATED = (
     "copy",
     __name__,
 )  # where a Request's own ==, hash, repr and copies run
-TRUTHS = {"output_tokens": "output length", "pauses": "pauses", "returned_tokens": "pauses", "proposals": "proposals"}
+TRUTHS = {
+    "output_tokens": "output length",
+    "pauses": "pauses",
+    "returned_tokens": "pauses",
+    "proposals": "proposals",
+    "samples": "samples",
+}
 
 
 class ContractError(AssertionError):

@@ -103,9 +103,17 @@ class Distribution:
         """Expected tokens of the longest share 1 - `level` of the answers: the conditional value at risk."""
         if not 0 <= level < 1:
             raise ValueError(f"level must be within [0, 1), got {level}")
-        above = [(one, length) for one, length in zip(self.levels, self.lengths, strict=True) if one > level]
-        levels = [(one - level) / (1 - level) for one, _ in above]
-        return Distribution((0.0, *levels), (self.quantile(level), *[length for _, length in above])).mean
+        above = bisect_right(self.levels, level)
+        levels = [(one - level) / (1 - level) for one in self.levels[above:]]
+        return Distribution((0.0, *levels), (self._least_above(level, above), *self.lengths[above:])).mean
+
+    def _least_above(self, level: float, above: int) -> float:
+        """Where the curve leaves `level`, tokens, of which the points from number `above` on are."""
+        levels, lengths = self.levels, self.lengths
+        if above in (0, len(levels)):
+            return lengths[0] if above == 0 else lengths[-1]
+        share = (level - levels[above - 1]) / (levels[above] - levels[above - 1])
+        return lengths[above - 1] + share * (lengths[above] - lengths[above - 1])
 
 
 def _rise(values: tuple[float, ...]) -> bool:

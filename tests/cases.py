@@ -26,8 +26,11 @@ from policies.eviction.keep import Resident
 from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
+from policies.order.a_min import AMin
 from policies.order.aging import Aging
+from policies.order.boost import Boost
 from policies.order.fifo import FIFO
+from policies.order.gittins import Gittins
 from policies.order.hpf import HPF
 from policies.order.least_attained import LeastAttained
 from policies.order.ltr import LTR
@@ -39,6 +42,7 @@ from policies.order.priority import Priority
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
+from policies.order.tie import TIE
 from policies.order.trail_released import TrailReleased
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
@@ -53,6 +57,7 @@ from sim import (
     Cluster,
     Decoding,
     Device,
+    Distribution,
     HostMemory,
     IterationLevel,
     Keep,
@@ -319,7 +324,8 @@ class Misjudging(Predictor):
 
     def predict(self, request):
         guess = float(request.id * 7919 % 23)
-        return Prediction(length=guess, uncertainty=guess, seconds=self.seconds)
+        around = Distribution.of_atoms([guess, guess / 2, guess * (1 + request.id % 3)])
+        return Prediction(length=guess, uncertainty=guess, seconds=self.seconds, distribution=around)
 
 
 @dataclass
@@ -379,11 +385,11 @@ def plain(tables: Tables) -> str:
 
 
 static_ranks = [FIFO(), LUF(), MUF(), SJF(SERVICE), HPF(SERVICE), UP(SERVICE, 2.0), UP(SERVICE, -8.0), SRPT()]
-static_ranks.append(TrailReleased(0.3))
+static_ranks += [TrailReleased(0.3), Gittins(), Gittins(0.6), TIE(seats=2), Boost(0.5, SERVICE)]
 # Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
 levels = MLFQ(quantum=0.2, patience=10.0)
 starving = [Starving(9, 400), Starving(60, 90), LTR(60, 90), Perception(3)]
-moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), levels, *starving]
+moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), AMin(0.3), levels, *starving]
 orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 
 slots = st.integers(1, 8)

@@ -126,6 +126,14 @@ MORE = {  # what a part needs to have something to decide
         "policy/batching=preemptive", "policy.batching.max_num_seqs=4", "policy.order.patience=1.0",
         "policy.order.quantum=0.01", *PLAIN,
     ),
+    **{
+        f"{group}={name}": setting
+        for group in ("policy/order", "policy", "system")
+        for name, setting in (
+            ("tie", ("policy.order.period=0.05", *PLAIN)),
+            ("boost", ("policy.order.gamma=30", *PLAIN)),
+        )
+    },
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
     "policy/routing=gpu": TWO_GPUS,

@@ -65,7 +65,10 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {"experiments/run: parts": "experiments.run"},
     {"experiments/settings": "experiments.settings"},
-    {"experiments/run: programs": "experiments.run.run experiments.run.rate experiments.run.sweep"},
+    {
+        "experiments/run: programs": "experiments.run.run experiments.run.rate experiments.run.sweep "
+        "experiments.run.foretold"
+    },
     {"experiments/claims": "experiments.claims"},
     {
         "experiments/engine": "experiments.engine",

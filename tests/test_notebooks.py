@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.conftest import ROOT
 
@@ -76,6 +74,8 @@ def test_every_notebook_has_a_sweep():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_committed_clean(path: Path):
+    import nbformat  # here, for it takes seconds, of every process that collects the tests
+
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
@@ -96,6 +96,9 @@ def test_it_runs_on_a_tiny_sweep(path: Path, sweep: Path, monkeypatch):
     monkeypatch.setenv("TOKENYARD_RESULTS", str(sweep))
     monkeypatch.setenv("TOKENYARD_DECISIONS", "2000")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
+    import nbformat
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": path.parent}}
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()

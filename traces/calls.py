@@ -41,15 +41,20 @@ def ended(table: pd.DataFrame, longest: np.ndarray) -> pd.DataFrame:
     changed: dict[str, Any] = {"output_tokens": [output for output, _ in answers]}
     if "pauses" in table:
         changed["pauses"] = pd.Series([pauses for _, pauses in answers], index=table.index)
+    return cut(table.assign(**changed), longest)
+
+
+def cut(table: pd.DataFrame, longest: int | np.ndarray) -> pd.DataFrame:
+    """`table`, whose answers were ended so that they have at most `longest` tokens with their prompts: their proposals
+    end with them, and the other `samples` where they would."""
     if "proposals" in table:
-        changed["proposals"] = cut(table["proposals"], pd.Series(changed["output_tokens"], index=table.index))
-    return table.assign(**changed)
-
-
-def cut(proposals: pd.Series, output_tokens: pd.Series) -> pd.Series:
-    """The column `proposals` of answers that end after so many tokens."""
-    ended = [row[:kept] for row, kept in zip(proposals, output_tokens, strict=True)]
-    return pd.Series(ended, index=proposals.index)
+        kept = zip(table["proposals"], table["output_tokens"], strict=True)
+        table = table.assign(proposals=pd.Series([row[:tokens] for row, tokens in kept], index=table.index))
+    if "samples" in table:
+        rooms = zip(table["samples"], (longest - table["prompt_tokens"]).tolist(), strict=True)
+        short = [[min(int(tokens), room) for tokens in row] for row, room in rooms]
+        table = table.assign(samples=pd.Series(short, index=table.index))
+    return table
 
 
 def _pauses(table: pd.DataFrame) -> list[list[Any]]:

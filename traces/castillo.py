@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,11 +27,13 @@ class Castillo:
 
     The answer is one of the sampled lengths of `model` (its name, or a part of it), cut at `clip` tokens. A prompt is
     of the training part by the hash of its text, so that copies of it are too; training rows carry each prompt's first
-    sample. Of `datasets` alone, if any are named, and of prompts of up to `longest_prompt` tokens; what is left out for
-    its length is counted. `models` are others that answered the same prompts, by the name under which a cluster has
-    each: a sampled length goes into the column `output_tokens.NAME`. Prompts that not all were asked are left out and
-    counted; a prompt's tokens are as `model` counts them. `resample` "blocks" draws blocks of `block` rows of that (see
-    `traces.resample.Blocks`). The files are found by `traces.locate.public_file`.
+    sample. The column `samples` has a prompt's other ones, in training rows so many that the first is one of
+    `training_answers` (None: all). Of `datasets` alone, if any are named, and of prompts of up to `longest_prompt`
+    tokens; what is left out for its length is counted. `models` are others that answered the same prompts, by the name
+    under which a cluster has each: a sampled length goes into the column `output_tokens.NAME`, and there are no
+    `samples`. Prompts that not all were asked are left out and counted; a prompt's tokens are as `model` counts them.
+    `resample` "blocks" draws blocks of `block` rows of that (see `traces.resample.Blocks`). The files are found by
+    `traces.locate.public_file`.
     """
 
     rate: float
@@ -45,10 +48,13 @@ class Castillo:
     resample: str | None = None
     block: int | None = None
     models: Mapping[str, str] = field(default_factory=dict)
+    training_answers: int | None = 1
 
     def __post_init__(self) -> None:
         check_kept(self.training_share)
         check_resample(self.resample, self.block)
+        if self.training_answers is not None and not self.training_answers >= 1:
+            raise ValueError(f"training_answers must be at least 1, got {self.training_answers}")
 
     @property
     def provenance(self) -> str:
@@ -75,20 +81,19 @@ class Castillo:
         else:
             chosen = lengths.permutation(len(pool))[: self.requests]
         rows = pool.iloc[chosen].reset_index(drop=True)
-        drawn = {
-            name: [int(samples[lengths.integers(len(samples))]) for samples in rows[of]]
-            for name, of in self._samples.items()
+        which = {
+            name: [int(lengths.integers(len(samples))) for samples in rows[of]] for name, of in self._samples.items()
         }
-        table = self._trace(rows, drawn).pipe(self._arriving, poisson(self.rate, self.requests, arrivals))
+        table = self._trace(rows, which, None).pipe(self._arriving, poisson(self.rate, self.requests, arrivals))
         table.attrs["read"] = len(self._rows)
         return resampled(table, self.resample, self.block, arrivals)
 
     def training(self) -> pd.DataFrame:
-        """The prompts that are never replayed, each with its first sample, all at arrival 0."""
+        """The prompts that are never replayed, each with its first samples, all at arrival 0."""
         if not self.training_share:
             raise none_kept(self.lengths)
         rows = self._part(training=True)
-        table = self._trace(rows, {name: [int(one[0]) for one in rows[of]] for name, of in self._samples.items()})
+        table = self._trace(rows, dict.fromkeys(self._samples, [0] * len(rows)), self.training_answers)
         return self._arriving(table, np.zeros(len(rows)))
 
     @property
@@ -129,8 +134,16 @@ class Castillo:
             raise TraceError(f"{self.lengths}: no prompt falls in the {'training' if training else 'replay'} part")
         return part
 
-    def _trace(self, rows: pd.DataFrame, answers: Mapping[str, list[int]]) -> pd.DataFrame:
+    def _trace(self, rows: pd.DataFrame, which: Mapping[str, list[int]], most: int | None) -> pd.DataFrame:
+        """`rows` answered by the samples number `which`, with as many others as make at most `most` (None: all)."""
         scores = cached_scores(rows["prompt_text"].tolist())
+        answers: dict[str, list[Any]] = {
+            name: [int(samples[at]) for samples, at in zip(rows[self._samples[name]], numbers, strict=True)]
+            for name, numbers in which.items()
+        }
+        if not self.models and most != 1:
+            others = zip(rows["samples"], which["output_tokens"], strict=True)
+            answers["samples"] = [np.delete(samples, at)[: most and most - 1].tolist() for samples, at in others]
         return pd.DataFrame(
             {
                 "prompt_tokens": rows["input_tokens"],

@@ -172,6 +172,7 @@ def _empty(name: str, count: int) -> dict[str, Any]:
         "id_tokens": 1,
         "pauses": [[]] * count,
         "proposals": [[]] * count,
+        "samples": [[]] * count,
         "priority": 0.0,
         "deadline": np.nan,
         "think": np.nan,

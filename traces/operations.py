@@ -238,8 +238,7 @@ class Clip:
         result = kept(table, np.ones(len(table), dtype=bool)).assign(prompt_tokens=prompts, **outputs)
         if "prompt_ids" in table:
             result["prompt_ids"] = _clipped_ids(result, shortened)
-        if "proposals" in table:
-            result["proposals"] = cut(result["proposals"], result["output_tokens"])
+        result = cut(result, self.max_model_len)
         result.attrs["clipped"] = table.attrs.get("clipped", 0) + int(clipped.sum())
         return result
 

@@ -26,6 +26,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
     if "prompt_ids" in table.columns:
         columns["prompt_ids"] = [tuple(ids) for ids in table["prompt_ids"]]
     features, pauses, proposals, lengths = _features(table), _pauses(table), _proposals(table), _lengths(table)
+    samples = _samples(table)
     required = zip(
         table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True
     )
@@ -34,7 +35,7 @@ def to_requests(table: pd.DataFrame) -> list[Request]:
             id=number,
             arrival=arrival,
             prompt_tokens=prompt_tokens,
-            truth=Truth(output_tokens, (), pauses[number], proposals[number], lengths[number]),
+            truth=Truth(output_tokens, (), pauses[number], proposals[number], lengths[number], samples[number]),
             features=features[number],
             **{name: values[number] for name, values in columns.items() if values[number] is not None},
         )
@@ -72,3 +73,7 @@ def _proposals(table: pd.DataFrame) -> list[tuple[Proposal, ...]]:
         tuple(Proposal(float(confidence), float(divergence), bool(agrees)) for confidence, divergence, agrees in row)
         for row in table["proposals"]
     ]
+
+
+def _samples(table: pd.DataFrame) -> list[tuple[int, ...]]:
+    return [tuple(map(int, row)) for row in table["samples"]] if "samples" in table else [()] * len(table)

@@ -18,10 +18,10 @@ REQUIRED = ("arrival", "prompt_tokens", "output_tokens")
 COUNTS = ("prompt_tokens", "output_tokens", "max_tokens", "id_tokens")
 TEXTS = ("request_id", "prompt_text", "client", "task", "session", "message_id")
 PREFIX = ("prompt_ids", "id_tokens")  # an id for each `id_tokens` tokens of the prompt: equal first ids, shared prefix
-LISTS = ("prompt_ids", "pauses", "proposals")
+LISTS = ("prompt_ids", "pauses", "proposals", "samples")
 MEASURED = ("measured_first_scheduled", "measured_first_token", "measured_finished")  # s, what a real run did
 SECONDS = ("deadline", "think")  # where a row has none: NaN
-COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, "pauses", "proposals", *KINDS, *MEASURED)
+COLUMNS = (*REQUIRED, "max_tokens", *TEXTS, "priority", *SECONDS, *PREFIX, *LISTS[1:], *KINDS, *MEASURED)
 BY_MODEL = "output_tokens."  # and a model's name: how long its answer is, where models answer at different lengths
 LONGEST = 10_000_000  # tokens; a longer prompt or answer is taken for a mistake in the file
 SEQUENCES = (list, tuple, np.ndarray)
@@ -169,7 +169,7 @@ def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iter
     for name in LISTS[1:] if by_model(table) else ():
         if name in table:
             there = [isinstance(cell, SEQUENCES) and len(cell) > 0 for cell in table[name]]
-            yield name, "are of one answer, and the models' are of several lengths", np.array(there, dtype=bool)
+            yield name, "are of one answer, and the models' are several", np.array(there, dtype=bool)
     if "pauses" in table:
         sound = [_sound_pauses(*cells) for cells in zip(table["pauses"], numbers["output_tokens"], strict=True)]
         reason = "are not [[tokens emitted before, seconds, tokens returned], ...] in order within the answer"
@@ -178,6 +178,11 @@ def _list_faults(table: pd.DataFrame, numbers: Mapping[str, np.ndarray]) -> Iter
         sound = [_sound_proposals(*cells) for cells in zip(table["proposals"], numbers["output_tokens"], strict=True)]
         reason = "are not [[confidence, divergence, agrees], ...], one for each output token"
         yield "proposals", reason, ~np.array(sound, dtype=bool)
+    if "samples" in table:
+        longest = numbers["max_tokens"] if "max_tokens" in numbers else np.full(len(table), LONGEST)
+        sound = [_sound_samples(*cells) for cells in zip(table["samples"], longest, strict=True)]
+        reason = "are not [output tokens, ...] of other answers, each from 1 to max_tokens"
+        yield "samples", reason, ~np.array(sound, dtype=bool)
 
 
 def is_whole(value: Any) -> bool:
@@ -222,6 +227,10 @@ def _sound_proposals(cell: Any, output_tokens: float) -> bool:
         and one[2] in (0, 1)
         for one in cell
     )
+
+
+def _sound_samples(cell: Any, longest: float) -> bool:
+    return _whole_numbers(cell) and (not len(cell) or (min(cell) >= 1 and max(cell) <= min(longest, LONGEST)))
 
 
 def _first_faults(faults: Iterator[Fault]) -> dict[int, tuple[str, str]]:

@@ -11,7 +11,10 @@ copies of a prompt are kept together. Every prediction is held against every sin
   within   tau among the prompts of one data set, averaged over data sets by their prompts, and its share
   - tfidf  tau less that of TF-IDF ridge, on the same resamples
   R2 log   of the log length, by the predicted median; MAE: of the predicted mean, tokens
-  pinball  loss in tokens, the mean over the levels 0.05, 0.10, ... 0.95; cover90: share within the 90 % interval
+  pinball  loss in tokens, the mean over the levels 0.05, 0.10, ... 0.95
+  CRPS     continuous ranked probability score of the predicted distribution, tokens: twice the pinball loss over all
+           levels. The ceiling's distribution is the prompt's other samples: of nine 10/9 of the least that can be
+  cover    share within the 50 % and the 90 % interval; width90: the mean width of the latter, tokens
   ms       median milliseconds of predict(), one prompt at a time, nothing cached; the rules' parse stands apart
 
 Brackets are 95 % bootstrap intervals over prompts. Rule scores and embeddings are worked out once and kept in

@@ -24,7 +24,7 @@ from traces.text.scoring import score_texts
 YAML = Path(__file__).parent.parent / "conf" / "predictor"
 RULES = ("single_rule", "weighted_rules", "rules", "lw")  # they read the six rules' scores
 ENCODED = ("minilm", "kernel_ridge", "gbm", "ssjf_classifier", "ssjf_ordinal", "ltr", "alise")
-NAMES = ("constant", "prompt_length", *RULES, "tfidf", *ENCODED)
+NAMES = ("constant", "prompt_length", *RULES, "tfidf", "log_t", *ENCODED)
 TIMED = 60  # prompts
 Fit = Callable[[Sequence[Request], Sequence[Sequence[int]]], Predictor]
 

@@ -8,32 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.prediction import calibration
 from experiments.prediction.concordance import Floats, taus, taus_within
 from experiments.prediction.samples import Sampled
 from sim import Prediction
+from sim.prediction import Distribution
 
 LEVELS = np.arange(1, 20) / 20  # of the pinball loss
-LOW, HIGH = 0, 18  # the levels 0.05 and 0.95, the ends of the 90 % interval
 CEILING = "ceiling"
 
 
 @dataclass(frozen=True, slots=True)
 class Foretold:
-    """What was predicted of each prompt, tokens: the mean, and quantiles at `LEVELS` (prompts, levels)."""
+    """What was predicted of each prompt, tokens: the mean, quantiles at `LEVELS` (prompts, levels), and the laws."""
 
     mean: Floats
     quantiles: Floats
+    laws: tuple[Distribution, ...]
 
     @classmethod
     def of(cls, predictions: Sequence[Prediction]) -> Foretold:
         """A prediction without a distribution is taken to be certain."""
-        rows = [
-            [one.length] * len(LEVELS)
-            if one.distribution is None
-            else [one.distribution.quantile(level) for level in LEVELS]
-            for one in predictions
-        ]
-        return cls(np.array([one.length for one in predictions]), np.array(rows))
+        laws = tuple([one.distribution or Distribution.certain(one.length) for one in predictions])
+        rows = [[law.quantile(level) for level in LEVELS] for law in laws]
+        return cls(np.array([one.length for one in predictions]), np.array(rows), laws)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +66,38 @@ def score(data: Sampled, foretold: Mapping[str, Foretold], weights: Floats) -> d
             overall[name],
             sum((shares[dataset] * found[name] for dataset, found in within.items()), np.zeros(weights.shape[1])),
             {dataset: found[name] for dataset, found in within.items()},
-            errors(data.answers, foretold[name], weights) if name in foretold else {},
+            errors(data.answers, foretold[name], weights) if name in foretold else of_others(data.answers, weights),
         )
         for name in ranked
     }
 
 
 def errors(answers: NDArray[np.int64], foretold: Foretold, weights: Floats) -> dict[str, Floats]:
-    """R2 of log length (of the predicted median), MAE (of the mean), pinball loss and coverage, each against every
-    single sample and averaged over samples."""
+    """R2 of log length (of the predicted median), MAE (of the mean), pinball loss and what `calibration.fits` says,
+    each against every single sample and averaged over samples."""
     quantiles = foretold.quantiles[:, None, :]
     off = answers[:, :, None] - quantiles
     pinball = np.maximum(LEVELS * off, (LEVELS - 1) * off).mean(axis=(1, 2))
-    inside = (answers >= quantiles[:, :, LOW]) & (answers <= quantiles[:, :, HIGH])
     absolute = np.abs(answers - foretold.mean[:, None]).mean(axis=1)
-    means = {"mae": absolute, "pinball": pinball, "coverage": inside.mean(axis=1)}
-    return {"r2_log": _r2(answers, foretold, weights)} | {
-        name: values @ weights / weights.sum(axis=0) for name, values in means.items()
-    }
+    fits = [calibration.fits(law, row) for law, row in zip(foretold.laws, answers.tolist(), strict=True)]
+    return {"r2_log": _r2(answers, foretold, weights)} | _means(
+        {"mae": absolute, "pinball": pinball, **_columns(fits)}, weights
+    )
+
+
+def of_others(answers: NDArray[np.int64], weights: Floats) -> dict[str, Floats]:
+    """What `calibration.others` says of each prompt's samples, and the MAE of the mean of the others."""
+    absolute = np.abs(answers - ceiling(answers)).mean(axis=1)
+    return _means({"mae": absolute, **_columns([calibration.others(row) for row in answers.tolist()])}, weights)
+
+
+def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Floats]:
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _means(each: Mapping[str, Floats], weights: Floats) -> dict[str, Floats]:
+    """The mean over prompts, in each resample."""
+    return {name: values @ weights / weights.sum(axis=0) for name, values in each.items()}
 
 
 def _r2(answers: NDArray[np.int64], foretold: Foretold, weights: Floats) -> Floats:

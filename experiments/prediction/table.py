@@ -9,7 +9,10 @@ from experiments.prediction.concordance import Floats
 from experiments.prediction.scores import CEILING, Scores, interval
 
 BASELINE = "tfidf"
-HEADINGS = ("predictor", "tau", "share", "within", "share", "- tfidf", "R2 log", "MAE", "pinball", "cover90", "ms")
+HEADINGS = (
+    "predictor", "tau", "share", "within", "share", "- tfidf", "R2 log", "MAE", "pinball", "CRPS", "cover50", "cover90",
+    "width90", "ms",
+)  # fmt: skip
 
 
 def rows(model: str, scores: Mapping[str, Scores], cost: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
@@ -61,7 +64,10 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _cell(row, "r2_log", ".2f", ends=False),
         _cell(row, "mae", ".0f", ends=False),
         _cell(row, "pinball", ".1f", ends=False),
+        _cell(row, "crps", ".1f"),
+        _cell(row, "coverage50", ".1%", ends=False),
         _cell(row, "coverage", ".1%", ends=False),
+        _cell(row, "width", ".0f", ends=False),
         cost,
     )
 

@@ -70,10 +70,12 @@ def _fitted(predictor: Node, training: Training) -> Fitted:
 
 
 def build_predictor(cfg: DictConfig, training: pd.DataFrame | None) -> Predictor:
-    """The predictor of `cfg`; one given as a partial is fitted to the training rows first, an answer each."""
+    """The predictor of `cfg`; one given as a partial is fitted to the training rows first, to all answers of each."""
     part = instantiate(cfg, _convert_="all")
     if isinstance(part, functools.partial):
         if training is None:
             raise ValueError(f"{cfg._target_} is fitted to training rows, and there are none")
-        part = part(to_requests(training), [[tokens] for tokens in training["output_tokens"].tolist()])
+        others = training["samples"] if "samples" in training else [[]] * len(training)
+        answers = zip(training["output_tokens"].tolist(), others, strict=True)
+        part = part(to_requests(training), [[tokens, *samples] for tokens, samples in answers])
     return part

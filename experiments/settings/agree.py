@@ -28,7 +28,12 @@ from traces.windows import Windows
 
 SLOTS = ("order", "batching", "routing", "eviction")
 SWAPS = ("policies.eviction.swap.Swap", "policies.eviction.keep_then_swap.KeepThenSwap")
-CALLED = {"prompt_ids": "prompt ids", "priority": "priorities", "features": "text, for its rules"}
+CALLED = {
+    "prompt_ids": "prompt ids",
+    "priority": "priorities",
+    "features": "text, for its rules",
+    "samples": "several answers to each prompt",
+}
 
 
 def why_unread(key: str, job: Job, reads: Reads) -> str:

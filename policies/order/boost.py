@@ -33,12 +33,10 @@ class Boost(FixedOrder):
         return job.request.arrival + job.call_seconds - self.boost(job)
 
     def boost(self, job: Job) -> float:
-        """Seconds."""
-        prompt = self.gamma * self.service.prompt_seconds(job)
-        return (
-            -math.log1p(-math.exp(-prompt - log_growth(distribution_of(job), self.gamma * self.service.eta)))
-            / self.gamma
-        )
+        """Seconds; infinite for a job that takes none."""
+        growth = self.service.prompt_seconds(job) * self.gamma
+        growth += log_growth(distribution_of(job), self.gamma * self.service.eta)
+        return -math.log(-math.expm1(-growth)) / self.gamma if growth > 0 else math.inf
 
 
 def log_growth(length: Distribution, rate: float) -> float:

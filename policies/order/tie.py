@@ -43,8 +43,8 @@ class TIE(FixedOrder):
 
     def rank(self, job: Job, now: float) -> float:
         """The log of that priority, less what `now` takes from every rank alike."""
-        waiting_since = job.request.arrival + job.call_seconds
-        return math.log(self.score(job)) - waiting_since / self.period * math.log(self.decay)
+        score, waiting_since = self.score(job), job.request.arrival + job.call_seconds
+        return (math.log(score) if score else -math.inf) - waiting_since / self.period * math.log(self.decay)
 
     def score(self, job: Job) -> float:
         """Tokens."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,12 +47,11 @@ def out_of_fold(
     `sampled` are each row's log lengths; `fit(training, held)` fits to some rows and gives the mean log length that it
     predicts of each of others. A row is in one part with all its answers.
     """
-    order = np.random.default_rng(0).permutation(len(sampled))
     residuals = np.concatenate(
         [
             sampled[row] - mean
-            for held in np.array_split(order, min(folds, len(order)))
-            for row, mean in zip(held, fit(np.setdiff1d(order, held), held), strict=True)
+            for others, held in parts(len(sampled), folds)
+            for row, mean in zip(held, fit(others, held), strict=True)
         ]
     )
     smearing = float(np.exp(residuals).mean())
@@ -63,3 +62,10 @@ def out_of_fold(
         shortest=float(lengths.min()),
         longest=float(lengths.max()),
     )
+
+
+def parts(rows: int, folds: int = 5) -> Iterator[tuple[Rows, Rows]]:
+    """Each of `folds` random parts of so many rows, behind the rows of the others."""
+    order = np.random.default_rng(0).permutation(rows)
+    for held in np.array_split(order, min(folds, rows)):
+        yield np.setdiff1d(order, held), held

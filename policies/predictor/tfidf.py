@@ -38,14 +38,19 @@ class Terms:
 
     def of(self, text: str) -> float:
         """The function's value for `text`; 0 for a text without a known term."""
+        at, values, norm = self.entries(text)
+        return float(values @ self.weights[at] / norm)
+
+    def entries(self, text: str) -> tuple[NDArray[np.intp], NDArray[np.float64], float]:
+        """The columns in which the text's vector is not 0, what it has there, and by what to divide that."""
         words = _TOKENS.findall(text.lower())
         counts = Counter(words + [f"{one} {other}" for one, other in pairwise(words)])
         known = [(at, count) for term, count in counts.items() if (at := self.columns.get(term)) is not None]
         if not known:
-            return 0.0
+            return np.empty(0, dtype=np.intp), np.empty(0), 1.0
         at, count = np.array(known).T
         values = (1.0 + np.log(count)) * self.rarity[at]
-        return float(values @ self.weights[at] / math.sqrt(values @ values))
+        return at, values, math.sqrt(values @ values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

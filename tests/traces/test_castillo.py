@@ -62,6 +62,20 @@ def test_its_replay_can_be_resampled_by_blocks(source: Castillo) -> None:
     assert "resampled by moving blocks of 4 rows" in replace(source, resample="blocks", block=4).provenance
 
 
+def test_the_other_samples_stand_beside_an_answer_of_one_model(source: Castillo) -> None:
+    for table in (draw(source, 0), replace(source, training_answers=None).training()):
+        for answer, others in zip(table["output_tokens"], table["samples"], strict=True):
+            assert sorted([answer, *others]) in (
+                [[500] * 3] if answer == 500 else [[answer // 10 * 10 + one for one in (1, 2, 3)]]
+            )
+    assert [one.truth.samples for one in to_requests(draw(source, 0))] == [*map(tuple, draw(source, 0)["samples"])]
+    assert "samples" not in source.training(), "a training prompt has its first answer alone, unless more are asked for"
+    assert {len(others) for others in replace(source, training_answers=2).training()["samples"]} == {1}
+    assert "samples" not in draw(replace(source, models={"small": "made"}), 0)
+    with pytest.raises(ValueError, match="training_answers must be at least 1, got 0"):
+        replace(source, training_answers=0)
+
+
 def test_equal_seeds_give_equal_traces_and_others_do_not(source: Castillo) -> None:
     pd.testing.assert_frame_equal(draw(source, 3), draw(source, 3))
     assert not draw(source, 3)["arrival"].equals(draw(source, 4)["arrival"])

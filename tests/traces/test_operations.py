@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from experiments.run.inputs import read_trace
 from tests.conftest import ROOT
-from traces.calls import Plain
+from traces.calls import Plain, ended
 from traces.combined import Mixed, Paired, Transformed, mix, pair_text
 from traces.operations import Clip, Refuse, Rows, Stretch, Thin, ThinSessions, ToRate, Upsample, Window, counted
 from traces.requests import to_requests
@@ -359,6 +359,13 @@ def test_real_answers_of_two_models_to_the_same_prompts(shared_data, monkeypatch
     assert len(rows) > 2000
     assert "meta-llama--Llama-3.1-8B-Instruct" in set(rows["model"])
     assert (rows["samples"].map(len) == rows["samples llama-3.2-1b"].map(len)).all()
+
+
+def test_other_answers_are_clipped_where_they_would_end() -> None:
+    table = check(trace().assign(samples=[[1, 2]] * 5 + [[1, 30]]), "made")
+    assert Clip(62)(table, rng())["samples"].tolist() == [[1, 2]] * 5 + [[1, 2]]
+    assert Clip(61)(table, rng())["samples"].tolist()[-1] == [1, 1]
+    assert ended(table, np.full(6, 62))["samples"].tolist()[-1] == [1, 2]
 
 
 def test_answers_of_several_models_are_clipped_alike() -> None:

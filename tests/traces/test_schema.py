@@ -139,9 +139,16 @@ def test_answers_of_several_models_are_counts_behind_the_other_columns() -> None
     assert to_requests(check(trace(), "made"))[0].truth.lengths is None
 
 
+@pytest.mark.parametrize("cell", [[0], [2, 9], [1.5], "3", None, [True]])
+def test_samples_that_are_no_answers_are_refused(cell: Any) -> None:
+    with pytest.raises(TraceError, match=r"row 2: samples .* are not \[output tokens"):
+        check(trace(max_tokens=8, samples=[[8, 1], cell, []]), "made")
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
+        ({"output_tokens.a": 5, "samples": [[], [1], []]}, "row 2: samples .* are of one answer"),
         ({"output_tokens.a": [1, 0, 3]}, "row 2: output_tokens.a 0 is below 1"),
         ({"output_tokens.a": [1, np.nan, 3]}, "row 2: output_tokens.a nan is not a number"),
         ({"output_tokens.a": [9, 1, 1], "max_tokens": 8}, "row 1: output_tokens.a 9 is above max_tokens"),

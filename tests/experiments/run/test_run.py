@@ -128,7 +128,7 @@ def test_a_failed_run_is_named_and_the_others_are_made(tmp_path):
         "policy=fifo",
         "cluster.devices.gpu.max_model_len=20,1024",
         "unservable=fail",
-        "hydra.launcher.n_jobs=2",
+        "hydra.launcher.n_jobs=1",
         results=tmp_path,
         check=1,
     )

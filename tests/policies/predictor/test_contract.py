@@ -24,8 +24,9 @@ SOURCE = SyntheticDialogue(rate=30.0, requests=1, median_tokens=15.0, max_tokens
 
 @functools.cache
 def training() -> pd.DataFrame:
-    """Rows with text, rule scores, clients and a task."""
-    return SOURCE.training().assign(client=[f"client {row % 3}" for row in range(300)], task="chat")
+    """Rows with text, rule scores, clients, a task, and other answers to the same prompt."""
+    samples = [[1 + row % 7, 2 + row % 50] for row in range(300)]
+    return SOURCE.training().assign(client=[f"client {row % 3}" for row in range(300)], task="chat", samples=samples)
 
 
 @functools.cache
