@@ -14,6 +14,8 @@ from sim.job import Job
 from sim.policy import ALWAYS, FixedOrder, Stands
 from sim.prediction import Distribution
 
+DIGITS = 6  # of the ages of an index: no whole token is so near to a point that what lies between is lost in rounding
+
 
 @dataclass(frozen=True, slots=True)
 class Index:
@@ -71,6 +73,7 @@ def index_of(law: Distribution, trusted: float) -> Index:
     points = [(0.0, 0.0), (law.lengths[0], 0.0)]
     points += [(age, done) for age, done in zip(law.lengths, law.levels, strict=True) if done < trusted]
     points += [(last, trusted)]
+    points = [(round(age, DIGITS), done) for age, done in points]
     ages, done = zip(*points, strict=True)
     steps = ((until - since) * (1 - (low + high) / 2) for (since, low), (until, high) in pairwise(points))
     spent = tuple(accumulate(steps, initial=0.0))
