@@ -184,7 +184,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("policy=vllm decoding=bernoulli", "decoding=bernoulli needs policy.batching.plans_ahead=0, got 1 for gpu"),
     ("policy=vllm cluster=infllm", "policy.batching.max_num_seqs=128: gpu has room for 31 windows of llama-3-8b"),
     ("cluster.devices.gpu.max_model_len=9999999", "cluster.devices.gpu.max_model_len=9999999 must be at most 8192"),
-    ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are alise, best_effort, "),
+    ("-m policy=glob(zz*)", "policy=glob(zz*) matches no option of policy; there are a_min, alise, best_effort, "),
     ("-m seed=glob(*)", "seed=glob(*) matches no option of seed"),
     (
         "-m policy=fifo,rtlm reference=rtlmm",
