@@ -54,7 +54,7 @@ def tie(stored: Stored, output: Path) -> list[Path]:
         ]
         for policy, called in (("sjf", "by the expected length"), ("tie", "TIE"))
     }
-    panels.append(Panel("mean, by predictor", "", "s/token", curves, words=PREDICTORS, log="y"))
+    panels.append(Panel("mean, by predictor", "", "s/token", curves, words=PREDICTORS, log="y", top=1.0))
     caption = (
         f"{requests_of(stored.table(TIE))} requests at 100/s, Llama-3.1-8B's answers to CASTILLO's chats and "
         "instructions, on one A100. The paper's prompts, device and number of requests are not known; its 90th "
