@@ -133,7 +133,7 @@ def by_samples(law: Law, load: float, samples: Sequence[float], trusted: float =
     return soap.soap(law, load, edges, [index.rank(age) for age in edges[:-1].tolist()])
 
 
-def path(law: Law, load: float, seed: int, requests: int, tokens: int = TOKENS) -> tuple[Floats, Floats]:
+def path(law: Law, load: float, seed: int, requests: int, tokens: int) -> tuple[Floats, Floats]:
     """Arrivals and sizes, `tokens` a mean size, of whole busy cycles: of `requests` and those behind them."""
     rng = np.random.default_rng([seed, 1])
     gaps = sizes = arrivals = found = np.array([])
@@ -161,7 +161,7 @@ def one_run(law: Law, load: float, seed: int, requests: int, trusted: float) -> 
     told = {"PLCFS": nothing, "law": discretized(law, TOKENS, APART)}
     for name, samples in draws(law, seed).items():
         told[name] = Distribution.of_atoms((samples * TOKENS / law.mean).tolist())
-    jobs = path(law, load, seed, requests)
+    jobs = path(law, load, seed, requests, TOKENS)
     orders = {name: Gittins(trusted if name == "truncated" else 1.0) for name in told}
     sums = {name: served(*jobs, orders[name], ONE_AT_A_TIME, Told(said)).sum() for name, said in told.items()}
     return {"FCFS": served(*jobs, FIFO(), places(1), Told(nothing)).sum(), **sums}

@@ -30,7 +30,7 @@ def job(law=None, emitted=0, arrival=1.0, prompt=1):
     return told
 
 
-lengths = st.floats(0, 60, allow_subnormal=False) | st.integers(0, 60).map(float)
+lengths = st.integers(0, 600).map(lambda tenths: tenths / 10) | st.integers(0, 60).map(float)
 ordered = st.lists(lengths, min_size=1, max_size=7).map(sorted)
 
 
