@@ -108,6 +108,8 @@ VERBS = Group(
                 "decisions": "experiments.learning.decisions",
                 "host-time": "experiments.engine.host_time",
                 "theory": "experiments.engine.theory",
+                "gittins": "experiments.engine.gittins",
+                "boost": "experiments.engine.boost",
             },
         ),
     },

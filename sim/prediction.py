@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -23,6 +23,13 @@ class Distribution:
 
     levels: tuple[float, ...]
     lengths: tuple[float, ...]
+    _hash: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Kept, because orders look up what they made of it at every rank."""
+        if self._hash is None:
+            object.__setattr__(self, "_hash", hash((self.levels, self.lengths)))
+        return self._hash  # type: ignore[return-value]
 
     def __post_init__(self) -> None:
         levels, lengths = self.levels, self.lengths

@@ -80,6 +80,7 @@ LOOKS = {
     "tie": Look("#e6399b", "P", (3, 1.5)),
     "a_min": Look("#7a5195", "v", (1, 1.5)),
     "boost": Look("#c65d00", ">", (3, 1.5)),
+    "uniboost": Look("#8c2d04", "<", (1, 1.5)),
 }
 OTHER_COLORS = ("#0072b2", "#e69f00", "#6b4c9a", "#7f4f24", "#cc79a7", "#5f8700")
 OTHER_MARKERS = ("h", "d", "p", "8", "H")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
@@ -12,6 +13,8 @@ from policies.order.distributed import distribution_of
 from sim.job import Job
 from sim.policy import ALWAYS, FixedOrder, Stands
 from sim.prediction import Distribution
+
+DIGITS = 6  # of the ages of an index: no whole token is so near to a point that what lies between is lost in rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,14 @@ class Index:
     emitted on average. In that plane the rank at an age is the least slope from it to a point beyond, which is on the
     lower hull of those: `after[k]` is the next of the hull that begins at point k. So a rank costs no more than a
     search, and the whole index one pass from the last point back. A law is straight between its points, where only ends
-    of stretches can be best; and there ranks fall with age.
+    of stretches can be best; and there ranks fall with age. `rises` are the points at which they do not.
     """
 
     ages: tuple[float, ...]
     done: tuple[float, ...]
     spent: tuple[float, ...]
     after: tuple[int, ...]
+    rises: tuple[float, ...]
 
     def rank(self, age: float) -> float:
         """Tokens per answer that ends; infinite where nothing is known any more."""
@@ -45,9 +49,9 @@ class Index:
         return best
 
     def next_age(self, age: float) -> float:
-        """The point after `age`, until which the rank falls; infinite after the last."""
-        beyond = bisect_right(self.ages, age)
-        return self.ages[beyond] if beyond < len(self.ages) else math.inf
+        """The age after `age` until which the rank falls; infinite after the last."""
+        beyond = bisect_right(self.rises, age)
+        return self.rises[beyond] if beyond < len(self.rises) else math.inf
 
     def _at(self, age: float, beyond: int) -> tuple[float, float]:
         """Answers through, and tokens emitted on average, up to `age`, which comes before the point `beyond`."""
@@ -69,6 +73,7 @@ def index_of(law: Distribution, trusted: float) -> Index:
     points = [(0.0, 0.0), (law.lengths[0], 0.0)]
     points += [(age, done) for age, done in zip(law.lengths, law.levels, strict=True) if done < trusted]
     points += [(last, trusted)]
+    points = [(round(age, DIGITS), done) for age, done in points]
     ages, done = zip(*points, strict=True)
     steps = ((until - since) * (1 - (low + high) / 2) for (since, low), (until, high) in pairwise(points))
     spent = tuple(accumulate(steps, initial=0.0))
@@ -79,7 +84,22 @@ def index_of(law: Distribution, trusted: float) -> Index:
         while (later := after[following]) < len(points) and _above(following, later, point, done, spent):
             following = later
         after[point] = following
-    return Index(ages, done, spent, tuple(after))
+    index = Index(ages, done, spent, tuple(after), ())
+    return replace(index, rises=tuple(_rises(index)))
+
+
+def _rises(index: Index) -> Iterator[float]:
+    """Ages at which some answers end, or at which it would have been better to go just so far than it is to go on."""
+    ages, done, first = index.ages, index.done, 0
+    for last, age in enumerate(ages):
+        if last + 1 < len(ages) and ages[last + 1] == age:
+            continue
+        if first > 0:
+            width, through = age - ages[first - 1], done[first] - done[first - 1]
+            just_before = (1 - done[first]) * width / through if through > 0 else math.inf
+            if done[last] > done[first] or last + 1 == len(ages) or just_before <= index.rank(age) * (1 + 1e-9):
+                yield age
+        first = last + 1
 
 
 def _above(middle: int, last: int, first: int, done: tuple[float, ...], spent: tuple[float, ...]) -> bool:
@@ -110,7 +130,7 @@ class Gittins(FixedOrder):
         return rank, 0.0 if rank < math.inf else -job.request.arrival
 
     def stands(self, job: Job, now: float) -> Stands:
-        """Until the job has as many tokens as the next point of its law."""
+        """Until the job has as many tokens that its rank rises."""
         age = job.emitted
         until = index_of(distribution_of(job), self.trusted).next_age(age)
         return Stands(tokens=math.ceil(until - age)) if until < math.inf else ALWAYS

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.engine import theory
 from experiments.engine.queueing import means
-from experiments.engine.queueing.disciplines import DISCIPLINES, QUANTUM, TOKENS, limited, places
-from experiments.engine.queueing.guess import Guess
+from experiments.engine.queueing.disciplines import DISCIPLINES, QUANTUM, TOKENS, guessing, limited, places
 from experiments.engine.queueing.laws import LAWS
 from experiments.engine.theory import EVERYWHERE, ROWS, STRAYS, Comparison, Row, Run, comparisons, one_run
 from sim import Pause
@@ -87,7 +86,9 @@ def test_the_table_is_wide_enough():
     for policy, discipline in DISCIPLINES.items():
         rows = {(row.law, row.load) for row in ROWS if row.policy == policy}
         limits = policy.startswith("SPRPT") and policy not in EVERYWHERE
-        loads = {"M/G/infinity": {8.0}, "PS, calls": {0.5, 0.8}}.get(policy, {0.8} if limits else {0.5, 0.8, 0.9})
+        loads = {"M/G/infinity": {8.0}, "PS, calls": {0.5, 0.8}, "Gittins": {0.5, 0.8}}.get(
+            policy, {0.8} if limits else {0.5, 0.8, 0.9}
+        )
         assert {load for _, load in rows} == loads
         few = (
             {"Exp"} if policy.startswith(("M/M/", "FCFS, calls")) else {"Exp", "bounded Pareto"} if limits else {*LAWS}
@@ -239,7 +240,7 @@ def test_many_servers_answer_each_job_within_a_step_of_what_a_queue_of_their_own
 @pytest.mark.parametrize("order", ["FCFS", "SJF", "guessed"])
 @pytest.mark.parametrize("law", LAWS)
 def test_work_in_several_servers_is_within_its_bounds_under_any_order(monkeypatch, law, order):
-    guessed = replace(DISCIPLINES["SJF"], predictor=Guess)
+    guessed = replace(DISCIPLINES["SJF"], predictor=guessing)
     discipline = replace(DISCIPLINES.get(order, guessed), batching=places(5), servers=5)
     monkeypatch.setitem(DISCIPLINES, "M/G/5", discipline)
     assert one_run(Row(law, 0.9, "M/G/5"), seed=1, requests=2000).bounded

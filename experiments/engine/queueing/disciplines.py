@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from experiments.engine.golden import IterationTime
-from experiments.engine.queueing import means
+from experiments.engine.queueing import means, soap
 from experiments.engine.queueing.calls import Calls
 from experiments.engine.queueing.guess import Guess
 from experiments.engine.queueing.laws import Law
+from experiments.engine.queueing.told import Told, discretized
 from policies.batching.continuous import Continuous
 from policies.batching.preemptive import Preemptive
 from policies.batching.trail import Trail
 from policies.order.fifo import FIFO
+from policies.order.gittins import Gittins
 from policies.order.least_attained import LeastAttained
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
@@ -35,11 +37,11 @@ class Discipline:
     exact: means.Mean
     order: Order = field(default_factory=FIFO)
     batching: Batching = field(default_factory=lambda: places(1))
-    predictor: Callable[[int], Predictor] = lambda seed: OraclePredictor()
+    predictor: Callable[[int, Law], Predictor] = lambda seed, law: OraclePredictor()
     step: IterationTime = field(default_factory=lambda: IterationTime(fixed=1.0, per_token=0.0))
     servers: int = 1
     calls: Calls | None = None  # in the midst of the jobs: the mean is then of what is left of responses without them
-    luck: float = math.exp(-1)  # the mean of exp(-predicted / true size)
+    luck: float | None = math.exp(-1)  # the mean of exp(-predicted / true size); None: predictions are all alike
     effort: float = 1.0  # requests of a run, as a share of those of others: more where they cost little or vary much
     heavy: float = 2.0  # times as many where sizes vary much
 
@@ -54,6 +56,16 @@ def places(number: int) -> Continuous:
     return Continuous(number, max_num_batched_tokens=None)
 
 
+def guessing(seed: int, law: Law) -> Predictor:
+    """The least that can be known of each size."""
+    return Guess(seed)
+
+
+def telling(seed: int, law: Law) -> Predictor:
+    """The law, by points as far apart as the quanta of FB."""
+    return Told(discretized(law, TOKENS, QUANTUM))
+
+
 def limited(c: float) -> dict[str, Discipline]:
     """The shortest predicted remaining time first, no preemption from a share `c` of the prediction on: two rows.
 
@@ -62,7 +74,7 @@ def limited(c: float) -> dict[str, Discipline]:
     parts = SRPT(), Trail(1, max_num_batched_tokens=None, share=c)
     return {
         f"SPRPT {c}": Discipline(means.limited(c), *parts),
-        f"SPRPT {c} guessed": Discipline(means.limited_by_guess(c), *parts, predictor=Guess, luck=0.5, effort=1.5),
+        f"SPRPT {c} guessed": Discipline(means.limited_by_guess(c), *parts, predictor=guessing, luck=0.5, effort=1.5),
     }
 
 
@@ -76,6 +88,7 @@ DISCIPLINES = {
     "PSJF": Discipline(means.psjf, BY_SIZE, ONE_AT_A_TIME),
     "SRPT": Discipline(means.srpt, SRPT(), ONE_AT_A_TIME),
     "FB": Discipline(by_quanta, LeastAttained(QUANTUM), ONE_AT_A_TIME, heavy=1.0),
+    "Gittins": Discipline(soap.gittins, Gittins(), ONE_AT_A_TIME, telling, luck=None, heavy=1.0),
     "PS": Discipline(means.ps, batching=places(EVERYBODY), step=IN_TURN, effort=3.0),
     "FCFS, calls": Discipline(means.among_calls, Tail(), calls=Calls("H2"), effort=3.0),
     "PS, calls": Discipline(

@@ -1,6 +1,6 @@
 """How long a job takes: laws of service whose truncated moments are closed forms, seconds.
 
-The five of the table all have densities; `Steps` makes whole tokens of them.
+All have densities.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gamma, gammainc, gammaincc
+from scipy.special import gamma, gammainc, gammaincc, ndtr
 
 Floats = NDArray[np.float64]
 
@@ -144,6 +144,56 @@ class Power(Law):
     def draw(self, rng: np.random.Generator, jobs: int) -> Floats:
         low, high = self.low**-self.alpha, self.high**-self.alpha
         return np.asarray((low + rng.random(jobs) * (high - low)) ** (-1 / self.alpha))
+
+
+@dataclass(frozen=True)
+class Normals(Law):
+    """Equal parts of normal laws of these `means` (s) and one `deviation` (s), cut off at 0; moments to the second."""
+
+    means: tuple[float, ...]
+    deviation: float
+
+    def __post_init__(self) -> None:
+        if not self.means or not 0 < self.deviation < math.inf:
+            raise ValueError(f"means must be given and the deviation positive, got {self}")
+
+    @property
+    def bends(self) -> tuple[float, ...]:
+        return ()
+
+    def _integral(self, power: int, size: Floats | float) -> Floats:
+        """Of size^power times the density, from minus infinity, not cut off."""
+        if power not in (0, 1, 2):
+            raise ValueError(f"power must be 0, 1 or 2, got {power}")
+        means, deviation = np.array(self.means), self.deviation
+        size = np.minimum(size, means.max() + 40 * deviation)[..., None]
+        below = ndtr((size - means) / deviation)
+        height = deviation / math.sqrt(2 * math.pi) * np.exp(-(((size - means) / deviation) ** 2) / 2)
+        ways = below, means * below - height, (means**2 + deviation**2) * below - (means + size) * height
+        return np.asarray(ways[power].mean(-1))
+
+    @property
+    def _kept(self) -> float:
+        return float(1 - self._integral(0, 0.0))
+
+    def part(self, power: int, size: Floats | float) -> Floats:
+        return np.asarray((self._integral(power, np.maximum(size, 0.0)) - self._integral(power, 0.0)) / self._kept)
+
+    def density(self, size: Floats) -> Floats:
+        off = (np.asarray(size)[..., None] - np.array(self.means)) / self.deviation
+        within = np.exp(-(off**2) / 2).mean(-1) / (self.deviation * math.sqrt(2 * math.pi) * self._kept)
+        return np.where(size >= 0, within, 0.0)
+
+    def survival(self, size: Floats | float) -> Floats:
+        off = (np.array(self.means) - np.maximum(size, 0.0)[..., None]) / self.deviation
+        return np.asarray(ndtr(off).mean(-1) / self._kept)
+
+    def draw(self, rng: np.random.Generator, jobs: int) -> Floats:
+        sizes = np.array([])
+        while len(sizes) < jobs:
+            more = rng.normal(rng.choice(self.means, jobs), self.deviation)
+            sizes = np.append(sizes, more[more > 0])
+        return sizes[:jobs]
 
 
 LAWS: dict[str, Law] = {

@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.special import kv
 
-from experiments.engine.queueing import means
+from experiments.engine.queueing import means, soap, tails
+from experiments.engine.queueing.disciplines import guessing
 from experiments.engine.queueing.guess import Guess
-from experiments.engine.queueing.laws import LAWS, Phases, Power
+from experiments.engine.queueing.laws import LAWS, Normals, Phases, Power
 from experiments.engine.queueing.paths import excess, work_found
+from experiments.engine.queueing.told import Classed, discretized
 from experiments.engine.theory import TOKENS, Row, compared, jobs_met, summed
 from sim import Request, Truth
 
 LOADS = 0.5, 0.8, 0.9
 EXP = LAWS["Exp"]
 SHARES = 0.0, 0.2, 0.5, 0.8, 1.0
+HUMPS = Normals((1.0, 6.0, 14.0), 0.5)
 
 # queueing.md, section 8: by trapezoids. Its H2 was cut off below 40 s, so that FCFS and PS alone are of it.
 LITERATURE = {
@@ -40,7 +43,7 @@ LITERATURE = {
 ALL = means.fcfs, means.ps, means.sjf, means.psjf, means.srpt, means.fb
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("law", [*LAWS.values(), HUMPS], ids=[*LAWS, "1-6-14"])
 def test_moments_are_those_of_the_density(law):
     def integral(power: float, low: float, high: float) -> float:
         inner = sorted({low, high, *(bend for bend in (0.1, 1.0, 2.0, 5.0, 30.0, 500.0) if low < bend < high)})
@@ -57,7 +60,7 @@ def test_moments_are_those_of_the_density(law):
     assert law.moment(0) == pytest.approx(1.0, rel=1e-12)
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("law", [*LAWS.values(), HUMPS], ids=[*LAWS, "1-6-14"])
 def test_what_is_drawn_is_of_the_law(law):
     sizes = law.draw(np.random.default_rng(7), 200_000)
     for size in (0.2, 1.0, 2.5, 4.0, 20.0):
@@ -85,6 +88,83 @@ def test_whole_tokens_change_the_first_two_moments_by_less_than_a_millionth(law)
 def test_the_means_are_those_of_the_literature(name, load):
     exact = LITERATURE[name, load]
     assert [mean(LAWS[name], load) for mean in ALL[: len(exact)]] == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_gittins_is_fb_where_hazards_fall_and_fcfs_where_they_rise_and_never_worse(law, load):
+    fcfs, fb, gittins, srpt = (mean(law, load) for mean in (means.fcfs, means.fb, soap.gittins, means.srpt))
+    assert srpt < gittins < (1 + 1e-6) * min(fcfs, fb)
+    if law.variability <= 1 + 1e-9:
+        assert gittins == pytest.approx(fcfs, rel=1e-6)
+    if law is LAWS["H2"]:
+        assert gittins == pytest.approx(fb, rel=1e-6)
+
+
+def test_gittins_under_a_bounded_pareto_has_the_means_of_the_notes_within_two_percent():
+    """5.14, 1.58, 10.5 and 2.81, ratios by simulation (queueing.md, section 9); fewer cells change nothing."""
+    law, found = LAWS["bounded Pareto"], []
+    for load in (0.8, 0.98):
+        gittins = soap.gittins(law, load)
+        edges = soap.ages(law, (), 800)
+        assert soap.soap(law, load, edges, soap.index(law, edges)) == pytest.approx(gittins, rel=2e-4)
+        found += [means.fcfs(law, load) / gittins, means.ps(law, load) / gittins]
+    assert found == pytest.approx([5.14, 1.58, 10.5, 2.81], rel=0.02)
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_soap_has_the_means_of_orders_with_closed_forms(load):
+    for law in (*LAWS.values(), HUMPS):
+        edges = soap.ages(law, (), 1500)
+        same, rising = np.zeros(len(edges) - 1), np.arange(len(edges) - 1.0)
+        assert soap.soap(law, load, edges, same) == pytest.approx(means.fcfs(law, load), rel=1e-9)
+        assert soap.soap(law, load, edges, same + math.inf) == pytest.approx(means.ps(law, load), rel=1e-9)
+        assert soap.soap(law, load, edges, rising) == pytest.approx(means.fb(law, load), rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_order_by_age_has_the_same_mean_where_sizes_are_exponential(seed):
+    """Ranks that rise, fall, repeat, and are infinite from some age on."""
+    rng = np.random.default_rng(seed)
+    edges = np.append(np.cumsum(rng.exponential(0.15, 60)), 40.0) - 1e-9
+    edges[0] = 0.0
+    ranks = rng.integers(0, 8, 60) + np.where(np.arange(60) >= rng.integers(10, 60), math.inf, 0.0)
+    assert soap.soap(EXP, 0.8, edges, ranks) == pytest.approx(5.0, rel=1e-6)
+
+
+def test_the_tail_of_exponential_sizes():
+    """M/M/1: the response is exponential with the rate mu - lambda, so C is 1; who knows nothing does not change it."""
+    assert tails.decay(EXP, 0.8) == pytest.approx(0.2)
+    assert tails.fcfs_constant(EXP, 0.8) == pytest.approx(1.0)
+    assert tails.observed_decay(np.random.default_rng(0).exponential(5.0, 400_000)) == pytest.approx(0.2, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["Exp", "Uniform", "Erlang-2", "H2"])
+def test_who_knows_more_of_a_size_has_the_lighter_tail(name):
+    law = LAWS[name]
+    gamma = tails.decay(law, 0.8)
+    rate = 0.8 / law.mean
+    top = max(law.bends, default=200.0)
+    growth = quad(lambda size: math.expm1(gamma * size) * law.density(np.array([size]))[0], 0, top, limit=400)[0]
+    assert rate * growth == pytest.approx(gamma, rel=1e-6)
+    nothing, two, four, known = (tails.boosted(law, 0.8, bounds) for bounds in ([], [1.0], [0.5, 1.0, 1.5], None))
+    assert nothing == pytest.approx(1.0)
+    assert known < four < two < 1
+    assert tails.boosted(law, 0.8, [1.0, 1e6]) == pytest.approx(two)
+
+
+def test_a_law_is_told_by_points_and_by_classes():
+    pareto = discretized(LAWS["bounded Pareto"], 1000, 100)
+    assert pareto.lengths[0] == pytest.approx(2 / 8.0333 * 1000, rel=1e-4)
+    assert pareto.mean == pytest.approx(1000, rel=0.01)
+    told = Classed.of(discretized(EXP, 1000, 20), (500.0, 2000.0))
+    chances = [1 - math.exp(-0.5), math.exp(-0.5) - math.exp(-2), math.exp(-2)]
+    kinds = [told.predict(Request(0, 0.0, 1, Truth(size))).distribution for size in (500, 501, 2001)]
+    assert [kind.lengths[0] for kind in kinds] == [0.0, 500.0, 2000.0]
+    assert kinds == [*told.laws]
+    assert np.dot(chances, [kind.mean for kind in kinds]) == pytest.approx(1000, rel=1e-3)
+    with pytest.raises(ValueError, match=r"no length is between 3000\.0 and"):
+        Classed.of(discretized(LAWS["Uniform"], 1000, 20), (3000.0,))
 
 
 def test_the_bounded_pareto_has_the_means_that_a_paper_was_checked_by():
@@ -198,6 +278,9 @@ def test_many_servers():
         (lambda: Phases((0.9, 0.2), (1, 1), (1.0, 1.0)), "shares must not be negative and sum to 1"),
         (lambda: Phases((1.0,), (0,), (1.0,)), "stages must be at least 1"),
         (lambda: Phases((1.0,), (1,), (0.5, 1.0)), "as many shares, stages and rates"),
+        (lambda: Normals((1.0,), 0.0), "the deviation positive, got"),
+        (lambda: HUMPS.moment(3), "power must be 0, 1 or 2, got 3"),
+        (lambda: tails.observed_decay(np.ones(9)), "P99 of the response times must be above P95, got 1.0 s and 1.0 s"),
         (lambda: Power(2.0, 2.0, 1.2), "low < high"),
         (lambda: Power(0.0, 2.0, 1.2), "low < high"),
         (lambda: Power(1.0, 2.0, 1.0), "neither 0, 1 nor 2, got 1.0"),
@@ -294,7 +377,7 @@ def test_a_small_simulation_finds_the_mean(name, mean, policy, simulated):
         gaps, sizes, found = row.drawn(seed, 1500)
         arrivals = np.append(0.0, np.cumsum(gaps[:-1]))
         guesses = sizes * np.random.default_rng([seed, 1]).exponential(size=len(sizes))
-        said = guesses if row.discipline.predictor is Guess else sizes
+        said = guesses if row.discipline.predictor is guessing else sizes
         finishes = simulated(arrivals, sizes, said)
         runs.append(summed(row, gaps, sizes, found, jobs_met(arrivals, finishes), said, finishes - arrivals))
     told = compared(row, runs)
