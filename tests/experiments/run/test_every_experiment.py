@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from tests.door import CONF, composed, decide
 
-SMALL = {"requests": 20, "training_requests": 100, "longest_prompt": 40}  # of a trace, where it has them
+SMALL = {"requests": 20, "window": 20, "training_requests": 100, "longest_prompt": 40}  # of a trace, where it has them
 FILES = ("path", "prompts", "lengths")  # of a trace: not shipped
 SLOW = {"predictors", "rtlm/castillo", *(f"size_based/predictions{of}" for of in ("", "_castillo", "_castillo_fcfs"))}
 MEASURED_HERE = "cluster.devices.cpu.profile.folder"  # by make demo; without it, the profiles that ship
@@ -84,5 +84,5 @@ def test_every_experiment_runs(name, tmp_path, monkeypatch, request):
     settings += [f"{MEASURED_HERE}=null"] if OmegaConf.select(cfg, MEASURED_HERE) else []
     settings += [f"seed={cfg.seed[0]}"] if OmegaConf.is_list(cfg.seed) else []
     metrics, tables = decide(*settings)
-    assert metrics["counts"]["replayed"] == (20 if "requests" in drawn else metrics["counts"]["read"])
+    assert metrics["counts"]["replayed"] == (20 if {"requests", "window"} & {*drawn} else metrics["counts"]["read"])
     assert set(tables.requests["status"]) == {"finished"}
