@@ -132,10 +132,9 @@ MORE = {  # what a part needs to have something to decide
         for name, setting in (
             ("tie", ("policy.order.period=0.05", *PLAIN)),
             ("boost", ("policy.order.gamma=30", *PLAIN)),
-            ("uniboost", ("policy.order.gamma=30", "policy/batching=seats", "policy.batching.max_num_seqs=4", *PLAIN)),
+            ("uniboost", ("policy.order.gamma=30", "policy/batching=preemptive", "policy.batching.max_num_seqs=4", *PLAIN)),
         )
     },
-    "policy/batching=seats": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
     "policy/routing=gpu": TWO_GPUS,
