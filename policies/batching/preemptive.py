@@ -13,7 +13,7 @@ from sim.policy import Running, Short
 class Preemptive(Continuous):
     """The jobs that run are the first in rank of all: with SRPT, shortest remaining processing time; with SJF, PSJF.
 
-    Who lacks but tokens of a step takes a place too, if `for_tokens`: prompts that rank first then stop who decodes.
+    Who lacks but tokens of a step takes a place too, if `for_tokens`: so prompts that rank first stop whoever decodes.
     """
 
     for_tokens: bool = True
