@@ -15,9 +15,9 @@ VARIANT = ("contender", "predictor", "eviction")
 FIFO = ("fifo", "none", "kept")
 MEMORIES = ("ample", "short")
 HEAVY = 1.2  # the load at which all are compared
-BLIND = ("fifo", "fb", "skip_join")  # who asks for no prediction
+BLIND = ("fifo", "fb", "skip_join", "uniboost")  # who asks for no prediction
 MAIN = ("fifo", "sjf", "ssjf", "up", "tie", "a_min", "boost", "srpt", "gittins", "fb", "ltr")
-OTHERS = ("hpf", "luf", "muf", "aging", "lamps", "gittins_waiting", "alise", "trail", "skip_join")
+OTHERS = ("hpf", "luf", "muf", "aging", "lamps", "gittins_waiting", "alise", "trail", "skip_join", "uniboost")
 PARTS: Mapping[str, tuple[str, str, str]] = {  # what the gain is made of, by name; see `parts`
     "fifo, KV dropped": ("fifo", "none", "recompute"),
     "sjf, wrong lengths": ("sjf", "shuffled", "kept"),
