@@ -82,6 +82,7 @@ class Job:
         "cached_runs",  # those of them that are full and shared by their content, by runs
         "call_seconds",  # that its calls took, so far as they are over
         "calls",  # that it has begun so far
+        "dropped_tokens",  # computed, whose KV was dropped when it had to stop or wait
         "entered",  # the lockstep's tick less the tokens emitted: emitted = tick - entered
         "finished",
         "first_scheduled",
@@ -92,6 +93,7 @@ class Job:
         "host_tokens",  # tokens whose KV lies in host memory
         "lockstep",  # the ticker of those with which it decodes
         "longest_stop",  # from when it was stopped amid its answer to its next token, s
+        "moved_tokens",  # whose KV was copied to the host or back
         "note",  # what an order that takes notes keeps of it
         "overhead_seconds",  # scheduler time spent while the job was in a replica
         "pace",  # its passes, as long as it runs where they emit several tokens, or none
@@ -124,7 +126,7 @@ class Job:
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
         self.blocks = self.host_tokens = self.preemptions = self.calls = self.found = 0
-        self.base_passes = self.base_proposed = 0
+        self.base_passes = self.base_proposed = self.moved_tokens = self.dropped_tokens = 0
         self.pace: Any = None
         self.cached_runs: Any = ()
         self.prefill_only = False

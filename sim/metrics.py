@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sim.record import Table
 
 Floats = NDArray[np.float64]
+PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 
 
 def measured_window(requests: Table, warmup: float) -> tuple[float, float]:
@@ -47,6 +48,16 @@ def tpot(requests: Table) -> Floats:
     return np.where(gaps > 0, (requests["finished"] - requests["first_token"]) / np.maximum(gaps, 1), np.nan)
 
 
+def normalized_latency(requests: Table) -> Floats:
+    """E2E per output token."""
+    return response_time(requests) / requests["output_tokens"]
+
+
+def longest_wait(requests: Table) -> Floats:
+    """The longest time that a request was there and got no token: before its first step, or amid its answer."""
+    return np.fmax(requests["first_scheduled"] - requests["queued"], requests["longest_stop"])  # type: ignore[no-any-return]
+
+
 def throughput(requests: Table, window: tuple[float, float]) -> tuple[float, float]:
     """Requests and output tokens that finish in `window`, per second of it.
 
@@ -78,16 +89,14 @@ def _per_second(requests: Table, mask: NDArray[np.bool_], seconds: float) -> tup
 
 
 def distribution(name: str, values: Floats) -> dict[str, float]:
-    """Mean, P50, P95, P99 and maximum of the values that are not NaN."""
+    """Mean, P50, P90, P95, P99 and maximum of the values that are not NaN."""
     known = values[~np.isnan(values)]
     if not len(known):
-        return dict.fromkeys((f"{name}_{part}" for part in ("mean", "p50", "p95", "p99", "max")), float("nan"))
-    p50, p95, p99 = (float(value) for value in np.percentile(known, (50, 95, 99)))
+        return dict.fromkeys((f"{name}_{part}" for part in ("mean", *PERCENTILES, "max")), float("nan"))
+    percentiles = zip(PERCENTILES, np.percentile(known, [*PERCENTILES.values()]), strict=True)
     return {
         f"{name}_mean": float(known.mean()),
-        f"{name}_p50": p50,
-        f"{name}_p95": p95,
-        f"{name}_p99": p99,
+        **{f"{name}_{part}": float(value) for part, value in percentiles},
         f"{name}_max": float(known.max()),
     }
 
@@ -108,6 +117,7 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     finished = {name: column[chosen["status"] == "finished"] for name, column in chosen.items()}
     total = float(response_time(finished).sum())
     times = {"response_time": response_time(finished), "ttft": ttft(finished), "tpot": tpot(finished)}
+    times["normalized_latency"] = normalized_latency(finished)
     renewed = finished.get("renewed_seconds", 0.0)  # older tables have none
     routing = finished.get("routing_seconds", 0.0)
     predicting = finished["queued"] - finished["arrival"] - routing + renewed
@@ -119,15 +129,13 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
         "warmup_requests": int((requests["arrival"] < window[0]).sum()),
         **{key: value for name, values in times.items() for key, value in distribution(name, values).items()},
         **{f"{name}_requests": int((~np.isnan(times[name])).sum()) for name in ("ttft", "tpot")},
-        "normalized_latency_mean": float((response_time(finished) / finished["output_tokens"]).mean())
-        if total
-        else float("nan"),
+        "longest_wait": float(longest_wait(finished).max()) if total else float("nan"),
         "throughput_requests": requests_per_second,
         "throughput_tokens": tokens_per_second,
         "throughput_requests_overall": requests_overall,
         "throughput_tokens_overall": tokens_overall,
         "window_seconds": window[1] - window[0],
-        "preemptions": int(chosen["preemptions"].sum()),
+        **{name: int(chosen[name].sum()) for name in ("preemptions", "moved_tokens", "dropped_tokens")},
         "predicting_share": float(predicting.sum() / total) if total else float("nan"),
         "routing_share": float(np.sum(routing) / total) if total else float("nan"),
         "scheduling_share": float(finished["overhead_seconds"].sum() / total) if total else float("nan"),

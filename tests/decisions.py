@@ -66,6 +66,7 @@ ROUTED = {
     "by_rate": ("policy.routing.rates=[20,60]", "policy.routing.seconds=0.2"),
     "by_deadline": ("reward.hard=0.8",),
 }
+SEATS = ("policy/batching=preemptive", "policy.batching.max_num_seqs=4")
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -132,10 +133,9 @@ MORE = {  # what a part needs to have something to decide
         for name, setting in (
             ("tie", ("policy.order.period=0.05", *PLAIN)),
             ("boost", ("policy.order.gamma=30", *PLAIN)),
-            ("uniboost", ("policy.order.gamma=30", "policy/batching=seats", "policy.batching.max_num_seqs=4", *PLAIN)),
+            ("uniboost", ("policy.order.gamma=30", *SEATS, *PLAIN)),
         )
     },
-    "policy/batching=seats": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
     "policy/routing=gpu": TWO_GPUS,

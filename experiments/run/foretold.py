@@ -1,7 +1,7 @@
 """Judge the predictor of a run on the requests that the run replays, also without a text, and where errors are drawn.
 
     tokenyard evaluate run trace=azure_2023_conv trace.window=2000 predictor=ssjf_confusion
-    tokenyard evaluate run trace=vtc trace.window=2000 predictor=trail seed=3 +bootstrap=500 +json=true
+    tokenyard evaluate run trace=vtc trace.window=1500 predictor=trail seed=3 +bootstrap=500 +json=true
 
 Takes every setting of a run (`tokenyard run --help`), and two of its own: `bootstrap` is how many resamples of the
 requests the 95 % intervals are of (default 300; the time goes with it and with the square of the requests), `json`

@@ -19,7 +19,7 @@ from experiments.settings.signatures import takes
 from experiments.settings.toplevel import CALIBRATION
 from experiments.settings.wording import SettingError, did_you_mean, shown
 
-FOLDERS = ("experiment",)  # groups whose options lie in folders too, as rtlm/main
+FOLDERS = ("experiment", "system")  # groups whose options lie in folders too, as rtlm/main
 MOVED = {"base/rtlm": "rtlm/base", "validate_rtx_pro_6000": "validation/rtx_pro_6000"}  # options by their old names
 HANDED_ON = ("unit", "skip_bad")  # by `traces.windows.Windows`, to what reads its file
 

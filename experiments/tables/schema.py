@@ -55,6 +55,10 @@ REQUESTS = {
     ),
     "passes": Column("count", "decoding passes that it took part in, where one may emit several tokens; 0 elsewhere"),
     "proposed_tokens": Column("tokens", "proposed to it in those beyond the tokens that it owed, taken or not"),
+    "moved_tokens": Column(
+        "tokens", "whose KV was copied between device and host, each way its own; 0 where nothing is swapped"
+    ),
+    "dropped_tokens": Column("tokens", "computed, whose KV was dropped as it stopped or waited: to be computed anew"),
 }
 OPTIONAL_REQUESTS = {
     "client": Column("-", "of the trace, where it has clients"),
@@ -107,11 +111,11 @@ USES = {
 }
 
 
-def _distribution(name: str, what: str, vllm: str) -> dict[str, Column]:
-    parts = {"mean": ("mean", "mean"), "p50": ("median", "median"), "p95": ("95th percentile", "p95"),
-             "p99": ("99th percentile", "p99"), "max": ("maximum", "")}  # fmt: skip
+def _distribution(name: str, what: str, vllm: str, unit: str = "s") -> dict[str, Column]:
+    parts = {"mean": ("mean", "mean"), "p50": ("median", "median"), "p90": ("90th percentile", "p90"),
+             "p95": ("95th percentile", "p95"), "p99": ("99th percentile", "p99"), "max": ("maximum", "")}  # fmt: skip
     return {
-        f"{name}_{part}": Column("s", f"{word} of {what}", f"{theirs}_{vllm}_ms / 1000" if theirs and vllm else "")
+        f"{name}_{part}": Column(unit, f"{word} of {what}", f"{theirs}_{vllm}_ms / 1000" if theirs and vllm else "")
         for part, (word, theirs) in parts.items()
     }
 
@@ -127,7 +131,10 @@ SUMMARY = {
     **_distribution("tpot", "(finished - first_token) / (output_tokens - 1), of answers of two tokens or more", "tpot"),
     "ttft_requests": Column("count", "of which a first token was seen"),
     "tpot_requests": Column("count", "of which a first token and another were seen"),
-    "normalized_latency_mean": Column("s/token", "mean of E2E / output_tokens"),
+    **_distribution("normalized_latency", "E2E / output_tokens", "", "s/token"),
+    "longest_wait": Column(
+        "s", "the longest of `first_scheduled - queued` and `longest_stop`: that one was there without a token"
+    ),
     "throughput_requests": Column("requests/s", "that finished in the window, per second of it; missing if none could"),
     "throughput_tokens": Column("tokens/s", "output tokens of these, per second of the window"),
     "throughput_requests_overall": Column(
@@ -136,6 +143,8 @@ SUMMARY = {
     "throughput_tokens_overall": Column("tokens/s", "their output tokens, per second of the same", "output_throughput"),
     "window_seconds": Column("s", "length of the measured window"),
     "preemptions": Column("count", "of the requests of the window"),
+    "moved_tokens": Column("tokens", "of the same: the sum"),
+    "dropped_tokens": Column("tokens", "of the same: the sum"),
     "routing_share": Column("share", "of the summed response times: the router, and the queue before it"),
     "predicting_share": Column("share", "of the summed response times: predictions, and the queue before the first"),
     "scheduling_share": Column("share", "of the summed response times: `overhead_seconds`"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
 EXCESS_KURTOSIS = 0.5  # of what seeds give, taken for the degrees of freedom; chosen by tokenyard evaluate coverage
@@ -39,10 +39,35 @@ def quantile(count: int) -> float:
     Student's, at the degrees of freedom that a variance has which was estimated from values of that excess kurtosis
     (Satterthwaite's): 3.3 in place of 4 for five seeds.
     """
-    if count < 2:
+    return float(stdtrit(_degrees(count), 0.5 + CONFIDENCE / 2)) if count > 1 else float("nan")
+
+
+def _degrees(count: int) -> float:
+    """Of freedom, of the variance of `count` observations."""
+    return 2 / (2 / (count - 1) + EXCESS_KURTOSIS / count)
+
+
+def p_value(estimate: Interval, count: int) -> float:
+    """How likely `count` observations give an estimate at least as far from 0 where there is nothing: two-sided.
+
+    Below 0.05 where the interval leaves out 0. NaN without an interval.
+    """
+    if count < 2 or np.isnan(estimate.half_width):
         return float("nan")
-    degrees = 2 / (2 / (count - 1) + EXCESS_KURTOSIS / count)
-    return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
+    errors = abs(estimate.mean) * quantile(count) / estimate.half_width
+    return float(2 * stdtr(_degrees(count), -errors))
+
+
+def holm(values: ArrayLike) -> Floats:
+    """The p-values of one family, corrected for their number by Holm's step-down: below 0.05, not one is by chance.
+
+    That is said of all of them together, with 95 %, whatever they have to do with one another. NaN stays, uncounted.
+    """
+    given = np.asarray(values, dtype=float)
+    order = np.argsort(given)[: np.count_nonzero(~np.isnan(given))]
+    corrected = np.full(given.shape, np.nan)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(given[order] * np.arange(len(order), 0, -1)))
+    return corrected
 
 
 def jackknife(left_out: ArrayLike) -> Floats:

@@ -26,7 +26,7 @@ class Limited(Preemptive):
 
     def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
         """The last in rank of those that may stop, if `incoming` ranks before it."""
-        last = running.outranked(incoming)
+        last = Preemptive.victim(self, incoming, running, lacks, now)
         if last is None or self._may_stop(last):
             return last
         may_stop = (job for job in running if self._may_stop(job))

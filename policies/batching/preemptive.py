@@ -11,8 +11,13 @@ from sim.policy import Running, Short
 
 @dataclass(frozen=True, slots=True)
 class Preemptive(Continuous):
-    """The jobs that run are the first in rank of all: with SRPT, shortest remaining processing time; with SJF, PSJF."""
+    """The jobs that run are the first in rank of all: with SRPT, shortest remaining processing time; with SJF, PSJF.
+
+    Who lacks but tokens of a step takes a place too, if `for_tokens`: so prompts that rank first stop whoever decodes.
+    """
+
+    for_tokens: bool = True
 
     def victim(self, incoming: Job, running: Running, lacks: Short, now: float) -> Job | None:
         """The last in rank, if `incoming` ranks before it."""
-        return running.outranked(incoming)
+        return None if lacks is Short.TOKENS and not self.for_tokens else running.outranked(incoming)

@@ -15,7 +15,8 @@ class AMin(NotingOrder):
 
     The bound is the quantile `level` of the predicted distribution [A]. Where memory is short, who runs with the least
     bound goes, and its bound is then the tokens that it has emitted, if those are more. An answer never is longer
-    than what the predictor held possible in the paper; here it may be [A].
+    than what the predictor held possible in the paper; here it may be [A]. That a job is let in only if all bounds
+    together say that it will fit is the batching's part, and no batching here does it.
     """
 
     level: float = 0.05

@@ -68,11 +68,13 @@ class Host:
         """The KV of `job` is here: its bytes."""
         self._kv.release(job)
         job.host_tokens, job.base_computed = job.base_computed, 0
+        job.moved_tokens += self._moved(job)
         return self._size(job.host_tokens)
 
     def _arrive(self, job: Job) -> float:
         """The KV of `job` is on the device: its bytes."""
         job.base_computed = job.host_tokens
+        job.moved_tokens += self._moved(job)
         self.drop(job)
         return self._size(job.base_computed)
 

@@ -198,6 +198,7 @@ class Parked:
             self.host.out(plan, job)
         else:
             self.batch.kv.release(job)
+            job.dropped_tokens += job.base_computed
             job.base_computed = 0
 
     def _review(self, plan: Plan) -> None:
@@ -241,6 +242,7 @@ class Parked:
                 del self.idle[job]
                 self._clear(plan, job, keep)
         elif keep is Keep.DROP:
+            job.dropped_tokens += job.host_tokens
             host.drop(job)
         elif keep is Keep.KEEP:
             if (missing := kv.missing(job, job.host_tokens)) > kv.free:

@@ -20,7 +20,7 @@ from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
 CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
 _COUNTS = (
     "request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica",
-    "passes", "proposed_tokens",
+    "passes", "proposed_tokens", "moved_tokens", "dropped_tokens",
 )  # fmt: skip
 _NUMBERS = (
     "request.arrival", "predicted.length", "predicted.uncertainty", "predicted.seconds", "overhead_seconds",
@@ -157,4 +157,6 @@ class Recorder:
             "routing_seconds": routing,
             "passes": counts[:, 6],
             "proposed_tokens": counts[:, 7],
+            "moved_tokens": counts[:, 8],
+            "dropped_tokens": counts[:, 9],
         }

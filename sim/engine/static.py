@@ -52,6 +52,7 @@ class StaticBatch(Batch):
     def _keep(self, job: Job) -> None:
         """What `job`, a row that calls out, keeps of its KV: nothing, for that goes with the batch."""
         self.kv.release(job)
+        job.dropped_tokens += job.base_computed
         job.base_computed = 0
 
 

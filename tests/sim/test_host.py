@@ -39,6 +39,8 @@ def test_a_step_waits_for_copies():
     assert tables.steps["end"].tolist()[:6] == [1, 2, 3, 6, 7, 10]
     assert tables.steps["moved_tokens"].tolist()[3:6] == [6, 0, 6]
     assert tables.requests["finished"].tolist() == [12, 7]
+    assert tables.requests["moved_tokens"].tolist() == [12, 0]
+    assert not tables.requests["dropped_tokens"].any()
 
 
 def test_without_a_link_the_profile_says_how_long_copies_take():
@@ -54,6 +56,7 @@ def test_copies_go_on_beside_the_steps():
     assert granted(tables) == [{0: 4}, {0: 1}, {0: 1}, {1: 3}, {1: 1}, {0: 1}, {0: 1}, {0: 1}]
     assert tables.steps["end"].tolist() == [1, 2, 3, 4, 5, 8, 9, 10]
     assert not tables.steps["moved_tokens"].any()
+    assert tables.requests["moved_tokens"].tolist() == [12, 0]  # out and back
     slow = serve(make_requests(*LONG_AND_SHORT), HostMemory(link=Link(0.5, 2.0), copying="overlapped"))
     assert slow.steps["end"].tolist()[4:6] == [5, 11]  # it is there at 6.5 s, and back at 10
 
@@ -73,6 +76,7 @@ def test_blocks_are_held_until_the_copy_ends():
 def test_swap_drops_what_the_host_has_no_room_for():
     tables = serve(make_requests(*LONG_AND_SHORT), HostMemory(tokens=5))
     assert granted(tables)[5] == {0: 7}
+    assert [tables.requests[name].tolist() for name in ("moved_tokens", "dropped_tokens")] == [[0, 0], [6, 0]]
     assert granted(serve(make_requests(*LONG_AND_SHORT), HostMemory(tokens=7)))[5] == {0: 1}
 
 

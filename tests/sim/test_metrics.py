@@ -8,6 +8,7 @@ from sim import Cluster, simulate
 from sim.metrics import (
     distribution,
     inside,
+    longest_wait,
     measured_window,
     response_time,
     serving_time,
@@ -48,6 +49,8 @@ def table(**columns):
         "routing_seconds": [0.0] * 4,
         "passes": [0] * 4,
         "proposed_tokens": [0] * 4,
+        "moved_tokens": [0, 40, 0, 20],
+        "dropped_tokens": [0, 0, 7, 3],
     }
     return {name: np.array(column) for name, column in {**rows, **columns}.items()}
 
@@ -60,6 +63,10 @@ def test_response_time_and_time_to_first_token_count_from_arrival():
 
 def test_time_per_output_token_leaves_out_the_first_and_is_undefined_for_one():
     assert tpot(table()).tolist() == pytest.approx([0.5, NAN, 0.5, NAN], nan_ok=True)
+
+
+def test_the_longest_wait_is_that_before_the_first_step_or_amid_the_answer():
+    assert longest_wait(table(longest_stop=[0.25, 0.75, 0.0, 1.0])).tolist() == [0.25, 0.75, 0.5, 1.0]
 
 
 def test_the_window_leaves_out_the_warm_up_and_ends_at_the_last_arrival():
@@ -84,7 +91,8 @@ def together(arrival, finished, at=0.0):
     count = len(finished)
     columns = {"arrival": at + arrival * np.arange(count), "finished": at + np.array(finished), "id": range(count)}
     same = {"output_tokens": 5, "status": "finished", "replica_kind": "gpu", "preemptions": 0, "first_token": NAN}
-    same |= {"queued": 0.0, "overhead_seconds": 0.0}
+    same |= {"queued": 0.0, "overhead_seconds": 0.0, "first_scheduled": 0.0, "longest_stop": 0.0}
+    same |= {"moved_tokens": 0, "dropped_tokens": 0}
     return {
         **{name: np.array(value) for name, value in columns.items()},
         **{k: np.array([v] * count) for k, v in same.items()},
@@ -136,7 +144,7 @@ def test_those_of_the_warm_up_are_counted():
 
 def test_a_distribution_leaves_out_what_is_undefined():
     parts = distribution("x", np.array([*range(1, 102), NAN]))
-    assert parts == {"x_mean": 51.0, "x_p50": 51.0, "x_p95": 96.0, "x_p99": 100.0, "x_max": 101.0}
+    assert parts == {"x_mean": 51.0, "x_p50": 51.0, "x_p90": 91.0, "x_p95": 96.0, "x_p99": 100.0, "x_max": 101.0}
     assert np.isnan(list(distribution("x", np.array([NAN])).values())).all()
 
 
@@ -149,7 +157,9 @@ def test_the_summary_is_of_the_requests_that_arrived_in_the_window():
     assert (whole["ttft_requests"], whole["tpot_requests"]) == (3, 2)
     assert whole["normalized_latency_mean"] == pytest.approx((3 / 5 + 2 / 1 + 3 / 3) / 3)
     assert (whole["throughput_requests"], whole["throughput_tokens"], whole["window_seconds"]) == (0.3, 0.9, 10.0)
-    assert whole["preemptions"] == 3
+    assert (whole["normalized_latency_p50"], whole["normalized_latency_max"]) == (1.0, 2.0)
+    assert whole["longest_wait"] == 0.5
+    assert [whole[name] for name in ("preemptions", "moved_tokens", "dropped_tokens")] == [3, 60, 10]
     later = summary(table(), warmup=0.5)
     assert (later["requests"], later["finished"], later["response_time_mean"]) == (2, 1, 3.0)
     assert (later["window_seconds"], later["throughput_requests"]) == (5.0, 0.2)
@@ -174,7 +184,7 @@ def test_where_requests_call_out_the_summary_tells_of_times_with_calls_and_witho
     plain, found = (summary(table(**columns), warmup=0.0) for columns in (nothing, CALLING))
     assert {name: found[name] for name in plain} == plain
     assert found.keys() - plain.keys() == {
-        *(f"serving_time_{part}" for part in ("mean", "p50", "p95", "p99", "max")),
+        *(f"serving_time_{part}" for part in ("mean", "p50", "p90", "p95", "p99", "max")),
         "normalized_serving_time_mean", "calls_mean", "call_seconds_mean",
     }  # fmt: skip
     assert (found["serving_time_mean"], found["serving_time_p50"], found["serving_time_max"]) == (23 / 12, 2.0, 2.25)

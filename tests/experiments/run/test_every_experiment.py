@@ -49,6 +49,9 @@ def test_a_sweep_gives_its_first_value():
     ]  # fmt: skip
 
 
+SLOW |= {name for name in EXPERIMENTS if name.startswith("distributions/")}
+
+
 def is_new(name: str, known: set[str]) -> bool:
     """Whether it is the first of those that are made from the same parts; `known` are the parts met so far."""
     parts = repr(yaml.safe_load(Path(CONF, "experiment", f"{name}.yaml").read_text()).get("defaults"))

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from experiments.tables import coverage
 from experiments.tables.reference import Reference
-from experiments.tables.stats import change, distinct, interval, quantile
+from experiments.tables.stats import change, distinct, holm, interval, p_value, quantile
 
 REQUESTS, SEEDS, LOAD, SIGMA = 300, 300, 1.2, 0.8
 
@@ -101,6 +101,25 @@ def test_changes_of_several_cells_are_averaged_or_weighed() -> None:
     ours, theirs = [[1.0, 3.0], [2.0, 4.0]], [[2.0, 1.0], [4.0, 1.0]]
     assert change(ours, theirs).mean == pytest.approx((-50 + 250) / 2)
     assert change(ours, theirs, weights=(1, -1)).mean == pytest.approx(-50 - 250)
+
+
+def test_a_p_value_is_below_5_percent_where_the_interval_leaves_out_0() -> None:
+    rng = np.random.default_rng(3)
+    for shift in (0.0, 0.5, 1.0, 2.0):
+        found = interval(shift + rng.standard_normal(5))
+        assert (p_value(found, 5) < 0.05) == (abs(found.mean) > found.half_width)
+    assert p_value(interval([-1.0, 1.0]), 2) == 1.0
+    edge = interval([1.0, 2.0, 3.0, 4.0])
+    assert p_value(type(edge)(edge.half_width, edge.half_width), 4) == pytest.approx(0.05)
+    assert np.isnan([p_value(interval([1.0]), 1), p_value(interval([1.0, 1.0]), 2)]).all()
+
+
+def test_holm_corrects_for_the_number_of_p_values_and_keeps_their_order() -> None:
+    nan = float("nan")
+    corrected = holm([0.01, 0.04, 0.03, nan, 0.005])
+    assert corrected[[0, 1, 2, 4]] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert np.isnan(corrected[3])
+    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
 
 
 def test_what_is_there_twice_to_the_last_bit_is_one_observation() -> None:
