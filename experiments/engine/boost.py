@@ -1,4 +1,4 @@
-"""gamma-Boost's tail of the response time against that of first come, first served: in theory, and on the engine.
+"""The tail of the response time under gamma-Boost against that of first come, first served: in theory, on the engine.
 
     tokenyard engine boost                                  # four laws of sizes at the load 0.8: some minutes on a core
     tokenyard engine boost --runs 0                         # by theory alone: a second

@@ -76,7 +76,7 @@ LOOKS = {
     "infercept": Look("#006d77", "d", (1, 1.5)),
     "lamps": Look("#b5179e", "8", (6, 1.5, 1, 1.5)),
     "best_effort": Look("#00c2a8", "D", (3, 1.5)),
-    "gittins": Look("#0b6e3b", "*", (6, 1.5, 1, 1.5)),
+    "gittins": Look("#5c7c00", "*", (6, 1.5, 1, 1.5)),
     "tie": Look("#e6399b", "P", (3, 1.5)),
     "a_min": Look("#7a5195", "v", (1, 1.5)),
     "boost": Look("#c65d00", ">", (3, 1.5)),
