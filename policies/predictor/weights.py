@@ -133,7 +133,7 @@ def _class(name: str) -> type:
 
 
 def _field_names(kind: type) -> tuple[str, ...]:
-    """What a dataclass or a named tuple holds; nothing of any other class."""
+    """What a dataclass or a named tuple is made of; nothing of any other class."""
     if dataclasses.is_dataclass(kind):
-        return tuple(field.name for field in dataclasses.fields(kind))
+        return tuple(field.name for field in dataclasses.fields(kind) if field.init)
     return tuple(getattr(kind, "_fields", ()))
