@@ -176,12 +176,13 @@ def told_of(found: pd.DataFrame, output: Path) -> list[Path]:
         MEAN: ".1f", P99: ".0f", "ttft_mean": ".1f", "ttft_p99": ".0f", "tpot_mean": ".3f", "tpot_p99": ".3f",
         "normalized_latency_mean": ".3f", "longest_wait": ".0f", "goodput_strict": ".2f", "goodput_loose": ".2f",
         "preemptions": ".0f", "moved_tokens": ".0f", "dropped_tokens": ".0f", "clients_jain": ".2f",
-        "clients_spread": ".1f", "rejected": ".0f", "censored": ".0f",
+        "clients_spread": ".1f", "tau": ".2f", "rejected": ".0f", "censored": ".0f",
     }  # fmt: skip
     notes = (
         f"At load {HEAVY:g}; s, s/token, requests/s, counts, tokens of KV. Goodput: requests/s whose first token came "
         "within 1 s and the others 50 ms apart (strict), 10 s and 100 ms (loose). Jain's index and the largest "
-        "difference of the clients' mean slowdowns, where there are clients."
+        "difference of the clients' mean slowdowns, where there are clients. Kendall's tau of predicted and true "
+        "lengths."
     )
     table = tables.levels(found, list(names))
     return written(table, output / "levels", "Metrics at the heaviest load", notes, names)
