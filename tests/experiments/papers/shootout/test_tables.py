@@ -18,7 +18,7 @@ def made(gain: float = 0.5, seeds: int = 3) -> pd.DataFrame:
         for variant in dict.fromkeys(variants):
             value = (10.0 + seed) * (1.0 if variant == tables.FIFO else gain * (1 + 0.001 * (seed % 2)))
             metrics = dict.fromkeys((*runs.METRICS, *runs.FIFTHS, runs.LONGEST, *runs.SLOS), value)
-            metrics |= {"clients_jain": value, "clients_spread": value}
+            metrics |= dict.fromkeys(("clients_jain", "clients_spread", "tau"), value)
             rows.append({**dict(zip(runs.KEYS, (trace, kv, load, *variant, seed), strict=True)), **metrics})
     return pd.DataFrame(rows)
 
