@@ -123,6 +123,8 @@ def made_of(found: pd.DataFrame, output: Path) -> list[Path]:
                 axes.errorbar(factor(value.mean), at, xerr=half, fmt="none", ecolor=color, alpha=0.5)
                 axes.plot(factor(value.mean), at, "o", color=color, markersize=5)
         axes.set_xscale("log")
+        means = [factor(one.mean) for one in own[MEAN]]
+        axes.set_xlim(0.85 * min(means), 1.15 * max(1.0, *means))
         _plain(axes.xaxis)
         axes.set_yticks(range(len(order)), order)
         axes.set_ylim(len(order) - 0.5, -0.5)
@@ -200,7 +202,11 @@ def _grid(
         )
         for row, kv in zip(grid, MEMORIES, strict=True):
             for axes, trace in zip(row, traces, strict=True):
-                panel(axes, table[(table["trace"] == trace) & (table["kv"] == kv)])
+                own = table[(table["trace"] == trace) & (table["kv"] == kv)]
+                if len(own):
+                    panel(axes, own)
+                else:
+                    axes.set_axis_off()
                 axes.set_title(f"{NAMES[trace]}, KV {kv}", fontsize=9, weight="bold")
                 axes.set_xlabel(xlabel if kv == MEMORIES[-1] else "")
                 if shared and axes is not row[0]:
@@ -266,8 +272,10 @@ def _named_points(axes: Axes, points: pd.DataFrame) -> None:
 
 def rows(stored: Stored, output: Path) -> list[Path]:
     """Write the runs, a row each."""
+    found = runs.found(stored)
     output.mkdir(parents=True, exist_ok=True)
-    write_table(output / "runs.parquet", runs.found(stored))
+    measured = found.select_dtypes("float64").columns.drop("load")  # which is compared
+    write_table(output / "runs.parquet", found.astype(dict.fromkeys(measured, "float32")))
     return [output / "runs.parquet"]
 
 
