@@ -123,6 +123,8 @@ def made_of(found: pd.DataFrame, output: Path) -> list[Path]:
                 axes.errorbar(factor(value.mean), at, xerr=half, fmt="none", ecolor=color, alpha=0.5)
                 axes.plot(factor(value.mean), at, "o", color=color, markersize=5)
         axes.set_xscale("log")
+        means = [factor(one.mean) for one in own[MEAN]]
+        axes.set_xlim(0.85 * min(means), 1.15 * max(1.0, *means))
         _plain(axes.xaxis)
         axes.set_yticks(range(len(order)), order)
         axes.set_ylim(len(order) - 0.5, -0.5)
@@ -176,12 +178,13 @@ def told_of(found: pd.DataFrame, output: Path) -> list[Path]:
         MEAN: ".1f", P99: ".0f", "ttft_mean": ".1f", "ttft_p99": ".0f", "tpot_mean": ".3f", "tpot_p99": ".3f",
         "normalized_latency_mean": ".3f", "longest_wait": ".0f", "goodput_strict": ".2f", "goodput_loose": ".2f",
         "preemptions": ".0f", "moved_tokens": ".0f", "dropped_tokens": ".0f", "clients_jain": ".2f",
-        "clients_spread": ".1f", "rejected": ".0f", "censored": ".0f",
+        "clients_spread": ".1f", "tau": ".2f", "rejected": ".0f", "censored": ".0f",
     }  # fmt: skip
     notes = (
         f"At load {HEAVY:g}; s, s/token, requests/s, counts, tokens of KV. Goodput: requests/s whose first token came "
         "within 1 s and the others 50 ms apart (strict), 10 s and 100 ms (loose). Jain's index and the largest "
-        "difference of the clients' mean slowdowns, where there are clients."
+        "difference of the clients' mean slowdowns, where there are clients. Kendall's tau of predicted and true "
+        "lengths."
     )
     table = tables.levels(found, list(names))
     return written(table, output / "levels", "Metrics at the heaviest load", notes, names)
@@ -199,7 +202,11 @@ def _grid(
         )
         for row, kv in zip(grid, MEMORIES, strict=True):
             for axes, trace in zip(row, traces, strict=True):
-                panel(axes, table[(table["trace"] == trace) & (table["kv"] == kv)])
+                own = table[(table["trace"] == trace) & (table["kv"] == kv)]
+                if len(own):
+                    panel(axes, own)
+                else:
+                    axes.set_axis_off()
                 axes.set_title(f"{NAMES[trace]}, KV {kv}", fontsize=9, weight="bold")
                 axes.set_xlabel(xlabel if kv == MEMORIES[-1] else "")
                 if shared and axes is not row[0]:
@@ -265,8 +272,10 @@ def _named_points(axes: Axes, points: pd.DataFrame) -> None:
 
 def rows(stored: Stored, output: Path) -> list[Path]:
     """Write the runs, a row each."""
+    found = runs.found(stored)
     output.mkdir(parents=True, exist_ok=True)
-    write_table(output / "runs.parquet", runs.found(stored))
+    measured = found.select_dtypes("float64").columns.drop("load")  # which is compared
+    write_table(output / "runs.parquet", found.astype(dict.fromkeys(measured, "float32")))
     return [output / "runs.parquet"]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from experiments.figures.stored import Stored
 from experiments.tables.reference import REPLAY
@@ -48,7 +49,7 @@ FEW = 10  # measured requests of a client, at least
 WARMUP = 0.1  # as config.yaml has it
 COLUMNS = (
     "arrival", "status", "prompt_tokens", "output_tokens", "queued", "first_scheduled", "first_token", "finished",
-    "longest_stop",
+    "longest_stop", "predicted_tokens",
 )  # fmt: skip
 
 
@@ -112,10 +113,17 @@ def of_requests(requests: Mapping[str, pd.Series], rate: float) -> dict[str, flo
     return {
         "wait_p99": float(np.quantile(longest_wait(done), 0.99)),
         "slowdown_mean": float(slowdown.mean()),
+        "tau": _tau(done),
         **{name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()},
         **{name: rate * _within(done, *limits) / len(chosen["status"]) for name, limits in SLOS.items()},
         **(of_clients(done["client"], slowdown) if "client" in done else {}),
     }
+
+
+def _tau(done: Table) -> float:
+    """Kendall's tau of predicted and true lengths; NaN where all are predicted alike."""
+    predicted = done["predicted_tokens"]
+    return float(kendalltau(predicted, done["output_tokens"]).statistic) if np.ptp(predicted) else float("nan")
 
 
 def _within(done: Table, first: float, each: float) -> int:

@@ -49,7 +49,7 @@ def test_a_sweep_gives_its_first_value():
     ]  # fmt: skip
 
 
-SLOW |= {name for name in EXPERIMENTS if name.startswith("distributions/")}
+SLOW |= {name for name in EXPERIMENTS if name.startswith(("distributions/", "shootout/castillo"))}
 
 
 def is_new(name: str, known: set[str]) -> bool:

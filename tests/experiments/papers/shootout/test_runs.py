@@ -18,7 +18,7 @@ def table(**columns) -> dict[str, pd.Series]:
     rows = {
         "arrival": arrival, "status": ["finished"] * 9 + ["rejected"], "prompt_tokens": 100, "output_tokens": 11,
         "queued": arrival, "first_scheduled": arrival + 0.5, "first_token": arrival + 0.75, "finished": arrival + 1.0,
-        "longest_stop": 0.0,
+        "longest_stop": 0.0, "predicted_tokens": 7.0,
     }  # fmt: skip
     return dict(pd.DataFrame({**rows, **columns}).items())
 
@@ -48,6 +48,17 @@ def test_sizes_are_fifths_by_the_time_alone_and_the_longest():
     many["output_tokens"] = pd.Series(range(2, 202))
     found = runs.of_requests(many, rate=1.0)
     assert found["slowdown_longest"] < found["slowdown_5"] < found["slowdown_1"]  # the longer alone, the less by 1 s
+
+
+def test_the_concordance_of_predictions_is_told_where_there_are_any():
+    lengths = np.arange(10) + 2
+    assert np.isnan(runs.of_requests(table(output_tokens=lengths), rate=1.0)["tau"])
+    assert runs.of_requests(table(output_tokens=lengths, predicted_tokens=lengths), rate=1.0)["tau"] == pytest.approx(
+        1.0
+    )
+    assert runs.of_requests(table(output_tokens=lengths, predicted_tokens=-lengths), rate=1.0)["tau"] == pytest.approx(
+        -1.0
+    )
 
 
 def test_goodput_is_what_comes_in_time_of_all_that_came_in_the_window():

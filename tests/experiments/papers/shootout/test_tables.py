@@ -18,7 +18,7 @@ def made(gain: float = 0.5, seeds: int = 3) -> pd.DataFrame:
         for variant in dict.fromkeys(variants):
             value = (10.0 + seed) * (1.0 if variant == tables.FIFO else gain * (1 + 0.001 * (seed % 2)))
             metrics = dict.fromkeys((*runs.METRICS, *runs.FIFTHS, runs.LONGEST, *runs.SLOS), value)
-            metrics |= {"clients_jain": value, "clients_spread": value}
+            metrics |= dict.fromkeys(("clients_jain", "clients_spread", "tau"), value)
             rows.append({**dict(zip(runs.KEYS, (trace, kv, load, *variant, seed), strict=True)), **metrics})
     return pd.DataFrame(rows)
 
@@ -71,7 +71,9 @@ def test_each_contender_is_a_system_that_some_sweep_has():
     assert {*tables.MAIN, *tables.OTHERS, *(name for name, *_ in tables.PARTS.values())} == systems
 
 
-@pytest.mark.parametrize("name", [name for name in figures.DRAWN if name != "levels"])
+@pytest.mark.parametrize(
+    "name", ["load", *(pytest.param(name, marks=pytest.mark.long) for name in figures.DRAWN if name != "load")]
+)
 def test_each_figure_is_drawn(name, tmp_path, capsys):
     files = figures.DRAWN[name][1](FOUND, tmp_path)
     assert files
@@ -85,9 +87,11 @@ def test_labels_are_apart_and_in_order():
     assert figures._apart([0.97, 0.98]) == pytest.approx([0.98 - figures.APART, 0.98])
 
 
-def test_what_ships_has_every_cell_of_the_main_sweeps():
+def test_what_ships_has_every_contender_in_each_cell_under_the_same_seeds():
     kept = runs.kept()
     main = tables.told(kept[kept["contender"].isin(tables.MAIN)])
-    counts = main.groupby([*tables.CELL, "contender"])["seed"].nunique()
-    assert len(counts) == 3 * 2 * 5 * len(tables.MAIN)
-    assert set(counts) == {5}
+    for _, cell in main.groupby(list(tables.CELL)):
+        seeds = {name: frozenset(own["seed"]) for name, own in cell.groupby("contender")}
+        assert set(seeds) == set(tables.MAIN)
+        assert len(set(seeds.values())) == 1
+    assert set(main["trace"]) == set(runs.TRACES)
