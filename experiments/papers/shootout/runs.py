@@ -111,8 +111,8 @@ def of_requests(requests: Mapping[str, pd.Series], rate: float) -> dict[str, flo
     parts = {name: slowdown[(place * 5).astype(int) == at] for at, name in enumerate(FIFTHS)}
     parts[LONGEST] = slowdown[place >= 0.99]
     return {
-        "wait_p99": float(np.quantile(longest_wait(done), 0.99)),
-        "slowdown_mean": float(slowdown.mean()),
+        "wait_p99": float(np.quantile(longest_wait(done), 0.99)) if len(alone) else float("nan"),
+        "slowdown_mean": float(slowdown.mean()) if len(alone) else float("nan"),
         "tau": _tau(done),
         **{name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()},
         **{name: rate * _within(done, *limits) / len(chosen["status"]) for name, limits in SLOS.items()},
@@ -138,6 +138,8 @@ def of_clients(clients: NDArray[np.object_], slowdown: NDArray[np.float64]) -> d
     """
     by_client = pd.Series(slowdown).groupby(clients)
     means = by_client.mean()[by_client.size() >= FEW].to_numpy()
+    if not len(means):
+        return dict.fromkeys(("clients_jain", "clients_spread"), float("nan"))
     jain = means.sum() ** 2 / (len(means) * (means**2).sum())
     return {"clients_jain": float(jain), "clients_spread": float(np.ptp(means))}
 

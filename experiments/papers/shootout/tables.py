@@ -47,16 +47,16 @@ def changes(found: pd.DataFrame, metrics: Iterable[str] = (MEAN,), by: Sequence[
     for key, own in found.groupby([*by, *VARIANT], sort=False):
         ours = own.set_index([*CELL, "seed"])[metrics]
         theirs = reference.reindex(ours.index)
-        wide = [_by_seed(ours[name]) for name in metrics]
-        beside = [_by_seed(theirs[name]) for name in metrics]
-        values = [change(one.to_numpy(), other.to_numpy()) for one, other in zip(wide, beside, strict=True)]
-        rows.append([*key, len(wide[0]), *values])
+        pairs = [_pairs(ours[name], theirs[name]) for name in metrics]
+        values = [change(both["ours"].to_numpy(), both["theirs"].to_numpy()) for both in pairs]
+        rows.append([*key, min(map(len, pairs)), *values])
     return pd.DataFrame(rows, columns=[*by, *VARIANT, "seeds", *metrics])
 
 
-def _by_seed(values: pd.Series) -> pd.DataFrame:
-    """A row for each seed that has all cells, a column for each cell."""
-    return values.unstack([*CELL]).dropna()
+def _pairs(ours: pd.Series, theirs: pd.Series) -> pd.DataFrame:
+    """A row for each seed that has all cells of both, a column for each cell of each; what is there twice, once."""
+    both = {"ours": ours.unstack([*CELL]), "theirs": theirs.unstack([*CELL])}
+    return pd.concat(both, axis=1).dropna().drop_duplicates()
 
 
 def _of(found: pd.DataFrame, variant: tuple[str, str, str]) -> pd.DataFrame:

@@ -34,6 +34,20 @@ def test_a_change_is_against_fifo_in_the_same_cell_and_seed():
     assert set(own["seeds"]) == {3}
 
 
+def test_only_seeds_that_both_have_are_paired_and_a_repeated_one_counts_once():
+    gap = FOUND.copy()
+    srpt = (gap[list(tables.VARIANT)] == ["srpt", "told", "kept"]).all(axis=1)
+    first = (gap[list(tables.VARIANT)] == list(tables.FIFO)).all(axis=1)
+    gap = gap[~(first & (gap["seed"] == 0))]
+    gap.loc[srpt & (gap["seed"] == 2), tables.MEAN] = np.nan
+    own = tables.changes(gap).query("contender == 'srpt' and predictor == 'told' and eviction == 'kept'")
+    assert set(own["seeds"]) == {1}
+    assert [one.mean for one in own[tables.MEAN]] == pytest.approx([-49.95] * 12)
+    twice = FOUND.copy()
+    twice.loc[twice["seed"] == 2, tables.MEAN] = FOUND.loc[FOUND["seed"] == 0, tables.MEAN].to_numpy()
+    assert set(tables.changes(twice)["seeds"]) == {2}
+
+
 def test_over_all_cells_it_is_the_mean_of_theirs():
     doubled = FOUND.copy()
     doubled.loc[(FOUND["trace"] == "vtc") & (FOUND["contender"] != "fifo"), tables.MEAN] *= 2
