@@ -51,7 +51,7 @@ TOLD = {  # what a reader must find in the outputs
     ),
     "rt_lm": ("effect of each mechanism", "tokenyard -m experiment=rtlm/main"),
     "augmented": ("Fig. 3", "tokenyard -m experiment=augmented/lamps_single", "LAMPS"),
-    "shootout": ("gittins", "Mean response time against FIFO", "longest 1 %"),
+    "shootout": ("gittins", "Mean response time against FIFO", "Jain's index"),
     "size_based": ("TRAIL's headline", "tokenyard -m experiment=size_based/ssjf_simulator", "in part"),
 }  # fmt: skip
 
