@@ -58,6 +58,8 @@ class Distribution:
     def of_atoms(cls, lengths: Iterable[float]) -> Distribution:
         """Each of these `lengths` (tokens) as likely as any other, and nothing between them."""
         ordered = sorted(lengths)
+        if not ordered:
+            raise ValueError("a distribution of atoms needs at least one length")
         levels = [at / len(ordered) for at in range(len(ordered) + 1)]
         return cls(tuple([level for ends in pairwise(levels) for level in ends]), tuple(sorted([*ordered, *ordered])))
 

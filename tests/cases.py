@@ -44,6 +44,7 @@ from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
 from policies.order.tie import TIE
 from policies.order.trail_released import TrailReleased
+from policies.order.uniboost import UniBoost
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
 from policies.routing.disaggregation import Disaggregation
@@ -389,7 +390,7 @@ static_ranks += [TrailReleased(0.3), Gittins(), Gittins(0.6), TIE(seats=2), Boos
 # Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
 levels = MLFQ(quantum=0.2, patience=10.0)
 starving = [Starving(9, 400), Starving(60, 90), LTR(60, 90), Perception(3)]
-moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), AMin(0.3), levels, *starving]
+moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), AMin(0.3), UniBoost(0.5, SERVICE), levels, *starving]
 orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 
 slots = st.integers(1, 8)
@@ -421,7 +422,7 @@ tokens = {
 }
 shares = st.sampled_from([0.0, 0.5, 1.0])
 preemptive = (
-    st.builds(Preemptive, **of_a_time, **tokens)
+    st.builds(Preemptive, for_tokens=st.booleans(), **of_a_time, **tokens)
     | st.builds(Preemptive, **of_a_time, **whole_prompts)
     | st.builds(Limited, share=shares, **of_a_time, **tokens)
     | st.builds(Trail, share=shares, most=st.sampled_from([None, 0, 1]), **of_a_time, **tokens)
@@ -434,7 +435,7 @@ chunked_ahead = st.builds(Continuous, **of_a_time, **tokens, **one_ahead)
 ahead = (
     chunked_ahead
     | st.builds(Continuous, **of_a_time, **whole_prompts, **one_ahead)
-    | st.builds(Preemptive, **of_a_time, **tokens, **one_ahead)
+    | st.builds(Preemptive, for_tokens=st.booleans(), **of_a_time, **tokens, **one_ahead)
     | st.builds(Limited, share=shares, **of_a_time, **tokens, **one_ahead)
     | st.builds(Trail, share=shares, most=st.sampled_from([None, 1]), **of_a_time, **tokens, **one_ahead)
 )

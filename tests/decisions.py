@@ -66,7 +66,7 @@ ROUTED = {
     "by_rate": ("policy.routing.rates=[20,60]", "policy.routing.seconds=0.2"),
     "by_deadline": ("reward.hard=0.8",),
 }
-SEATS = ("policy/batching=preemptive", "policy.batching.max_num_seqs=4")
+SEATS = ("policy/batching=exchange", "policy.batching.max_num_seqs=4")
 MORE = {  # what a part needs to have something to decide
     "policy/batching=continuous": (*CHUNKS, *PLAIN),
     "policy/batching=preemptive": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
@@ -136,6 +136,7 @@ MORE = {  # what a part needs to have something to decide
             ("uniboost", ("policy.order.gamma=30", *SEATS, *PLAIN)),
         )
     },
+    "policy/batching=exchange": ("policy/order=srpt", "policy.batching.max_num_seqs=4", *PLAIN),
     "policy/batching=sarathi": (*CHUNKS, *PLAIN),
     "policy/routing=round_robin": TWO_GPUS,
     "policy/routing=gpu": TWO_GPUS,

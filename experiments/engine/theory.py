@@ -4,7 +4,7 @@
     tokenyard engine theory --policy SJF --policy PS       # those alone
     tokenyard engine theory --requests 2000 --json         # shorter runs; an object a line
 
-A step gives each running job a token. The mean size is TOKENS tokens; a size is rounded to the nearest whole token, and
+A step gives each running job a token. The mean size is 1,000 tokens; a size is rounded to the nearest whole token, and
 is at least one: by that the first two moments change by less than a millionth. Where a step takes as long for many jobs
 as for one, the places of a batch are so many servers; where it takes as long as its jobs in turn, they share one
 processor. A job that comes during a step waits for its end: half a token more where there are several servers, and for
@@ -27,7 +27,8 @@ is straight between points a tenth of the mean size apart: by that its mean is l
 itself, which is its theory (SOAP). SPRPT is the shortest predicted remaining time first without preemption from a share
 of the prediction on; 0.0 is SJF and 1.0 SRPT, for known sizes.
 
-A policy more is a line of `queueing.disciplines`, and its name in EVERYWHERE.
+One more is a line of `queueing.disciplines`, and its name in `EVERYWHERE` here. --runs is at least 10: of so few, or of
+short ones, standard errors are rough, and a row may differ by chance.
 
 Seeds are fixed: the same command prints the same. The load is that of a server; of M/G/infinity, the jobs that are
 there at a time. A row strays if the simulated mean is further from the exact one than 1 % and 2 standard errors, and

@@ -41,9 +41,15 @@ class Boost(FixedOrder):
 
 def log_growth(length: Distribution, rate: float) -> float:
     """ln E[exp(rate * length)]; `rate` is per token. Free of overflow, whatever the lengths."""
-    longest = length.lengths[-1]
-    parts = [length.levels[0] * math.exp(rate * (length.lengths[0] - longest)), 1 - length.levels[-1]]
-    for (low, high), (short, long) in zip(pairwise(length.levels), pairwise(length.lengths), strict=True):
-        width = rate * (long - short)
-        parts.append((high - low) * math.exp(rate * (long - longest)) * (-math.expm1(-width) / width if width else 1.0))
-    return rate * longest + math.log(math.fsum(parts))
+    levels, lengths = length.levels, length.lengths
+    parts = [(levels[0], lengths[0], 0.0), (1 - levels[-1], lengths[-1], 0.0)]  # the mass, its end, its width, tokens
+    for (low, high), (short, long) in zip(pairwise(levels), pairwise(lengths), strict=True):
+        parts.append((high - low, long, long - short))
+    logs = [math.log(mass) + rate * end + _log_share(rate * width) for mass, end, width in parts if mass > 0]
+    most = max(logs)
+    return most + math.log(math.fsum([math.exp(one - most) for one in logs]))
+
+
+def _log_share(width: float) -> float:
+    """ln of the mean of exp over so wide a stretch, by that at its end."""
+    return math.log(-math.expm1(-width) / width) if width > 0 else 0.0

@@ -32,8 +32,10 @@ class TIE(FixedOrder):
             raise ValueError(f"seats must be at least 1, got {self.seats}")
         if not 0 <= self.tail < 1:
             raise ValueError(f"tail must be within [0, 1), got {self.tail}")
-        if not 0 <= self.least <= self.most < math.inf:
-            raise ValueError(f"least and most must be finite, 0 <= least <= most, got {self.least} and {self.most}")
+        if not 0 <= self.least < math.inf:
+            raise ValueError(f"least must be finite and not negative, got {self.least}")
+        if not self.least <= self.most < math.inf:
+            raise ValueError(f"most must be finite and at least least, {self.least}, got {self.most}")
         if not 0 <= self.step < math.inf:
             raise ValueError(f"step must be finite and not negative, got {self.step}")
         if not 0 < self.decay <= 1:

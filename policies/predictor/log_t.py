@@ -90,8 +90,10 @@ def fit_log_t(
     """
     from sklearn.linear_model import Ridge
 
-    if not 0 < nu < math.inf:
-        raise ValueError(f"nu must be positive and finite, got {nu}")
+    if not 0.1 <= nu < math.inf:
+        raise ValueError(
+            f"nu must be finite and at least 0.1 (a log-t law of fewer has no quantiles in reach), got {nu}"
+        )
     sampled = log_lengths(requests, answers)
     words = vectorizer(max_terms)
     inputs = words.fit_transform([text_of(request) for request in requests])
