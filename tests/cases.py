@@ -390,7 +390,8 @@ static_ranks += [TrailReleased(0.3), Gittins(), Gittins(0.6), TIE(seats=2), Boos
 # Patience so long that any prefill of a case is over before: jobs whose KV is dropped would take turns for ever.
 levels = MLFQ(quantum=0.2, patience=10.0)
 starving = [Starving(9, 400), Starving(60, 90), LTR(60, 90), Perception(3)]
-moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), AMin(0.3), UniBoost(0.5, SERVICE), levels, *starving]
+moving = [Ageing(1.0), Ageing(3.0), Promoting(0.3), LeastAttained(1), LeastAttained(5), AMin(0.3), levels, *starving]
+moving.append(UniBoost(0.5, SERVICE))
 orders = st.sampled_from([*static_ranks, Priority(), Aging(), *moving])
 
 slots = st.integers(1, 8)

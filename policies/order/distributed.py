@@ -11,8 +11,8 @@ def distribution_of(job: Job) -> Distribution:
     told = job.prediction.distribution
     if told is None:
         raise ValueError(
-            f"request {job.request.id}: policy.order ranks by a predicted distribution of lengths, the predictor says a "
-            "number alone; predictor=ssjf_confusion, trail, tfidf, log_t, gbm, history, samples and oracle say a "
+            f"request {job.request.id}: policy.order ranks by a predicted distribution of lengths, the predictor says "
+            "a number alone; predictor=ssjf_confusion, trail, tfidf, log_t, gbm, history, samples and oracle say a "
             "distribution (docs/predictors.md)"
         )
     return told
