@@ -82,7 +82,7 @@ def test_of_two_with_one_mean_the_surer_goes_first_and_without_decay_shorter_one
     [
         ({"seats": 0}, "seats must be at least 1, got 0"),
         ({"tail": 1.0}, r"tail must be within \[0, 1\), got 1.0"),
-        ({"least": 0.6}, "least <= most, got 0.6 and 0.5"),
+        ({"least": 0.6}, "most must be finite and at least least, 0.6, got 0.5"),
         ({"step": -0.1}, "step must be finite and not negative, got -0.1"),
         ({"decay": 0.0}, "decay must be above 0 and at most 1, got 0.0"),
         ({"period": 0.0}, "period must be positive and finite, got 0.0 s"),
@@ -104,7 +104,7 @@ class Bare(Predictor):
 
 @pytest.mark.parametrize("order", [TIE(seats=4), AMin()])
 def test_without_a_law_an_order_says_what_it_lacks(order):
-    with pytest.raises(ValueError, match=r"policy.order goes by a distribution of lengths, the predictor says one"):
+    with pytest.raises(ValueError, match=r"policy.order ranks by a predicted distribution of lengths, the predictor says a number alone"):
         check_policy(make_policy(order=order), Cluster((make_device(),)), Bare(), requests_of((0.0, 5, [])))
 
 
