@@ -207,7 +207,10 @@ def test_uniboost_ranks_by_the_work_that_a_job_has_had():
         (lambda: UniBoost(math.inf, PER_TOKEN), "gamma must be positive and finite, got inf per s"),
         (lambda: UniBoost(1.0, PER_TOKEN, first=0), "first must be at least 1 token, got 0"),
         (lambda: Gittins().rank(job(), 0.0), "request 0: policy.order ranks by a predicted distribution of lengths"),
-        (lambda: Boost(1.0, PER_TOKEN).rank(job(), 0.0), "request 0: policy.order ranks by a predicted distribution of lengths"),
+        (
+            lambda: Boost(1.0, PER_TOKEN).rank(job(), 0.0),
+            "request 0: policy.order ranks by a predicted distribution of lengths",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(make, says):

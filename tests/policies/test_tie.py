@@ -104,7 +104,10 @@ class Bare(Predictor):
 
 @pytest.mark.parametrize("order", [TIE(seats=4), AMin()])
 def test_without_a_law_an_order_says_what_it_lacks(order):
-    with pytest.raises(ValueError, match=r"policy.order ranks by a predicted distribution of lengths, the predictor says a number alone"):
+    with pytest.raises(
+        ValueError,
+        match=r"policy.order ranks by a predicted distribution of lengths, the predictor says a number alone",
+    ):
         check_policy(make_policy(order=order), Cluster((make_device(),)), Bare(), requests_of((0.0, 5, [])))
 
 

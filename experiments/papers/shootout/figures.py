@@ -54,7 +54,7 @@ APART = 0.052  # of an axis' height that two labels are apart
 
 
 def factor(percent: float) -> float:
-    """A change in % as a factor."""
+    """Of a change in %."""
     return 1 + percent / 100
 
 
@@ -67,11 +67,10 @@ def by_load(found: pd.DataFrame, output: Path) -> list[Path]:
         ends = {}
         for name in _grey_first(own["contender"]):
             line = own[own["contender"] == name].sort_values("load")
-            how = LOOKS.get(name, GREY)
             y = [factor(one.mean) for one in line[MEAN]]
             if name in LOOKS:
                 halves = np.nan_to_num([one.half_width / 100 for one in line[MEAN]])
-                axes.errorbar(line["load"], y, halves, fmt="none", ecolor=how.color, alpha=0.4, elinewidth=1)
+                axes.errorbar(line["load"], y, halves, fmt="none", ecolor=LOOKS[name].color, alpha=0.4, elinewidth=1)
             axes.plot(line["load"], y, **_line(name), zorder=3 if name in LOOKS else 2)
             ends[name] = (float(line["load"].iloc[-1]), y[-1])
         axes.set_xlim(right=max(own["load"]) + 0.16)
@@ -167,12 +166,11 @@ def sizes(found: pd.DataFrame, output: Path) -> list[Path]:
 def changed(found: pd.DataFrame, output: Path) -> list[Path]:
     """The main table: the change of the mean response time, certain or not."""
     notes = (
-        f"At load {HEAVY:g}, in % of FIFO's, ± half of a 95 % interval over {found['seed'].nunique()} seeds (none of "
-        "one); *: not 0 after Holm's correction "
-        f"for all changes of the table. All: the mean of the cells. {ABOUT}"
+        f"At load {HEAVY:g}, in % of FIFO's, ± half of a 95 % interval, seeds: {found['seed'].nunique()}; *: not 0 "
+        f"after Holm's correction for all changes of the table. All: the mean of the cells. {ABOUT}"
     )
-    made = written(tables.main(found), output / "mean", "Mean response time against FIFO", notes, {})
-    return made + written(tables.main(found, P99), output / "p99", "P99 against FIFO", notes, {})
+    mean = written(tables.main(found), output / "mean", "Mean response time against FIFO", notes, {})
+    return mean + written(tables.main(found, P99), output / "p99", "P99 against FIFO", notes, {})
 
 
 def told_of(found: pd.DataFrame, output: Path) -> list[Path]:
@@ -190,8 +188,7 @@ def told_of(found: pd.DataFrame, output: Path) -> list[Path]:
         "lengths."
     )
     names = {name: spec for name, spec in names.items() if name in found}  # without VTC there are no clients
-    table = tables.levels(found, list(names))
-    return written(table, output / "levels", "Metrics at the heaviest load", notes, names)
+    return written(tables.levels(found, list(names)), output / "levels", "Metrics at the heaviest load", notes, names)
 
 
 def _grid(
