@@ -16,7 +16,7 @@ def marked(name: str):
     return pytest.param(name, marks=pytest.mark.long if same else ())
 
 
-@pytest.mark.parametrize("name", map(marked, ENTRIES))
+@pytest.mark.parametrize("name", [*map(marked, ENTRIES)])
 def test_decisions_and_metrics_are_as_they_were(name):
     assert name in GOLDEN, f"{name} has no entry in tests/golden/policies.json: make golden"
     changed = [*differences({name: GOLDEN[name]}, {name: outcome(ENTRIES[name])})]

@@ -91,9 +91,7 @@ def fit_log_t(
     from sklearn.linear_model import Ridge
 
     if not 0.1 <= nu < math.inf:
-        raise ValueError(
-            f"nu must be finite and at least 0.1 (a log-t law of fewer has no quantiles in reach), got {nu}"
-        )
+        raise ValueError(f"nu must be finite and at least 0.1 degrees of freedom, got {nu}")
     sampled = log_lengths(requests, answers)
     words = vectorizer(max_terms)
     inputs = words.fit_transform([text_of(request) for request in requests])

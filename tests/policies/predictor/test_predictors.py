@@ -9,7 +9,7 @@ from policies.predictor.columns import Columns
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.regression import LengthRegression, fit_length_regression
 from policies.predictor.residuals import Residuals, out_of_fold
-from sim import Prediction, Request, Truth
+from sim import Distribution, Prediction, Request, Truth
 
 
 def request(prompt, *features, output=1):
@@ -29,7 +29,7 @@ def fit(requests, answers, rules=(0, 1), **more):
 
 
 def test_the_oracle_predicts_the_truth_free_of_charge():
-    assert OraclePredictor().predict(request(5, output=17)) == Prediction(17.0, 17.0, 0.0)
+    assert OraclePredictor().predict(request(5, output=17)) == Prediction(17.0, 17.0, 0.0, Distribution.certain(17.0))
 
 
 def test_a_regression_recovers_the_law_that_its_training_set_follows():
