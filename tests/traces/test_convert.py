@@ -78,7 +78,12 @@ def test_a_mapped_table_is_written(convert, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "name"),
-    [([], "out.parquet"), (["prompt_text"], "out.parquet"), ([*KINDS], "out.parquet"), ([], "my own,1=2.parquet")],
+    [
+        pytest.param([], "out.parquet", marks=pytest.mark.long),
+        pytest.param(["prompt_text"], "out.parquet", marks=pytest.mark.long),
+        ([*KINDS], "out.parquet"),
+        ([], "my own,1=2.parquet"),
+    ],
 )
 def test_the_command_that_is_printed_runs(tmp_path: Path, capsys, monkeypatch, columns: list[str], name: str) -> None:
     given = [f"{at},{at % 7 + 5},{at % 5 + 2}{',1' * len(columns)}" for at in range(100)]
