@@ -67,7 +67,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"experiments/settings": "experiments.settings"},
     {
         "experiments/run: programs": "experiments.run.run experiments.run.rate experiments.run.sweep "
-        "experiments.run.foretold"
+        "experiments.run.asked experiments.run.foretold"
     },
     {"experiments/claims": "experiments.claims"},
     {

@@ -26,12 +26,10 @@ from experiments.prediction.concordance import resamples
 from experiments.prediction.samples import Sampled
 from experiments.prediction.scores import Foretold, score
 from experiments.prediction.table import render, rows
+from experiments.run.asked import ask
 from experiments.run.inputs import read_inputs
 from experiments.run.parts import build
 from experiments.run.training import fitted, keeping_rows
-from experiments.settings import command
-from experiments.settings.check import problems
-from experiments.settings.wording import SettingError
 from traces.requests import to_requests
 
 OWN = re.compile(r"\+{0,2}(bootstrap|json)=")  # settings that are no run's
@@ -71,14 +69,4 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Judge and print; what is wrong is said in one line."""
-    try:
-        given = command.read([one for one in sys.argv[1:] if not OWN.match(one)])
-        if given.flags.help:
-            print(__doc__)
-            return
-        lines = problems(given) if given.runs else []
-    except SettingError as error:
-        lines = list(error.lines)
-    if lines:
-        sys.exit("\n".join(f"tokenyard evaluate run: {line}" for line in lines))
-    _app()
+    ask("evaluate run", OWN, __doc__, _app)

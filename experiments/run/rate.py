@@ -20,12 +20,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from experiments.run.asked import ask
 from experiments.run.inputs import read_inputs
 from experiments.run.parts import build
 from experiments.run.training import fitted, keeping_rows
-from experiments.settings import command
-from experiments.settings.check import problems
-from experiments.settings.wording import SettingError
 from sim import simulate
 from sim.metrics import summary
 from traces.requests import to_requests
@@ -129,14 +127,4 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Search and print; what is wrong is said in one line."""
-    try:
-        given = command.read([one for one in sys.argv[1:] if not OWN.match(one)])
-        if given.flags.help:
-            print(__doc__)
-            return
-        lines = problems(given) if given.runs else []
-    except SettingError as error:
-        lines = list(error.lines)
-    if lines:
-        sys.exit("\n".join(f"tokenyard rate: {line}" for line in lines))
-    _app()
+    ask("rate", OWN, __doc__, _app)
