@@ -7,13 +7,15 @@ from bisect import insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 from sim.job import Job
-from sim.policy import Batching, FixedOrder, NotingOrder, Order, Rank
+from sim.policy import Batching, FixedOrder, NotingOrder, Order
 from sim.step import Hold
 
-Entry = tuple[Rank, float, int, Job]
+Entry = tuple[
+    Any, ...
+]  # rank, arrival (s), id, job; told apart by identity, which a tuple of known parts has not, compiled
 Appointments = list[tuple[float, int, Entry]]  # a heap: when the rank of an entry stands no longer
 
 
