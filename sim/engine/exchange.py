@@ -38,7 +38,8 @@ class RankedRunning:
         return (job for job in self._running if job.admission <= self.before)
 
     def rank(self, job: Job) -> Rank:
-        return self._waiting.entry(job, self.now)[0]
+        rank: Rank = self._waiting.entry(job, self.now)[0]
+        return rank
 
     def outranked(self, incoming: Job) -> Job | None:
         rank = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)

@@ -13,9 +13,8 @@ from sim.job import Job
 from sim.policy import Batching, FixedOrder, NotingOrder, Order
 from sim.step import Hold
 
-Entry = tuple[
-    Any, ...
-]  # rank, arrival (s), id, job; told apart by identity, which a tuple of known parts has not, compiled
+# Rank, arrival (s), id, job. They are told apart by identity, which a tuple whose parts have types loses, compiled.
+Entry = tuple[Any, ...]
 Appointments = list[tuple[float, int, Entry]]  # a heap: when the rank of an entry stands no longer
 
 
