@@ -6,7 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from numbers import Integral
 from typing import NamedTuple
+
+
+def whole(name: str, tokens: object) -> int:
+    """`tokens` as Python's own integer, which the compiled engine counts in; TypeError for what is none."""
+    if not isinstance(tokens, Integral):
+        raise TypeError(f"{name} must be a whole number of tokens, got {tokens!r}")
+    return int(tokens)
 
 
 class Pause(NamedTuple):
@@ -51,6 +59,8 @@ class Truth:
     samples: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if type(self.output_tokens) is not int:
+            object.__setattr__(self, "output_tokens", whole("output_tokens", self.output_tokens))
         if self.output_tokens < 1:
             raise ValueError(f"output_tokens must be at least 1, got {self.output_tokens}")
         if self.output_ids and len(self.output_ids) != self.output_tokens:
@@ -123,6 +133,8 @@ class Request:
     def __post_init__(self) -> None:
         if not math.isfinite(self.arrival) or self.arrival < 0:
             raise ValueError(f"request {self.id}: arrival must be finite and not negative, got {self.arrival}")
+        if type(self.prompt_tokens) is not int:
+            object.__setattr__(self, "prompt_tokens", whole("prompt_tokens", self.prompt_tokens))
         if self.prompt_tokens < 1:
             raise ValueError(f"request {self.id}: prompt_tokens must be at least 1, got {self.prompt_tokens}")
         if self.max_tokens is not None and self.max_tokens < self.truth.longest:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import simpy
 from simpy.core import EmptySchedule, StopSimulation
@@ -59,7 +59,7 @@ class Simulation:
         horizon: float | None = None,
         record: Record = Record.REQUESTS,
         leap: bool = True,
-        unservable: str = "reject",
+        unservable: Any = "reject",
         audit: bool = False,
         left: Callable[[Job], object] | None = None,
     ) -> None:

@@ -216,7 +216,7 @@ class Parked:
         jobs = (*self.batch.running, *[entry[3] for entry in waiting], *self.host.moving, *calling)
         eviction: Any = self.eviction  # what it says is looked at before it is believed
         review: Any = eviction.review((*shown,), jobs, self._load(), plan.decided)
-        if type(review) is not Review:
+        if not _is(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
         self.lasts = review.steps
         if not self.lasts >= 1:
@@ -255,3 +255,8 @@ class Parked:
                 self.idle[job] = None
         if job in host.moving and job.paused is None:
             self.waiting.withdraw(job, plan.decided)
+
+
+def _is(value: object, kind: type) -> bool:
+    """Whether `value` is of that kind. Where the question stands by itself, mypyc would believe the answer."""
+    return isinstance(value, kind)

@@ -17,6 +17,7 @@ from sim.engine.stretch import Stretch
 from sim.job import Job
 from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
 
+NEVER: Any = math.nan  # always this one: decisions are equal if what they hold is the same, and no NaN equals another
 CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
 _COUNTS = (
     "request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica",
@@ -93,9 +94,7 @@ class Recorder:
             grants = {job: lockstep.granted(job, before) for job in decoding} | plan.grants
             granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
             preempted = tuple(job.request.id for job in plan.preempted)
-            self._decisions.append(
-                Decision(name, plan.decided, plan.start if granted else math.nan, granted, preempted)
-            )
+            self._decisions.append(Decision(name, plan.decided, plan.start if granted else NEVER, granted, preempted))
 
     def tables(self, iterations: int) -> Tables:
         """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""

@@ -91,7 +91,7 @@ def test_ranks_stand_as_long_as_the_order_says_or_for_one_step():
         queue.push(Job(Request(0, 0.0, 1, Truth(1)), Prediction(1.0, 1.0)), 0.0)
         assert queue.lasts == steps - 1  # the tenth is under way
         for now, ranked in ((1.0, 2), (2.0, 3)):
-            queue.steps += queue.lasts - 1
+            queue.steps += int(queue.lasts) - 1
             queue.refresh(now)
             assert queue.ranked == ranked - 1
             queue.steps += 1
