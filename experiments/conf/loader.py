@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import hydra._internal.hydra
+import omegaconf.base
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_store import ConfigStore
@@ -31,9 +33,21 @@ _read: dict[tuple[str, str], tuple[State, bytes]] = {}
 _bases: dict[tuple[object, ...], tuple[dict[Path, State], bytes]] = {}
 
 
+_choices_known = defaults_list._create_interpolation_map
+
+
 def install() -> None:
-    """Let all of Hydra's ways to compose take this loader."""
-    hydra._internal.hydra.ConfigLoaderImpl = Loader  # type: ignore[misc]
+    """Let all of Hydra's ways to compose take this loader, and do without what they need not make, or make again."""
+    hydra._internal.hydra.ConfigLoaderImpl = Loader  # type: ignore[attr-defined]
+    defaults_list._create_interpolation_map = _choices_where_needed  # type: ignore[assignment]
+    base: Any = omegaconf.base
+    if not hasattr(base.parse, "cache_info"):
+        base.parse = lru_cache(4096)(base.parse)
+
+
+def _choices_where_needed(overrides: Any, defaults: list[Any], self_added: bool) -> Any:
+    """The choices so far, that an interpolation in a list of defaults may name; None where there is none."""
+    return _choices_known(overrides, defaults, self_added) if any(one.is_interpolation() for one in defaults) else None
 
 
 def _state(file: Path) -> State:
@@ -83,6 +97,8 @@ class Repository(ConfigRepository):
 class Loader(ConfigLoaderImpl):
     """Hydra's loader of one search path."""
 
+    repository: Repository
+
     def __init__(self, config_search_path: Any) -> None:
         super().__init__(config_search_path)
         self.repository = Repository(config_search_path)
@@ -122,7 +138,8 @@ class Loader(ConfigLoaderImpl):
         key = (*paths, config_name, *chosen, run_mode, JobRuntime().get("name"), *systems)
         kept = _bases.get(key)
         if kept is None or not all(file.is_file() and _state(file) == state for file, state in kept[0].items()):
-            self.repository.used = used = {}
+            used: dict[Path, State] = {}
+            self.repository.used = used
             cfg = super()._load_configuration_impl(config_name, chosen, run_mode)
             kept = _bases[key] = used, pickle.dumps(cfg)
             if len(_bases) > MOST_BASES:
