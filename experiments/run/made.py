@@ -119,7 +119,7 @@ class Work:
         with self.command.composer():
             yield
 
-    def make(self, texts: Sequence[str]) -> None:
+    def make(self, texts: Sequence[str], progress: bool = False) -> None:
         """Compose the job of `texts`, once, and make its runs."""
         try:
             loader = GlobalHydra.instance().config_loader()
@@ -131,7 +131,7 @@ class Work:
         os.environ.update({str(name): str(value) for name, value in cfg.hydra.job.env_set.items()})
         with open_dict(cfg):
             del cfg["hydra"]
-        make(cfg, choices, [text for text in texts if not text.startswith("hydra")], progress=False)
+        make(cfg, choices, [text for text in texts if not text.startswith("hydra")], progress)
 
 
 _working: list[Work] = []

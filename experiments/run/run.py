@@ -6,16 +6,14 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from experiments.run.launch import Launcher, WorkerKilledError
-from experiments.run.made import Work, make
+from experiments.run.made import Work
 from experiments.run.results import Folder
 from experiments.run.sweep import Outcome, SweepLog, jobs_of, planned, progress, tell
 from experiments.run.training import KEEP
@@ -29,11 +27,15 @@ from experiments.validation.shown import report as report_errors
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def _app(cfg: DictConfig) -> None:
-    settings = HydraConfig.get()
-    choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
-    overrides: Any = OmegaConf.to_container(settings.overrides.task, resolve=False)  # as they were typed
-    make(cfg, choices, overrides, progress=True)
+def _show(cfg: DictConfig) -> None:
+    """Hydra shows what --cfg, --info and --shell-completion ask for, and runs nothing."""
+
+
+def _run(given: command.Command) -> None:
+    """Make the one run of a command, or one for each of its seeds."""
+    work = Work(given)
+    with work.begun():
+        work.make(given.texts, progress=True)
 
 
 def _sweep(given: command.Command, master: DictConfig) -> None:
@@ -62,8 +64,10 @@ def main() -> None:
     broken: str | None = ""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told below in a line
     try:
-        if given.master is None or not given.runs:
-            _app()
+        if not given.runs:
+            _show()
+        elif given.master is None:
+            _run(given)
         else:
             _sweep(given, given.master)
     except KeyboardInterrupt:
