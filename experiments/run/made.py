@@ -151,6 +151,7 @@ def _work(work: Work) -> None:
 
 def begin(work: Work) -> None:
     """Become a worker of another process on this machine, and end when that does."""
+    os.environ.clear()
     os.environ.update(work.environment)
     _work(work)
     parent = parent_process()
