@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.run.made import outcomes
 from experiments.run.results import Folder
-from experiments.run.run import outcomes
 from experiments.run.sweep import SweepLog
 from experiments.run.training import KEEP
 from experiments.settings import command

@@ -6,8 +6,6 @@ import resource
 import sys
 from pathlib import Path
 
-from joblib.externals.loky import get_reusable_executor
-
 from experiments.run import run
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -42,7 +40,4 @@ def _typed(said: Path, folder: Path, arguments: list[str], bytes_a_file: int | N
     os.environ.update(environment)
     sys.path[:0] = environment.get("PYTHONPATH", "").split(":")
     sys.argv[:] = ["tokenyard", *arguments]
-    try:
-        run.main()
-    finally:  # a process of multiprocessing waits for its children, and a sweep's workers wait five minutes for work
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    run.main()

@@ -56,7 +56,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},
-    {"experiments/run: results": "experiments.run.results"},
+    {"experiments/run: results": "experiments.run.results experiments.run.claim"},
     {"experiments/tables": "experiments.tables"},
     {"experiments/figures": "experiments.figures"},
     {
@@ -67,7 +67,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"experiments/settings": "experiments.settings"},
     {
         "experiments/run: programs": "experiments.run.run experiments.run.rate experiments.run.sweep "
-        "experiments.run.asked experiments.run.foretold"
+        "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made"
     },
     {"experiments/claims": "experiments.claims"},
     {

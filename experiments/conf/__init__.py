@@ -6,6 +6,8 @@ from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 
+from experiments.conf import loader
+
 HERE = Path(__file__).parent
 
 
@@ -24,3 +26,4 @@ def name_systems(*folders: Path) -> None:
 
 
 name_systems()
+loader.install()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 import sys
 import sysconfig
 import time
@@ -17,9 +16,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
-from experiments.identity import beside
+from experiments.identity import beside, facts
 from experiments.identity.digests import digest_of_file
-from experiments.identity.syntax import called, nodes, parsed, plain, texts_in
+from experiments.identity.syntax import DOTTED, parsed, plain, texts_in
 
 PROJECT = ("sim", "traces", "policies", "profiles", "experiments")
 BUILDERS = ("hydra", "omegaconf")  # they only call what a configuration names
@@ -28,7 +27,6 @@ LIBRARIES = (
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *(Path(place) for place in sys.path if Path(place).name in SITES),
 )
-DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.?")
 STARTED, LOADED = time.time(), frozenset(sys.modules)  # what this process had loaded by then is no younger
 
 
@@ -47,7 +45,9 @@ def code_of(always: Iterable[str], targets: Iterable[str]) -> dict[str, str]:
             _follow(found, [module], own=top if is_of_library(top) else None, from_data=True)
     for name in sorted(found):
         _check_loaded(name)
-    return {name: _digest(name) for name in sorted(found)}
+    digests = {name: _digest(name) for name in sorted(found)}
+    facts.keep()
+    return digests
 
 
 def files_beside(modules: Iterable[str], targets: Iterable[str]) -> dict[str, str]:
@@ -206,7 +206,7 @@ def _digest(module: str) -> str:
     path = source(module)
     assert path is not None
     if path.suffix == ".py":
-        return hashlib.sha256(repr(plain(_tree(module))).encode()).hexdigest()[:16]
+        return _facts(module).digest
     return hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()[:16]
 
 
@@ -217,50 +217,28 @@ def _digest_of_file(path: Path) -> str:
 
 
 @cache
+def _facts(module: str) -> facts.Facts:
+    """What the source of a module says; nothing, of a package without one, and of a compiled module."""
+    path = source(module)
+    assert path is not None
+    if path.suffix != ".py":
+        return facts.NONE
+    return facts.of(path, module if path.stem == "__init__" else module.rpartition(".")[0])
+
+
+@cache
 def _imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
     """The names that a module may import, and those that it may import where data says which."""
-    tree = _tree(module)
-    path = source(module)
-    package = module if path is not None and path.stem == "__init__" else module.rpartition(".")[0]
-    direct: set[str] = set()
+    said = _facts(module)
+    direct = set(said.names).union(*map(_within, said.stars))
     data: set[str] = set()
-    for node in nodes(tree):
-        if isinstance(node, ast.Import):
-            direct |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, *([base] if base else [])])
-            direct |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-            if any(alias.name == "*" for alias in node.names):
-                direct |= _within(base)
-        elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__") and node.args:
-            named = _named(node.args[0], package)
-            direct |= named
-            if not named:
-                data |= _spoken_of(tree) | _within(package)
+    for one, in_package in said.calls:
+        named = _within(one) if in_package else {one}
+        direct |= named
+        if not named or not one:
+            spoken = [name for name in said.spoken if not is_of_library(name.split(".")[0])]
+            data = data.union(_within(said.package), *map(_within, spoken))
     return frozenset(direct), frozenset(data)
-
-
-def _named(argument: ast.expr, package: str) -> set[str]:
-    """What an import by `argument` may be of: the module that it spells, or all in the package that it begins with."""
-    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-        return {f"{package}{argument.value}" if argument.value.startswith(".") else argument.value}
-    if isinstance(argument, ast.BinOp):
-        argument = argument.left
-    elif isinstance(argument, ast.JoinedStr) and argument.values:
-        argument = argument.values[0]
-    if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and "." in argument.value:
-        start = argument.value
-        return _within(f"{package}{start}".rpartition(".")[0] if start.startswith(".") else start.rpartition(".")[0])
-    return set()
-
-
-def _spoken_of(tree: ast.AST) -> set[str]:
-    """The modules in the packages that texts of a module name."""
-    packages = {text.rstrip(".") for text in texts_in(tree) if "." in text and DOTTED.fullmatch(text)}
-    return set().union(*(_within(package) for package in packages if not is_of_library(package.split(".")[0])))
 
 
 @cache

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -13,11 +12,12 @@ import os
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pandas as pd
@@ -25,13 +25,13 @@ import yaml
 
 from experiments.identity.digests import digest_of_file
 from experiments.identity.of_run import digest
+from experiments.run.claim import NAME, Claim, claimed
 from sim.record import Table
 
 BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the first or second level begins
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 RESULTS = ("requests.parquet", "summary.json")  # that no complete run lacks
 MORE = ("steps.parquet", "audit.parquet")  # of a run that was asked for them
-LOCK = ".lock"
 
 
 def _in_blocks(text: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def _write(path: Path, writer: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{gethostname()}.{os.getpid()}")
     try:
         writer(temporary)
         temporary.replace(path)
@@ -131,24 +131,15 @@ class Folder:
         return ""
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[Claim]:
         """Make the folder, and keep other processes from making the same run until this one is through."""
-        lock = self.path / LOCK
-        while True:
+        with ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+                claim = stack.enter_context(claimed(self.path))
             except OSError as error:
                 raise OSError(f"{self.path} cannot be written: {error.strerror}") from error
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if lock.exists() and os.fstat(handle).st_ino == lock.stat().st_ino:
-                break
-            os.close(handle)  # the process that had it took it away
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-            os.close(handle)
+            yield claim
 
     def made_of(self) -> dict[str, Any]:
         """What the stored results were made of; ValueError if that is not what the folder's name says."""
@@ -171,7 +162,7 @@ class Folder:
         """Make the folder, take away what an earlier try left, and say that a run is under way in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         old = [self.path / name for name in ("status.json", "config.yaml", *RESULTS, *MORE)]
-        for left in [*old, *(path for path in self.path.glob(".*") if path.name != LOCK)]:
+        for left in [*old, *(path for path in self.path.glob(".*") if not path.name.startswith(NAME))]:
             left.unlink(missing_ok=True)
         write_whole(self.path / "config.yaml", yaml.safe_dump(dict(made_of), sort_keys=False))
         self._status("running")

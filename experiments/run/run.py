@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-import traceback
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.utils import instantiate
+from omegaconf import DictConfig
 
-from experiments.identity.of_run import IRRELEVANT, SPOKEN, digest, identity, made_by
-from experiments.run.inputs import read_inputs
-from experiments.run.load import at_load
-from experiments.run.measure import measure
+from experiments.run.launch import Launcher, WorkerKilledError
+from experiments.run.made import Work
 from experiments.run.results import Folder
-from experiments.run.sweep import Outcome, SweepLog
+from experiments.run.sweep import Outcome, SweepLog, jobs_of, planned, progress, tell
 from experiments.run.training import KEEP
 from experiments.settings import command, helps
 from experiments.settings.check import composes, problems, unwritable
-from experiments.settings.toplevel import checked_folder
 from experiments.settings.wording import SettingError, one_line
 from experiments.tables.collect import collect
 from experiments.tables.compare import render
@@ -36,83 +26,36 @@ from experiments.tables.reference import quoted
 from experiments.validation.shown import report as report_errors
 
 
-def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress: bool) -> Outcome:
-    """Make the results of `cfg`, unless they are there; a failure is written down beside them, and returned."""
-    start = time.perf_counter()
-    asked = {
-        "choices": choices,
-        "overrides": sorted(given for given in overrides if given.split("=")[0] not in IRRELEVANT),
-        "spoken": {name: cfg.get(name) for name in SPOKEN},
-    }
-    outcome = Outcome("", "complete", " ".join(overrides), asked=asked)
-    outcome.begin()
-    folder: Folder | None = None
-    try:
-        at = checked_folder(cfg.results, cfg.name)
-        cfg = at_load(cfg, overrides)
-        inputs = read_inputs(cfg)
-        made_of = identity(cfg, choices, inputs.digests())
-        code = made_by(made_of["config"])
-        folder = Folder(at / digest(made_of), asked)
-        outcome = replace(outcome, folder=str(folder.path))
-        if folder.state == "complete" and folder.is_asked():
-            return replace(outcome, state="skipped")
-        with folder.held():
-            if folder.state == "complete":
-                folder.ask()
-                return replace(outcome, state="skipped")
-            try:
-                folder.begin(made_of)
-                metrics, tables = measure(cfg, inputs, progress)
-                more = {"steps.parquet": tables.steps} if cfg.record != "requests" else {}
-                more |= {"audit.parquet": tables.audit} if cfg.audit else {}
-                folder.complete(tables.requests, more, metrics, overrides, code)
-            except Exception as error:
-                with suppress(OSError):  # of a full disk, say: the outcome tells what happened first
-                    folder.fail(error, overrides)
-                raise
-    except Exception as error:  # the sweep goes on, names the runs that failed, and exits 1
-        failed = f"{type(error).__name__}: {' '.join(str(error).split())}{_place(error)}"
-        return replace(outcome, state="failed", error=failed, seconds=time.perf_counter() - start)
-    return replace(outcome, seconds=time.perf_counter() - start)
-
-
-def _place(error: Exception) -> str:
-    """Where code from elsewhere, such as somebody's own policy, raised `error`; empty if none had a hand in it."""
-    known = (str(Path(__file__).resolve().parents[2]), sys.prefix, sys.base_prefix, "<")
-    others = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(known)]
-    return f" ({Path(others[-1].filename).name}, line {others[-1].lineno})" if others else ""
-
-
-def outcomes(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress: bool) -> Iterator[Outcome]:
-    """The outcome of the run of `cfg`, or of one for each of its seeds; a log of the sweep must be there."""
-    cfg.name, cfg.results = str(cfg.name), str(cfg.results)
-    if not isinstance(cfg.seed, ListConfig):
-        yield run(cfg, choices, overrides, progress)
-        return
-    others = [override for override in overrides if not override.startswith("seed=")]
-    for seed in cfg.seed:
-        of_seed = OmegaConf.merge(cfg, {"seed": seed})
-        assert isinstance(of_seed, DictConfig)
-        yield run(of_seed, choices, [*others, f"seed={seed}"], progress)
-
-
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def _app(cfg: DictConfig) -> None:
-    settings = HydraConfig.get()
-    choices = {key: str(value) for key, value in settings.runtime.choices.items() if not key.startswith("hydra/")}
-    single = settings.mode == RunMode.RUN
-    overrides: Any = OmegaConf.to_container(settings.overrides.task, resolve=False)  # as they were typed
-    reference = None if cfg.reference is None else str(cfg.reference)
-    for outcome in outcomes(cfg, choices, overrides, progress=single):
-        replace(outcome, reference=reference).append()
+def _show(cfg: DictConfig) -> None:
+    """Hydra shows what --cfg, --info and --shell-completion ask for, and runs nothing."""
+
+
+def _run(given: command.Command) -> None:
+    """Make the one run of a command, or one for each of its seeds."""
+    work = Work(given)
+    with work.begun():
+        work.make(given.texts, progress=True)
+
+
+def _sweep(given: command.Command, master: DictConfig) -> None:
+    """Make the runs of all jobs of a command where its launcher does."""
+    swept = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+    with given.composer():
+        jobs = jobs_of([*swept, *given.texts])
+        runs = planned([*swept, *given.texts], master.seed)
+    [(master.results, _), *_] = given.folders  # which a launcher's settings may name
+    launcher: Launcher = instantiate(master.hydra.launcher)
+    with progress(runs):
+        launcher.launch(Work(replace(given, master=None)), jobs, tell)
 
 
 def main() -> None:
     """Run, then say what became of each run and print the table of those that are complete; exit 1 if one failed."""
     sys.argv[1:] = quoted(sys.argv[1:])
     try:
-        if not _ready(sys.argv[1:]):
+        given = _ready(sys.argv[1:])
+        if given is None:
             return
     except SettingError as error:
         print(*error.lines, sep="\n", file=sys.stderr)
@@ -121,7 +64,12 @@ def main() -> None:
     broken: str | None = ""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told below in a line
     try:
-        _app()
+        if not given.runs:
+            _show()
+        elif given.master is None:
+            _run(given)
+        else:
+            _sweep(given, given.master)
     except KeyboardInterrupt:
         broken = None
         print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
@@ -129,8 +77,8 @@ def main() -> None:
     except HydraException as error:
         print("\n".join(str(said) for said in (error, error.__cause__) if said), file=sys.stderr)
         raise SystemExit(1) from None
-    except TerminatedWorkerError:
-        broken = "a worker of the sweep was killed, or ran out of memory"
+    except WorkerKilledError as error:
+        broken = str(error)
     except BrokenPipeError:  # whoever reads the output has read enough
         raise
     except OSError as error:
@@ -145,12 +93,12 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def _ready(arguments: list[str]) -> bool:
-    """Whether Hydra is to go on with the command line: help is given here; SettingError for what is wrong with it."""
+def _ready(arguments: list[str]) -> command.Command | None:
+    """The command to go on with; None where that was to give help; SettingError for what is wrong with it."""
     given = command.read(arguments)
     if given.flags.help:
         print(helps.text(given))
-        return False
+        return None
     if given.runs and (lines := problems(given) or unwritable(given)):
         raise SettingError(*lines)
     sys.argv[1:] = given.in_order(arguments)
@@ -158,7 +106,7 @@ def _ready(arguments: list[str]) -> bool:
         composes(given)
     os.environ[KEEP] = "1" if given.fits else ""  # where one run fits something, all replay the same rows
     print(*given.notes, sep="\n", end="\n" * bool(given.notes), file=sys.stderr)
-    return True
+    return given
 
 
 def report(outcomes: list[Outcome]) -> int:

@@ -7,8 +7,8 @@ import os
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,11 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
 from tqdm import tqdm
-
-from experiments.settings.toplevel import check_writable
-from experiments.settings.wording import SettingError
 
 PREFIX = "tokenyard-"
 KILLED = "its process ended without a word: it was killed, or ran out of memory"
+OF_SWEEPS = ("hydra.launcher", "hydra/launcher", "hydra.sweep", "hydra/sweeper", "hydra.mode")
 LOG_VARIABLE = "TOKENYARD_SWEEP_LOG"  # a sweep's workers are other processes, which inherit the environment
 
 
@@ -128,16 +124,21 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def planned(overrides: list[str], seed: int | Sequence[int] = 0) -> list[str]:
-    """What the runs of a sweep over `overrides` are called; a job is one for each `seed`, where there are many.
+def jobs_of(overrides: list[str]) -> list[list[str]]:
+    """The texts of each job of a sweep over `overrides`, of which those count that are about no sweep.
 
     Of two overrides of a key the later counts, in the place of the first.
     """
     hydra = GlobalHydra.instance()
     parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)  # for glob()
     [jobs] = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)
+    return [[text for text in job if not text.startswith(OF_SWEEPS)] for job in jobs]
+
+
+def planned(overrides: list[str], seed: int | Sequence[int] = 0) -> list[str]:
+    """What the runs of a sweep over `overrides` are called; a job is one for each `seed`, where there are many."""
     runs = []
-    for job in jobs:
+    for job in jobs_of(overrides):
         typed = [override for override in job if not override.startswith("hydra")]
         given = [yaml.safe_load(override.removeprefix("seed=")) for override in typed if override.startswith("seed=")]
         seeds = given[-1] if given else seed
@@ -149,44 +150,35 @@ def planned(overrides: list[str], seed: int | Sequence[int] = 0) -> list[str]:
     return runs
 
 
-class SweepProgress(Callback):
-    """A progress bar over the runs of a sweep, drawn by the process that launched it."""
+@contextmanager
+def progress(runs: list[str]) -> Iterator[None]:
+    """Note which `runs` are to come, and draw a bar over them, from the log of the sweep."""
+    _write({"expected": runs})
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch, args=(Path(os.environ[LOG_VARIABLE]), len(runs), ended), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watch.join()
 
-    def __init__(self) -> None:
-        self._stop: threading.Event | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What goes to the workers, which draw nothing."""
-        return {"_stop": None}
+def tell(text: str) -> None:
+    """Add what another log says to that of the sweep."""
+    for line in text.splitlines():
+        _write(json.loads(line))
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note which runs are to come, and start the bar; SystemExit, in a line, where their folder cannot be made."""
-        params = config.hydra.sweeper.params or {}
-        swept = [f"{key}={value}" for key, value in params.items()]
-        runs = planned([*swept, *config.hydra.overrides.task], config.seed)
-        try:
-            check_writable(config.results, config.name)
-        except SettingError as error:
-            raise SystemExit(f"no run was begun: {error}") from None
-        _write({"expected": runs})
-        self._stop = threading.Event()
-        watched = (Path(os.environ[LOG_VARIABLE]), len(runs), self._stop)
-        threading.Thread(target=self._watch, args=watched, daemon=True).start()
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Let the bar finish."""
-        if self._stop is not None:
-            self._stop.set()
-
-    def _watch(self, log: Path, total: int, stop: threading.Event) -> None:
-        failed = 0
-        with log.open(encoding="utf-8", errors="replace") as lines, tqdm(total=total, unit="run", desc="sweep") as bar:
-            while True:
-                stopped = stop.wait(0.2)
-                more = lines.read()
-                bar.update(more.count('"state": '))
-                failed += more.count('"state": "failed"')
-                if failed:
-                    bar.set_postfix(failed=failed)
-                if stopped or bar.n >= total:
-                    return
+def _watch(log: Path, total: int, ended: threading.Event) -> None:
+    failed = 0
+    with log.open(encoding="utf-8", errors="replace") as lines, tqdm(total=total, unit="run", desc="sweep") as bar:
+        while True:
+            stopped = ended.wait(0.2)
+            more = lines.read()
+            bar.update(more.count('"state": '))
+            failed += more.count('"state": "failed"')
+            if failed:
+                bar.set_postfix(failed=failed)
+            if stopped or bar.n >= total:
+                return

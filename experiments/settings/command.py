@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from experiments.conf import HERE as CONF
 from experiments.conf import name_systems
@@ -39,6 +40,7 @@ class Command:
     notes: list[str] = field(default_factory=list)
     folders: set[tuple[Any, Any]] = field(default_factory=set)  # results and name of its runs, as that found
     absent: set[str] = field(default_factory=set)  # settings that only the options which are swept have
+    master: DictConfig | None = None  # of a sweep, the configuration without what is swept
     fits: bool = False  # whether some run of it fits something to rows of its trace, as `check.problems` found
 
     def in_order(self, arguments: list[str]) -> list[str]:
@@ -114,6 +116,7 @@ class Command:
                 self.notes.append(f"this is one run: for all that the experiment sweeps ({', '.join(swept)}) give -m")
             return [(str(number), [text]) for number, text in enumerate(self.texts)]
         single = [one.key_or_group for one in parsed if one not in sweeps and not _chooses(composer, one)]
+        self.master = base
         self.absent = {key for key in single if not has(base, key)}
         params = composer.parsed([f"{key}={value}" for key, value in swept.items()])
         keys: dict[str, list[str]] = {}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
 EXCESS_KURTOSIS = 0.5  # of what seeds give, taken for the degrees of freedom; chosen by tokenyard evaluate coverage
@@ -39,7 +38,11 @@ def quantile(count: int) -> float:
     Student's, at the degrees of freedom that a variance has which was estimated from values of that excess kurtosis
     (Satterthwaite's): 3.3 in place of 4 for five seeds.
     """
-    return float(stdtrit(_degrees(count), 0.5 + CONFIDENCE / 2)) if count > 1 else float("nan")
+    if count < 2:
+        return float("nan")
+    from scipy.special import stdtrit  # half a second to load, and a single run has no interval
+
+    return float(stdtrit(_degrees(count), 0.5 + CONFIDENCE / 2))
 
 
 def _degrees(count: int) -> float:
@@ -54,6 +57,8 @@ def p_value(estimate: Interval, count: int) -> float:
     """
     if count < 2 or np.isnan(estimate.half_width):
         return float("nan")
+    from scipy.special import stdtr
+
     errors = abs(estimate.mean) * quantile(count) / estimate.half_width
     return float(2 * stdtr(_degrees(count), -errors))
 

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.figures.style import save
 from experiments.run.results import Folder
 from experiments.validation.errors import QUANTILES, request_errors
-from experiments.validation.figure import draw
 from experiments.validation.measured import both, error_table
 
 
@@ -43,6 +41,9 @@ def report(folder: Folder, figure: Path) -> str | None:
     summary = folder.summary()
     if "errors" not in summary:
         return None
+    from experiments.figures.style import save  # matplotlib takes a second to load, and few runs are measured
+    from experiments.validation.figure import draw
+
     table = pd.read_parquet(folder.path / "requests.parquet")
     found = error_table(table)
     real, simulated = both(table)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import gamma, gammaln
 
 from traces.synthetic.parameters import check_not_negative, check_positive, check_weights
 
@@ -67,12 +65,17 @@ class Weibull:
     @property
     def shape(self) -> float:
         """k of 1 + cv^2 = Gamma(1 + 2/k) / Gamma(1 + 1/k)^2."""
+        from scipy.optimize import brentq  # half a second to load, for this process alone
+        from scipy.special import gammaln
+
         wanted = math.log1p(self.cv**2)
         return float(brentq(lambda k: gammaln(1 + 2 / k) - 2 * gammaln(1 + 1 / k) - wanted, 0.1, 200.0))
 
     def instants(self, rate: float, requests: int, arrivals: np.random.Generator) -> np.ndarray:
         """As in `Process`."""
         _check(rate, requests)
+        from scipy.special import gamma
+
         shape = self.shape
         return np.cumsum(arrivals.weibull(shape, requests) / (rate * gamma(1 + 1 / shape)))
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.identity.of_run import digest
+from experiments.run.claim import _machine
 from experiments.run.results import Folder, write_whole
 from experiments.tables.collect import collect, complete_folders, main
 from tests import apart
@@ -113,7 +114,7 @@ def test_a_damaged_run_is_made_again_as_it_was(tmp_path, typed):  # noqa: F811
     for name in sorted(kept):
         cut(folder.path / name)
         (folder.path / ".requests.parquet.1").write_text("of a process that was killed")
-        (folder.path / ".lock").touch()
+        (folder.path / ".lock.1").write_text(json.dumps([_machine(), 2**22, "1", 0]))  # of no process
         code, said = typed(tmp_path, *SMALL)
         assert code == 0, said
         assert "1 made now" in said
@@ -174,8 +175,8 @@ def test_a_run_is_of_one_process_at_a_time_and_a_killed_one_holds_nothing(tmp_pa
     other.kill()
     other.join()
     with folder.held():
-        assert os.path.exists(folder.path / ".lock")
-    assert not (folder.path / ".lock").exists()
+        assert os.path.exists(folder.path / ".lock.2"), "the claim of the killed one counts no more"
+    assert not list(folder.path.glob(".lock*"))
 
 
 @pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["a run", "a sweep"])

@@ -1,0 +1,133 @@
+"""Where the runs of a sweep are made: by processes of this machine, on a Ray cluster, or by submitit's jobs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from typing import Any, Protocol
+
+from experiments.run import made
+from experiments.run.made import Work
+
+Jobs = Sequence[Sequence[str]]
+
+
+class WorkerKilledError(RuntimeError):
+    """A worker of the sweep ended without a word."""
+
+
+class Launcher(Protocol):
+    """Makes the runs of jobs; what a log of theirs says, where that is not in this machine's, is for `tell`."""
+
+    def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
+        """Return when all are through."""
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _at_a_time(n_jobs: int, most: int) -> int:
+    if n_jobs == 0 or not isinstance(n_jobs, int):
+        raise ValueError(f"hydra.launcher.n_jobs must be a whole number, and not 0, got {n_jobs}")
+    return n_jobs if n_jobs > 0 else max(1, most + 1 + n_jobs)
+
+
+def _server() -> BaseContext:
+    """What forks workers from a process that has loaded their code, from where this process finds it, and no other."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([made.__name__])
+    own = dict(os.environ)
+    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(own)
+    return context
+
+
+@dataclass
+class Processes:
+    """Processes of this machine, `n_jobs` of them (-1: as many as cores); with one, that of the command."""
+
+    n_jobs: int = -1
+
+    def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
+        """Each process takes the next job when it is through with one."""
+        count = min(_at_a_time(self.n_jobs, cores()), len(jobs))
+        if count == 1:
+            with work.begun():
+                for texts in jobs:
+                    work.make(texts)
+            return
+        context = _server()
+        before = set(multiprocessing.active_children())
+        with ProcessPoolExecutor(count, context, made.begin, (work,)) as pool:
+            try:
+                for done in as_completed([pool.submit(made.one, texts) for texts in jobs]):
+                    done.result()
+            except BaseException as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in set(multiprocessing.active_children()) - before:
+                    process.terminate()
+                if isinstance(error, BrokenProcessPool):
+                    raise WorkerKilledError("a worker of the sweep was killed, or ran out of memory") from error
+                raise
+
+
+@dataclass
+class Ray:
+    """Tasks of a Ray cluster; those of a node that is lost are given to others."""
+
+    address: str = "auto"
+    n_jobs: int = -1
+    num_cpus: float = 1
+
+    def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
+        """A task a job, at most `n_jobs` at a time."""
+        import ray
+
+        ray.init(address=self.address, log_to_driver=False, logging_level="warning")
+        try:
+            task = ray.remote(num_cpus=self.num_cpus, max_retries=-1, scheduling_strategy="SPREAD")(made.apart)
+            handed, left = ray.put(work), iter(jobs)
+            count = _at_a_time(self.n_jobs, len(jobs))
+            begun = [task.remote(handed, [texts]) for texts in islice(left, count)]
+            while begun:
+                [done], begun = ray.wait(begun, num_returns=1)
+                tell(ray.get(done))
+                begun += [task.remote(handed, [texts]) for texts in islice(left, 1)]
+        finally:
+            ray.shutdown()
+
+
+@dataclass
+class Submitit:
+    """Jobs of submitit, as a Slurm array, each with a share of the runs."""
+
+    cluster: str = "local"
+    folder: str = "submitit"
+    n_jobs: int = 2
+    minutes: int = 60
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
+        """Every `n_jobs`-th run to each, so that shares are alike."""
+        import submitit
+
+        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
+        more = {name: value for name, value in self.options.items() if value is not None}
+        executor.update_parameters(timeout_min=self.minutes, **more)
+        count = min(_at_a_time(self.n_jobs, len(jobs)), len(jobs))
+        for job in executor.map_array(made.apart, [work] * count, [jobs[number::count] for number in range(count)]):
+            tell(job.result())
