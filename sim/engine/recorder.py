@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any
 
 import numpy as np
 
 from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
+from sim.engine.steprows import StepRows
 from sim.engine.stretch import Stretch
 from sim.job import Job
-from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
+from sim.record import Decision, Record, Table, Tables
 
 CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
 _COUNTS = (
@@ -43,7 +43,7 @@ class Recorder:
         self._models = np.array([*(device.model for device in devices), ""], dtype=str)
         self._left: list[Job] = []  # jobs whose life is over, not yet in a chunk
         self._chunks: list[Table] = []
-        self._steps: list[tuple[Any, ...]] = []
+        self._steps = StepRows([device.name for device in devices])
         self._decisions: list[Decision] = []
         self._inside: dict[Job, None] = {}
         self.rejection = ""  # why the first that was rejected can never be served
@@ -67,47 +67,38 @@ class Recorder:
         if self._tell is not None:
             self._tell(job)
 
-    def steps(self, name: str, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
-        """The steps of `plan` on replica `name` have ended, by its `stretch` if it only decodes, one after another."""
-        decided, start, lockstep = plan.decided, plan.start, batch.lockstep
-        context = plan.step.decode_context
-        for number in range(1, plan.steps + 1):
-            last = number == plan.steps
-            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
-            used = batch.kv.total - batch.kv.free + lockstep.growth(number - 1)
-            self._step(name, batch, plan, end, used, number - 1)
-            plan.decided, plan.start = plan.start if ahead else end, end
-            plan.step = plan.step._replace(decode_context=context + lockstep.gain(number))
-        plan.decided, plan.start = decided, start
+    def steps(self, replica: int, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
+        """The steps of `plan` on a replica have ended, by its `stretch` if it only decodes, one after another."""
+        if plan.steps == 0:
+            return
+        self._steps.add(replica, batch, plan, stretch)
+        if not self._keeps_decisions:
+            return
+        decided, start = plan.decided, plan.start
+        for before in range(plan.steps):
+            self._decide(str(self._names[replica]), batch, plan, decided, start, before)
+            end = plan.end if stretch is None else stretch.end(stretch.done + before + 1)
+            decided, start = start if ahead else end, end
 
-    def _step(self, name: str, batch: Batch, plan: Plan, now: float, used: int, before: int) -> None:
-        """A step of `plan`, after so many `before`, has ended at `now`, before jobs leave; `used` are blocks in use."""
-        step, running, lockstep = plan.step, batch.running, batch.lockstep
-        self._steps.append((
-            name, now, now - plan.start, plan.overhead, step.prefill_tokens, step.decode_jobs, step.decode_context,
-            step.moved_tokens, len(running), plan.waiting, used,
-            len(plan.preempted),
-        ))  # fmt: skip
-        if self._keeps_decisions:
-            decoding = [job for job in running if job.lockstep and plan.decodes]
-            grants = {job: lockstep.granted(job, before) for job in decoding} | plan.grants
-            granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
-            preempted = tuple(job.request.id for job in plan.preempted)
-            self._decisions.append(
-                Decision(name, plan.decided, plan.start if granted else math.nan, granted, preempted)
-            )
+    def _decide(self, name: str, batch: Batch, plan: Plan, decided: float, start: float, before: int) -> None:
+        """A step of `plan`, after so many `before`, was decided and begun at these instants (s); no job is gone yet."""
+        running, lockstep = batch.running, batch.lockstep
+        decoding = [job for job in running if job.lockstep and plan.decodes]
+        grants = {job: lockstep.granted(job, before) for job in decoding} | plan.grants
+        granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
+        preempted = tuple(job.request.id for job in plan.preempted)
+        self._decisions.append(Decision(name, decided, start if granted else math.nan, granted, preempted))
 
     def tables(self, iterations: int) -> Tables:
         """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""
         chunks = [*self._chunks, self._columns(self._left, "rejected"), self._columns([*self._inside], "censored")]
         requests = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
         by_id = np.argsort(requests["id"], kind="stable")
-        in_time = sorted(range(len(self._steps)), key=lambda row: self._steps[row][1::-1])  # by end, then replica
-        steps = zip(*(self._steps[row] for row in in_time), strict=True) if in_time else ((),) * len(STEP_COLUMNS)
+        steps, order = self._steps.table()
         return Tables(
             {name: column[by_id] for name, column in requests.items()},
-            {name: np.array(column) for name, column in zip(STEP_COLUMNS, steps, strict=True)},
-            tuple(self._decisions[row] for row in in_time) if self._decisions else (),
+            steps,
+            tuple(self._decisions[row] for row in order) if self._decisions else (),
             iterations,
             self.rejection,
         )
