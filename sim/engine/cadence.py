@@ -170,7 +170,8 @@ class Cadence(Lockstep):
 
     def gains(self, ticks: int) -> list[int]:
         at = self.tick - self._since
-        return self._sums[0, at : at + ticks].tolist()
+        gained: list[int] = self._sums[0, at : at + ticks].tolist()
+        return gained
 
     def contexts(self, ticks: int) -> list[int]:
         """The tokens that each of the next so many passes attends to, one or more."""
@@ -201,7 +202,8 @@ class Cadence(Lockstep):
 
     def takes(self, ticks: int) -> list[int]:
         at = self.tick - self._since + 1
-        return self._sums[1, at : at + ticks].tolist()
+        taken: list[int] = self._sums[1, at : at + ticks].tolist()
+        return taken
 
     def ticks_within(self, most: int) -> int:
         at = self.tick - self._since + 1
