@@ -17,7 +17,7 @@ from sim.engine.stretch import Stretch
 from sim.job import Job
 from sim.record import Decision, Record, Table, Tables
 
-CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
+CHUNK = 512  # finished jobs are turned into numbers, and forgotten, so many at a time
 _COUNTS = (
     "request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica",
     "passes", "proposed_tokens", "moved_tokens", "dropped_tokens",
@@ -41,8 +41,9 @@ class Recorder:
         self._names = np.array([*(device.name for device in devices), ""], dtype=str)
         self._kinds = np.array([*(device.kind for device in devices), ""], dtype=str)
         self._models = np.array([*(device.model for device in devices), ""], dtype=str)
-        self._left: list[Job] = []  # jobs whose life is over, not yet in a chunk
-        self._chunks: list[Table] = []
+        self._left: list[Job] = []  # jobs whose life is over, not yet written down
+        self._rows = 0  # that are written down
+        self._columns = [np.empty(CHUNK, np.int64) for _ in _COUNTS] + [np.empty(CHUNK) for _ in _NUMBERS]
         self._steps = StepRows([device.name for device in devices])
         self._decisions: list[Decision] = []
         self._inside: dict[Job, None] = {}
@@ -62,7 +63,7 @@ class Recorder:
         del self._inside[job]
         self._left.append(job)
         if len(self._left) == CHUNK:
-            self._chunks.append(self._columns(self._left, "rejected"))
+            self._write_down(self._left)
             self._left.clear()
         if self._tell is not None:
             self._tell(job)
@@ -91,63 +92,70 @@ class Recorder:
 
     def tables(self, iterations: int) -> Tables:
         """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""
-        chunks = [*self._chunks, self._columns(self._left, "rejected"), self._columns([*self._inside], "censored")]
-        requests = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        by_id = np.argsort(requests["id"], kind="stable")
+        self._write_down(self._left)
+        ended = self._rows
+        self._write_down([*self._inside])
         steps, order = self._steps.table()
         return Tables(
-            {name: column[by_id] for name, column in requests.items()},
+            self._requests(ended),
             steps,
             tuple(self._decisions[row] for row in order) if self._decisions else (),
             iterations,
             self.rejection,
         )
 
-    def _columns(self, jobs: list[Job], unfinished: str) -> Table:
-        """The request table of `jobs`; those that are not finished have the status `unfinished`."""
+    def _write_down(self, jobs: list[Job]) -> None:
+        """Add the numbers of `jobs` to the columns."""
+        first, self._rows = self._rows, self._rows + len(jobs)
+        if self._rows > len(self._columns[0]):
+            for column in self._columns:
+                column.resize(max(self._rows, 2 * first), refcheck=False)  # nobody else has seen it
         counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
         numbers = np.fromiter(chain.from_iterable(map(_numbers, jobs)), np.float64)  # None, what never came, is NaN
-        numbers = numbers.reshape(-1, len(_NUMBERS))
+        for column, values in zip(self._columns, (*counts.T, *numbers.reshape(-1, len(_NUMBERS)).T), strict=True):
+            column[first : self._rows] = values
+
+    def _requests(self, ended: int) -> Table:
+        """The request table: the first `ended` that were written down were rejected if they are not finished.
+
+        A column is let go as it goes into the table, for memory's sake: there are no others.
+        """
+        by_id = np.argsort(self._columns[0][: self._rows], kind="stable")
+        columns = [self._columns.pop(0)[: self._rows][by_id] for _ in range(len(self._columns))]
         (
-            arrival,
-            predicted,
-            uncertainty,
-            predictor,
-            overhead,
-            stop,
-            called,
-            renewed,
-            routing,
-            queued,
-            scheduled,
-            first,
-            finished,
-        ) = numbers.T
+            number, prompt, output, preemptions, calls, replica, passes, proposed, moved, dropped,
+            arrival, predicted, uncertainty, predictor, overhead, stop, called, renewed, routing, queued,
+            scheduled, first, finished,
+        ) = columns  # fmt: skip
+        unfinished = np.isnan(finished)
+        overhead[unfinished] = np.nan
+        status = np.where(unfinished, "rejected", "finished")
+        status[unfinished & (by_id >= ended)] = "censored"
         return {
-            "id": counts[:, 0],
+            "id": number,
             "arrival": arrival,
-            "prompt_tokens": counts[:, 1],
-            "output_tokens": counts[:, 2],
-            "status": np.where(np.isnan(finished), unfinished, "finished"),
-            "replica": self._names[counts[:, 5]],
-            "replica_kind": self._kinds[counts[:, 5]],
-            "model": self._models[counts[:, 5]],
+            "prompt_tokens": prompt,
+            "output_tokens": output,
+            "status": status,
+            "replica": self._names[replica],
+            "replica_kind": self._kinds[replica],
+            "model": self._models[replica],
             "predicted_tokens": predicted,
             "uncertainty": uncertainty,
             "predictor_seconds": predictor,
-            "overhead_seconds": np.where(np.isnan(finished), np.nan, overhead),
+            "overhead_seconds": overhead,
             "queued": queued,
             "first_scheduled": scheduled,
             "first_token": first,
             "finished": finished,
-            "preemptions": counts[:, 3],
+            "preemptions": preemptions,
             "longest_stop": stop,
-            "calls": counts[:, 4],
+            "calls": calls,
             "call_seconds": called,
             "renewed_seconds": renewed,
             "routing_seconds": routing,
-            "passes": counts[:, 6],
-            "proposed_tokens": counts[:, 7],
-            "moved_tokens": counts[:, 8],
-            "dropped_tokens": counts[:, 9],
+            "passes": passes,
+            "proposed_tokens": proposed,
+            "moved_tokens": moved,
+            "dropped_tokens": dropped,
         }

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from experiments.identity.of_run import digest
-from experiments.run.results import Folder, write_whole
+from experiments.run.results import Folder
+from experiments.run.written import write_whole
 from experiments.tables.collect import collect, complete_folders, main
 from tests import apart
 from tests.experiments.run.test_run import SMALL, typed  # noqa: F401 - a fixture
