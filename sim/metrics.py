@@ -70,7 +70,7 @@ def throughput(requests: Table, window: tuple[float, float]) -> tuple[float, flo
     window to its end (s) is less than the shortest response time. So it is with a burst, whose arrivals end before it
     is served: see `throughput_overall`.
     """
-    arrivals = inside(requests, window)["arrival"]
+    arrivals = inside({"arrival": requests["arrival"]}, window)["arrival"]
     shortest = np.min(response_time(requests), initial=np.inf, where=~np.isnan(requests["finished"]))
     if not shortest <= window[1] - (arrivals.min() if len(arrivals) else window[0]):
         return float("nan"), float("nan")
@@ -119,8 +119,8 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     """
     window = measured_window(requests, warmup)
     came = (requests["arrival"] >= window[0]) & (requests["arrival"] <= window[1])
-    states = requests["status"][came]
-    ended = came & (requests["status"] == "finished")
+    states = {state: came & (requests["status"] == state) for state in ("finished", "rejected", "censored")}
+    ended = states["finished"]
     finished = {name: column[ended] for name, column in requests.items() if name in OF_FINISHED}
     total = float(response_time(finished).sum())
     times = {"response_time": response_time(finished), "ttft": ttft(finished), "tpot": tpot(finished)}
@@ -131,8 +131,8 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     requests_per_second, tokens_per_second = throughput(requests, window)
     requests_overall, tokens_overall = throughput_overall(requests)
     return {
-        "requests": len(states),
-        **{state: int((states == state).sum()) for state in ("finished", "rejected", "censored")},
+        "requests": int(came.sum()),
+        **{state: int(rows.sum()) for state, rows in states.items()},
         "warmup_requests": int((requests["arrival"] < window[0]).sum()),
         **{key: value for name, values in times.items() for key, value in distribution(name, values).items()},
         **{f"{name}_requests": int((~np.isnan(times[name])).sum()) for name in ("ttft", "tpot")},

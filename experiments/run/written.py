@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from sim.record import Table
 
-PART = 1 << 17  # rows of a results table that are written at a time
+PART = 1 << 16  # rows of a results table that are written at a time
 
 
 def write_whole(path: Path, text: str) -> None:
