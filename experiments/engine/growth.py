@@ -1,0 +1,73 @@
+"""What a simulated request costs as things grow: the cases, and a panel for each of these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from experiments.engine.bench import BURST, Case, synthetic
+from experiments.figures.style import OTHER_COLORS, RC, save
+from experiments.run.written import write_whole
+from policies.batching.continuous import Continuous
+from policies.batching.preemptive import Preemptive
+from policies.eviction.keep import Resident
+from policies.order.srpt import SRPT
+
+WAITING = (1000, 3000, 10_000, 30_000, 100_000)
+PREEMPTIVE = partial(Case, order=SRPT(), batching=Preemptive(256), eviction=Resident())
+GROWTH: dict[str, dict[int, Case]] = {  # along what, then how much of it there is
+    "requests": {
+        many: Case(partial(synthetic, requests=many, rate=6.5))
+        for many in (10_000, 30_000, 100_000, 300_000, 1_000_000)
+    },
+    "batch": {
+        seats: Case(partial(BURST, requests=30_000), batching=Continuous(seats)) for seats in (8, 16, 32, 64, 128, 256)
+    },
+    "replicas": {
+        many: Case(partial(synthetic, requests=50_000, rate=6.5 * many), replicas=many) for many in (1, 4, 16, 64, 256)
+    },
+    "waiting, FIFO": {many: Case(partial(BURST, requests=many)) for many in WAITING},
+    "waiting, preemptive SRPT": {many: PREEMPTIVE(partial(BURST, requests=many)) for many in WAITING},
+}
+GROWING = {f"{along}: {many}": case for along, cases in GROWTH.items() for many, case in cases.items()}
+STEM = "cost-of-growth"
+
+
+def draw(lines: Sequence[Mapping[str, Any]], folder: Path) -> str:
+    """Write `lines` and their picture to `folder`; the paths, in words. A case is named "ALONG: HOW MANY"."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / f"{STEM}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    along = list(dict.fromkeys(line["case"].split(": ")[0] for line in lines))
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(2.6 * len(along) + 0.6, 2.9), layout="constrained")
+        axes = figure.subplots(1, len(along), sharey=True, squeeze=False)[0]
+        for axis, name in zip(axes, along, strict=True):
+            _panel(axis, name, [line for line in lines if line["case"].startswith(f"{name}: ")])
+        axes[0].set_ylabel("bare timeouts per request")
+        axes[0].set_ylim(bottom=0)
+        axes[-1].legend(title="engine, plain orders: median, least, largest" if len(along) > 3 else None, loc="best")
+        paths = save(figure, folder / STEM)
+    return f"wrote {', '.join(map(str, [folder / f'{STEM}.jsonl', *paths]))}"
+
+
+def _panel(axis: Any, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each build: the median, and bars from the least to the largest ratio."""
+    builds = list(dict.fromkeys(line.get("python", line["build"]) for line in lines))
+    for color, build in zip(OTHER_COLORS, builds, strict=False):
+        those = [line for line in lines if line.get("python", line["build"]) == build]
+        sizes = [int(line["case"].split(": ")[1]) for line in those]
+        middle = [line["timeouts_per_request"] for line in those]
+        spread = list(zip(*(line["timeouts_spread"] for line in those), strict=True))
+        bars = [
+            [value - low for value, low in zip(middle, spread[0], strict=True)],
+            [high - value for value, high in zip(middle, spread[1], strict=True)],
+        ]
+        axis.errorbar(sizes, middle, yerr=bars, color=color, marker="o", markersize=4, capsize=2, label=build)
+    axis.set_xscale("log", base=2 if name == "batch" else 10)
+    axis.set_xlabel(name)
