@@ -148,7 +148,9 @@ def call(group: Group, called: str, arguments: list[str]) -> Any:
         print(overview(group, called))
         return 0
     if arguments == ["--version"] and group is VERBS:
-        print(f"tokenyard {version('tokenyard')}")
+        from sim.build import described
+
+        print(f"tokenyard {version('tokenyard')}; {described()}")
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in group.verbs and group.default and (name[:1] in tuple("-+~") or "=" in name):

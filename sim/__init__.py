@@ -1,5 +1,6 @@
 """The engine: a discrete-event model of language-model serving on SimPy. It imports none of its sibling packages."""
 
+from sim import build as build  # first, for it says which engine is imported from here on
 from sim.cluster import Cluster
 from sim.decoding import Decoding, Passes, PricedProfile
 from sim.device import Copying, Device, HostMemory, HostTime, Unservable

@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from experiments.figures.stored import in_order
 from experiments.figures.style import RC, Look, look, plain_log_ticks, provenance, sheet
+from experiments.tables.labels import devices_of
 
 PAIRED = (
     "Changes are ratios of means over seeds, less 1: each seed's run against the reference's run of the same requests. "
@@ -169,11 +170,7 @@ def _one_scale(axes: Sequence[Axes], panels: Panels, table: pd.DataFrame) -> Non
 
 def provenance_of(table: pd.DataFrame) -> str:
     """Where traces and times come from, in few words: the profiles are named by device, not by model."""
-    devices = (
-        table.filter(like="provenance.")
-        .drop(columns="provenance.trace")
-        .agg(lambda column: column.str.replace(r"^.*/", "", regex=True))
-    )
+    devices = table[devices_of(table)].agg(lambda column: column.str.replace(r"^.*/", "", regex=True))
     return provenance(table[["trace", "provenance.trace"]].join(devices).drop_duplicates())
 
 

@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from experiments.tables.labels import devices_of
+
 RC: dict[Any, Any] = {
     "font.size": 10,
     "axes.labelsize": 10.5,
@@ -114,7 +116,7 @@ def provenance(table: pd.DataFrame) -> str:
     """Which traces are recorded or synthetic, and from what kind of profile each device's times come."""
     traces = sorted({(str(row["trace"]), _kind(row["provenance.trace"])) for _, row in table.iterrows()})
     lines = [f"{'Trace' if len(traces) == 1 else 'Traces'}: " + ", ".join(f"{name} ({kind})" for name, kind in traces)]
-    devices = [name for name in table.columns if name.startswith("provenance.") and name != "provenance.trace"]
+    devices = devices_of(table)
     profiles = [
         f"{name.removeprefix('provenance.')} {' or '.join(sorted(set(table[name].dropna())))}" for name in devices
     ]

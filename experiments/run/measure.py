@@ -18,6 +18,7 @@ from experiments.run.rewarded import of_rewards, with_rewards
 from experiments.run.training import fitted
 from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
+from sim.build import BUILD
 from sim.metrics import summary
 from traces.requests import one_by_one
 
@@ -50,7 +51,11 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     if reward := instantiate(cfg.reward, _convert_="all"):
         measured = with_rewards(measured, reward)
         metrics |= of_rewards(measured, reward, cfg.warmup)
-    more = {"calibration": parts.calibration, "provenance": inputs.provenance, "kv": kv_room(inputs.cluster)}
+    more = {
+        "calibration": parts.calibration,
+        "provenance": inputs.provenance | {"build": BUILD},
+        "kv": kv_room(inputs.cluster),
+    }
     more |= summarized(measured) | costs(inputs.cluster, tables.requests)
     if cfg.load is not None:
         more["load"] = described(cfg)

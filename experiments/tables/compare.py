@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from experiments.tables.footers import footers
-from experiments.tables.labels import is_usual, settings_of, shown
+from experiments.tables.labels import devices_of, is_usual, settings_of, shown
 from experiments.tables.reference import DEFAULT, REPLAY, Reference, same_requests
 from experiments.tables.stats import Interval, change, distinct, interval
 
@@ -206,7 +206,7 @@ def _few(texts: pd.Series) -> str:
 
 def _unused(table: pd.DataFrame, name: str) -> bool:
     """Whether a setting is the `model` of a configuration whose devices run another."""
-    devices = table.filter(like="provenance.").drop(columns="provenance.trace", errors="ignore")
+    devices = table[devices_of(table)]
     of_model = devices.apply(lambda column: column.str.startswith(f"{table[name].iloc[0]}/"))
     return name == "model" and len(devices.columns) > 0 and not of_model.any(axis=None)
 

@@ -20,6 +20,12 @@ def stock(group: str, name: str) -> dict[str, Any] | None:
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else None
 
 
+def devices_of(table: pd.DataFrame) -> list[str]:
+    """The columns that say where the times of each device come from."""
+    others = ("provenance.trace", "provenance.build")
+    return [name for name in table.columns if name.startswith("provenance.") and name not in others]
+
+
 def part_name(group: str, choice: str, config: dict[str, Any]) -> str:
     """What the part that `config` holds is called: the yaml chosen, or its class if the yaml names another."""
     found: Any = config

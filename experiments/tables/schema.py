@@ -189,7 +189,10 @@ NESTED = {
     "load.capacity": Column("requests/s", "that the system `load_of` serves of this trace when it never waits for one"),
     "load.of": Column("-", "whose capacity: `load_of`"),
     "calibration.*": Column("various", "what the policy names, found or fixed: phi, eta, tau (and kappa), batch_size"),
-    "provenance.*": Column("-", "where the trace and each device's times come from"),
+    "provenance.*": Column(
+        "-",
+        "where the trace and each device's times come from; `build`: whether the engine was pure Python or compiled",
+    ),
     "kv.*": Column("-", "the KV that each device holds, and what was not taken off it"),
     "costs.*": Column(
         "various",

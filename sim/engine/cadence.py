@@ -261,7 +261,9 @@ class FillingCadence(Cadence):
 class CadenceBatch(Batch):
     """The jobs that run where a pass emits several tokens: one that has just entered owes its first alone."""
 
-    lockstep: Cadence
+    def __init__(self, kv: KVCache, lockstep: Cadence) -> None:
+        super().__init__(kv, lockstep)
+        self._cadence = lockstep
 
     def stop(self, job: Job) -> None:
         super().stop(job)
@@ -269,13 +271,13 @@ class CadenceBatch(Batch):
 
     def _compute(self, plan: Plan) -> list[Job]:
         if not plan.decodes:
-            self.lockstep.gained = 0
+            self._cadence.gained = 0
         leaving: list[Job] = []
         for job, granted in [*plan.grants.items()]:
             if job.pace is None:
-                self.lockstep.gained += granted == 1
+                self._cadence.gained += granted == 1
                 continue
-            self.lockstep.emit(job, granted)
+            self._cadence.emit(job, granted)
             del plan.grants[job], self.by_name[job]
             self.prefills += 1
             self.lockstep.join(job)

@@ -267,7 +267,7 @@ class Planner:
         if giver is not None:
             self._evict(plan, giver)
         elif short <= self.parked.host.leaving:
-            self.parked.lasts = 1  # those who run may take so much, until then, that somebody must give
+            self.parked.lasts = 1.0  # those who run may take so much, until then, that somebody must give
         return giver is not None
 
     def _reservation(self, job: Job) -> int:

@@ -47,7 +47,6 @@ class Scheduler:
         execution = batching.execution
         self.agenda = Agenda()
         self.waiting = waiting_queue(policy.order, execution.window)
-        self.batch: Batch
         self.planner: Planner | StaticPlanner
         if device.decoding is not None and (isinstance(execution, RequestLevel) or execution.plans_ahead):
             what = "one whose plans_ahead is 0" if isinstance(execution, IterationLevel) else "an iteration-level one"
@@ -61,23 +60,18 @@ class Scheduler:
                 raise ValueError(
                     f"max_num_batched_tokens must hold a pass of {name}, {pass_tokens} tokens, got {budget}"
                 )
-        if isinstance(execution, RequestLevel):
-            kv = KVCache(device.blocks, device.block_size)  # padded rows share nothing
-            make_static = StaticBatch if execution.until is Until.LAST else UntilFirstBatch
-            self.batch = batch = make_static(kv, GrowingLockstep(kv))
-        else:
-            make_batch = AheadBatch if execution.plans_ahead else CadenceBatch if device.decoding else Batch
-            self.batch = make_batch(*_memory(device, execution))
+        self.batch = _static(device, execution) if isinstance(execution, RequestLevel) else _batch(device, execution)
         host = host_of(device, self.batch.kv, self.agenda)
         self.parked = Parked(policy.eviction, self.waiting, self.batch, host, self.agenda)
         if isinstance(self.batch, AheadBatch):
             self.batch.stopped = self.parked
-        if isinstance(execution, RequestLevel):
-            make_planner = UntilFirstPlanner if isinstance(batch, UntilFirstBatch) else StaticPlanner
-            self.planner = make_planner(device, batching, self.waiting, batch, self.parked)
-        else:
+        if isinstance(execution, IterationLevel):
             make = _planner(batching, execution)
             self.planner = make(device, execution, batching, self.parked, self.waiting, self.batch, together)
+        elif isinstance(self.batch, UntilFirstBatch):
+            self.planner = UntilFirstPlanner(device, batching, self.waiting, self.batch, self.parked)
+        else:
+            self.planner = StaticPlanner(device, batching, self.waiting, self.batch, self.parked)
 
     @property
     def running(self) -> Collection[Job]:
@@ -115,6 +109,21 @@ def _planner(batching: Batching, execution: IterationLevel) -> type[Planner]:
     if execution.phases is not Phases.MIXED:
         raise ValueError(f"{type(batching).__name__} names victims: phases must be mixed, got {execution.phases.value}")
     return Exchanging
+
+
+def _static(device: Device, execution: RequestLevel) -> StaticBatch:
+    """An empty request-level batch; its padded rows share nothing."""
+    kv = KVCache(device.blocks, device.block_size)
+    make = StaticBatch if execution.until is Until.LAST else UntilFirstBatch
+    return make(kv, GrowingLockstep(kv))
+
+
+def _batch(device: Device, execution: IterationLevel) -> Batch:
+    """An empty iteration-level batch."""
+    kv, lockstep = _memory(device, execution)
+    if isinstance(lockstep, Cadence):
+        return CadenceBatch(kv, lockstep)
+    return AheadBatch(kv, lockstep) if execution.plans_ahead else Batch(kv, lockstep)
 
 
 def _memory(device: Device, execution: IterationLevel) -> tuple[KVCache, Lockstep]:

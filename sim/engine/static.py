@@ -59,9 +59,7 @@ class StaticBatch(Batch):
 class StaticPlanner:
     """Who goes into the next batch; then a token for each row at each step."""
 
-    def __init__(
-        self, device: Device, batching: Batching, waiting: WaitingQueue, batch: StaticBatch, parked: Parked
-    ) -> None:
+    def __init__(self, device: Device, batching: Batching, waiting: WaitingQueue, batch: Batch, parked: Parked) -> None:
         self.device = device
         self.batching = batching
         self.waiting = waiting

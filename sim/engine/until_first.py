@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from sim.device import Device
 from sim.engine.batch import Batch
+from sim.engine.kv import KVCache
+from sim.engine.lockstep import Lockstep
+from sim.engine.parked import Parked
 from sim.engine.plan import Plan
+from sim.engine.queue import WaitingQueue
 from sim.engine.static import StaticBatch, StaticPlanner
 from sim.job import Job
-from sim.policy import Cause
+from sim.policy import Batching, Cause
 from sim.step import Hold
 
 
 class UntilFirstBatch(StaticBatch):
     """It is `over` when somebody has left; the rows that are not complete stay until the next plan."""
 
-    over = False
+    def __init__(self, kv: KVCache, lockstep: Lockstep) -> None:
+        super().__init__(kv, lockstep)
+        self.over = False
 
     def commit(self, plan: Plan) -> list[Job]:
         leaving = super().commit(plan)
@@ -39,14 +46,18 @@ class UntilFirstPlanner(StaticPlanner):
     KV of waiting jobs gives way to the rows of a batch, the worst in rank first.
     """
 
-    batch: UntilFirstBatch
+    def __init__(
+        self, device: Device, batching: Batching, waiting: WaitingQueue, batch: UntilFirstBatch, parked: Parked
+    ) -> None:
+        super().__init__(device, batching, waiting, batch, parked)
+        self._rows_batch = batch
 
     def decodes_on(self) -> bool:
-        return not self.batch.over and super().decodes_on()
+        return not self._rows_batch.over and super().decodes_on()
 
     def plan(self, now: float) -> Plan | Hold:
         plan = Plan(now)
-        if self.batch.running and not self.batch.over:
+        if self.batch.running and not self._rows_batch.over:
             self.parked.arrive(now)
             return self._next(plan)
         hold = Hold(math.inf)
@@ -73,7 +84,7 @@ class UntilFirstPlanner(StaticPlanner):
 
     def _disband(self, now: float) -> list[Job]:
         """Nobody runs any longer: those who were left wait, and hold the KV of what they have computed, unpadded."""
-        waiting, batch = self.waiting, self.batch
+        waiting, batch = self.waiting, self._rows_batch
         left = list(batch.running)
         batch.dissolve()
         batch.over = False
