@@ -14,15 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import simpy
 
+from sim.build import BUILD, VARIABLE
+
 TIMEOUTS = 1_000_000
-PURE = "TOKENYARD_PURE"  # of the environment: the engine's Python is run, though it was compiled
 
 
 class Build(NamedTuple):
@@ -32,14 +31,8 @@ class Build(NamedTuple):
     environment: Mapping[str, str]
 
 
-BUILDS = {"pure": Build(sys.executable, {PURE: "1"}), "compiled": Build(sys.executable, {PURE: ""})}
-
-
-def build() -> str:
-    """Whether the engine of this process is `pure` Python or `compiled`."""
-    spec = find_spec("sim.engine.replica")
-    origin = spec.origin if spec and spec.origin else ""
-    return "compiled" if origin.endswith(tuple(EXTENSION_SUFFIXES)) else "pure"
+# The engine's Python, though it was compiled; and what was compiled.
+BUILDS = {"pure": Build(sys.executable, {VARIABLE: "1"}), "compiled": Build(sys.executable, {VARIABLE: ""})}
 
 
 def timeout_seconds() -> float:
@@ -63,7 +56,7 @@ def serve(prepare: Callable[..., Callable[[], dict[str, Any]]]) -> None:
         arguments = json.loads(line)
         try:
             if arguments is not None:
-                once, answer = prepare(*arguments), {"build": build()}
+                once, answer = prepare(*arguments), {"build": BUILD}
             else:
                 assert once is not None
                 answer = once()

@@ -9,7 +9,8 @@ import pytest
 
 from experiments.engine import growth
 from experiments.engine.bench import main
-from experiments.engine.timed import BUILDS, Build, build, measured
+from experiments.engine.timed import BUILDS, Build, measured
+from sim.build import BUILD
 
 STAND_IN = "tests.experiments.engine.standin"
 HERE = sys.executable
@@ -38,7 +39,7 @@ def test_what_is_wrong_in_the_process_is_said() -> None:
         measured("no.such.module", "four", Path("none.csv"), 1, {"": BUILDS["pure"]})
 
 
-@pytest.mark.skipif(build() == "compiled", reason="the engine of this process is compiled")
+@pytest.mark.skipif(BUILD == "compiled", reason="the engine of this process is compiled")
 def test_a_build_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ValueError, match="--builds compiled: the engine of"):
         measured(STAND_IN, "four", Path("none.csv"), 1, {"compiled": BUILDS["compiled"]})
