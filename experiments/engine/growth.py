@@ -45,13 +45,14 @@ def draw(lines: Sequence[Mapping[str, Any]], folder: Path) -> str:
     write_whole(folder / f"{STEM}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     along = list(dict.fromkeys(line["case"].split(": ")[0] for line in lines))
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(2.6 * len(along) + 0.6, 2.9), layout="constrained")
+        figure = Figure(figsize=(2.6 * len(along) + 0.6, 3.1), layout="constrained")
         axes = figure.subplots(1, len(along), sharey=True, squeeze=False)[0]
         for axis, name in zip(axes, along, strict=True):
             _panel(axis, name, [line for line in lines if line["case"].startswith(f"{name}: ")])
         axes[0].set_ylabel("bare timeouts per request")
         axes[0].set_ylim(bottom=0)
-        axes[-1].legend(title="engine, plain orders: median, least, largest" if len(along) > 3 else None, loc="best")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels) or 1)
         paths = save(figure, folder / STEM)
     return f"wrote {', '.join(map(str, [folder / f'{STEM}.jsonl', *paths]))}"
 
