@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from simpy.core import EmptySchedule, StopSimulation
 
 from sim.cluster import Cluster
 from sim.device import Unservable
+from sim.engine.arrivals import in_order
 from sim.engine.audit import AuditedReplica, audited
 from sim.engine.channel import Channel, channel
 from sim.engine.clock import Clock
@@ -29,24 +30,6 @@ from sim.record import Record, Tables
 from sim.request import Request
 
 INFINITY = math.inf
-
-
-def _in_order(requests: Iterable[Request]) -> Iterator[Request]:
-    """`requests`, each looked at as it comes: ValueError for an id that came before, or an arrival out of order."""
-    last = 0.0
-    numbered = 0  # all ids below were there, as of requests that are numbered from 0 in their order
-    ids: set[int] = set()  # and these
-    for request in requests:
-        if request.id == numbered and not ids:
-            numbered += 1
-        elif 0 <= request.id < numbered or request.id in ids:
-            raise ValueError(f"two requests have the id {request.id}")
-        else:
-            ids.add(request.id)
-        if request.arrival < last:
-            raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one at {last} s")
-        last = request.arrival
-        yield request
 
 
 class Question(NamedTuple):
@@ -84,7 +67,7 @@ class Simulation:
         if horizon is not None and not horizon > 0:
             raise ValueError(f"horizon must be after the start, at 0 s, got {horizon}")
         self.clock = Clock(initial_time=0.0)
-        self.requests = _in_order(requests)
+        self.requests = in_order(requests)
         self.next_request = next(self.requests, None)
         self.cluster = cluster
         self.predictor = predictor

@@ -4,7 +4,6 @@
     tokenyard engine bench --cases azure,order_srpt --repeats 9
     tokenyard engine bench --builds pure,compiled        # one measurement of each in turn
     tokenyard engine bench --against OTHER/bin/python    # and of the tokenyard that another environment has
-    tokenyard engine bench --figures bench-output --repeats 3    # cost against requests, batch, replicas, waiting
 
 `timeouts_per_request` is the time of one simulated request in units of one bare SimPy timeout, a process that yields a
 million of them. Both are measured in turn, in the same process, and the median of the ratios is taken, so that the
@@ -15,7 +14,7 @@ and build has a process of its own, whose peak memory is told, with the requests
 public conversation trace of 2023 (--azure, or traces/azure_2023_conv.csv.gz under $TOKENYARD_DATA), those of Mooncake
 its conversations (traces/mooncake_conversation.jsonl.gz there), with prefix caching and without, that of INFERCEPT its
 requests (traces/infercept_multi.json.gz); the others are synthetic. The device is Llama-3.1-8B on an A100, from the
-profile that ships. --figures draws, beside the JSON lines, what each case that grows costs: `grows` is along what.
+profile that ships. `tokenyard engine growth` measures and draws what a request costs as things grow.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,10 +181,9 @@ def parts(case: Case) -> tuple[Policy, Cluster]:
     return Policy(case.order, case.batching, LeastLoaded(), case.eviction), Cluster(tuple(devices))
 
 
-def prepared(name: str, azure: str) -> Callable[[], dict[str, Any]]:
-    """What measures a case once, in this process; its requests are there."""
-    case = (CASES | growing())[name]
-    requests = case.requests(Path(azure))
+def measuring(case: Case, azure: Path) -> Callable[[], dict[str, Any]]:
+    """What measures `case` once, in this process; its requests are there."""
+    requests = case.requests(azure)
     policy, cluster = parts(case)
     tokens = sum(request.truth.output_tokens for request in requests)
 
@@ -206,29 +204,27 @@ def prepared(name: str, azure: str) -> Callable[[], dict[str, Any]]:
     return once
 
 
-def growing() -> dict[str, Case]:
-    """The cases of `--figures`."""
-    from experiments.engine.growth import GROWING
-
-    return GROWING
-
-
 def serve_lines() -> None:
     """Measure what a `Worker` asks for."""
-    serve(prepared)
+    serve(lambda name, azure: measuring(CASES[name], Path(azure)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the lines of each case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", help=f"comma-separated (default: all: {', '.join(CASES)})")
+    return run(__name__, CASES, parser, arguments)[0]
+
+
+def run(
+    module: str, cases: Mapping[str, Case], parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[int, argparse.Namespace, list[dict[str, Any]]]:
+    """Print the lines of the cases, which `module` serves, that `arguments` name; the exit code, and what there was."""
+    parser.add_argument("--cases", help=f"comma-separated (default: all: {', '.join(cases)})")
     parser.add_argument("--repeats", type=int, default=5, help="measurements per case and build (default: 5)")
     parser.add_argument("--azure", type=Path, default=AZURE, metavar="CSV", help="Azure's conversation trace")
     parser.add_argument("--builds", help="pure, compiled or both, comma-separated (default: the one that is imported)")
     parser.add_argument("--against", metavar="PYTHON", help="of an environment, to measure what it has in turn")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="measure and draw, instead, what grows")
     settings = parser.parse_args(arguments)
-    cases = growing() if settings.figures else CASES
     names = settings.cases.split(",") if settings.cases else [*cases]
     if unknown := [name for name in names if name not in cases]:
         parser.error(f"no case {unknown[0]!r}; there are {', '.join(cases)}")
@@ -242,22 +238,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         builds[settings.against] = Build(settings.against, {})
     shape = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{shape}; synthetic cases draw lognormal lengths, seed {SEED}", file=sys.stderr)
-    found, missing = [], 0
+    found: list[dict[str, Any]] = []
+    missing = 0
     for name in names:
         if (trace := cases[name].trace(settings.azure)) and not trace.is_file():
             print(f"left out: {name}: no trace at {trace}: set TOKENYARD_DATA, or --azure for Azure's", file=sys.stderr)
             missing += 1
             continue
         try:
-            lines = measured(__name__, name, settings.azure, settings.repeats, builds)
+            lines = measured(module, name, settings.azure, settings.repeats, builds)
         except (ValueError, OSError) as error:
             print(f"error: {name}: {error}", file=sys.stderr)
-            return 2
+            return 2, settings, found
         for line in lines:
             print(json.dumps(line), flush=True)
         found += lines
-    if settings.figures:
-        from experiments.engine.growth import draw
-
-        print(draw(found, settings.figures), file=sys.stderr)
-    return 1 if missing else 0
+    return (1 if missing else 0), settings, found

@@ -1,8 +1,17 @@
-"""What a simulated request costs as things grow: the cases, and a panel for each of these."""
+"""What a simulated request costs as requests, batches, replicas and queues grow: measured, and drawn.
+
+    tokenyard engine growth --output growth-output --repeats 3
+    tokenyard engine growth --output growth-output --builds pure,compiled --cases 'replicas: 1,replicas: 256'
+
+Measured as `tokenyard engine bench` does, whose options these are; the JSON lines go into DIR/cost-of-growth.jsonl, and
+a panel for each thing that grows into DIR/cost-of-growth.png and .pdf: medians, with bars from least to largest.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +20,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from experiments.engine.bench import BURST, Case, synthetic
+from experiments.engine.bench import BURST, Case, measuring, run, synthetic
+from experiments.engine.timed import serve
 from experiments.figures.style import OTHER_COLORS, RC, save
 from experiments.run.written import write_whole
 from policies.batching.continuous import Continuous
@@ -32,8 +42,8 @@ GROWTH: dict[str, dict[int, Case]] = {  # along what, then how much of it there 
     "replicas": {
         many: Case(partial(synthetic, requests=50_000, rate=6.5 * many), replicas=many) for many in (1, 4, 16, 64, 256)
     },
-    "waiting, FIFO": {many: Case(partial(BURST, requests=many)) for many in WAITING},
-    "waiting, preemptive SRPT": {many: PREEMPTIVE(partial(BURST, requests=many)) for many in WAITING},
+    "waiting under FIFO": {many: Case(partial(BURST, requests=many)) for many in WAITING},
+    "waiting under preemptive SRPT": {many: PREEMPTIVE(partial(BURST, requests=many)) for many in WAITING},
 }
 GROWING = {f"{along}: {many}": case for along, cases in GROWTH.items() for many, case in cases.items()}
 STEM = "cost-of-growth"
@@ -72,3 +82,18 @@ def _panel(axis: Any, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         axis.errorbar(sizes, middle, yerr=bars, color=color, marker="o", markersize=4, capsize=2, label=build)
     axis.set_xscale("log", base=2 if name == "batch" else 10)
     axis.set_xlabel(name)
+
+
+def serve_lines() -> None:
+    """Measure what a `Worker` asks for."""
+    serve(lambda name, azure: measuring(GROWING[name], Path(azure)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and draw what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for lines and figure")
+    status, settings, lines = run(__name__, GROWING, parser, arguments)
+    if lines:
+        print(draw(lines, settings.output), file=sys.stderr)
+    return status
