@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
-from policies.guarded_truth import ContractError, GuardedTruth
+from policies.guarded_truth import ContractError, GuardedTruth, refuse_readers
 from sim import Eviction
 from sim.cluster import Cluster
 from sim.execution import Execution
@@ -21,6 +21,7 @@ from sim.replay import simulate
 from sim.request import Request
 from sim.step import Hold
 
+FIELDS: tuple[str, ...] = getattr(Job, "__mypyc_attrs__", None) or Job.__slots__  # the first where it is compiled
 __all__ = ["ContractError", "GuardedTruth", "check_order", "check_policy"]
 
 
@@ -29,7 +30,7 @@ def _broken(part: object, method: str, how: str) -> NoReturn:
 
 
 def _state(jobs: Iterable[Job]) -> list[tuple[Any, ...]]:
-    return [tuple(getattr(job, name) for name in Job.__slots__) for job in jobs]
+    return [tuple(getattr(job, name) for name in FIELDS) for job in jobs]
 
 
 def _pure(part: object, method: str, jobs: Sequence[Job], *asked: Any) -> Any:
@@ -253,6 +254,8 @@ def check_policy(policy: Policy, cluster: Cluster, predictor: Predictor, request
     `Unservable` names one that could never fit, for then less would be checked.
     """
     check_order(policy.order)
+    for part in (policy.order, policy.batching, policy.routing, policy.eviction, predictor):
+        refuse_readers(part)
     if not isinstance(policy.batching, Batching):
         raise ContractError(f"{type(policy.batching).__name__} is no batching: it must derive from sim.Batching")
     kind = _CheckedBatching if type(policy.batching).victim is Batching.victim else _CheckedExchange

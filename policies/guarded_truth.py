@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from sim.request import Truth
 
-MAY_READ_TRUTH = ("sim.", "policies.predictor.oracle", "policies.predictor.samples", "policies.decoding.")
+MAY_READ_TRUTH = (
+    "sim.",
+    "simpy.",  # whose frame is the last where the engine is compiled, and has none
+    "policies.contract",
+    "policies.predictor.oracle",
+    "policies.predictor.samples",
+    "policies.decoding.",
+)
+ENGINES = ("ends_at", "whole")  # what a job keeps of its truth, for the engine alone
 GENERATED = (
     "sim.request",
     "dataclasses",
@@ -36,6 +44,25 @@ def _refuse_stranger(frame: FrameType | None, what: str) -> None:
     reader = frame.f_globals.get("__name__", "") if frame else ""
     if not reader.startswith(MAY_READ_TRUTH):
         raise ContractError(f"{reader} reads the true {what}")
+
+
+def refuse_readers(part: object) -> None:
+    """Raise if the code of `part`, or of what it derives from, reads what a job keeps of its truth for the engine."""
+    for kind in (kind for kind in type(part).__mro__ if not kind.__module__.startswith(MAY_READ_TRUTH)):
+        for function in vars(kind).values():
+            _refuse_names(getattr(getattr(function, "fget", None) or function, "__code__", None), kind)
+
+
+def _refuse_names(code: CodeType | None, kind: type) -> None:
+    """As above, of a function's `code` and of those that it makes."""
+    if code is None:
+        return
+    if read := sorted({*code.co_names} & {*ENGINES}):
+        where = f"{kind.__module__}, line {code.co_firstlineno}: {kind.__name__}"
+        raise ContractError(f"{where} reads the true output length, job.{read[0]}")
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _refuse_names(constant, kind)
 
 
 class GuardedTruth(Truth):

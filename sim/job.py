@@ -83,6 +83,7 @@ class Job:
         "call_seconds",  # that its calls took, so far as they are over
         "calls",  # that it has begun so far
         "dropped_tokens",  # computed, whose KV was dropped when it had to stop or wait
+        "ends_at",  # the output tokens after which it calls next, or is through: the truth, for the engine alone
         "entered",  # the lockstep's tick less the tokens emitted: emitted = tick - entered
         "finished",
         "first_scheduled",
@@ -112,7 +113,7 @@ class Job:
         "routing_seconds",  # that it waited for the router, s
         "stopped",  # when it was last stopped amid its answer, until its next token
         "told",  # what a cache that shares prefixes keeps of its content
-        "until",  # the output tokens after which it calls next, or is through
+        "whole",  # the output tokens of its answer: the truth, for the engine alone
     )
 
     def __init__(self, request: Request, prediction: Prediction, predictor: Saying = ONCE) -> None:
@@ -122,7 +123,8 @@ class Job:
         self.replica = NOWHERE
         self.given = request.prompt_tokens
         truth = request.truth
-        self.until = truth.pauses[0].emitted if truth.pauses else truth.output_tokens
+        self.whole = truth.output_tokens
+        self.ends_at = truth.pauses[0].emitted if truth.pauses else self.whole
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
         self.blocks = self.host_tokens = self.preemptions = self.calls = self.found = 0
@@ -145,7 +147,8 @@ class Job:
 
     def answered(self, request: Request, prediction: Prediction) -> None:
         """Its `request` is that with the answer of the model to which it goes, of which it is predicted."""
-        self.request, self.until = request, request.truth.output_tokens
+        self.request = request
+        self.whole = self.ends_at = request.truth.output_tokens
         self.prediction = self.predicted = prediction
 
     @property
@@ -160,7 +163,7 @@ class Job:
             return self.base_emitted - self.ahead
         if self.pace is not None:
             return self._paced(self.pace)
-        return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.until)
+        return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.ends_at)
 
     @property
     def awaited(self) -> bool:
@@ -222,7 +225,7 @@ class Job:
     @property
     def calls_out(self) -> bool:
         """Whether it has emitted the last token before its next call, as far as is written down."""
-        return self.base_emitted == self.until and self.until < self.request.truth.output_tokens
+        return self.base_emitted == self.ends_at and self.ends_at < self.whole
 
     def call(self, now: float) -> float:
         """Its next call begins at `now` (s): how long it waits for it, the prediction that is made anew included."""
@@ -240,7 +243,7 @@ class Job:
         pause = pauses[self.calls - 1]
         self.given += pause.returned
         self.call_seconds += pause.seconds
-        self.until = pauses[self.calls].emitted if self.calls < len(pauses) else self.request.truth.output_tokens
+        self.ends_at = pauses[self.calls].emitted if self.calls < len(pauses) else self.whole
         renewed = self.predictor.renew(self.request, self.prediction, self.calls)
         if renewed is not self.prediction:
             self.prediction, self.renewed_seconds = renewed, self.renewed_seconds + renewed.seconds
@@ -249,7 +252,7 @@ class Job:
     @property
     def complete(self) -> bool:
         """Whether every token of the true output has been emitted."""
-        return self.emitted >= self.request.truth.output_tokens
+        return self.emitted >= self.whole
 
     def __repr__(self) -> str:
         return f"Job(id={self.request.id}, context={self.context}, computed={self.computed}, emitted={self.emitted})"

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -49,10 +50,11 @@ class Distribution:
         inner = [min(level / total, 1.0) for level in accumulate(masses[:-1], initial=0.0)]
         return cls((*inner, 1.0), tuple(edges))
 
-    @classmethod
-    def certain(cls, length: float) -> Distribution:
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def certain(length: float) -> Distribution:
         """One answer, of `length` tokens."""
-        return cls((1.0,), (length,))
+        return Distribution((1.0,), (length,))
 
     @classmethod
     def of_atoms(cls, lengths: Iterable[float]) -> Distribution:

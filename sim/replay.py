@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from sim.cluster import Cluster
-from sim.job import Job
-from sim.policy import Leg, Policy, Predictor, ReplicaView
+from sim.policy import Policy, Predictor
 from sim.record import Record, Tables
 from sim.request import Request
-from sim.simulation import Questions, Simulation
+from sim.simulation import Simulation
 
 
 def simulate(
@@ -52,19 +50,11 @@ def simulate(
     collects = gc.isenabled()
     gc.disable()  # a run leaves no cycles behind, and the collector would walk all requests over and over
     try:
-        return answered(run.questions(), policy.routing.route)
+        route, views = policy.routing.route, run.views
+        run.begin()
+        while (job := run.next_asked()) is not None:
+            run.route(job, route(job, views))
+        return run.tables()
     finally:
         if collects:
             gc.enable()
-
-
-def answered(questions: Questions, route: Callable[[Job, tuple[ReplicaView, ...]], Sequence[Leg]]) -> Tables:
-    """What happens if `route` is what answers each of `questions`."""
-    legs: Any = None  # how a generator is begun
-    while True:
-        try:
-            job, replicas = questions.send(legs)
-        except StopIteration as end:
-            tables: Tables = end.value
-            return tables
-        legs = route(job, replicas)

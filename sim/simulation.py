@@ -12,6 +12,7 @@ from typing import NamedTuple
 import simpy
 from simpy.core import EmptySchedule, StopSimulation
 
+from sim.checks import check_parts, in_order
 from sim.cluster import Cluster
 from sim.device import Unservable
 from sim.engine.arrivals import in_order
@@ -24,7 +25,7 @@ from sim.engine.replica import Replica
 from sim.engine.sessions import Sessions
 from sim.engine.view import View
 from sim.job import Job
-from sim.policy import Batching, Eviction, Leg, Order, Policy, Predictor, ReplicaView
+from sim.policy import Leg, Policy, Predictor, ReplicaView
 from sim.prediction import Prediction
 from sim.record import Record, Tables
 from sim.request import Request
@@ -63,12 +64,14 @@ class Simulation:
         audit: bool = False,
         left: Callable[[Job], object] | None = None,
     ) -> None:
-        _check(policy, cluster, predictor, unservable, audit)
+        check_parts(policy, cluster, predictor, unservable, audit)
         if horizon is not None and not horizon > 0:
             raise ValueError(f"horizon must be after the start, at 0 s, got {horizon}")
         self.clock = Clock(initial_time=0.0)
         self.requests = in_order(requests)
         self.next_request = next(self.requests, None)
+        self.coming: Request | None = None  # the same, unless there is an event for its arrival
+        self.turn = 0  # of that event, were there one
         self.cluster = cluster
         self.predictor = predictor
         self.horizon = math.inf if horizon is None else horizon
@@ -98,21 +101,36 @@ class Simulation:
         The legs are sent in return (`send`); the Tables are what the generator returns in the end. RuntimeError if it
         was gone through before.
         """
+        self.begin()
+        while (job := self.next_asked()) is not None:
+            self.route(job, (yield Question(job, self.views)))
+        return self.tables()
+
+    def begin(self) -> None:
+        """Time begins. RuntimeError if it did before."""
         if self.begun:
             raise RuntimeError("a simulation is gone through once: make another")
         self.begun = True
-        asked, step, views = self.asked, self.clock.step, self.views
         if self.horizon < math.inf:
             self.clock.end(self.horizon)
         self.arrive()
+
+    def next_asked(self) -> Job | None:
+        """Go on until it is asked where a job shall go; None at the end. The answer is given to `route`."""
+        asked, clock = self.asked, self.clock
         try:
-            while True:
-                while asked:
-                    job = asked.popleft()
-                    self.route(job, (yield Question(job, views)))
-                step()
+            while not asked:
+                request = self.coming
+                if request is None:
+                    clock.step()
+                elif clock.reach(request.arrival):  # nobody else is due: it takes no event to come here
+                    self.arrive()
+                else:
+                    self.coming = None
+                    clock.later(request.arrival, self.arrive, self.turn)
         except (EmptySchedule, StopSimulation):
-            return self.tables()
+            return None
+        return asked.popleft()
 
     def tables(self) -> Tables:
         """What happened until the horizon. RuntimeError if there is none, and somebody was left behind."""
@@ -137,9 +155,9 @@ class Simulation:
             else:
                 self.follow(self.sessions.come(request))
             request = next(self.requests, None)
-        self.next_request = request
+        self.next_request = self.coming = request
         if request is not None:
-            self.clock.at(request.arrival, self.arrive)
+            self.turn = self.clock.turn()
 
     def follow(self, request: Request | None) -> None:
         """Let `request` of a closed loop, if it is one's turn, enter at its arrival, now or later."""
@@ -265,20 +283,3 @@ class Simulation:
     def appoint(self, instant: float, call: Callable[[float], None]) -> None:
         """Let `call` be called at `instant` (s)."""
         self.clock.at(instant, lambda _: call(instant))
-
-
-def _check(policy: Policy, cluster: Cluster, predictor: Predictor, unservable: str, audit: bool) -> None:
-    """TypeError for a part that is none, ValueError for what does not go together."""
-    if not isinstance(policy.order, Order):
-        raise TypeError(f"an order must be a sim.policy.Order, {type(policy.order).__name__} is none")
-    for batching in (policy.batching, *(device.batching for device in cluster.devices if device.batching)):
-        if not isinstance(batching, Batching):
-            raise TypeError(f"a batching must be a sim.policy.Batching, {type(batching).__name__} is none")
-    if not isinstance(policy.eviction, Eviction):
-        raise TypeError(f"an eviction must be a sim.policy.Eviction, {type(policy.eviction).__name__} is none")
-    if not isinstance(predictor, Predictor):
-        raise TypeError(f"a predictor must be a sim.policy.Predictor, {type(predictor).__name__} is none")
-    if unservable not in ("reject", "fail"):
-        raise ValueError(f"unservable must be reject or fail, got {unservable!r}")
-    if cluster.steps_together and audit:
-        raise ValueError("the memory of a cluster that steps_together is not audited")

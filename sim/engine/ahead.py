@@ -69,7 +69,7 @@ class AheadBatch(Batch):
             self._depart(job)
         ended = self.lockstep.ended()
         for job in ended:
-            if self.lockstep.tick - job.entered > job.until:
+            if self.lockstep.tick - job.entered > job.ends_at:
                 leaving.append(job)
             else:
                 self.lockstep.leave(job)
@@ -86,7 +86,7 @@ class AheadBatch(Batch):
         leaving: list[Job] = []
         for job in coming:
             job.ahead = 0
-            if job.prefill_only or job.base_emitted == job.until:
+            if job.prefill_only or job.base_emitted == job.ends_at:
                 leaving.append(job)
             elif not job.runs:
                 self._elsewhere(job).rank_anew(job, now)
@@ -124,7 +124,7 @@ class AheadBatch(Batch):
                 job.base_computed = min(job.base_computed, job.context - 1)
         else:
             self._elsewhere(job).recall(job, now)
-            if job.base_emitted == job.request.truth.output_tokens:
+            if job.base_emitted == job.whole:
                 job.finished = now
 
     def _elsewhere(self, job: Job) -> Stopped:

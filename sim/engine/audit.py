@@ -7,18 +7,22 @@ cache counts itself: an audit that does not close ends the run.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.cadence import Cadence
+from sim.engine.clock import Clock
 from sim.engine.plan import Plan
+from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.work import useful
 from sim.job import Job
+from sim.policy import Policy
 from sim.record import AUDIT_COLUMNS, Table, Use
 from sim.step import Step
 
@@ -85,7 +89,7 @@ class Audit:
             blocks = job.blocks
             if job.lockstep is not None and isinstance(lockstep, Cadence):
                 filled, blocks = lockstep.room(job, before, decodes)
-            beyond = filled - job.padding - (job.given + job.until - 1)
+            beyond = filled - job.padding - (job.given + job.ends_at - 1)
             yield use, job, blocks, filled, job.padding + max(0, beyond)
         for job in self._waiting:
             yield Use.WAITING if job.paused is None else Use.PAUSED, job, job.blocks, job.base_computed, 0
@@ -133,7 +137,7 @@ class Audit:
         if not lockstep.ahead:
             return 0
         reached = lockstep.tick + ticks
-        return sum(reached - job.entered > job.until for _, _, job in lockstep.ends)
+        return sum(reached - job.entered > job.ends_at for _, _, job in lockstep.ends)
 
     def _add(self, slots: Sequence[int], until: float, delayed: float) -> None:
         seconds = until - self.since
@@ -162,8 +166,17 @@ def _just_returned(job: Job) -> int:
 class AuditedReplica(Replica):
     """A replica whose memory is audited; it does the same as any other."""
 
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
+    def __init__(
+        self,
+        clock: Clock,
+        number: int,
+        device: Device,
+        policy: Policy,
+        recorder: Recorder,
+        leave: Callable[[Job], None],
+        leap: bool,
+    ) -> None:
+        super().__init__(clock, number, device, policy, recorder, leave, leap)
         parked = self.parked
         self.audit = Audit(self.device.name, self.batch, parked.idle, parked.host.moving, self.sending)
         self._copying = 0.0  # for which the step that was priced last waits for copies, s

@@ -33,6 +33,22 @@ class Clock(simpy.Environment):
         """Call `call` at `instant` (s); with the priority LATE after all arrivals of that instant."""
         heappush(self._queue, (instant, priority, next(self._eid), _Instant(call)))
 
+    def turn(self) -> int:
+        """The place of an event that is put into the queue now, among those of its instant; see `later`."""
+        return next(self._eid)
+
+    def later(self, instant: float, call: Callable[[simpy.Event], None], turn: int) -> None:
+        """As `at`, of an event whose `turn` was taken before."""
+        heappush(self._queue, (instant, NORMAL, turn, _Instant(call)))
+
+    def reach(self, instant: float) -> bool:
+        """Let it be `instant` (s) without an event, if nothing is due before or then; whether it is."""
+        queue = self._queue
+        if queue and queue[0][0] <= instant:
+            return False
+        self._now = instant
+        return True
+
     def end(self, instant: float) -> None:
         """Let the step raise `StopSimulation` that comes to `instant` (s), before all else that happens then."""
         self.at(instant, StopSimulation.callback, URGENT)

@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sim.device import Device
+from sim.engine.batch import Batch
+from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import COMING, SOON, Planner
 from sim.engine.queue import Entry, WaitingQueue
+from sim.execution import IterationLevel
 from sim.job import Job
-from sim.policy import Cause, Rank, Short
+from sim.policy import Batching, Cause, Rank, Short
 from sim.step import Hold
 
 
@@ -34,7 +38,8 @@ class RankedRunning:
         return (job for job in self._running if job.admission <= self.before)
 
     def rank(self, job: Job) -> Rank:
-        return self._waiting.entry(job, self.now)[0]
+        rank: Rank = self._waiting.entry(job, self.now)[0]
+        return rank
 
     def outranked(self, incoming: Job) -> Job | None:
         rank = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)
@@ -96,8 +101,17 @@ def before(one: Any, other: Any) -> bool:
 class Exchanging(Planner):
     """A planner whose batching may name a running job that stops for the one that is to enter."""
 
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
+    def __init__(
+        self,
+        device: Device,
+        execution: IterationLevel,
+        batching: Batching,
+        parked: Parked,
+        waiting: WaitingQueue,
+        batch: Batch,
+        together: bool,
+    ) -> None:
+        super().__init__(device, execution, batching, parked, waiting, batch, together)
         self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running, self.batch.lockstep.most)
         self.moves = True
         self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
@@ -177,13 +191,14 @@ class Exchanging(Planner):
                 if new in (COMING, SOON):
                     return new == COMING, budget
                 lacks = Short.BLOCKS if new else Short.TOKENS
-            victim = self.batching.victim(job, self.ranked, lacks, plan.decided)
+            batching: Any = self.batching  # what it says is looked at before it is believed
+            victim: Any = batching.victim(job, self.ranked, lacks, plan.decided)
             if victim is None:
                 return False, budget
             self._check(victim, plan.decided)
             budget += self._stop(plan, victim, Cause.OUTRANKED)
 
-    def _check(self, victim: Job, now: float) -> None:
+    def _check(self, victim: Any, now: float) -> None:
         """RuntimeError unless `victim` runs, and did before this step."""
         runs = victim in self.batch.running
         if not runs or victim.admission > self.ranked.before:

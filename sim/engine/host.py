@@ -59,7 +59,7 @@ class Host:
         if blocks > self.free:
             raise RuntimeError(
                 f"{job} is to be swapped out, and needs {blocks} blocks of host memory: "
-                f"{self._device.name} has {self.total}, of which {self.free} are free"
+                f"{self._device.name} has {self.total:g}, of which {self.free:g} are free"
             )
         self.jobs[job] = blocks
         self.free -= blocks

@@ -43,7 +43,7 @@ class Lockstep(Ticker):
         self.context += job.given + job.padding + job.base_emitted
         job.entered = self.tick - job.base_emitted
         job.lockstep = self
-        end = job.entered + job.until
+        end = job.entered + job.ends_at
         if self.ahead and not self._foreseen(job):
             end += self.ahead
         heappush(self.ends, (end, job.admission, job))
@@ -53,13 +53,13 @@ class Lockstep(Ticker):
         request = job.request
         if self._longest is None:
             return not request.truth.pauses
-        return job.until >= self._longest(request, job.given - request.prompt_tokens)
+        return job.ends_at >= self._longest(request, job.given - request.prompt_tokens)
 
     def leave(self, job: Job) -> None:
         """Write down the progress of `job`, and go on without it."""
         sampled = self.tick - job.entered
         context = job.given + job.padding + sampled
-        job.base_emitted = min(sampled, job.until)
+        job.base_emitted = min(sampled, job.ends_at)
         job.base_computed = context - 1
         job.lockstep = None
         self.rows -= 1

@@ -25,15 +25,15 @@ class Pace:
     def __init__(self, decoding: Decoding, job: Job, longest: int, block_size: int) -> None:
         """The passes of `job` from the tokens that it has emitted on, of a leg whose answer has `longest` at most."""
         start, request = job.base_emitted, job.request
-        told = decoding.passes(request, start) if start < job.until else ((), ())
+        told = decoding.passes(request, start) if start < job.ends_at else ((), ())
         emits, proposed = (self._counts(decoding, job, part) for part in told)
         self._check(decoding, job, emits, proposed)
         after = start + np.cumsum(emits)
-        passes = int(np.searchsorted(after, job.until)) + 1 if start < job.until else 0
+        passes = int(np.searchsorted(after, job.ends_at)) + 1 if start < job.ends_at else 0
         if passes > len(after):
             emitted, name = int(emits.sum()), type(decoding).__name__
             raise RuntimeError(f"{name}.passes({job}) emit {emitted} of {request.truth.output_tokens - start} tokens")
-        after = np.minimum(after[:passes], job.until)
+        after = np.minimum(after[:passes], job.ends_at)
         self.emitted: Counts = np.concatenate(([start], after))
         self.emits: Counts = self.emitted[1:] - self.emitted[:-1]
         before = self.emitted[:-1]

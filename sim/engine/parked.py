@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sized
+from typing import Any
 
 from sim.engine.agenda import Agenda
 from sim.engine.batch import Batch
@@ -213,12 +214,13 @@ class Parked:
         waiting, where = sorted(self.waiting.entries()), type(self.eviction).__name__
         calling = [job for job in self.calling if job not in self.host.moving]
         jobs = (*self.batch.running, *[entry[3] for entry in waiting], *self.host.moving, *calling)
-        review = self.eviction.review((*shown,), jobs, self._load(), plan.decided)
-        if not isinstance(review, Review):
+        eviction: Any = self.eviction  # what it says is looked at before it is believed
+        review: Any = eviction.review((*shown,), jobs, self._load(), plan.decided)
+        if type(review) is not Review:
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
         self.lasts = review.steps
         if not self.lasts >= 1:
-            raise RuntimeError(f"{where}.review at {plan.decided} s is to stand for {self.lasts} steps, at least one")
+            raise RuntimeError(f"{where}.review at {plan.decided} s is to stand for {review.steps} steps, at least one")
         for job, keep in review.moves:
             if job not in shown:
                 raise RuntimeError(f"{where}.review names {job} at {plan.decided} s, which it was not shown, or twice")

@@ -7,13 +7,14 @@ from bisect import insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 from sim.job import Job
-from sim.policy import Batching, FixedOrder, NotingOrder, Order, Rank
+from sim.policy import Batching, FixedOrder, NotingOrder, Order
 from sim.step import Hold
 
-Entry = tuple[Rank, float, int, Job]
+# Rank, arrival (s), id, job. They are told apart by identity, which a tuple whose parts have types loses, compiled.
+Entry = tuple[Any, ...]
 Appointments = list[tuple[float, int, Entry]]  # a heap: when the rank of an entry stands no longer
 
 
@@ -35,12 +36,11 @@ class WaitingQueue:
     until which all ranks still stand, and what was selected by them, s.
     """
 
-    __slots__ = ("_heap", "_window", "front", "order", "ranked", "selected_until", "steps")
-    moves = False  # whether ranks may change
-    lasts = math.inf  # steps for which all ranks still stand
+    __slots__ = ("_heap", "_window", "front", "moves", "order", "ranked", "selected_until", "steps")
 
     def __init__(self, order: Order, window: int) -> None:
         self.order = order
+        self.moves = False  # whether ranks may change
         self._window = window
         self._heap: list[Entry] = []
         self.front: list[Entry] = []  # as many as the window unless nobody is behind
@@ -119,6 +119,11 @@ class WaitingQueue:
             raise RuntimeError(f"{type(batching).__name__}.select_stands: at {now} s it stands until {until} s")
 
     @property
+    def lasts(self) -> float:
+        """Steps for which all ranks still stand."""
+        return math.inf
+
+    @property
     def until(self) -> float:
         """As above."""
         return self.selected_until
@@ -136,10 +141,10 @@ class MovingQueue(WaitingQueue):
     """
 
     __slots__ = ("_entries", "_instants", "_notes", "_steps")
-    moves = True
 
     def __init__(self, order: Order, window: int) -> None:
         super().__init__(order, window)
+        self.moves = True
         self._notes = order.note if isinstance(order, NotingOrder) else None
         self._entries: dict[Job, Entry] = {}
         self._instants: Appointments = []
@@ -229,7 +234,7 @@ class MovingQueue(WaitingQueue):
         return heap[0][0] if heap else math.inf
 
     @property
-    def lasts(self) -> float:  # type: ignore[override]
+    def lasts(self) -> float:
         return self._first(self._steps) - self.steps
 
     @property

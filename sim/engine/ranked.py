@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from sim.device import Device
+from sim.engine.batch import Batch
 from sim.engine.exchange import Exchanging, before
+from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import COMING
-from sim.engine.queue import Entry
+from sim.engine.queue import Entry, WaitingQueue
+from sim.execution import IterationLevel
 from sim.job import Job
-from sim.policy import Cause, Rank
+from sim.policy import Batching, Cause, Rank
 from sim.step import Hold
 
 
@@ -22,8 +25,17 @@ class Ranked(Exchanging):
     run, and nobody waits who ranks before one of them, they are served alike: the order makes no difference then.
     """
 
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
+    def __init__(
+        self,
+        device: Device,
+        execution: IterationLevel,
+        batching: Batching,
+        parked: Parked,
+        waiting: WaitingQueue,
+        batch: Batch,
+        together: bool,
+    ) -> None:
+        super().__init__(device, execution, batching, parked, waiting, batch, together)
         self._unserved: dict[Job, Entry] = {}  # running jobs whose turn is to come in this plan, the worst first
 
     def plan(self, now: float) -> Plan | Hold:

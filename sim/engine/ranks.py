@@ -8,20 +8,34 @@ nothing on it, and something on another.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
-from sim.engine.clock import LATE
+from sim.device import Device
+from sim.engine.clock import LATE, Clock
 from sim.engine.plan import NOTHING, Plan
+from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.work import work_of
+from sim.job import Job
+from sim.policy import Policy
 from sim.step import Hold, Step
 
 
 class Rank(Replica):
     """One of the replicas in `ranks`, into which it enters itself."""
 
-    def __init__(self, ranks: list[Rank], *parts: Any) -> None:
-        super().__init__(*parts)
+    def __init__(
+        self,
+        ranks: list[Rank],
+        clock: Clock,
+        number: int,
+        device: Device,
+        policy: Policy,
+        recorder: Recorder,
+        leave: Callable[[Job], None],
+        leap: bool,
+    ) -> None:
+        super().__init__(clock, number, device, policy, recorder, leave, leap)
         self._ranks = ranks
         ranks.append(self)
         if self._ahead != ranks[0]._ahead:

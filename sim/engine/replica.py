@@ -85,7 +85,8 @@ class Replica:
 
     def check_servable(self, request: Request, emits: int | None) -> None:
         """Raise `Unservable` if a leg of `request` that ends at `emits` tokens (None: all) can never run here."""
-        if request.prompt_tokens + request.truth.output_tokens > self._servable or request.truth.pauses:
+        truth = request.truth
+        if request.prompt_tokens + truth.output_tokens > self._servable or truth.pauses:
             self.device.check_servable(request, self._execution, emits)
 
     def submit(self, job: Job, prefill_only: bool) -> None:

@@ -146,7 +146,7 @@ class StaticPlanner:
 
     def _ahead(self, job: Job) -> int:
         """The tokens that `job` has still to emit in this leg."""
-        return 1 if job.prefill_only else job.until - job.base_emitted
+        return 1 if job.prefill_only else job.ends_at - job.base_emitted
 
     def _is_priced(self, rows: Sequence[Job], width: int) -> bool:
         """Whether the profile says how long the first step of `rows`, each padded to `width` tokens, takes."""

@@ -30,7 +30,7 @@ def made(prompt: int, output: int, *pauses: Pause, foreseen: Keep | None = None)
 
 def back(job: Job, *, kept: bool = False, host: int = 0) -> Job:
     """`job` back from its next call, with its KV or without."""
-    job.base_emitted = job.until
+    job.base_emitted = job.ends_at
     job.call(2.0)
     job.resume(3.0)
     job.base_computed, job.host_tokens = (job.context - 1) * kept, host
@@ -256,7 +256,7 @@ def test_at_a_call_is_done_what_was_foreseen_as_far_as_the_host_has_room():
 
 
 def paused(job: Job) -> Job:
-    job.base_emitted = job.base_computed = job.until
+    job.base_emitted = job.base_computed = job.ends_at
     job.blocks = 4
     job.call(2.0)
     return job

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from policies.order.srpt import SRPT
 from sim import Distribution, Prediction
-from sim.job import Job, Once
+from sim.job import Job
 from tests.conftest import make_requests
 
 SAMPLES = st.lists(st.floats(1, 1e4), min_size=1, max_size=30)
@@ -67,7 +67,7 @@ def test_an_unsound_histogram_is_refused(edges, masses) -> None:
 def test_a_refined_prediction_is_asked_for_once_tokens_have_come() -> None:
     asked = []
 
-    class Refining(Once):
+    class Refining:
         def refine(self, request, prediction, emitted):
             asked.append((request.id, prediction.length, emitted))
             return 7.0

@@ -9,7 +9,6 @@ from hypothesis import given
 from policies.predictor.oracle import OraclePredictor
 from sim import Cluster, Leg, Overhead, Request, Simulation, Truth, simulate
 from sim.metrics import summary
-from sim.replay import answered
 from tests.cases import Unhurried, on_several, plain
 from tests.conftest import make_device, make_policy, make_requests
 
@@ -29,6 +28,16 @@ class To:
 
 def begun(requests, cluster=BOTH, **settings):
     return Simulation(requests, make_policy(), cluster, OraclePredictor(), **settings)
+
+
+def answered(questions, route):
+    """The tables of a run of which `route` answers each question."""
+    legs = None
+    try:
+        while True:
+            legs = route(*questions.send(legs))
+    except StopIteration as end:
+        return end.value
 
 
 @given(on_several())
