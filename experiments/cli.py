@@ -102,6 +102,8 @@ VERBS = Group(
                 "golden": "experiments.engine.golden",
                 "against-vllm": "experiments.engine.against_vllm",
                 "bench": "experiments.engine.bench",
+                "growth": "experiments.engine.growth",
+                "peers": "experiments.engine.peers",
                 "instructions": "experiments.engine.instructions",
                 "plans": "experiments.engine.plans",
                 "overhead": "experiments.engine.overhead",

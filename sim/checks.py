@@ -1,26 +1,9 @@
-"""What a simulation is given: looked at before it begins, and requests as they come."""
+"""What a simulation is given, looked at before it begins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from sim.cluster import Cluster
 from sim.policy import Batching, Eviction, Order, Policy, Predictor
-from sim.request import Request
-
-
-def in_order(requests: Iterable[Request]) -> Iterator[Request]:
-    """`requests`, each looked at as it comes: ValueError for an id that came before, or an arrival out of order."""
-    last = 0.0
-    ids: set[int] = set()
-    for request in requests:
-        if request.id in ids:
-            raise ValueError(f"two requests have the id {request.id}")
-        ids.add(request.id)
-        if request.arrival < last:
-            raise ValueError(f"request {request.id} arrives at {request.arrival} s, after one at {last} s")
-        last = request.arrival
-        yield request
 
 
 def check_parts(policy: Policy, cluster: Cluster, predictor: Predictor, unservable: str, audit: bool) -> None:

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from sim.record import Table
 
 Floats = NDArray[np.float64]
+OF_FINISHED = (  # the columns that `summary` reads of the requests that finished
+    "arrival", "output_tokens", "replica_kind", "overhead_seconds", "queued", "first_scheduled", "first_token",
+    "finished", "longest_stop", "calls", "call_seconds", "renewed_seconds", "routing_seconds", "passes",
+    "proposed_tokens",
+)  # fmt: skip
 PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 
 
@@ -65,7 +70,7 @@ def throughput(requests: Table, window: tuple[float, float]) -> tuple[float, flo
     window to its end (s) is less than the shortest response time. So it is with a burst, whose arrivals end before it
     is served: see `throughput_overall`.
     """
-    arrivals = inside(requests, window)["arrival"]
+    arrivals = inside({"arrival": requests["arrival"]}, window)["arrival"]
     shortest = np.min(response_time(requests), initial=np.inf, where=~np.isnan(requests["finished"]))
     if not shortest <= window[1] - (arrivals.min() if len(arrivals) else window[0]):
         return float("nan"), float("nan")
@@ -113,8 +118,10 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     calls it would repeat the response times. So is what `of_passes` says where passes emit several tokens.
     """
     window = measured_window(requests, warmup)
-    chosen = inside(requests, window)
-    finished = {name: column[chosen["status"] == "finished"] for name, column in chosen.items()}
+    came = (requests["arrival"] >= window[0]) & (requests["arrival"] <= window[1])
+    states = {state: came & (requests["status"] == state) for state in ("finished", "rejected", "censored")}
+    ended = states["finished"]
+    finished = {name: column[ended] for name, column in requests.items() if name in OF_FINISHED}
     total = float(response_time(finished).sum())
     times = {"response_time": response_time(finished), "ttft": ttft(finished), "tpot": tpot(finished)}
     times["normalized_latency"] = normalized_latency(finished)
@@ -124,8 +131,8 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
     requests_per_second, tokens_per_second = throughput(requests, window)
     requests_overall, tokens_overall = throughput_overall(requests)
     return {
-        "requests": len(chosen["id"]),
-        **{state: int((chosen["status"] == state).sum()) for state in ("finished", "rejected", "censored")},
+        "requests": int(came.sum()),
+        **{state: int(rows.sum()) for state, rows in states.items()},
         "warmup_requests": int((requests["arrival"] < window[0]).sum()),
         **{key: value for name, values in times.items() for key, value in distribution(name, values).items()},
         **{f"{name}_requests": int((~np.isnan(times[name])).sum()) for name in ("ttft", "tpot")},
@@ -135,7 +142,7 @@ def summary(requests: Table, warmup: float) -> dict[str, Any]:
         "throughput_requests_overall": requests_overall,
         "throughput_tokens_overall": tokens_overall,
         "window_seconds": window[1] - window[0],
-        **{name: int(chosen[name].sum()) for name in ("preemptions", "moved_tokens", "dropped_tokens")},
+        **{name: int(requests[name][came].sum()) for name in ("preemptions", "moved_tokens", "dropped_tokens")},
         "predicting_share": float(predicting.sum() / total) if total else float("nan"),
         "routing_share": float(np.sum(routing) / total) if total else float("nan"),
         "scheduling_share": float(finished["overhead_seconds"].sum() / total) if total else float("nan"),

@@ -56,7 +56,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     },
     {"experiments/conf": "experiments.conf"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},
-    {"experiments/run: results": "experiments.run.results experiments.run.claim"},
+    {"experiments/run: results": "experiments.run.results experiments.run.claim experiments.run.written"},
     {"experiments/tables": "experiments.tables"},
     {"experiments/figures": "experiments.figures"},
     {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import count, repeat
 from typing import Any
 
 import pandas as pd
@@ -11,69 +12,91 @@ from sim import Pause, Proposal, Request, Truth
 from traces.kinds import KINDS
 from traces.schema import by_model
 
-OPTIONAL_COLUMNS = (
-    "max_tokens", "prompt_text", "client", "task", "session", "priority", "deadline", "think", "id_tokens",
-)  # fmt: skip
+CHUNK = 4096  # rows that are requests at a time, where these are made one after another
 
 
 def to_requests(table: pd.DataFrame) -> list[Request]:
     """The rows of a checked trace as requests, numbered from 0 in the order of arrival."""
-    columns: dict[str, Sequence[Any]] = {
-        name: [None if pd.isna(value) else value for value in table[name].tolist()]
-        for name in OPTIONAL_COLUMNS
-        if name in table.columns
-    }
-    if "prompt_ids" in table.columns:
-        columns["prompt_ids"] = [tuple(ids) for ids in table["prompt_ids"]]
-    features, pauses, proposals, lengths = _features(table), _pauses(table), _proposals(table), _lengths(table)
-    samples = _samples(table)
-    required = zip(
-        table["arrival"].tolist(), table["prompt_tokens"].tolist(), table["output_tokens"].tolist(), strict=True
+    return list(_requests(table, 0))
+
+
+def one_by_one(table: pd.DataFrame) -> Iterator[Request]:
+    """As `to_requests`; each is made when it is asked for, so that nobody holds those that are through."""
+    for start in range(0, len(table), CHUNK):
+        yield from _requests(table.iloc[start : start + CHUNK], start)
+
+
+def _requests(table: pd.DataFrame, first: int) -> Iterator[Request]:
+    """The rows as requests, numbered from `first`; in the order of `Request`'s fields."""
+    truths = map(
+        Truth,
+        table["output_tokens"].tolist(),
+        repeat(()),
+        _pauses(table),
+        _proposals(table),
+        _lengths(table),
+        _samples(table),
     )
-    return [
-        Request(
-            id=number,
-            arrival=arrival,
-            prompt_tokens=prompt_tokens,
-            truth=Truth(output_tokens, (), pauses[number], proposals[number], lengths[number], samples[number]),
-            features=features[number],
-            **{name: values[number] for name, values in columns.items() if values[number] is not None},
-        )
-        for number, (arrival, prompt_tokens, output_tokens) in enumerate(required)
-    ]
+    ids = map(tuple, table["prompt_ids"]) if "prompt_ids" in table else repeat(())
+    return map(
+        Request,
+        count(first),
+        table["arrival"].tolist(),
+        table["prompt_tokens"].tolist(),
+        truths,
+        _known(table, "max_tokens"),
+        _known(table, "prompt_text"),
+        _features(table),
+        *(_known(table, name) for name in ("client", "task", "session")),
+        _known(table, "priority", 0.0),
+        _known(table, "deadline"),
+        ids,
+        _known(table, "id_tokens", 1),
+        _known(table, "think"),
+    )
 
 
-def _features(table: pd.DataFrame) -> list[tuple[float, ...]]:
+def _known(table: pd.DataFrame, name: str, missing: Any = None) -> Iterable[Any]:
+    """The cells of a column; `missing` for those that are, and where there is no such column."""
+    if name not in table:
+        return repeat(missing)
+    column = table[name]
+    cells: list[Any] = column.tolist()
+    gaps = column.isna()
+    return [missing if gap else cell for cell, gap in zip(cells, gaps, strict=True)] if gaps.any() else cells
+
+
+def _features(table: pd.DataFrame) -> Iterable[tuple[float, ...]]:
     if not set(KINDS) <= set(table.columns):
-        return [()] * len(table)
-    return list(zip(*(table[kind].astype(float).tolist() for kind in KINDS), strict=True))
+        return repeat(())
+    return zip(*(table[kind].astype(float).tolist() for kind in KINDS), strict=True)
 
 
-def _pauses(table: pd.DataFrame) -> list[tuple[Pause, ...]]:
+def _pauses(table: pd.DataFrame) -> Iterable[tuple[Pause, ...]]:
     if "pauses" not in table.columns:
-        return [()] * len(table)
+        return repeat(())
     return [
         tuple(Pause(int(emitted), float(seconds), int(returned)) for emitted, seconds, returned in pauses)
         for pauses in table["pauses"]
     ]
 
 
-def _lengths(table: pd.DataFrame) -> Sequence[dict[str, int] | None]:
+def _lengths(table: pd.DataFrame) -> Iterable[dict[str, int] | None]:
     models = by_model(table)
     if not models:
-        return [None] * len(table)
+        return repeat(None)
     rows = zip(*(table[name].tolist() for name in models), strict=True)
     return [dict(zip(models.values(), row, strict=True)) for row in rows]
 
 
-def _proposals(table: pd.DataFrame) -> list[tuple[Proposal, ...]]:
+def _proposals(table: pd.DataFrame) -> Iterable[tuple[Proposal, ...]]:
     if "proposals" not in table.columns:
-        return [()] * len(table)
+        return repeat(())
     return [
         tuple(Proposal(float(confidence), float(divergence), bool(agrees)) for confidence, divergence, agrees in row)
         for row in table["proposals"]
     ]
 
 
-def _samples(table: pd.DataFrame) -> list[tuple[int, ...]]:
-    return [tuple(map(int, row)) for row in table["samples"]] if "samples" in table else [()] * len(table)
+def _samples(table: pd.DataFrame) -> Iterable[tuple[int, ...]]:
+    return [tuple(map(int, row)) for row in table["samples"]] if "samples" in table else repeat(())

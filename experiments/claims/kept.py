@@ -13,7 +13,7 @@ from typing import Any
 from experiments.claims import Found
 from experiments.claims.ours import Basis
 from experiments.claims.record import Claim, ClaimError
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 from experiments.tables.stats import Interval
 
 FILE = "found.json"

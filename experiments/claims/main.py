@@ -59,7 +59,7 @@ from experiments.claims.ours import NoResultsError, basis, make, values
 from experiments.claims.page import counts, document, printed, rows
 from experiments.claims.record import HERE, Claim, Paper, papers
 from experiments.claims.verdict import Verdict
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 
 PAGE = Path(__file__).parents[2] / "docs" / "claims.md"
 

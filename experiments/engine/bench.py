@@ -1,17 +1,20 @@
-"""How fast the engine simulates: one JSON line per case.
+"""How fast the engine simulates: one JSON line per case and build.
 
     tokenyard engine bench
     tokenyard engine bench --cases azure,order_srpt --repeats 9
-    tokenyard engine bench --azure AzureLLMInferenceTrace_conv.csv
+    tokenyard engine bench --builds pure,compiled        # one measurement of each in turn
+    tokenyard engine bench --against OTHER/bin/python    # and of the tokenyard that another environment has
 
 `timeouts_per_request` is the time of one simulated request in units of one bare SimPy timeout, a process that yields a
 million of them. Both are measured in turn, in the same process, and the median of the ratios is taken, so that the
 figure means the same on any machine, however noisy; `timeouts_spread` are the least and the largest ratio. Each case
-runs in a process of its own, whose peak memory is told, with the requests in memory before the clock starts.
+and build has a process of its own, whose peak memory is told, with the requests in memory before the clock starts.
 
-The Azure cases need Azure's public conversation trace of 2023 (--azure, or traces/azure_2023_conv.csv.gz under
-$TOKENYARD_DATA), those of Mooncake its conversations (traces/mooncake_conversation.jsonl.gz there), with prefix caching
-and without; the others are synthetic. The device is Llama-3.1-8B on an A100, from the profile that ships.
+`build` is pure where the engine is Python, compiled where mypyc made machine code of it. The Azure cases need Azure's
+public conversation trace of 2023 (--azure, or traces/azure_2023_conv.csv.gz under $TOKENYARD_DATA), those of Mooncake
+its conversations (traces/mooncake_conversation.jsonl.gz there), with prefix caching and without, that of INFERCEPT its
+requests (traces/infercept_multi.json.gz); the others are synthetic. The device is Llama-3.1-8B on an A100, from the
+profile that ships. `tokenyard engine growth` measures and draws what a request costs as things grow.
 """
 
 from __future__ import annotations
@@ -21,27 +24,28 @@ import dataclasses
 import functools
 import json
 import math
-import multiprocessing
 import os
 import platform
 import resource
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import simpy
 
+from experiments.engine.timed import BUILDS, Build, measured, serve, timeout_seconds
 from policies.batching.continuous import Continuous
 from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.decoding.bernoulli import Bernoulli
+from policies.eviction.durations import Elapsed
 from policies.eviction.keep import Resident
+from policies.eviction.min_waste import MinWaste
 from policies.eviction.recompute import Recompute
+from policies.eviction.waste import Costs
 from policies.order.aging import Aging
 from policies.order.fifo import FIFO
 from policies.order.mlfq import MLFQ
@@ -55,14 +59,15 @@ from policies.routing.least_loaded import LeastLoaded
 from profiles.profile import load, scaled
 from sim import Cluster, Decoding, Device, Policy, Record, Request, Truth, simulate
 from sim.policy import Batching, Eviction, Order, Predictor
-from traces.formats import azure
+from traces.formats import azure, infercept
 from traces.formats import mooncake as mooncake_format
 from traces.requests import to_requests
+from traces.sampled import Sampled
 
-TIMEOUTS = 1_000_000
 SERVICE = ServiceTime(phi=1e-4, eta=0.02)  # s per token; the orders' cost does not depend on them
 TRACES = Path(os.environ.get("TOKENYARD_DATA", "../shared/data")) / "traces"
 AZURE, MOONCAKE = TRACES / "azure_2023_conv.csv.gz", TRACES / "mooncake_conversation.jsonl.gz"
+INFERCEPT = TRACES / "infercept_multi.json.gz"
 SEED = 0
 
 
@@ -82,10 +87,11 @@ class Case:
     predictor: Predictor = dataclasses.field(default_factory=OraclePredictor)
     record: Record = Record.REQUESTS
     decoding: Decoding | None = None
+    kv_tokens: int | None = None  # of each device; None: what the profile says
 
     def trace(self, azure: Path) -> Path | None:
         """The file that it replays, where Azure's trace is at `azure`; None if it is synthetic."""
-        return {conversation: azure, mooncake: MOONCAKE}.get(getattr(self.draw, "func", self.draw))
+        return {conversation: azure, mooncake: MOONCAKE, calling: INFERCEPT}.get(getattr(self.draw, "func", self.draw))
 
     def requests(self, azure: Path) -> list[Request]:
         """What is simulated, where Azure's trace is at `azure`."""
@@ -106,6 +112,14 @@ def mooncake(path: Path, requests: int) -> list[Request]:
     return to_requests(mooncake_format.load(path).head(requests))
 
 
+def calling(path: Path, rate: float) -> list[Request]:
+    """INFERCEPT's requests, which call out, as its benchmark draws them in half an hour at `rate` per second."""
+    source = Sampled(
+        str(path), infercept.load_with_last_calls, "", rate, seconds=1800.0, max_context=2048, max_tokens=2048
+    )
+    return to_requests(source.replay(*(np.random.default_rng(number) for number in (SEED, SEED + 1))))
+
+
 def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
     """Poisson arrivals of `rate` per second, or all at once; lognormal prompts (median 500), outputs (median 130)."""
     rng = np.random.default_rng(SEED)
@@ -124,6 +138,9 @@ SEATED = functools.partial(Case, functools.partial(conversation, speed=0.8), evi
 MOONCAKES = functools.partial(Case, functools.partial(mooncake, requests=3000), replicas=8)  # which wait little
 TRAIL = Trail(10, 512.0, 46.07, -4.6, 33.9, every=8, correlation=0.0, seed=SEED, seconds=4e-3)  # predictor/trail.yaml
 DRAFT = scaled("llama-3.1-8b", "a100_sxm", 0.1, "draft")
+SHORT = 32_768  # tokens of KV, of which a mean batch of that speed takes three quarters
+FILLED = Continuous(256, 384, watermark=0.01)  # policy/batching=infercept
+WASTE = MinWaste(costs=Costs(4.08e-5, 1.692e-2, 4.0e-5, 384), duration=Elapsed())  # policy/eviction=min_waste
 CASES = {
     "azure": Case(TRACE),
     "azure_ahead": Case(TRACE, batching=Continuous(max_num_seqs=256, plans_ahead=1)),
@@ -139,9 +156,14 @@ CASES = {
     "preemptive_mlfq": SEATED(order=MLFQ(), batching=Preemptive(SEATS)),
     "preemptive_trail": SEATED(order=SRPT(), batching=Limited(SEATS, share=0.8), predictor=TRAIL),
     "drafting": SEATED(batching=Continuous(64), decoding=Bernoulli(0.7, 3, DRAFT, SEED)),
+    "short_memory": Case(functools.partial(conversation, speed=0.8), kv_tokens=SHORT),
+    "infercept": Case(functools.partial(calling, rate=2.0), batching=FILLED, eviction=WASTE),
     "record_steps": Case(TRACE, record=Record.STEPS),
     "waiting_100k": Case(BURST),
     "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),
+    "waiting_100k_srpt": Case(BURST, order=SRPT(), batching=Preemptive(256), eviction=Resident()),
+    "waiting_100k_mlfq": Case(BURST, order=MLFQ(), batching=Preemptive(256), eviction=Resident()),
+    "waiting_100k_aging": Case(BURST, order=Aging()),
     "waiting_300_aging": Case(functools.partial(BURST, requests=300), order=Aging()),
     "waiting_10k_aging": Case(functools.partial(BURST, requests=10_000), order=Aging()),
     "synthetic_10k": Case(functools.partial(synthetic, requests=10_000, rate=6.5)),
@@ -153,78 +175,82 @@ def parts(case: Case) -> tuple[Policy, Cluster]:
     """The policy and the cluster of `case`: Llama-3.1-8B on A100s, under vLLM's batching."""
     profile = load("llama-3.1-8b", "a100_sxm")
     names = [f"gpu{number}" for number in range(case.replicas)]
-    memory = profile.kv_capacity_tokens, profile.max_model_len
+    memory = case.kv_tokens or profile.kv_capacity_tokens, profile.max_model_len
     make = functools.partial(Device, prefix_caching=case.prefix_caching, decoding=case.decoding)
     devices = [make(name, "gpu", profile, *memory) for name in names]
     return Policy(case.order, case.batching, LeastLoaded(), case.eviction), Cluster(tuple(devices))
 
 
-def timeout_seconds() -> float:
-    """Seconds of one bare SimPy timeout."""
-
-    def process(env: simpy.Environment) -> Any:
-        for _ in range(TIMEOUTS):
-            yield env.timeout(1)
-
-    env = simpy.Environment()
-    env.process(process(env))
-    start = time.perf_counter()
-    env.run()
-    return (time.perf_counter() - start) / TIMEOUTS
-
-
-def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
-    """The figures of a case, measured in this process."""
-    case = CASES[name]
-    requests = case.requests(trace)
+def measuring(case: Case, azure: Path) -> Callable[[], dict[str, Any]]:
+    """What measures `case` once, in this process; its requests are there."""
+    requests = case.requests(azure)
     policy, cluster = parts(case)
-    seconds, ratios = [], []
-    for _ in range(repeats):
+    tokens = sum(request.truth.output_tokens for request in requests)
+
+    def once() -> dict[str, Any]:
         timeout = timeout_seconds()
         start = time.perf_counter()
         iterations = simulate(requests, policy, cluster, case.predictor, record=case.record).iterations
-        seconds.append(time.perf_counter() - start)
-        ratios.append(seconds[-1] / len(requests) / timeout)
-    middle = statistics.median(seconds)
-    return {
-        "case": name,
-        "requests": len(requests),
-        "iterations": iterations,
-        "mean_batch": round(sum(request.truth.output_tokens for request in requests) / iterations, 1),
-        "seconds": round(middle, 3),
-        "requests_per_second": round(len(requests) / middle),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "timeouts_per_request": round(statistics.median(ratios), 1),
-        "timeouts_spread": [round(min(ratios), 1), round(max(ratios), 1)],
-        "repeats": repeats,
-    }
+        seconds = time.perf_counter() - start
+        return {
+            "requests": len(requests),
+            "iterations": iterations,
+            "mean_batch": round(tokens / iterations, 1),
+            "seconds": seconds,
+            "timeouts": seconds / len(requests) / timeout,
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        }
+
+    return once
+
+
+def serve_lines() -> None:
+    """Measure what a `Worker` asks for."""
+    serve(lambda name, azure: measuring(CASES[name], Path(azure)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the line of each case."""
+    """Print the lines of each case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", default=",".join(CASES), help=f"comma-separated (default: all: {', '.join(CASES)})")
-    parser.add_argument("--repeats", type=int, default=5, help="measurements per case (default: 5)")
+    return run(__name__, CASES, parser, arguments)[0]
+
+
+def run(
+    module: str, cases: Mapping[str, Case], parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[int, argparse.Namespace, list[dict[str, Any]]]:
+    """Print the lines of the cases, which `module` serves, that `arguments` name; the exit code, and what there was."""
+    parser.add_argument("--cases", help=f"comma-separated (default: all: {', '.join(cases)})")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements per case and build (default: 5)")
     parser.add_argument("--azure", type=Path, default=AZURE, metavar="CSV", help="Azure's conversation trace")
+    parser.add_argument("--builds", help="pure, compiled or both, comma-separated (default: the one that is imported)")
+    parser.add_argument("--against", metavar="PYTHON", help="of an environment, to measure what it has in turn")
     settings = parser.parse_args(arguments)
-    names = settings.cases.split(",")
-    if unknown := [name for name in names if name not in CASES]:
-        parser.error(f"no case {unknown[0]!r}; there are {', '.join(CASES)}")
+    names = settings.cases.split(",") if settings.cases else [*cases]
+    if unknown := [name for name in names if name not in cases]:
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(cases)}")
     if settings.repeats < 1:
         parser.error(f"--repeats must be positive, got {settings.repeats}")
+    wanted = settings.builds.split(",") if settings.builds else []
+    if unknown := [build for build in wanted if build not in BUILDS]:
+        parser.error(f"no build {unknown[0]!r} for --builds; there are {', '.join(BUILDS)}")
+    builds = {build: BUILDS[build] for build in wanted} or {"": Build(sys.executable, {})}
+    if settings.against:
+        builds[settings.against] = Build(settings.against, {})
     shape = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{shape}; synthetic cases draw lognormal lengths, seed {SEED}", file=sys.stderr)
+    found: list[dict[str, Any]] = []
     missing = 0
     for name in names:
-        if (trace := CASES[name].trace(settings.azure)) and not trace.is_file():
+        if (trace := cases[name].trace(settings.azure)) and not trace.is_file():
             print(f"left out: {name}: no trace at {trace}: set TOKENYARD_DATA, or --azure for Azure's", file=sys.stderr)
             missing += 1
             continue
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            try:
-                figures = pool.apply(measure, (name, settings.azure, settings.repeats))
-            except ValueError as error:
-                print(f"error: {name}: {error}", file=sys.stderr)
-                return 2
-        print(json.dumps(figures), flush=True)
-    return 1 if missing else 0
+        try:
+            lines = measured(module, name, settings.azure, settings.repeats, builds)
+        except (ValueError, OSError) as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            return 2, settings, found
+        for line in lines:
+            print(json.dumps(line), flush=True)
+        found += lines
+    return (1 if missing else 0), settings, found

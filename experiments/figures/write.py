@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 from experiments.tables.stats import Interval
 
 PRINTED = 40  # rows of a table

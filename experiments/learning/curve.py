@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.figures.style import RC
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 
 SHARE = "share_"  # columns: of the held-out requests, those that went to a model
 

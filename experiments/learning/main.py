@@ -20,7 +20,7 @@ from tqdm import tqdm
 from experiments.identity.digests import digest_of
 from experiments.identity.of_run import code_by, named_in
 from experiments.learning.settings import whole
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 from experiments.settings.toplevel import SEED, checked_folder
 from profiles.machine import command, cpu_name, library_versions, today
 

@@ -20,7 +20,7 @@ from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
 from sim.build import BUILD
 from sim.metrics import summary
-from traces.requests import to_requests
+from traces.requests import one_by_one
 
 LABELS = ("client", "task")  # of a trace's requests, kept where it has them
 
@@ -32,10 +32,9 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     except KeyError:
         raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
     parts = build(cfg, inputs.cluster, inputs.training)
-    requests = to_requests(inputs.replay)
-    with tqdm(total=len(requests), unit="request", desc="simulate", disable=not progress) as bar:
+    with tqdm(total=len(inputs.replay), unit="request", desc="simulate", disable=not progress) as bar:
         tables = simulate(
-            requests,
+            one_by_one(inputs.replay),
             parts.policy,
             inputs.cluster,
             parts.predictor,

@@ -11,21 +11,20 @@ import math
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from socket import gethostname
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from experiments.identity.digests import digest_of_file
 from experiments.identity.of_run import digest
 from experiments.run.claim import NAME, Claim, claimed
+from experiments.run.written import write_columns, write_whole
 from sim.record import Table
 
 BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the first or second level begins
@@ -57,27 +56,6 @@ def _parsed(block: str) -> dict[str, Any]:
     except yaml.YAMLError:
         parsed = None
     return parsed if isinstance(parsed, dict) else {}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` under a temporary name, then rename: the file is there whole, or not at all."""
-    _write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` as parquet, whole or not at all."""
-    _write(path, lambda temporary: table.to_parquet(temporary, index=False))
-
-
-def _write(path: Path, writer: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{gethostname()}.{os.getpid()}")
-    try:
-        writer(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or ' '.join(str(error).split())}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +155,7 @@ class Folder:
     ) -> None:
         """Write the results; the status comes last, with the checksums of all files and the `code` that made them."""
         for name, table in (tables := {"requests.parquet": requests, **more}).items():
-            write_table(self.path / name, pd.DataFrame(table))
+            write_columns(self.path / name, table)
         text = json.dumps(_finite(dict(summary)), indent=1, sort_keys=True, allow_nan=False)
         write_whole(self.path / "summary.json", text)
         files = {name: _sum(self.path / name) for name in ("config.yaml", *tables, "summary.json")}

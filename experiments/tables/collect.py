@@ -21,7 +21,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from experiments.identity.of_run import IRRELEVANT
-from experiments.run.results import Folder, write_table, write_whole
+from experiments.run.results import Folder
+from experiments.run.written import write_table, write_whole
 from experiments.tables import memory
 from experiments.tables.compare import render
 from experiments.tables.labels import part_name, settings_of

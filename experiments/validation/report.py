@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.figures.style import save
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 from experiments.validation import gains
 from experiments.validation.alike import differences
 from experiments.validation.drift import corrected_errors, said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,12 @@ class Residuals:
 
     def distribution(self, length: float) -> Distribution:
         """The distribution of answers whose expected length is `length` tokens."""
-        return Distribution(LEVELS, tuple([length * ratio for ratio in self.ratios]))
+        return _scaled(self.ratios, length)
+
+
+@lru_cache(maxsize=4096)  # many requests are told the same length, such as those of one prompt length
+def _scaled(ratios: tuple[float, ...], length: float) -> Distribution:
+    return Distribution(LEVELS, tuple([length * ratio for ratio in ratios]))
 
 
 def out_of_fold(

@@ -168,9 +168,10 @@ class Cadence(Lockstep):
             return filled + 1 + int(pace.proposed[at]), int(pace.held[at]) if self._grows else job.blocks
         return filled, int(pace.held[at - 1]) if self._grows and at > pace.done else job.blocks
 
-    def gain(self, ticks: int) -> int:
+    def gains(self, ticks: int) -> list[int]:
         at = self.tick - self._since
-        return int(self._sums[0, at : at + ticks].sum())
+        gained: list[int] = self._sums[0, at : at + ticks].tolist()
+        return gained
 
     def contexts(self, ticks: int) -> list[int]:
         """The tokens that each of the next so many passes attends to, one or more."""
@@ -198,6 +199,11 @@ class Cadence(Lockstep):
     def growth(self, ticks: int) -> int:
         at = self.tick - self._since + 1
         return int(self._sums[1, at : at + ticks].sum())
+
+    def takes(self, ticks: int) -> list[int]:
+        at = self.tick - self._since + 1
+        taken: list[int] = self._sums[1, at : at + ticks].tolist()
+        return taken
 
     def ticks_within(self, most: int) -> int:
         at = self.tick - self._since + 1

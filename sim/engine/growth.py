@@ -61,6 +61,11 @@ class GrowingLockstep(Lockstep):
         blocks = sum(phases[first:last]) if last <= size else self.rows - sum(phases[last - size : first])
         return blocks + ticks // size * self.rows
 
+    def takes(self, ticks: int) -> list[int]:
+        phases = self._phases
+        first = (self.tick + 1) % len(phases)
+        return (phases * (2 + ticks // len(phases)))[first : first + ticks]
+
     def ticks_within(self, most: int) -> int:
         free = self.kv.free
         if self.rows * (most // len(self._phases) + 1) <= free or self.growth(most) <= free:

@@ -90,9 +90,9 @@ class Lockstep(Ticker):
         """The tokens that `job` is granted in the tick after the next so many."""
         return 1
 
-    def gain(self, ticks: int) -> int:
-        """By how many tokens the total context grows in the next so many ticks."""
-        return self.rows * ticks
+    def gains(self, ticks: int) -> list[int]:
+        """By how many tokens the total context grows in each of the next so many ticks."""
+        return [self.rows] * ticks
 
     def ended(self) -> list[Job]:
         """Jobs that have emitted their last token, each reported once, in the order of admission within a tick."""
@@ -111,6 +111,10 @@ class Lockstep(Ticker):
     def growth(self, ticks: int) -> int:
         """Blocks that are taken in so many ticks after this one."""
         return 0
+
+    def takes(self, ticks: int) -> list[int]:
+        """The same, in each of them."""
+        return [0] * ticks
 
     def ticks_within(self, most: int) -> int:
         """For how many ticks after this one, `most` at most, the free blocks last."""

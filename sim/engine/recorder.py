@@ -13,12 +13,13 @@ import numpy as np
 from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
+from sim.engine.steprows import StepRows
 from sim.engine.stretch import Stretch
 from sim.job import Job
-from sim.record import STEP_COLUMNS, Decision, Record, Table, Tables
+from sim.record import Decision, Record, Table, Tables
 
 NEVER: Any = math.nan  # always this one: decisions are equal if what they hold is the same, and no NaN equals another
-CHUNK = 512  # finished jobs are turned into columns, and forgotten, so many at a time
+CHUNK = 512  # finished jobs are turned into numbers, and forgotten, so many at a time
 _COUNTS = (
     "request.id", "request.prompt_tokens", "request.truth.output_tokens", "preemptions", "calls", "replica",
     "passes", "proposed_tokens", "moved_tokens", "dropped_tokens",
@@ -42,9 +43,10 @@ class Recorder:
         self._names = np.array([*(device.name for device in devices), ""], dtype=str)
         self._kinds = np.array([*(device.kind for device in devices), ""], dtype=str)
         self._models = np.array([*(device.model for device in devices), ""], dtype=str)
-        self._left: list[Job] = []  # jobs whose life is over, not yet in a chunk
-        self._chunks: list[Table] = []
-        self._steps: list[tuple[Any, ...]] = []
+        self._left: list[Job] = []  # jobs whose life is over, not yet written down
+        self._rows = 0  # that are written down
+        self._columns = [np.empty(CHUNK, np.int64) for _ in _COUNTS] + [np.empty(CHUNK) for _ in _NUMBERS]
+        self._steps = StepRows([device.name for device in devices])
         self._decisions: list[Decision] = []
         self._inside: dict[Job, None] = {}
         self.rejection = ""  # why the first that was rejected can never be served
@@ -63,99 +65,99 @@ class Recorder:
         del self._inside[job]
         self._left.append(job)
         if len(self._left) == CHUNK:
-            self._chunks.append(self._columns(self._left, "rejected"))
+            self._write_down(self._left)
             self._left.clear()
         if self._tell is not None:
             self._tell(job)
 
-    def steps(self, name: str, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
-        """The steps of `plan` on replica `name` have ended, by its `stretch` if it only decodes, one after another."""
-        decided, start, lockstep = plan.decided, plan.start, batch.lockstep
-        context = plan.step.decode_context
-        for number in range(1, plan.steps + 1):
-            last = number == plan.steps
-            end = plan.end if stretch is None or last else stretch.end(stretch.done + number)
-            used = batch.kv.total - batch.kv.free + lockstep.growth(number - 1)
-            self._step(name, batch, plan, end, used, number - 1)
-            plan.decided, plan.start = plan.start if ahead else end, end
-            plan.step = plan.step._replace(decode_context=context + lockstep.gain(number))
-        plan.decided, plan.start = decided, start
+    def steps(self, replica: int, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
+        """The steps of `plan` on a replica have ended, by its `stretch` if it only decodes, one after another."""
+        if plan.steps == 0:
+            return
+        self._steps.add(replica, batch, plan, stretch)
+        if not self._keeps_decisions:
+            return
+        decided, start = plan.decided, plan.start
+        for before in range(plan.steps):
+            self._decide(str(self._names[replica]), batch, plan, decided, start, before)
+            end = plan.end if stretch is None else stretch.end(stretch.done + before + 1)
+            decided, start = start if ahead else end, end
 
-    def _step(self, name: str, batch: Batch, plan: Plan, now: float, used: int, before: int) -> None:
-        """A step of `plan`, after so many `before`, has ended at `now`, before jobs leave; `used` are blocks in use."""
-        step, running, lockstep = plan.step, batch.running, batch.lockstep
-        self._steps.append((
-            name, now, now - plan.start, plan.overhead, step.prefill_tokens, step.decode_jobs, step.decode_context,
-            step.moved_tokens, len(running), plan.waiting, used,
-            len(plan.preempted),
-        ))  # fmt: skip
-        if self._keeps_decisions:
-            decoding = [job for job in running if job.lockstep and plan.decodes]
-            grants = {job: lockstep.granted(job, before) for job in decoding} | plan.grants
-            granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
-            preempted = tuple(job.request.id for job in plan.preempted)
-            self._decisions.append(Decision(name, plan.decided, plan.start if granted else NEVER, granted, preempted))
+    def _decide(self, name: str, batch: Batch, plan: Plan, decided: float, start: float, before: int) -> None:
+        """A step of `plan`, after so many `before`, was decided and begun at these instants (s); no job is gone yet."""
+        running, lockstep = batch.running, batch.lockstep
+        decoding = [job for job in running if job.lockstep and plan.decodes]
+        grants = {job: lockstep.granted(job, before) for job in decoding} | plan.grants
+        granted = tuple((job.request.id, grants[job]) for job in running if job in grants)
+        preempted = tuple(job.request.id for job in plan.preempted)
+        self._decisions.append(Decision(name, decided, start if granted else NEVER, granted, preempted))
 
     def tables(self, iterations: int) -> Tables:
         """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""
-        chunks = [*self._chunks, self._columns(self._left, "rejected"), self._columns([*self._inside], "censored")]
-        requests = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        by_id = np.argsort(requests["id"], kind="stable")
-        in_time = sorted(range(len(self._steps)), key=lambda row: self._steps[row][1::-1])  # by end, then replica
-        steps = zip(*(self._steps[row] for row in in_time), strict=True) if in_time else ((),) * len(STEP_COLUMNS)
+        self._write_down(self._left)
+        ended = self._rows
+        self._write_down([*self._inside])
+        steps, order = self._steps.table()
         return Tables(
-            {name: column[by_id] for name, column in requests.items()},
-            {name: np.array(column) for name, column in zip(STEP_COLUMNS, steps, strict=True)},
-            tuple(self._decisions[row] for row in in_time) if self._decisions else (),
+            self._requests(ended),
+            steps,
+            tuple(self._decisions[row] for row in order) if self._decisions else (),
             iterations,
             self.rejection,
         )
 
-    def _columns(self, jobs: list[Job], unfinished: str) -> Table:
-        """The request table of `jobs`; those that are not finished have the status `unfinished`."""
+    def _write_down(self, jobs: list[Job]) -> None:
+        """Add the numbers of `jobs` to the columns."""
+        first, self._rows = self._rows, self._rows + len(jobs)
+        if self._rows > len(self._columns[0]):
+            for column in self._columns:
+                column.resize(max(self._rows, 2 * first), refcheck=False)  # nobody else has seen it
         counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
         numbers = np.fromiter(chain.from_iterable(map(_numbers, jobs)), np.float64)  # None, what never came, is NaN
-        numbers = numbers.reshape(-1, len(_NUMBERS))
+        for column, values in zip(self._columns, (*counts.T, *numbers.reshape(-1, len(_NUMBERS)).T), strict=True):
+            column[first : self._rows] = values
+
+    def _requests(self, ended: int) -> Table:
+        """The request table: the first `ended` that were written down were rejected if they are not finished.
+
+        A column is let go as it goes into the table, for memory's sake: there are no others.
+        """
+        by_id = np.argsort(self._columns[0][: self._rows], kind="stable")
+        columns = [self._columns.pop(0)[: self._rows][by_id] for _ in range(len(self._columns))]
         (
-            arrival,
-            predicted,
-            uncertainty,
-            predictor,
-            overhead,
-            stop,
-            called,
-            renewed,
-            routing,
-            queued,
-            scheduled,
-            first,
-            finished,
-        ) = numbers.T
+            number, prompt, output, preemptions, calls, replica, passes, proposed, moved, dropped,
+            arrival, predicted, uncertainty, predictor, overhead, stop, called, renewed, routing, queued,
+            scheduled, first, finished,
+        ) = columns  # fmt: skip
+        unfinished = np.isnan(finished)
+        overhead[unfinished] = np.nan
+        status = np.where(unfinished, "rejected", "finished")
+        status[unfinished & (by_id >= ended)] = "censored"
         return {
-            "id": counts[:, 0],
+            "id": number,
             "arrival": arrival,
-            "prompt_tokens": counts[:, 1],
-            "output_tokens": counts[:, 2],
-            "status": np.where(np.isnan(finished), unfinished, "finished"),
-            "replica": self._names[counts[:, 5]],
-            "replica_kind": self._kinds[counts[:, 5]],
-            "model": self._models[counts[:, 5]],
+            "prompt_tokens": prompt,
+            "output_tokens": output,
+            "status": status,
+            "replica": self._names[replica],
+            "replica_kind": self._kinds[replica],
+            "model": self._models[replica],
             "predicted_tokens": predicted,
             "uncertainty": uncertainty,
             "predictor_seconds": predictor,
-            "overhead_seconds": np.where(np.isnan(finished), np.nan, overhead),
+            "overhead_seconds": overhead,
             "queued": queued,
             "first_scheduled": scheduled,
             "first_token": first,
             "finished": finished,
-            "preemptions": counts[:, 3],
+            "preemptions": preemptions,
             "longest_stop": stop,
-            "calls": counts[:, 4],
+            "calls": calls,
             "call_seconds": called,
             "renewed_seconds": renewed,
             "routing_seconds": routing,
-            "passes": counts[:, 6],
-            "proposed_tokens": counts[:, 7],
-            "moved_tokens": counts[:, 8],
-            "dropped_tokens": counts[:, 9],
+            "passes": passes,
+            "proposed_tokens": proposed,
+            "moved_tokens": moved,
+            "dropped_tokens": dropped,
         }

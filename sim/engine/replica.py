@@ -287,7 +287,7 @@ class Replica:
     def _commit(self, plan: Plan) -> None:
         """`plan` is over: tokens are computed, some are emitted, jobs that are through leave."""
         if self._keeps_steps:
-            self._recorder.steps(self.device.name, self.batch, plan, self._stretch, self._ahead)
+            self._recorder.steps(self.number, self.batch, plan, self._stretch, self._ahead)
         if self._stretch is not None:
             self._stretch.done += plan.steps
         for job in self.batch.commit(plan):

@@ -50,6 +50,11 @@ class Stretch:
         attended = steps * self._context + self._jobs * (steps * (steps - 1) // 2)
         return self._start + (steps * self._line.base + self._line.slope * attended)
 
+    def law(self) -> tuple[float, float, float, int, int]:
+        """Its start and the base and slope of its line, s; the steps that are over, and what they attended to."""
+        done, line = self.done, self._line
+        return self._start, line.base, line.slope, done, done * self._context + self._jobs * (done * (done - 1) // 2)
+
     def within(self, steps: int) -> int:
         """For how many of the next `steps` steps the profile's line holds."""
         most = self._line.until
@@ -133,6 +138,9 @@ class PacedStretch(Stretch):
 
     def end(self, steps: int) -> float:
         return self._start + (steps * self._line.base + self._line.slope * self._attended[steps])
+
+    def law(self) -> tuple[float, float, float, int, int]:
+        return self._start, self._line.base, self._line.slope, self.done, self._attended[self.done]
 
     def within(self, steps: int) -> int:
         """As in `Stretch`; and of those that propose as much as the first."""

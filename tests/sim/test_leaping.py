@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,3 +99,24 @@ def test_a_replica_decodes_on_while_a_job_waits_there_that_will_go_on_elsewhere(
 @given(cases() | on_several(), st.sampled_from([0.0625, 0.125, 0.3, 1.1]))
 def test_leap_equals_step_up_to_a_horizon(case, horizon):
     assert_leap_equals_step(case, horizon)
+
+
+def test_the_rows_of_more_plans_than_are_told_apart_at_a_time_are_those_of_their_steps():
+    """Two replicas, in memory that runs short, and some steps of leaps of many: in every chunk, and between them."""
+    rng = np.random.default_rng(0)
+    arrivals = np.cumsum(rng.exponential(0.4, 900))
+    requests = make_requests(arrivals, rng.integers(1, 60, 900), rng.integers(1, 90, 900))
+    devices = (
+        make_device(
+            "long name", profile=LinearProfile(0.01, 1e-4, 1e-6), block_size=4, kv_tokens=400, max_model_len=200
+        ),
+        make_device("b", profile=LinearProfile(0.02, 1e-4, 1e-6), block_size=7, kv_tokens=700, max_model_len=200),
+    )
+    case = Case(requests, make_policy(), Cluster(devices), OraclePredictor())
+    leaped, stepped = case.run(Record.STEPS), case.run(Record.STEPS, leap=False)
+    assert len(leaped.steps["end"]) > 5000
+    assert plain(leaped) == plain(stepped)
+    assert (leaped.steps["seconds"] > 0).all()
+    for name in ("long name", "b"):
+        ends = leaped.steps["end"][leaped.steps["replica"] == name]
+        assert (np.diff(ends) > 0).all()

@@ -386,6 +386,9 @@ def test_a_request_without_a_leg_is_rejected():
     [
         (make_requests([1.0, 0.5], [1, 1], [1, 1]), "request 1 arrives at 0.5 s, after one at 1.0 s"),
         ([Request(3, 0.0, 1, Truth(1))] * 2, "two requests have the id 3"),
+        ([Request(number, 0.0, 1, Truth(1)) for number in (0, 1, 1)], "two requests have the id 1"),
+        ([Request(number, 0.0, 1, Truth(1)) for number in (0, 1, 5, 2, -1, 5)], "two requests have the id 5"),
+        ([Request(number, 0.0, 1, Truth(1)) for number in (0, 1, 5, 2, 3, 2)], "two requests have the id 2"),
     ],
 )
 def test_a_trace_out_of_order_or_with_an_id_twice_is_refused(requests, message):

@@ -34,7 +34,7 @@ from tqdm import tqdm
 from experiments.conf import HERE as CONF
 from experiments.run.inputs import read_inputs
 from experiments.run.measure import measure
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 from experiments.settings.wording import one_line
 
 TUNED = Path(__file__).with_name("tuned.json")

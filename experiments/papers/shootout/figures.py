@@ -20,7 +20,7 @@ from experiments.figures.write import written
 from experiments.papers.shootout import runs, tables
 from experiments.papers.shootout.runs import SETTINGS, TRACES
 from experiments.papers.shootout.tables import HEAVY, MEAN, MEMORIES, P99
-from experiments.run.results import write_table
+from experiments.run.written import write_table
 
 __all__ = ["FIGURES", "SETTINGS"]
 

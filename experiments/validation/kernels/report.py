@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.figures.style import save
-from experiments.run.results import write_whole
+from experiments.run.written import write_whole
 from experiments.validation.errors import METRICS, errors, request_errors
 from experiments.validation.figure import draw
 from experiments.validation.report import as_json as line_of

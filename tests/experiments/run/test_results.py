@@ -9,11 +9,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.identity.of_run import digest
 from experiments.run.claim import _machine
-from experiments.run.results import Folder, write_whole
+from experiments.run.results import Folder
+from experiments.run.written import PART, write_columns, write_table, write_whole
 from experiments.tables.collect import collect, complete_folders, main
 from tests import apart
 from tests.experiments.run.test_run import SMALL, typed  # noqa: F401 - a fixture
@@ -202,3 +204,20 @@ def test_a_name_that_is_a_number_works(tmp_path, typed):  # noqa: F811
     code, said = typed(tmp_path, *SMALL, "name=20261128")
     assert code == 0, said
     assert len(complete_folders(tmp_path / "20261128")) == 1
+
+
+def test_a_long_table_is_written_part_by_part_as_if_it_were_at_once(tmp_path):
+    rows = np.arange(PART + 3)
+    table = {
+        "id": rows,
+        "seconds": np.where(rows % 5, rows / 7, np.nan),
+        "status": np.where(rows % 2, "in", "finished"),
+    }
+    write_columns(tmp_path / "parts.parquet", table)
+    write_table(tmp_path / "whole.parquet", pd.DataFrame(table))
+    parts, whole = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("parts", "whole"))
+    pd.testing.assert_frame_equal(parts, whole)
+    short = {name: column[:9] for name, column in table.items()}
+    write_columns(tmp_path / "short.parquet", short)
+    write_table(tmp_path / "other.parquet", pd.DataFrame(short))
+    assert (tmp_path / "short.parquet").read_bytes() == (tmp_path / "other.parquet").read_bytes()

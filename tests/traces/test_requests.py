@@ -1,0 +1,33 @@
+"""A trace's rows as requests: all at once, or as they are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sim import Request, Truth
+from traces.kinds import KINDS
+from traces.requests import CHUNK, one_by_one, to_requests
+
+ROWS = CHUNK + 5
+
+
+def test_one_by_one_they_are_the_same() -> None:
+    at = np.arange(ROWS)
+    table = pd.DataFrame({"arrival": at / 4, "prompt_tokens": at % 7 + 1, "output_tokens": at % 5 + 2})
+    gaps = np.where(at % 3 == 0, np.nan, at / 4 + 9)
+    table = table.assign(max_tokens=50, client=[f"client {number % 11}" for number in at], deadline=gaps)
+    table = table.assign(pauses=[[[1, 0.5, 3]] if number % 2 else [] for number in at])
+    table = table.assign(samples=[[number % 9 + 1] for number in at], **{kind: at % 2 for kind in KINDS})
+    assert list(one_by_one(table)) == to_requests(table)
+    assert [request.id for request in one_by_one(table)] == at.tolist()
+
+
+def test_what_a_row_has_not_is_as_if_it_were_not_said() -> None:
+    table = pd.DataFrame({"arrival": [0.0, 1.0], "prompt_tokens": [4, 5], "output_tokens": [2, 3]})
+    assert to_requests(table) == [Request(0, 0.0, 4, Truth(2)), Request(1, 1.0, 5, Truth(3))]
+    gaps = table.assign(priority=[np.nan, 2.0], id_tokens=[np.nan, 8.0], session=["a", None], think=[np.nan, np.nan])
+    assert to_requests(gaps) == [
+        Request(0, 0.0, 4, Truth(2), session="a"), Request(1, 1.0, 5, Truth(3), priority=2.0, id_tokens=8),
+    ]  # fmt: skip
+    assert to_requests(table.head(0)) == list(one_by_one(table.head(0))) == []
