@@ -33,6 +33,10 @@ class Clock(simpy.Environment):
         """Call `call` at `instant` (s); with the priority LATE after all arrivals of that instant."""
         heappush(self._queue, (instant, priority, next(self._eid), _Instant(call)))
 
+    def appoint(self, instant: float, call: Callable[[float], None]) -> None:
+        """Let `call` be called at `instant` (s), which it is handed."""
+        self.at(instant, lambda _: call(instant))
+
     def end(self, instant: float) -> None:
         """Let the step raise `StopSimulation` that comes to `instant` (s), before all else that happens then."""
         self.at(instant, StopSimulation.callback, URGENT)
