@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 
 from sim.engine.prefix import PrefixCache
@@ -13,8 +13,6 @@ from sim.engine.view import View
 from sim.job import Job
 from sim.policy import ReplicaView
 from sim.replicas import Group, Replicas
-
-NOBODY: frozenset[int] = frozenset()
 
 
 class Ladder:
@@ -159,17 +157,20 @@ class CountedGroup(Group):
             return first
         told, size = self._caches[0].told(job), self._caches[0].block_size
         for key, stop in zip(reversed(told.keys), reversed(told.stops), strict=True):
+            numbers = cached.get(key)
+            if numbers is None:
+                continue
             whole = min(stop, (job.context - 1) // size) * size  # nobody else has more
             if best[0] > whole:
                 break
-            for jobs, number in self._by_load(cached.get(key, NOBODY), most):
+            for jobs, number in self._by_load(numbers, most):
                 tokens = self.views[number].cached_tokens(job)
                 best = max(best, (tokens, -jobs, -number))
                 if tokens >= whole:
                     break  # whoever comes next has no more, and more jobs
         return -best[2]
 
-    def _by_load(self, numbers: Set[int], most: int) -> Iterator[tuple[int, int]]:
+    def _by_load(self, numbers: set[int], most: int) -> Iterator[tuple[int, int]]:
         """Jobs and index of those of `numbers` that are of the group and have `most` jobs at most, the fewest first."""
         counts, rungs = self.loads.counts, self.loads.rungs
         if len(numbers) ** 2 < len(rungs):  # it takes less to sort them than to find them
