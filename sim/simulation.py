@@ -72,6 +72,7 @@ class Simulation:
         horizon: float | None = None,
         record: Record = Record.REQUESTS,
         leap: bool = True,
+        walk: bool = False,
         unservable: str = "reject",
         audit: bool = False,
         left: Callable[[Job], object] | None = None,
@@ -92,7 +93,7 @@ class Simulation:
         if cluster.steps_together:
             kind = partial(Rank, [])
         self.replicas = [
-            kind(self.clock, number, device, policy, self.recorder, self.leg_over, leap)
+            kind(self.clock, number, device, policy, self.recorder, self.leg_over, leap, walk)
             for number, device in enumerate(cluster.devices)
         ]
         self.tally = Tally(self.replicas, cluster.steps_together)

@@ -41,8 +41,9 @@ class Replica:
         recorder: Recorder,
         leave: Callable[[Job], None],
         leap: bool,
+        walk: bool = False,
     ) -> None:
-        scheduler = Scheduler(device, policy, together=leap)
+        scheduler = Scheduler(device, policy, together=not walk)
         self.clock = clock
         self.number = number
         self.device = device
