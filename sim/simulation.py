@@ -83,8 +83,7 @@ class Simulation:
         self.clock = Clock(initial_time=0.0)
         self.requests = _in_order(requests)
         self.next_request = next(self.requests, None)
-        self.cluster = cluster
-        self.predictor = predictor
+        self.cluster, self.predictor = cluster, predictor
         self.horizon = math.inf if horizon is None else horizon
         self.begun = False
         self.rejects = unservable == "reject"  # a request that can never be served; otherwise it ends the run

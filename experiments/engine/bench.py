@@ -40,21 +40,35 @@ from policies.batching.continuous import Continuous
 from policies.batching.limited import Limited
 from policies.batching.preemptive import Preemptive
 from policies.decoding.bernoulli import Bernoulli
+from policies.eviction.durations import Elapsed
 from policies.eviction.keep import Resident
+from policies.eviction.min_waste import MinWaste
 from policies.eviction.recompute import Recompute
+from policies.eviction.waste import Costs
 from policies.order.aging import Aging
+from policies.order.alise import Alise
+from policies.order.execution_time import ExecutionTime
 from policies.order.fifo import FIFO
+from policies.order.lamps import Lamps
+from policies.order.ltr import LTR
 from policies.order.mlfq import MLFQ
+from policies.order.prefill_seconds import Tabled
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
+from policies.order.skip_join import SkipJoin
+from policies.order.skip_join_released import SkipJoinReleased
 from policies.order.srpt import SRPT
 from policies.order.up import UP
 from policies.predictor.oracle import OraclePredictor
 from policies.predictor.trail import Trail
 from policies.routing.least_loaded import LeastLoaded
+from policies.routing.power_of_two import PowerOfTwo
+from policies.routing.prefix_affinity import PrefixAffinity
+from policies.routing.round_robin import RoundRobin
 from profiles.profile import load, scaled
-from sim import Cluster, Decoding, Device, Policy, Record, Request, Truth, simulate
-from sim.policy import Batching, Eviction, Order, Predictor
+from sim import Cluster, Decoding, Device, Pause, Policy, Record, Request, Truth, simulate
+from sim.job import Job
+from sim.policy import Batching, Eviction, Order, Predictor, Rank, Routing
 from traces.formats import azure
 from traces.formats import mooncake as mooncake_format
 from traces.requests import to_requests
@@ -75,6 +89,7 @@ class Case:
 
     draw: Callable[[Path], list[Request]]
     replicas: int = 1
+    routing: Routing = dataclasses.field(default_factory=LeastLoaded)
     prefix_caching: bool = False
     order: Order = dataclasses.field(default_factory=FIFO)
     batching: Batching = dataclasses.field(default_factory=lambda: Continuous(max_num_seqs=256))
@@ -82,10 +97,11 @@ class Case:
     predictor: Predictor = dataclasses.field(default_factory=OraclePredictor)
     record: Record = Record.REQUESTS
     decoding: Decoding | None = None
+    leap: bool = True
 
     def trace(self, azure: Path) -> Path | None:
         """The file that it replays, where Azure's trace is at `azure`; None if it is synthetic."""
-        return {conversation: azure, mooncake: MOONCAKE}.get(getattr(self.draw, "func", self.draw))
+        return {conversation: azure, calling: azure, mooncake: MOONCAKE}.get(getattr(self.draw, "func", self.draw))
 
     def requests(self, azure: Path) -> list[Request]:
         """What is simulated, where Azure's trace is at `azure`."""
@@ -114,6 +130,26 @@ def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
     outputs = np.clip(rng.lognormal(math.log(130), 0.9, requests), 1, 1500).astype(int)
     columns = zip(arrivals.tolist(), prompts.tolist(), outputs.tolist(), strict=True)
     return [Request(number, at, prompt, Truth(output)) for number, (at, prompt, output) in enumerate(columns)]
+
+
+def calling(path: Path, speed: float) -> list[Request]:
+    """Azure's conversation trace, so many times as fast, where every other request calls out for 2 s."""
+    requests = conversation(path, speed)
+    for number in range(0, len(requests), 2):
+        tokens = requests[number].truth.output_tokens
+        if tokens > 1:
+            truth = Truth(tokens, pauses=(Pause(tokens // 2, 2.0, 10),))
+            requests[number] = dataclasses.replace(requests[number], truth=truth)
+    return requests
+
+
+@dataclass(frozen=True, slots=True)
+class Anew(Order):
+    """The shortest predicted rest first, as an order that does not say for how long its ranks stand."""
+
+    def rank(self, job: Job, now: float) -> Rank:
+        """Tokens that are predicted to be left."""
+        return job.remaining
 
 
 # The speeds bring the mean batch of each Azure case to about 36.
@@ -148,6 +184,38 @@ CASES = {
     "synthetic_1m": Case(functools.partial(synthetic, requests=1_000_000, rate=6.5)),
 }
 
+# What grows with replicas, with those that wait, and what is asked at each step.
+ROUTINGS = {"least": LeastLoaded(), "robin": RoundRobin(), "two": PowerOfTwo(SEED), "prefix": PrefixAffinity()}
+PREFILLS = Tabled((1, 4096), (0.02, 0.4))
+MOVING = {
+    "mlfq": MLFQ(), "skip_join": SkipJoin(0.01, 2.0, 40, 0.3, prefill=PREFILLS), "ltr": LTR(200), "lamps": Lamps(),
+    "skip_join_released": SkipJoinReleased(PREFILLS), "alise": Alise(ExecutionTime(1e-4, 1e-7, 0.02)),
+}  # fmt: skip
+MIN_WASTE = MinWaste(
+    costs=Costs(token_seconds=4.1e-5, step_seconds=0.017, swap_token_seconds=4e-5, budget=384), duration=Elapsed()
+)
+CASES |= {
+    f"replicas_{replicas}_{name}": Case(
+        functools.partial(synthetic, requests=20_000, rate=6.5 * replicas), replicas, routing
+    )
+    for name, routing in ROUTINGS.items()
+    for replicas in (4, 16, 64, 256)
+}
+CASES |= {
+    f"waiting_{word}_{name}": Case(functools.partial(BURST, requests=requests), order=order)
+    for name, order in MOVING.items()
+    for word, requests in (("300", 300), ("10k", 10_000))
+}
+CASES |= {
+    "step_by_step": Case(TRACE, leap=False),
+    "ranked_each_step": SEATED(order=Anew(), batching=Continuous(SEATS)),
+    "ranked_each_step_preemptive": SEATED(order=Anew(), batching=Preemptive(SEATS)),
+    "by_rank_ltr": Case(TRACE, order=LTR(), batching=Continuous(256, phases="by_rank"), eviction=Resident()),
+    "calls_infercept": Case(
+        functools.partial(calling, speed=0.8), batching=Continuous(256, 384, watermark=0.01), eviction=MIN_WASTE
+    ),
+}
+
 
 def parts(case: Case) -> tuple[Policy, Cluster]:
     """The policy and the cluster of `case`: Llama-3.1-8B on A100s, under vLLM's batching."""
@@ -156,7 +224,7 @@ def parts(case: Case) -> tuple[Policy, Cluster]:
     memory = profile.kv_capacity_tokens, profile.max_model_len
     make = functools.partial(Device, prefix_caching=case.prefix_caching, decoding=case.decoding)
     devices = [make(name, "gpu", profile, *memory) for name in names]
-    return Policy(case.order, case.batching, LeastLoaded(), case.eviction), Cluster(tuple(devices))
+    return Policy(case.order, case.batching, case.routing, case.eviction), Cluster(tuple(devices))
 
 
 def timeout_seconds() -> float:
@@ -182,7 +250,7 @@ def measure(name: str, trace: Path, repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         timeout = timeout_seconds()
         start = time.perf_counter()
-        iterations = simulate(requests, policy, cluster, case.predictor, record=case.record).iterations
+        iterations = simulate(requests, policy, cluster, case.predictor, record=case.record, leap=case.leap).iterations
         seconds.append(time.perf_counter() - start)
         ratios.append(seconds[-1] / len(requests) / timeout)
     middle = statistics.median(seconds)

@@ -44,8 +44,7 @@ class Replica:
         walk: bool = False,
     ) -> None:
         scheduler = Scheduler(device, policy, together=not walk)
-        self.clock = clock
-        self.number = number
+        self.clock, self.number = clock, number
         self.device = device
         self.waiting = scheduler.waiting
         self.planner = scheduler.planner
