@@ -21,6 +21,7 @@ def simulate(
     horizon: float | None = None,
     record: Record = Record.REQUESTS,
     leap: bool = True,
+    walk: bool = False,
     unservable: str = "reject",
     audit: bool = False,
     progress: Callable[[], None] | None = None,
@@ -28,7 +29,8 @@ def simulate(
     """Replay `requests` (in order of arrival) and return what happened.
 
     Without a `horizon` (s) every request is served to its end; with one, what is unfinished then is recorded as
-    `censored`. `leap=False` plans every step anew and walks every job in it: much slower, and the same tables.
+    `censored`. `leap=False` plans every step anew; to `walk` is to look at every job in it too, much slower, as a
+    reference: the tables are the same.
     With an `audit` the memory of each replica is accounted for by use (`sim.record.Use`). `progress` is called as each
     request ends. A request that can never fit where it is routed is recorded as `rejected` once it is predicted and
     routed, and the others are served; `unservable="fail"` raises `Unservable` for it. Raises
@@ -43,6 +45,7 @@ def simulate(
         horizon=horizon,
         record=record,
         leap=leap,
+        walk=walk,
         unservable=unservable,
         audit=audit,
         left=left,

@@ -23,7 +23,7 @@ from sim.engine.ranks import Rank
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.sessions import Sessions
-from sim.engine.view import View
+from sim.engine.tally import Tally
 from sim.job import Job
 from sim.policy import Leg, Policy, Predictor, ReplicaView
 from sim.prediction import Prediction
@@ -60,6 +60,7 @@ class Simulation:
         horizon: float | None = None,
         record: Record = Record.REQUESTS,
         leap: bool = True,
+        walk: bool = False,
         unservable: Any = "reject",
         audit: bool = False,
         left: Callable[[Job], object] | None = None,
@@ -72,8 +73,7 @@ class Simulation:
         self.next_request = next(self.requests, None)
         self.coming: Request | None = None  # the same, unless there is an event for its arrival
         self.turn = 0  # of that event, were there one
-        self.cluster = cluster
-        self.predictor = predictor
+        self.cluster, self.predictor = cluster, predictor
         self.horizon = math.inf if horizon is None else horizon
         self.begun = False
         self.rejects = unservable == "reject"  # a request that can never be served; otherwise it ends the run
@@ -82,10 +82,11 @@ class Simulation:
         if cluster.steps_together:
             kind = partial(Rank, [])
         self.replicas = [
-            kind(self.clock, number, device, policy, self.recorder, self.leg_over, leap)
+            kind(self.clock, number, device, policy, self.recorder, self.leg_over, leap, walk)
             for number, device in enumerate(cluster.devices)
         ]
-        self.views = tuple(View(replica) for replica in self.replicas)
+        self.tally = Tally(self.replicas, cluster.steps_together)
+        self.views = self.tally.views()
         self.predictor_free = 0.0  # when the one predictor will have worked off its queue, s
         self.router_free = 0.0  # when the one router will have, s
         self.route_seconds = policy.overhead.route_seconds
@@ -209,7 +210,12 @@ class Simulation:
             return
         if len(legs) > 1:
             self.legs[job] = list(legs[1:])
-        self.replicas[legs[0].replica].submit(job, legs[0].prefill_only)
+        self.submit(job, legs[0])
+
+    def submit(self, job: Job, leg: Leg) -> None:
+        """Let `leg` of the job's life begin."""
+        self.replicas[leg.replica].submit(job, leg.prefill_only)
+        self.tally.came(leg.replica, job)
 
     def answer(self, job: Job, legs: Sequence[Leg]) -> None:
         """One model answers `job`, in all its `legs`: the length of its answer and what is predicted are of that."""
@@ -254,6 +260,7 @@ class Simulation:
 
     def leg_over(self, job: Job) -> None:
         """The next leg begins, when the job's KV has come over the link; of one that is complete, the life is over."""
+        self.tally.left(job.replica)
         if job.finished is not None:
             self.leave(job)
             return
@@ -264,22 +271,18 @@ class Simulation:
 
     def send(self, job: Job, leg: Leg) -> None:
         """Send the job's KV from where it is, where it stays until it has come, to `leg`, which begins then."""
-        link, source = self.cluster.link, self.replicas[job.replica]
+        link, source, ends = self.cluster.link, self.replicas[job.replica], (job.replica, leg.replica)
         if link is None:
             raise ValueError(f"request {job.request.id} has several legs, and the cluster has no link")
 
         def come(_: float) -> None:
             source.release(job)
-            self.replicas[leg.replica].submit(job, leg.prefill_only)
+            self.tally.stirred(source.number)
+            self.submit(job, leg)
 
         size = job.computed * source.device.kv_bytes_per_token
         if job.replica == leg.replica or link.seconds(size) == 0:
             source.let_go(job)  # at once: whoever is admitted now finds its room
-        ends = job.replica, leg.replica
         if ends not in self.channels:
-            self.channels[ends] = channel(link, self.appoint)
+            self.channels[ends] = channel(link, self.clock.appoint)
         self.channels[ends].send(size, self.clock.now, come)
-
-    def appoint(self, instant: float, call: Callable[[float], None]) -> None:
-        """Let `call` be called at `instant` (s)."""
-        self.clock.at(instant, lambda _: call(instant))

@@ -371,8 +371,10 @@ class Case:
     def device(self) -> Device:
         return self.cluster.devices[0]
 
-    def run(self, record=Record.DECISIONS, **changes) -> Tables:
-        return simulate(self.requests, self.policy, self.cluster, self.predictor, record=record, **changes)
+    def run(self, record=Record.DECISIONS, leap=True, walk=None, **changes) -> Tables:
+        """Its tables; who does not leap walks, unless it is said otherwise: every job is looked at in every step."""
+        how = {"leap": leap, "walk": not leap if walk is None else walk, "record": record}
+        return simulate(self.requests, self.policy, self.cluster, self.predictor, **how, **changes)
 
     def with_batching(self, **changes) -> Case:
         batching = dataclasses.replace(self.policy.batching, **changes)

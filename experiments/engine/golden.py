@@ -103,6 +103,7 @@ def replay(workload: Workload, leap: bool = True) -> tuple[list[Iteration], dict
         OraclePredictor(),
         record=Record.DECISIONS,
         leap=leap,
+        walk=not leap,
         unservable="fail",
     )
     names = [str(row["id"]) for row in _by_arrival(workload)]

@@ -20,7 +20,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from experiments.engine.bench import BURST, Case, measuring, run, synthetic
+from experiments.engine.bench import measuring, run
+from experiments.engine.cases import BURST, Case, synthetic
 from experiments.engine.timed import serve
 from experiments.figures.style import OTHER_COLORS, RC, save
 from experiments.run.written import write_whole

@@ -20,7 +20,7 @@ from typing import Any
 
 import simpy
 
-from experiments.engine.bench import AZURE, CASES, parts
+from experiments.engine.cases import AZURE, CASES, parts
 from sim import simulate
 
 ROOT = Path(__file__).parents[2]

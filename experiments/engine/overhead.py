@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments.engine.bench import CASES, parts
+from experiments.engine.cases import CASES, parts
 from policies.batching.consolidation import Consolidation
 from policies.order.service_time import ServiceTime
 from policies.order.up import UP

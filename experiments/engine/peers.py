@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.engine.bench import AZURE
+from experiments.engine.cases import AZURE
 from traces.formats import azure
 
 CONTEXT = 4096  # tokens of the longest request

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from experiments.engine.bench import AZURE, CASES, Case, parts
+from experiments.engine.cases import AZURE, CASES, Case, parts
 from sim import simulate
 
 FEW_SEATS = "few_seats,preemptive_srpt,preemptive_mlfq,preemptive_trail"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
+from sim.replicas import replicas_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +26,8 @@ class AnyModel:
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
-        loads = [(view.jobs + 1) / self.speeds.get(view.model, 1.0) for view in cluster]
-        return (Leg(loads.index(min(loads))),)
+        replicas, found = replicas_of(cluster), []
+        for model in replicas.models:
+            number = replicas.of_model(model).fewest_jobs()
+            found.append(((cluster[number].jobs + 1) / self.speeds.get(model, 1.0), number))
+        return (Leg(min(found)[1]),)

@@ -9,6 +9,7 @@ from policies.reward.deadlines import Deadlines
 from policies.routing.least_loaded import least_loaded_of
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
+from sim.replicas import replicas_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class ByDeadline:
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
         task, found = job.request.task or "", []
-        for model in dict.fromkeys(view.model for view in cluster):
+        for model in replicas_of(cluster).models:
             replica = least_loaded_of(cluster, model)
             seconds = self.margin * self.seconds(model, cluster[replica].jobs + 1, job.prediction.length)
             found.append((-self.reward.reward(task, model, seconds), seconds, replica))

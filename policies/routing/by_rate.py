@@ -10,6 +10,7 @@ from itertools import pairwise
 from policies.routing.least_loaded import least_loaded_of
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
+from sim.replicas import replicas_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,6 @@ class ByRate:
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
-        rate = sum(view.submitted_within(self.seconds) for view in cluster) / self.seconds
+        rate = replicas_of(cluster).all.submitted_within(self.seconds) / self.seconds
         places = [least_loaded_of(cluster, model) for model in self.models]
         return (Leg(places[bisect_right(self.rates, rate)]),)

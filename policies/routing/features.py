@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sim.job import Job
 from sim.policy import ReplicaView
+from sim.replicas import replicas_of
 
 Numbers = NDArray[np.float32]
 
@@ -47,11 +48,9 @@ class Features:
 
         ValueError for one of `models` that no replica serves, LookupError for a task that is none of `tasks`.
         """
-        jobs: dict[str, float] = {}
-        lately = 0
-        for replica in cluster:
-            jobs[replica.model] = jobs.get(replica.model, 0.0) + replica.jobs
-            lately += replica.submitted_within(self.window)
+        replicas = replicas_of(cluster)
+        jobs = {model: replicas.of_model(model).jobs for model in replicas.models}
+        lately = replicas.all.submitted_within(self.window)
         found = [0.0] * self.size
         for number, model in enumerate(self.models, len(self.tasks)):
             if model not in jobs:

@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.routing.least_loaded import of_kind
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
+from sim.replicas import replicas_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PowerOfTwo:
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
-        candidates = of_kind(cluster, self.kind)
+        candidates = replicas_of(cluster).of_kind(self.kind).numbers
         draw = random.Random(f"{self.seed}:{job.request.id}")  # text is seeded by its digest, alike in every process
         drawn = draw.sample(candidates, min(2, len(candidates)))
         return (Leg(min(drawn, key=lambda index: cluster[index].jobs)),)

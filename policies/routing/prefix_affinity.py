@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.routing.least_loaded import least_loaded, of_kind
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
+from sim.replicas import replicas_of
 
 NEEDS = ("prompt_ids",)  # what a request must carry
 
@@ -29,6 +29,5 @@ class PrefixAffinity:
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
-        most = cluster[least_loaded(cluster, self.kind)].jobs + self.imbalance
-        fit = [index for index in of_kind(cluster, self.kind) if cluster[index].jobs <= most]
-        return (Leg(max(fit, key=lambda index: (cluster[index].cached_tokens(job), -cluster[index].jobs))),)
+        group = replicas_of(cluster).of_kind(self.kind)
+        return (Leg(group.most_cached(job, cluster[group.fewest_jobs()].jobs + self.imbalance)),)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.routing.least_loaded import of_kind
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
+from sim.replicas import replicas_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +18,4 @@ class RoundRobin:
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
-        return (Leg(min(of_kind(cluster, self.kind), key=lambda index: cluster[index].submitted)),)
+        return (Leg(replicas_of(cluster).of_kind(self.kind).fewest_submitted()),)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from policies.routing.least_loaded import least_loaded_of, of_model
 from sim.job import Job
 from sim.policy import Leg, ReplicaView
+from sim.replicas import replicas_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Threshold:
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
         limits = self.of_task.get(job.request.task or "", self.limits)
-        places = [of_model(cluster, model) for model in self.models]
-        for model, limit, replicas in zip(self.models, limits, places, strict=False):
-            if sum(cluster[index].jobs for index in replicas) < limit * len(replicas):
-                return (Leg(least_loaded_of(cluster, model)),)
-        return (Leg(least_loaded_of(cluster, self.models[-1])),)
+        groups = [replicas_of(cluster).of_model(model) for model in self.models]
+        for group, limit in zip(groups, limits, strict=False):
+            if group.jobs < limit * len(group.numbers):
+                return (Leg(group.fewest_jobs()),)
+        return (Leg(groups[-1].fewest_jobs()),)

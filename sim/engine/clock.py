@@ -49,6 +49,10 @@ class Clock(simpy.Environment):
         self._now = instant
         return True
 
+    def appoint(self, instant: float, call: Callable[[float], None]) -> None:
+        """Let `call` be called at `instant` (s), which it is handed."""
+        self.at(instant, lambda _: call(instant))
+
     def end(self, instant: float) -> None:
         """Let the step raise `StopSimulation` that comes to `instant` (s), before all else that happens then."""
         self.at(instant, StopSimulation.callback, URGENT)

@@ -36,6 +36,8 @@ class Parked:
         self._reviewed: tuple[float, tuple[int, ...]] = (0, ())  # until which step a review stands, and for whom
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
         self.new: list[Job] = []  # those of whom nothing is foreseen yet
+        self._summed = 0, 0, 0, -1  # when the sums of `_load` were made: steps, prefills, admissions, jobs by name
+        self._sums = 0, 0
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     @property
@@ -115,7 +117,7 @@ class Parked:
         self._part(plan, job, cause)
 
     def _part(self, plan: Plan, job: Job, cause: Cause) -> None:
-        keep = self._asked(job, cause, plan.decided)
+        keep = self._asked(job, cause, plan.decided, job)
         if keep is Keep.KEEP:
             self._check_progress(job, plan.decided)
             self.batch.kv.forget(job, job.base_computed)
@@ -175,22 +177,35 @@ class Parked:
             parts = f"{type(self.waiting.order).__name__} and {type(self.eviction).__name__}"
             raise RuntimeError(f"KV moved {moves} times in a row and no prefill ended, by {parts}: {job} at {now} s")
 
-    def _asked(self, job: Job, cause: Cause, now: float) -> Keep:
+    def _asked(self, job: Job, cause: Cause, now: float, gone: Job | None = None) -> Keep:
         """What is to become of the KV of `job`; RuntimeError if it is no `Keep`, or to stay where memory is short."""
-        keep = self.eviction.on_stop(job, cause, self._load(), now)
+        keep = self.eviction.on_stop(job, cause, self._load(gone), now)
         if not isinstance(keep, Keep):
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop says {keep!r} of {job} at {now} s: no sim.Keep")
         if keep is Keep.KEEP and cause is Cause.PRESSURE:
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
         return keep
 
-    def _load(self) -> Load:
+    def _load(self, gone: Job | None = None) -> Load:
+        """What there is, now that `gone` (if any) has just stopped."""
         batch, kv, host = self.batch, self.batch.kv, self.host
+        tokens, pending = self._by_name(gone)
         return Load(
             kv.free, kv.total, len(batch.running), host.free, host.total, host.leaving, kv.block_size,
-            batch.lockstep.context + sum(job.base_computed for job in batch.by_name),
-            batch.lockstep.rows + batch.lockstep.proposals[0] + sum(job.due for job in batch.by_name),
+            batch.lockstep.context + tokens, batch.lockstep.rows + batch.lockstep.proposals[0] + pending,
         )  # fmt: skip
+
+    def _by_name(self, gone: Job | None) -> tuple[int, int]:
+        """Tokens that jobs which are granted theirs by name have computed, and those due next: summed once a plan."""
+        batch, (tokens, pending) = self.batch, self._sums
+        jobs = batch.by_name
+        at = self.waiting.steps, batch.prefills, batch.admissions
+        if gone is not None and self._summed == (*at, len(jobs) + 1) and batch.lockstep.most == 1:
+            tokens, pending = tokens - gone.base_computed, pending - gone.due
+        elif self._summed != (*at, len(jobs)):
+            tokens, pending = sum([job.base_computed for job in jobs]), sum([job.due for job in jobs])
+        self._summed, self._sums = (*at, len(jobs)), (tokens, pending)
+        return tokens, pending
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Take the blocks of `job`, whose KV is dropped or, if there is any, goes to the host."""

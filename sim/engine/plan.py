@@ -36,3 +36,9 @@ class Plan:
         self.moved_tokens = 0
         self.overhead = 0.0
         self.step = NOTHING
+
+    def until_free(self) -> Plan:
+        """Itself, to do nothing until what is under way has ended."""
+        self.steps, self.decodes = 0, False
+        self.due = self.end = self.start
+        return self

@@ -75,7 +75,7 @@ class PrefixCache(KVCache):
     the last is evicted first. Blocks are counted as in the context of those who hold them: the first is 0.
     """
 
-    __slots__ = ("_blank", "_holders", "_known", "_unused")
+    __slots__ = ("_blank", "_holders", "_known", "_number", "_unused", "_where")
 
     def __init__(self, total: int, block_size: int) -> None:
         super().__init__(total, block_size)
@@ -83,11 +83,20 @@ class PrefixCache(KVCache):
         self._unused = Run(None, 0, 0)  # the ring of free blocks with content: after it the next to evict
         self._holders: dict[Job, None] = {}  # jobs that hold blocks
         self._known: dict[int | Job, list[Run]] = {}  # by key; of those with the same block the first to have it full
+        self._where: dict[int, set[int]] | None = None  # by key, the caches in which it is known: `_number` is its own
+        self._number = 0
+
+    def tell(self, where: dict[int, set[int]], number: int) -> None:
+        """Have `number` in `where`, from now on, at each key of a told stretch of which blocks are known here."""
+        self._where, self._number = where, number
+        for key in self._known:
+            if isinstance(key, int):
+                where.setdefault(key, set()).add(number)
 
     def find(self, job: Job) -> Found:
         """The longest run of known blocks at the start of `job`'s context; one token at least is left to compute."""
         found, known = Found(), self._known
-        told, most = self._told(job), (job.context - 1) // self.block_size
+        told, most = self.told(job), (job.context - 1) // self.block_size
         if not most:
             return found
         for key, stop in zip(told.keys, told.stops, strict=True):
@@ -120,7 +129,7 @@ class PrefixCache(KVCache):
                 return False
         return True
 
-    def _told(self, job: Job) -> Told:
+    def told(self, job: Job) -> Told:
         """What the trace tells of `job`, kept with it."""
         told: Told | None = job.told
         if told is None or told.size != self.block_size:
@@ -218,6 +227,10 @@ class PrefixCache(KVCache):
         known = self._known[run.key]
         if len(known) == 1:
             del self._known[run.key]
+            if self._where is not None and isinstance(run.key, int):
+                self._where[run.key].discard(self._number)
+                if not self._where[run.key]:
+                    del self._where[run.key]
         else:
             known.remove(run)
 
@@ -227,7 +240,7 @@ class PrefixCache(KVCache):
         full, last = runs[-1].stop if runs else 0, tokens // self.block_size
         if full >= last:
             return
-        told = self._told(job)
+        told = self.told(job)
         keys, stops = told.keys, told.stops
         for number in range(bisect_right(stops, full), len(stops)):
             stop = stops[number]
@@ -244,6 +257,8 @@ class PrefixCache(KVCache):
         if known is None:
             run = Run(key, start, stop)
             self._known[key] = [run]
+            if self._where is not None and isinstance(key, int):
+                self._where.setdefault(key, set()).add(self._number)
         elif runs and known[-1] is runs[-1] and known[-1].owners == 1:
             known[-1].stop = stop
             return

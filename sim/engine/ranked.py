@@ -7,6 +7,7 @@ import math
 from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.exchange import Exchanging, before
+from sim.engine.kv import KVCache
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import COMING
@@ -16,13 +17,15 @@ from sim.job import Job
 from sim.policy import Batching, Cause, Rank
 from sim.step import Hold
 
+FEW = 8  # waiting jobs at each of which it is worth a look whether there is enough for all
+
 
 class Ranked(Exchanging):
     """Serves all jobs, best rank first, until tokens or seats run out; a running job that gets no token stops.
 
     Blocks that are short are taken from those behind, the worst first. Of equal rank those that run go first. A waiting
     job that may not enter holds up those that wait behind it, and nobody who runs. Where there is enough for all that
-    run, and nobody waits who ranks before one of them, they are served alike: the order makes no difference then.
+    run, and for whoever waits and may rank before one of them, they are served alike: the order makes no difference.
     """
 
     def __init__(
@@ -37,6 +40,9 @@ class Ranked(Exchanging):
     ) -> None:
         super().__init__(device, execution, batching, parked, waiting, batch, together)
         self._unserved: dict[Job, Entry] = {}  # running jobs whose turn is to come in this plan, the worst first
+        self._behind: Rank | None = None  # the worst rank of those that run, as long as it would be one of these
+        # whether blocks are alike, and each decoding job takes a token a step
+        self._counted = type(self.batch.kv) is KVCache and self.device.decoding is None
 
     def plan(self, now: float) -> Plan | Hold:
         plan = self._new_plan(now)
@@ -49,8 +55,33 @@ class Ranked(Exchanging):
 
     def _exchange(self, plan: Plan, budget: int) -> Hold | None:
         """Serve all, alike or by rank."""
-        rest = -1 if self._overtakes() else self._serve(plan) if self.batch.running else budget
-        return self._serve_by_rank(plan) if rest < 0 else super()._exchange(plan, rest)
+        self._behind = None
+        if self._overtakes():
+            return (
+                super()._exchange(plan, budget - self.batch.lockstep.rows) if self._suffices() else self._by_rank(plan)
+            )
+        rest = self._serve(plan) if self.batch.running else budget
+        return self._by_rank(plan) if rest < 0 else super()._exchange(plan, rest)
+
+    def _suffices(self) -> bool:
+        """Give each of those that run its token and block, if they all decode and what is left is enough for who waits.
+
+        The ranks that tell whose turn it would be are charged nevertheless.
+        """
+        batch, waiting, kv = self.batch, self.waiting, self.batch.kv
+        seats, tokens = self._seats - len(batch.running), self.budget - batch.lockstep.rows
+        if batch.by_name or not self._counted or len(waiting) > min(seats, FEW):
+            return False
+        blocks = self._spare
+        for _, _, _, job in waiting.entries():
+            tokens -= min(job.context - job.base_computed, self._threshold)
+            blocks += kv.missing(job, self._reservation(job) if self.execution.reserve_output else job.context)
+            if tokens < 0 or job.host_tokens:
+                return False
+        if not batch.lockstep.grow(blocks):
+            return False
+        self.ranked.bound = self._behind = max(waiting.entry(job, self.ranked.now) for job in batch.running)[0]
+        return True
 
     def _overtakes(self) -> bool:
         """Whether a waiting job may rank before one that runs; not if it was refused, and all that run just decode."""
@@ -74,7 +105,7 @@ class Ranked(Exchanging):
         """Nobody is: whose tokens are cut short is a matter of rank."""
         return False
 
-    def _serve_by_rank(self, plan: Plan) -> Hold | None:
+    def _by_rank(self, plan: Plan) -> Hold | None:
         """Serve all in one order, and stop those who run and get nothing."""
         batch, waiting = self.batch, self.waiting
         batch.dissolve()
@@ -125,6 +156,8 @@ class Ranked(Exchanging):
         """Admit `job` when its turn has come, if it fits then with what those behind it hold."""
         if self._unserved:
             budget = self._serve_next(plan, budget, self.waiting.entry(job, plan.decided)[0])
+        elif self._behind is not None and not before(self.waiting.entry(job, plan.decided)[0], self._behind):
+            self._behind = None
         if budget > 0 and self._has_seat():
             new = self._enter(plan, job, budget)
             if new > 0:

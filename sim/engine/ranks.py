@@ -42,6 +42,9 @@ class Rank(Replica):
             ahead = f"{ranks[0]._ahead} and {self._ahead} steps"
             raise ValueError(f"ranks that step together plan ahead alike, got {ahead}")
 
+    def look(self, now: float) -> None:
+        self.advance(now)
+
     def advance(self, now: float) -> None:
         """As in `Replica`, of all ranks."""
         while min(rank._until for rank in self._ranks) < now:
@@ -58,7 +61,7 @@ class Rank(Replica):
             for rank, decision in zip(ranks, decisions, strict=True):
                 assert isinstance(decision, Hold)
                 if rank.batch.busy_until > start:
-                    rank._plan = rank._until_free(start)
+                    rank._plan = rank._new_plan(start).until_free()
                     rank._wake(rank._plan.due)
                 else:
                     rank._wait(min(decision.until, rank._agenda.head))

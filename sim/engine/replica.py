@@ -41,10 +41,10 @@ class Replica:
         recorder: Recorder,
         leave: Callable[[Job], None],
         leap: bool,
+        walk: bool = False,
     ) -> None:
-        scheduler = Scheduler(device, policy, together=leap)
-        self.clock = clock
-        self.number = number
+        scheduler = Scheduler(device, policy, together=not walk)
+        self.clock, self.number = clock, number
         self.device = device
         self.waiting = scheduler.waiting
         self.planner = scheduler.planner
@@ -53,10 +53,8 @@ class Replica:
         self.submitted: list[float] = []  # when jobs were sent here, s
         self.jobs = 0  # those of them that are here
         self.sending: dict[Job, None] = {}  # jobs whose leg here is over, and whose KV is under way to the next
-        self._overhead = policy.overhead
-        self._overhead_seconds = 0.0  # scheduler time spent here so far
-        self._recorder = recorder
-        self._leave = leave
+        self._overhead, self._overhead_seconds = policy.overhead, 0.0  # s of its scheduler's time spent here so far
+        self._recorder, self._leave = recorder, leave
         self._leap = leap
         self._charges = policy.overhead.charged
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
@@ -69,6 +67,7 @@ class Replica:
         self._stretch: Stretch | None = None  # the decode steps under way
         self._plan: Plan | None = None  # what is being carried out
         self._until = math.inf  # when what comes after the plan is decided, or a hold ends
+        self.stands = math.inf  # until when what is decided stands, and nobody leaves, unless somebody comes, s
         self._awaited = 0  # jobs here whose end starts something elsewhere
         self._execution = execution = (device.batching or policy.batching).execution
         self._ahead = 0 if isinstance(execution, RequestLevel) else execution.plans_ahead
@@ -102,6 +101,7 @@ class Replica:
         self.jobs += 1
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in
+        self.stands = self._until
         pauses = job.request.truth.pauses
         if pauses and self._quiet:
             self._expect_calls()
@@ -123,7 +123,7 @@ class Replica:
         self.settle(now)
         self.let_go(job)
         if self._plan is None and self._until > now and self.waiting.front:
-            self._until = now  # somebody may find room
+            self._until = self.stands = now  # somebody may find room
             if self._awaited:
                 self.clock.at(now, self._on_time, LATE)
 
@@ -131,6 +131,12 @@ class Replica:
         """Take back the blocks of `job`, which was to be sent."""
         del self.sending[job]
         self.batch.kv.release(job)
+        self.stands = self._until
+
+    def look(self, now: float) -> None:
+        """See that `jobs` are those of `now` (s)."""
+        if self.stands < now:
+            self.advance(now)
 
     def advance(self, now: float) -> None:
         """Do all that is over before `now` (s), and see that the step under way then is the last of its plan."""
@@ -145,8 +151,7 @@ class Replica:
             return
         assert self._stretch is not None  # for it leaps
         over = Plan(plan.decided)
-        over.start = plan.start
-        over.steps, over.step = plan.steps - 1, plan.step
+        over.start, over.steps, over.step = plan.start, plan.steps - 1, plan.step
         over.end = self._stretch.end(self._stretch.done + over.steps)
         over.due = self._stretch.end(self._stretch.done + over.steps - self._ahead)
         if self._keeps_steps:
@@ -166,6 +171,7 @@ class Replica:
     def _go_on(self, now: float) -> None:
         """Carry out the plan whose time has come, if any, and plan again, knowing of nobody until `now` (s)."""
         start, plan = self._until, self._plan
+        self.stands = start
         if plan is not None:
             self._commit(plan)
         if not self.waiting.front and self._decodes_on():
@@ -175,9 +181,10 @@ class Replica:
         else:
             decision = self.planner.plan(start)
             if isinstance(decision, Hold) and self.batch.busy_until > start:
-                plan = self._until_free(start)
+                plan = self._new_plan(start).until_free()
             elif isinstance(decision, Hold):
                 self._plan, self._until = None, min(decision.until, self._agenda.head)
+                self.stands = self._until
                 if self._awaited and self._until < math.inf:
                     self.clock.at(self._until, self._on_time, LATE)
                 return
@@ -185,18 +192,13 @@ class Replica:
                 plan = decision
                 self._price(plan, now)
         self._plan, self._until = plan, plan.due if self._ahead else plan.end
+        if self.stands < self._until:  # for it is no leap
+            self.stands = self._until
         self.waiting.steps += plan.steps
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
         if self._awaited:
             self.clock.at(self._until, self._on_time, LATE)
-
-    def _until_free(self, now: float) -> Plan:
-        """The plan, decided `now` (s), to do nothing until what is under way has ended."""
-        plan = self._new_plan(now)
-        plan.steps, plan.decodes = 0, False
-        plan.due = plan.end = plan.start
-        return plan
 
     def _decodes_on_undisturbed(self) -> bool:
         """As the planner's `decodes_on`, unless something has happened."""
@@ -246,32 +248,30 @@ class Replica:
             stretch = self._stretch = self._stretches.begin(plan.start, jobs, context, longest, proposals)
         if self._keeps_steps:
             plan.step = Step(0, 0, jobs, context, proposed_tokens=proposals[0], rounds=proposals[1])
-        done = stretch.done
+        until = math.inf  # when something happens without anybody coming, s
         # whom it stopped nobody was refused for, and who departs leaves a seat
         if self._leap and not plan.grants and not plan.preempted and not self.batch.departing:
             plan.steps = self._leap_steps(stretch)
             if self._moves:
-                now = min(now, self._agenda.head)
+                until = self._agenda.head
                 if not self._quiet:
                     plan.steps = max(1, int(min(plan.steps, self.parked.lasts)))
                 if self.planner.refuses():
-                    now = min(now, self.planner.standing.until)
+                    until = min(until, self.planner.standing.until)
         if self._ahead:
+            plan.steps, self.stands, plan.end = stretch.ahead(plan.start, plan.steps, until)
             plan.steps, plan.due, plan.end = stretch.ahead(plan.start, plan.steps, now)
             return
-        plan.end = stretch.end(done + plan.steps)
-        if plan.end > now and plan.steps > 1:
-            steps, plan.end = stretch.steps_by(now)
-            plan.steps = steps - done
-            if plan.steps < 1:  # it begins just now
-                plan.steps, plan.end = 1, stretch.end(done + 1)
+        plan.steps, plan.end = stretch.until(plan.steps, until)
+        self.stands = plan.end
+        if plan.end > now:
+            plan.steps, plan.end = stretch.until(plan.steps, now)
 
     def _charge(self, plan: Plan) -> float:
         """The scheduler's own seconds in `plan`."""
-        cost = self._overhead
-        plan.overhead = cost.rank_seconds * self.waiting.ranked
+        plan.overhead = self._overhead.rank_seconds * self.waiting.ranked
         if plan.admits or plan.preempted:
-            plan.overhead += cost.decision_seconds
+            plan.overhead += self._overhead.decision_seconds
         self.waiting.ranked = 0
         self._overhead_seconds += plan.overhead
         return plan.overhead

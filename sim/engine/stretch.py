@@ -77,6 +77,16 @@ class Stretch:
             steps, end = steps - 1, sooner
         return steps, end
 
+    def until(self, steps: int, instant: float) -> tuple[int, float]:
+        """How many of the next `steps` it takes until one ends at `instant` (s) or later, and when that ends (s)."""
+        end = self.end(self.done + steps)
+        if end > instant and steps > 1:
+            steps, end = self.steps_by(instant)
+            steps -= self.done
+            if steps < 1:  # it begins just then
+                return 1, self.end(self.done + 1)
+        return steps, end
+
     def ahead(self, start: float, steps: int, instant: float) -> tuple[int, float, float]:
         """How many of the next `steps` begin until one begins at `instant` (s) or later; the first does at `start` (s).
 

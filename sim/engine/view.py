@@ -21,7 +21,7 @@ class View:
 
     @property
     def jobs(self) -> int:
-        self._replica.advance(self._replica.clock.now)
+        self._replica.look(self._replica.clock.now)
         return self._replica.jobs
 
     @property

@@ -24,6 +24,7 @@ def assert_leap_equals_step(case: Case, horizon=None):
         for name in one:
             assert repr(one[name].tolist()) == repr(other[name].tolist()), (kind, name)
     assert leaped.decisions == stepped.decisions
+    assert plain(leaped) == plain(case.run(horizon=horizon, leap=False, walk=False))
     assert plain(leaped) == plain(stepped)
     bare = case.run(Record.REQUESTS, horizon=horizon)
     assert plain(bare) == plain(dataclasses.replace(leaped, steps=bare.steps, decisions=()))

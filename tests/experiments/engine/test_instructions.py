@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engine import bench, instructions
+from experiments.engine import cases, instructions
 from policies.predictor.oracle import OraclePredictor
 from sim import Request, Truth, simulate
 
@@ -24,8 +24,8 @@ def conversations(sessions, turns):
 def test_prefix_caching_costs_at_most_five_times_as_much_as_none():
     requests, each = conversations(2, 3), []
     for caching in (False, True):
-        case = dataclasses.replace(bench.CASES["mooncake"], replicas=1, prefix_caching=caching)
-        policy, cluster = bench.parts(case)
+        case = dataclasses.replace(cases.CASES["mooncake"], replicas=1, prefix_caching=caching)
+        policy, cluster = cases.parts(case)
         cost = instructions.count(lambda: simulate(requests, policy, cluster, OraclePredictor()))  # noqa: B023
         each.append(sum(cost.values()) / len(requests))
     without, with_it = each
@@ -35,10 +35,10 @@ def test_prefix_caching_costs_at_most_five_times_as_much_as_none():
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("few_seats", Path("here.csv")), ("mooncake", bench.MOONCAKE), ("waiting_100k", None)],
+    [("few_seats", Path("here.csv")), ("mooncake", cases.MOONCAKE), ("waiting_100k", None)],
 )
 def test_a_case_knows_the_trace_that_it_replays(name, path):
-    assert bench.CASES[name].trace(Path("here.csv")) == path
+    assert cases.CASES[name].trace(Path("here.csv")) == path
 
 
 def test_a_trace_that_is_not_there_is_named(capsys):

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.engine import plans
-from experiments.engine.bench import BURST, CASES, Case
+from experiments.engine.cases import BURST, CASES, Case
 
 
 def test_a_leap_is_a_plan_of_many_steps_and_where_all_comes_at_once_nobody_stops():

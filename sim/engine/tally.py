@@ -1,0 +1,182 @@
+"""How many jobs each replica has, kept count of: who has nothing due is not looked at."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+
+from sim.engine.prefix import PrefixCache
+from sim.engine.replica import Replica
+from sim.engine.view import View
+from sim.job import Job
+from sim.policy import ReplicaView
+from sim.replicas import Group, Replicas
+
+
+class Ladder:
+    """Some numbers by the count that each of them has, the least first, the first of equals; `total` is their sum."""
+
+    __slots__ = ("counts", "rungs", "total")
+
+    def __init__(self, counts: dict[int, int]) -> None:
+        self.counts = counts
+        self.rungs = sorted((count, number) for number, count in counts.items())
+        self.total = sum(counts.values())
+
+    def change(self, number: int, by: int) -> None:
+        """`number` has so many more."""
+        rungs, before = self.rungs, self.counts[number]
+        del rungs[bisect_left(rungs, (before, number))]
+        self.counts[number] = before + by
+        insort(rungs, (before + by, number))
+        self.total += by
+
+
+class Tally:
+    """Counts the jobs of `replicas` as they come and leave.
+
+    Nobody leaves a replica before what stands there stands no longer (`Replica.stands`): so when a routing asks, only
+    those are brought up to date of which that is past. They are in a heap, each once but for what is passed over.
+    """
+
+    def __init__(self, replicas: Sequence[Replica], together: bool) -> None:
+        self.replicas = replicas
+        self._together = together  # whether all are brought up to date by one
+        self._due: list[tuple[float, int]] = []
+        self._when = [math.inf] * len(replicas)  # the instant of each in the heap, s
+        self._groups: list[list[CountedGroup]] = [[] for _ in replicas]  # those in which each is
+        self._cached: dict[int, set[int]] | None = None  # by key of a stretch (`Told`), who may have some of it
+        self._sharing: dict[int, None] = {}  # those where answers whose content is told come into the cache
+
+    def views(self) -> Replicas:
+        """What a routing sees of the replicas."""
+        views = Replicas(View(replica) for replica in self.replicas)
+        views.make = self.group
+        return views
+
+    def group(self, views: Sequence[ReplicaView], numbers: Sequence[int]) -> Group:
+        """Those of the replicas at `numbers`."""
+        self.update()
+        group = CountedGroup(self, views, numbers)
+        for number in numbers:
+            self._groups[number].append(group)
+        return group
+
+    def update(self) -> None:
+        """Let whoever has left by now have left."""
+        now: float = self.replicas[0].clock.now
+        if self._together:
+            self.replicas[0].look(now)
+            return
+        due = self._due
+        while due and due[0][0] < now:
+            instant, number = heappop(due)
+            if instant == self._when[number]:
+                self.replicas[number].look(now)
+                self._when[number] = math.inf
+                self.stirred(number)
+
+    def stirred(self, number: int) -> None:
+        """The replica at `number` may have something to do sooner than it had."""
+        stands = self.replicas[number].stands
+        if stands < self._when[number]:
+            self._when[number] = stands
+            heappush(self._due, (stands, number))
+
+    def came(self, number: int, job: Job) -> None:
+        """`job` has come to the replica at `number`."""
+        if job.request.truth.output_ids:
+            self._sharing[number] = None
+        for group in self._groups[number]:
+            group.come(number)
+        self.stirred(number)
+
+    def left(self, number: int) -> None:
+        """A job has left it."""
+        for group in self._groups[number]:
+            group.loads.change(number, -1)
+
+    def cached(self) -> dict[int, set[int]]:
+        """By key, who had cached some of that stretch when last seen, and all who have by now."""
+        if self._cached is None:
+            self._cached = {}
+            for replica in self.replicas:
+                if isinstance(replica.batch.kv, PrefixCache):
+                    replica.batch.kv.tell(self._cached, replica.number)
+        self.update()
+        for number in self._sharing:  # elsewhere nothing comes into a cache while what is decided stands
+            self.replicas[number].settle(self.replicas[number].clock.now)
+        return self._cached
+
+
+class CountedGroup(Group):
+    """As `Group`, of a run: it is asked without a look at each replica."""
+
+    def __init__(self, tally: Tally, views: Sequence[ReplicaView], numbers: Sequence[int]) -> None:
+        super().__init__(views, numbers)
+        self._tally = tally
+        replicas = [tally.replicas[number] for number in numbers]
+        self.loads = Ladder({one.number: one.jobs for one in replicas})
+        self._sent = Ladder({one.number: len(one.submitted) for one in replicas})
+        self._instants = sorted([instant for one in replicas for instant in one.submitted])
+        self._caches = [one.batch.kv for one in replicas if isinstance(one.batch.kv, PrefixCache)]
+        self._alike = len({cache.block_size for cache in self._caches}) <= 1
+
+    def come(self, number: int) -> None:
+        """A job has come to the replica at `number`, one of these."""
+        self.loads.change(number, 1)
+        self._sent.change(number, 1)
+        self._instants.append(self._tally.replicas[number].clock.now)
+
+    @property
+    def jobs(self) -> int:
+        self._tally.update()
+        return self.loads.total
+
+    def submitted_within(self, seconds: float) -> int:
+        since = self._tally.replicas[0].clock.now - seconds
+        return len(self._instants) - bisect_left(self._instants, since)
+
+    def fewest_jobs(self) -> int:
+        self._tally.update()
+        return self.loads.rungs[0][1]
+
+    def fewest_submitted(self) -> int:
+        return self._sent.rungs[0][1]
+
+    def most_cached(self, job: Job, most: int) -> int:
+        """As in `Group`: those are asked who may have cached a stretch of the prompt, the last stretch first."""
+        cached, rungs = self._tally.cached(), self.loads.rungs
+        fewest, first = rungs[0]
+        if fewest > most or not self._alike:
+            return super().most_cached(job, most)
+        best = 0, -fewest, -first  # tokens that are cached, jobs, index
+        if not self._caches:
+            return first
+        told, size = self._caches[0].told(job), self._caches[0].block_size
+        for key, stop in zip(reversed(told.keys), reversed(told.stops), strict=True):
+            numbers = cached.get(key)
+            if numbers is None:
+                continue
+            whole = min(stop, (job.context - 1) // size) * size  # nobody else has more
+            if best[0] > whole:
+                break
+            for jobs, number in self._by_load(numbers, most):
+                tokens = self.views[number].cached_tokens(job)
+                best = max(best, (tokens, -jobs, -number))
+                if tokens >= whole:
+                    break  # whoever comes next has no more, and more jobs
+        return -best[2]
+
+    def _by_load(self, numbers: set[int], most: int) -> Iterator[tuple[int, int]]:
+        """Jobs and index of those of `numbers` that are of the group and have `most` jobs at most, the fewest first."""
+        counts, rungs = self.loads.counts, self.loads.rungs
+        if len(numbers) ** 2 < len(rungs):  # it takes less to sort them than to find them
+            rungs = sorted([(counts[one], one) for one in numbers if one in counts])
+        for rung in rungs:
+            if rung[0] > most:
+                break
+            if rung[1] in numbers:
+                yield rung
