@@ -15,7 +15,6 @@ from simpy.core import EmptySchedule, StopSimulation
 from sim.checks import check_parts
 from sim.cluster import Cluster
 from sim.device import Unservable
-from sim.engine.arrivals import in_order
 from sim.engine.audit import AuditedReplica, audited
 from sim.engine.channel import Channel, channel
 from sim.engine.clock import Clock

@@ -175,8 +175,9 @@ class AuditedReplica(Replica):
         recorder: Recorder,
         leave: Callable[[Job], None],
         leap: bool,
+        walk: bool = False,
     ) -> None:
-        super().__init__(clock, number, device, policy, recorder, leave, leap)
+        super().__init__(clock, number, device, policy, recorder, leave, leap, walk)
         parked = self.parked
         self.audit = Audit(self.device.name, self.batch, parked.idle, parked.host.moving, self.sending)
         self._copying = 0.0  # for which the step that was priced last waits for copies, s

@@ -34,8 +34,9 @@ class Rank(Replica):
         recorder: Recorder,
         leave: Callable[[Job], None],
         leap: bool,
+        walk: bool = False,
     ) -> None:
-        super().__init__(clock, number, device, policy, recorder, leave, leap)
+        super().__init__(clock, number, device, policy, recorder, leave, leap, walk)
         self._ranks = ranks
         ranks.append(self)
         if self._ahead != ranks[0]._ahead:
