@@ -101,7 +101,8 @@ class Case:
 
     def trace(self, azure: Path) -> Path | None:
         """The file that it replays, where Azure's trace is at `azure`; None if it is synthetic."""
-        return {conversation: azure, calling: azure, mooncake: MOONCAKE}.get(getattr(self.draw, "func", self.draw))
+        drawn: Any = getattr(self.draw, "func", self.draw)
+        return {conversation: azure, calling: azure, mooncake: MOONCAKE}.get(drawn)
 
     def requests(self, azure: Path) -> list[Request]:
         """What is simulated, where Azure's trace is at `azure`."""
@@ -185,9 +186,14 @@ CASES = {
 }
 
 # What grows with replicas, with those that wait, and what is asked at each step.
-ROUTINGS = {"least": LeastLoaded(), "robin": RoundRobin(), "two": PowerOfTwo(SEED), "prefix": PrefixAffinity()}
+ROUTINGS: dict[str, Routing] = {
+    "least": LeastLoaded(),
+    "robin": RoundRobin(),
+    "two": PowerOfTwo(SEED),
+    "prefix": PrefixAffinity(),
+}
 PREFILLS = Tabled((1, 4096), (0.02, 0.4))
-MOVING = {
+MOVING: dict[str, Order] = {
     "mlfq": MLFQ(), "skip_join": SkipJoin(0.01, 2.0, 40, 0.3, prefill=PREFILLS), "ltr": LTR(200), "lamps": Lamps(),
     "skip_join_released": SkipJoinReleased(PREFILLS), "alise": Alise(ExecutionTime(1e-4, 1e-7, 0.02)),
 }  # fmt: skip
