@@ -136,11 +136,9 @@ def synthetic(path: Path, requests: int, rate: float) -> list[Request]:
 def calling(path: Path, speed: float) -> list[Request]:
     """Azure's conversation trace, so many times as fast, where every other request calls out for 2 s."""
     requests = conversation(path, speed)
-    for number in range(0, len(requests), 2):
-        tokens = requests[number].truth.output_tokens
-        if tokens > 1:
-            truth = Truth(tokens, pauses=(Pause(tokens // 2, 2.0, 10),))
-            requests[number] = dataclasses.replace(requests[number], truth=truth)
+    for number, one in enumerate(requests):
+        if number % 2 and (tokens := one.truth.output_tokens) > 1:
+            requests[number] = dataclasses.replace(one, truth=Truth(tokens, pauses=(Pause(tokens // 2, 2.0, 10),)))
     return requests
 
 
@@ -187,11 +185,8 @@ CASES = {
 
 # What grows with replicas, with those that wait, and what is asked at each step.
 ROUTINGS: dict[str, Routing] = {
-    "least": LeastLoaded(),
-    "robin": RoundRobin(),
-    "two": PowerOfTwo(SEED),
-    "prefix": PrefixAffinity(),
-}
+    "least": LeastLoaded(), "robin": RoundRobin(), "two": PowerOfTwo(SEED), "prefix": PrefixAffinity(),
+}  # fmt: skip
 PREFILLS = Tabled((1, 4096), (0.02, 0.4))
 MOVING: dict[str, Order] = {
     "mlfq": MLFQ(), "skip_join": SkipJoin(0.01, 2.0, 40, 0.3, prefill=PREFILLS), "ltr": LTR(200), "lamps": Lamps(),
