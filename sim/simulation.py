@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import simpy
 from simpy.core import EmptySchedule, StopSimulation
 
-from sim.checks import check_parts
+from sim.checks import check_parts, in_order
 from sim.cluster import Cluster
 from sim.device import Unservable
 from sim.engine.audit import AuditedReplica, audited
