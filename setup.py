@@ -51,7 +51,7 @@ COMPILER = ["mypy ==2.4.1", "simpy >=4.1", "numpy >=1.26"]  # mypyc, and whose t
 # the engine, by whose frames a policy that reads the truth is told from the engine; and what is SimPy's.
 PURE = {
     "__init__", "build", "cluster", "decoding", "device", "execution", "link", "metrics", "overhead", "policy",
-    "checks", "prediction", "record", "replay", "request", "step",
+    "checks", "prediction", "record", "replay", "replicas", "request", "step",
     "engine/__init__", "engine/clock", "engine/hosted", "engine/sessions", "engine/view",
 }  # fmt: skip
 
