@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from experiments.papers import with_figures
+from experiments.run import server
 
 
 class Group(NamedTuple):
@@ -166,6 +167,8 @@ def call(group: Group, called: str, arguments: list[str]) -> Any:
     if isinstance(verb, Group):
         return call(verb, f"{called} {name}", rest)
     sys.argv[:] = [f"{called} {name}", *rest]
+    if verb == VERBS.verbs["run"] and server.wanted(rest):
+        server.start()
     return importlib.import_module(verb).main()
 
 

@@ -67,7 +67,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"experiments/settings": "experiments.settings"},
     {
         "experiments/run: programs": "experiments.run.run experiments.run.rate experiments.run.sweep "
-        "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made"
+        "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made "
+        "experiments.run.server"
     },
     {"experiments/claims": "experiments.claims"},
     {

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
-from experiments.run import made
+from experiments.run import made, server
 from experiments.run.made import Work
 
 Jobs = Sequence[Sequence[str]]
@@ -42,20 +39,6 @@ def _at_a_time(n_jobs: int, most: int) -> int:
     return n_jobs if n_jobs > 0 else max(1, most + 1 + n_jobs)
 
 
-def _server() -> BaseContext:
-    """What forks workers from a process that has loaded their code, from where this process finds it, and no other."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([made.__name__])
-    own = dict(os.environ)
-    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.environ.clear()
-        os.environ.update(own)
-    return context
-
-
 @dataclass
 class Processes:
     """Processes of this machine, `n_jobs` of them (-1: as many as cores); with one, that of the command."""
@@ -70,7 +53,7 @@ class Processes:
                 for texts in jobs:
                     work.make(texts)
             return
-        context = _server()
+        context = server.start()
         before = set(multiprocessing.active_children())
         with ProcessPoolExecutor(count, context, made.begin, (work,)) as pool:
             try:

@@ -1,0 +1,33 @@
+"""The process that a sweep's workers are forked from: it loads what they need while the command does the same."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+
+LOADED = "experiments.run.made"
+ELSEWHERE = ("hydra/launcher=", "hydra.launcher.n_jobs=1")  # where a sweep needs no such process
+
+
+def wanted(arguments: Iterable[str]) -> bool:
+    """Whether a command is a sweep by processes of this machine, as far as its words tell."""
+    words = list(arguments)
+    return bool({"-m", "--multirun"} & set(words)) and not any(word.startswith(ELSEWHERE) for word in words)
+
+
+def start() -> BaseContext:
+    """Begin it, unless it runs; it finds the code where this process does, and nowhere else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([LOADED])
+    own = dict(os.environ)
+    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(own)
+    return context
