@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 from sim.job import Job
 from sim.policy import ReplicaView
@@ -29,10 +30,14 @@ class Group:
 
     def fewest_jobs(self) -> int:
         """The index of the one with the fewest jobs, the first of equals."""
+        if len(self.numbers) == 1:
+            return self.numbers[0]
         return min(self.numbers, key=lambda number: self.views[number].jobs)
 
     def fewest_submitted(self) -> int:
         """The index of the one that was sent the fewest jobs so far, the first of equals."""
+        if len(self.numbers) == 1:
+            return self.numbers[0]
         return min(self.numbers, key=lambda number: self.views[number].submitted)
 
     def most_cached(self, job: Job, most: int) -> int:
@@ -50,37 +55,35 @@ class Replicas(tuple[ReplicaView, ...]):
 
     make: Callable[[Sequence[ReplicaView], Sequence[int]], Group] = Group
 
+    def __init__(self, views: Iterable[ReplicaView]) -> None:
+        self._groups: dict[tuple[str, str], Group] = {}
+
     def of_kind(self, kind: str) -> Group:
         """Those of a `kind` of device; ValueError if there is none."""
-        return self._kept(("kind", kind), lambda view: view.kind) or self._lacks(f"of kind {kind!r}", "kind")
+        return self._groups.get(("kind", kind)) or self._made("kind", kind, f"of kind {kind!r}")
 
     def of_model(self, model: str) -> Group:
         """Those that serve `model`; ValueError if there is none."""
-        return self._kept(("model", model), lambda view: view.model) or self._lacks(f"serves {model!r}", "model")
+        return self._groups.get(("model", model)) or self._made("model", model, f"serves {model!r}")
 
-    @property
+    @cached_property
     def all(self) -> Group:
         """All of them."""
-        return self._kept(("", ""), lambda view: "") or self._lacks("at all", "name")
+        return self.make(self, range(len(self)))
 
-    @property
+    @cached_property
     def models(self) -> tuple[str, ...]:
         """Those that are served, each once, in the order of the replicas."""
-        found: tuple[str, ...] | None = self.__dict__.get("_models")
-        if found is None:
-            found = self.__dict__["_models"] = tuple(dict.fromkeys(view.model for view in self))
-        return found
+        return tuple(dict.fromkeys(view.model for view in self))
 
-    def _kept(self, asked: tuple[str, str], of: Callable[[ReplicaView], str]) -> Group | None:
-        """The group of those `of` which is what is `asked`, made when it is asked first; None without any."""
-        groups: dict[tuple[str, str], Group] = self.__dict__.setdefault("_groups", {})
-        group = groups.get(asked)
-        if group is None and (numbers := [number for number, view in enumerate(self) if of(view) == asked[1]]):
-            group = groups[asked] = self.make(self, numbers)
+    def _made(self, field: str, value: str, what: str) -> Group:
+        """The group of those whose `field` is `value`, when it is asked for first."""
+        numbers = [number for number, view in enumerate(self) if getattr(view, field) == value]
+        if not numbers:
+            has = [getattr(view, field) for view in self]
+            raise ValueError(f"no device {what} in the cluster, which has {has}")
+        group = self._groups[field, value] = self.make(self, numbers)
         return group
-
-    def _lacks(self, what: str, field: str) -> Group:
-        raise ValueError(f"no device {what} in the cluster, which has {[getattr(view, field) for view in self]}")
 
 
 def replicas_of(cluster: Sequence[ReplicaView]) -> Replicas:

@@ -21,8 +21,12 @@ from policies.predictor.oracle import OraclePredictor
 from policies.routing.least_loaded import LeastLoaded
 from profiles.profile import PROVENANCE
 from sim import Device, Line, Policy, Request, Step, Truth
+from sim.build import BUILD
 
 ROOT = Path(__file__).parent.parent
+opens_the_engine = pytest.mark.skipif(
+    BUILD == "compiled", reason="a compiled class cannot be derived from, nor patched"
+)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks train slower on more; every core has a test to run
 
 

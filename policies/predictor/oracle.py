@@ -15,6 +15,7 @@ class OraclePredictor(Predictor):
 
     def predict(self, request: Request) -> Prediction:
         """The truth, in tokens and seconds."""
-        length = float(request.truth.output_tokens)
-        pauses = tuple([PredictedPause(*pause) for pause in request.truth.pauses])
-        return Prediction(length, length, distribution=Distribution.certain(length), pauses=pauses)
+        truth = request.truth
+        length = float(truth.output_tokens)
+        pauses = tuple([PredictedPause(*pause) for pause in truth.pauses]) if truth.pauses else ()
+        return Prediction(length, length, 0.0, Distribution.certain(length), pauses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappush
+from operator import attrgetter
 
 import simpy
 from simpy.core import StopSimulation
@@ -28,6 +29,8 @@ class Clock(simpy.Environment):
     SimPy schedules by delays, and now + (instant - now) is not always the instant: a leap and the steps that it stands
     for would end at times that differ in the last bit. So an event goes into SimPy's queue by its instant.
     """
+
+    now = property(attrgetter("_now"))  # as SimPy's, without a frame of Python's: it is looked at more than all else
 
     def at(self, instant: float, call: Callable[[simpy.Event], None], priority: EventPriority = NORMAL) -> None:
         """Call `call` at `instant` (s); with the priority LATE after all arrivals of that instant."""

@@ -46,17 +46,14 @@ class Replica:
         scheduler = Scheduler(device, policy, together=not walk)
         self.clock, self.number = clock, number
         self.device = device
-        self.waiting = scheduler.waiting
-        self.planner = scheduler.planner
-        self.batch = scheduler.batch
-        self.parked = scheduler.parked
+        self.waiting, self.planner = scheduler.waiting, scheduler.planner
+        self.batch, self.parked = scheduler.batch, scheduler.parked
         self.submitted: list[float] = []  # when jobs were sent here, s
         self.jobs = 0  # those of them that are here
         self.sending: dict[Job, None] = {}  # jobs whose leg here is over, and whose KV is under way to the next
         self._overhead, self._overhead_seconds = policy.overhead, 0.0  # s of its scheduler's time spent here so far
         self._recorder, self._leave = recorder, leave
-        self._leap = leap
-        self._charges = policy.overhead.charged
+        self._leap, self._charges = leap, policy.overhead.charged
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
         self._new_plan = scheduler.batch.new_plan
         self._keeps_steps = recorder.keeps_steps
@@ -68,6 +65,7 @@ class Replica:
         self._plan: Plan | None = None  # what is being carried out
         self._until = math.inf  # when what comes after the plan is decided, or a hold ends
         self.stands = math.inf  # until when what is decided stands, and nobody leaves, unless somebody comes, s
+        self.counted = False  # whether somebody asks for `stands`; it may be sooner otherwise
         self._awaited = 0  # jobs here whose end starts something elsewhere
         self._execution = execution = (device.batching or policy.batching).execution
         self._ahead = 0 if isinstance(execution, RequestLevel) else execution.plans_ahead
@@ -258,6 +256,8 @@ class Replica:
                     plan.steps = max(1, int(min(plan.steps, self.parked.lasts)))
                 if self.planner.refuses():
                     until = min(until, self.planner.standing.until)
+        if not self.counted:
+            until = min(until, now)
         if self._ahead:
             plan.steps, self.stands, plan.end = stretch.ahead(plan.start, plan.steps, until)
             plan.steps, plan.due, plan.end = stretch.ahead(plan.start, plan.steps, now)

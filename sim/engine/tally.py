@@ -57,8 +57,16 @@ class Tally:
         return views
 
     def group(self, views: Sequence[ReplicaView], numbers: Sequence[int]) -> Group:
-        """Those of the replicas at `numbers`."""
+        """Those of the replicas at `numbers`; where it is one alone there is nothing to count."""
+        if len(numbers) == 1:
+            return Group(views, numbers)
         self.update()
+        for number in numbers:
+            replica = self.replicas[number]
+            if not replica.counted:
+                replica.counted = True
+                replica.look(replica.clock.now)
+                self.stirred(number)
         group = CountedGroup(self, views, numbers)
         for number in numbers:
             self._groups[number].append(group)
@@ -89,9 +97,10 @@ class Tally:
         """`job` has come to the replica at `number`."""
         if job.request.truth.output_ids:
             self._sharing[number] = None
-        for group in self._groups[number]:
-            group.come(number)
-        self.stirred(number)
+        if groups := self._groups[number]:
+            for group in groups:
+                group.come(number)
+            self.stirred(number)
 
     def left(self, number: int) -> None:
         """A job has left it."""

@@ -40,7 +40,7 @@ from sim.job import Job
 from sim.metrics import serving_time, summary
 from sim.policy import FixedOrder, Predictor
 from tests.cases import NEVER, cases, continuous, examples, on_several, plain, stable, with_calls
-from tests.conftest import LinearProfile, make_device, make_policy
+from tests.conftest import LinearProfile, make_device, make_policy, opens_the_engine
 
 SECOND = LinearProfile(fixed=1.0, per_token=0.0)
 often = settings(stable, max_examples=examples(100))
@@ -282,6 +282,7 @@ def watched(case):
     return seen, tables
 
 
+@opens_the_engine
 @often
 @given(random_cases)
 def test_each_call_begins_and_ends_once_where_the_truth_says(case):

@@ -12,6 +12,7 @@ from sim.engine.prefix import PrefixCache
 from sim.job import Job
 from tests.blockwise import BlockwiseCache, BlockwiseLockstep
 from tests.cases import cases, examples, on_several, plain, sharing, stable
+from tests.conftest import opens_the_engine
 
 JOBS = 4
 ids = st.sampled_from([1, 1, 1, 2])
@@ -119,6 +120,7 @@ whats = st.sampled_from([*ACTS, "admit", "compute", "take"])
 operations = st.lists(st.tuples(whats, st.integers(0, JOBS - 1), st.integers(1, 20)), min_size=15, max_size=60)
 
 
+@opens_the_engine
 @settings(stable, max_examples=examples(200))
 @given(contents(), st.integers(1, 60), operations)
 def test_runs_of_blocks_are_found_taken_and_evicted_as_blocks_are(contents, total, operations):
@@ -136,6 +138,7 @@ def test_runs_of_blocks_are_found_taken_and_evicted_as_blocks_are(contents, tota
         pair.compare()
 
 
+@opens_the_engine
 @stable
 @given(cases(sharing, caching=True) | on_several(sharing, caching=True))
 def test_whole_runs_are_the_same_as_block_by_block(case):
