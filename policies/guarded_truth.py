@@ -16,7 +16,7 @@ MAY_READ_TRUTH = (
     "policies.predictor.samples",
     "policies.decoding.",
 )
-ENGINES = ("ends_at", "whole")  # what a job keeps of its truth, for the engine alone
+ENGINES = ("ends_at", "true_pauses", "whole")  # what a job keeps of its truth, for the engine alone
 GENERATED = (
     "sim.request",
     "dataclasses",

@@ -113,6 +113,7 @@ class Job:
         "routing_seconds",  # that it waited for the router, s
         "stopped",  # when it was last stopped amid its answer, until its next token
         "told",  # what a cache that shares prefixes keeps of its content
+        "true_pauses",  # its calls: the truth, for the engine alone
         "whole",  # the output tokens of its answer: the truth, for the engine alone
     )
 
@@ -124,6 +125,7 @@ class Job:
         self.given = request.prompt_tokens
         truth = request.truth
         self.whole = truth.output_tokens
+        self.true_pauses = truth.pauses
         self.ends_at = truth.pauses[0].emitted if truth.pauses else self.whole
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
@@ -149,6 +151,7 @@ class Job:
         """Its `request` is that with the answer of the model to which it goes, of which it is predicted."""
         self.request = request
         self.whole = self.ends_at = request.truth.output_tokens
+        self.true_pauses = request.truth.pauses
         self.prediction = self.predicted = prediction
 
     @property
@@ -229,7 +232,7 @@ class Job:
 
     def call(self, now: float) -> float:
         """Its next call begins at `now` (s): how long it waits for it, the prediction that is made anew included."""
-        pause = self.request.truth.pauses[self.calls]
+        pause = self.true_pauses[self.calls]
         self.paused = now
         self.calls += 1
         if self.stopped is not None:  # the token before the call was on its way when the job had to stop
@@ -239,7 +242,7 @@ class Job:
 
     def resume(self, now: float) -> None:
         """Its call is over, and what that returned is here: at `now` (s) it is to wait."""
-        pauses = self.request.truth.pauses
+        pauses = self.true_pauses
         pause = pauses[self.calls - 1]
         self.given += pause.returned
         self.call_seconds += pause.seconds

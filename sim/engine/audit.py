@@ -159,7 +159,7 @@ class Audit:
 
 def _just_returned(job: Job) -> int:
     """Tokens that its last call returned, if it has emitted none since."""
-    last = job.request.truth.pauses[job.calls - 1] if job.calls else None
+    last = job.true_pauses[job.calls - 1] if job.calls else None
     return last.returned if last is not None and last.emitted == job.base_emitted and job.paused is None else 0
 
 

@@ -52,7 +52,7 @@ class Lockstep(Ticker):
         """Whether its last tick is known beforehand, for then it has emitted all that it may."""
         request = job.request
         if self._longest is None:
-            return not request.truth.pauses
+            return not job.true_pauses
         return job.ends_at >= self._longest(request, job.given - request.prompt_tokens)
 
     def leave(self, job: Job) -> None:

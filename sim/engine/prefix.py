@@ -133,7 +133,7 @@ class PrefixCache(KVCache):
         """What the trace tells of `job`, kept with it."""
         told: Told | None = job.told
         if told is None or told.size != self.block_size:
-            told = job.told = Told(job.request, self.block_size)
+            told = job.told = Told(job, self.block_size)
         return told
 
     def shared(self, job: Job) -> Sequence[Run]:

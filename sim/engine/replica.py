@@ -100,7 +100,7 @@ class Replica:
         if self._plan is None and self._until > now:
             self._until = now  # plan again, once all arrivals of this instant are in
         self.stands = self._until
-        pauses = job.request.truth.pauses
+        pauses = job.true_pauses
         if pauses and self._quiet:
             self._expect_calls()
         if pauses and job.calls_out:

@@ -81,7 +81,7 @@ class Scheduler:
     def submit(self, job: Job, now: float) -> None:
         """Let `job` wait from `now` (s) on."""
         job.queued, job.found = now, len(self.waiting)
-        if job.request.truth.pauses:
+        if job.true_pauses:
             self.planner.attend()
         self.waiting.push(job, now)
         if self.parked.foresees:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from sim.request import Request
+from sim.job import Job
 
 
-def told_ids(request: Request) -> tuple[tuple[int, ...], int]:
+def told_ids(job: Job) -> tuple[tuple[int, ...], int]:
     """The ids of its context from the first token on, and for how many tokens they stand in all.
 
     They are those of its prompt and, where they are known too, of its answer up to its first call: what a call returns
     nobody knows, nor what comes behind that.
     """
-    ids, truth = request.prompt_ids, request.truth
+    request, pauses = job.request, job.true_pauses
+    ids, answer = request.prompt_ids, request.truth.output_ids
     if not ids:
         return (), 0
-    answer = truth.output_ids[: truth.pauses[0].emitted] if truth.pauses else truth.output_ids
+    if pauses:
+        answer = answer[: pauses[0].emitted]
     return ids + answer, request.prompt_tokens + len(answer)
 
 
 class Told:
-    """The full blocks of `request`, of `size` tokens, whose content its trace tells: in stretches of equal content.
+    """The full blocks of `job`, of `size` tokens, whose content its trace tells: in stretches of equal content.
 
     Stretch n goes from the end of that before it to block `stops[n]`. Stretches of two requests have the same key if
     and only if they hold the same and all before them does; one may be longer than the other.
@@ -27,13 +29,13 @@ class Told:
 
     __slots__ = ("keys", "size", "stops")
 
-    def __init__(self, request: Request, size: int) -> None:
+    def __init__(self, job: Job, size: int) -> None:
         self.size = size
         self.keys: list[int] = []
         self.stops: list[int] = []
         keys, stops = self.keys, self.stops
-        ids, tokens = told_ids(request)
-        each, last, number, length, key = request.id_tokens, tokens // size, 0, 0, 0
+        ids, tokens = told_ids(job)
+        each, last, number, length, key = job.request.id_tokens, tokens // size, 0, 0, 0
         before: int | tuple[int, ...] = ()
         while number < last:
             first = number * size

@@ -445,3 +445,15 @@ def test_a_guarded_truth_is_read_by_the_oracle_alone():
     for name in ("pauses", "returned_tokens"):
         with pytest.raises(ContractError, match=f"{__name__} reads the true pauses"):
             getattr(request.truth, name)
+
+
+@pytest.mark.parametrize("name", ["ends_at", "true_pauses", "whole"])
+def test_what_a_job_keeps_of_its_truth_is_the_engines(name):
+    """Compiled, the engine has no frames by which a reader would be told from it: so the reader's code is looked at."""
+
+    class Peeking(FixedOrder):
+        def rank(self, job, now):
+            return 0.0
+
+    Peeking.rank.__code__ = eval(f"lambda self, job, now: 0.0 if [job.{name} for _ in (0,)] else 1.0").__code__
+    refused(rf"{__name__}, line 1: Peeking reads the true output length, job.{name}", order=Peeking())
