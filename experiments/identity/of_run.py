@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.conf.copies import copied
 from experiments.identity.digests import digest_of_file
 from experiments.identity.of_code import code_of, files_beside, is_code, source
 
@@ -51,7 +52,7 @@ def digest(made_of: Mapping[str, Any]) -> str:
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The configuration in plain values; a reference to a calibration that is yet to be found stays one."""
-    cfg = cfg.copy()
+    cfg = copied(cfg)
     OmegaConf.set_struct(cfg, False)
     for name in [name for name in IRRELEVANT if name in cfg]:
         del cfg[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from experiments.conf.copies import copied
 from experiments.identity.digests import digest_of
 from experiments.prediction.trained import checked
 from experiments.run.node import Node
@@ -23,6 +25,8 @@ from traces.fetch import sha256
 from traces.operations import counted
 from traces.requests import to_requests
 from traces.schema import TraceError
+
+_digests: dict[int, tuple[object, str]] = {}  # by the id of what is alive
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +52,21 @@ class Inputs:
     weights: dict[str, str]
 
     def digests(self) -> dict[str, str]:
-        """The sha256 of each input's content."""
+        """The sha256 of each input's content; kept, for in a sweep each process meets the same ones."""
         devices = {device.name for device in self.cluster.devices}
         profiles = {
-            f"{'profile' if name in devices else 'decoding'}.{name}": digest_of(profile)
+            f"{'profile' if name in devices else 'decoding'}.{name}": _digest(profile)
             for name, profile in profiles_of(self.cluster).items()
         }
-        tables = {"replay": digest_of(self.replay)}
+        tables = {"replay": _digest(self.replay)}
         if self.training is not None:
-            tables["training"] = digest_of(self.training.table)
+            tables["training"] = _digest(self.training.table)
         return {**tables, **profiles, **self.weights}
 
 
 def read_inputs(cfg: DictConfig) -> Inputs:
     """Read the files that `cfg` names, and draw the trace of its seed."""
-    cluster = build_cluster(cfg.cluster)
+    cluster = _cluster(Node.of(cfg.cluster))
     fits = fitted(cfg)
     try:
         replay, training, provenance = read_trace(cfg.trace, cfg.seed, bool(fits))
@@ -83,13 +87,13 @@ def read_trace(cfg: DictConfig, seed: int, trains: bool = True) -> tuple[pd.Data
 
 def _rateless(cfg: DictConfig) -> Node:
     """A trace at one request/s, for training rows are the same at every rate."""
-    cfg = cfg.copy()
+    cfg = copied(cfg)
     if cfg.get("rate") is not None:
         cfg.rate = 1.0
     return Node.of(cfg)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _draw(trace: Node, seed: int) -> tuple[pd.DataFrame, str]:
     """The replay of `seed` and the provenance, with what was cut.
 
@@ -104,6 +108,20 @@ def _draw(trace: Node, seed: int) -> tuple[pd.DataFrame, str]:
 @lru_cache(maxsize=8)
 def _training(trace: Node) -> Training:
     return Training(trace.instantiate().training())
+
+
+@lru_cache(maxsize=16)
+def _cluster(cluster: Node) -> Cluster:
+    return build_cluster(cluster.cfg)
+
+
+def _digest(value: Any) -> str:
+    """The sha256 of what is read once and never written; a table is not kept for its sake."""
+    key = id(value)
+    if key not in _digests:
+        held = weakref.ref(value, lambda _: _digests.pop(key)) if isinstance(value, pd.DataFrame) else value
+        _digests[key] = held, digest_of(value)
+    return _digests[key][1]
 
 
 def build_cluster(cfg: DictConfig) -> Cluster:

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.conf.copies import copied
 from experiments.run.inputs import build_cluster, read_trace
 from experiments.run.node import Node
 from experiments.run.parts import build
@@ -31,7 +32,10 @@ SATURATING = 2000  # requests, at least, that are there at the start
 ROUNDS = 10  # how often, at least, they could fill every seat of every replica
 CHOOSES = ("policy", "system", "predictor")
 SHARED = ("experiment", "policy/batching", "policy/eviction", "policy/overhead")  # what systems compared have in common
+KEPT = 1024  # capacities that a process keeps
 ELSEWHERE = ("load", "load_of", "name", "results", "warmup", "horizon", "record", "leap")  # what no capacity depends on
+REPLACED = (*ELSEWHERE, "policy", "predictor")  # those of the system whose capacity it is count in their place
+_known: dict[tuple[Any, ...], tuple[bool, float]] = {}
 
 
 def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
@@ -49,23 +53,34 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         raise ValueError(f"load must be a positive multiple of the capacity, got {cfg.load}")
     if "rate" not in cfg.trace:
         raise ValueError(f"load={cfg.load} needs a trace with a rate to set; this one has {', '.join(cfg.trace)}")
-    system, of = system_of(str(cfg.load_of), overrides).copy(), cfg.copy()
+    asked = str(cfg.load_of), _kept(overrides), bool(fitted(cfg)), Node.of(cfg, resolve=False, but=REPLACED)
+    if asked not in _known:  # in a sweep each process meets the same under many policies
+        if len(_known) == KEPT:
+            _known.clear()
+        _known[asked] = _of_system(cfg, overrides)
+    keeps, requests_per_second = _known[asked]
+    cfg = keeping_rows(copied(cfg), keeps)
+    cfg.trace.rate = float(f"{cfg.load * requests_per_second:.6g}")
+    return cfg
+
+
+def _of_system(cfg: DictConfig, overrides: Sequence[str]) -> tuple[bool, float]:
+    """Whether the trace of `cfg` is to keep rows back, and the capacity of the system that its `load` is of."""
+    system, of = copied(system_of(str(cfg.load_of), overrides)), copied(cfg)
     for one in (system, of):
         OmegaConf.set_struct(one, False)  # the calibration of one may have what the other has not
     of.policy, of.predictor = system.policy, system.predictor
     of.calibration = OmegaConf.merge(system.get("calibration", {}), cfg.get("calibration", {}))
-    cfg = keeping_rows(cfg.copy(), bool(fitted(cfg) or fitted(of)))
-    of.trace = cfg.trace.copy()
+    keeps = bool(fitted(cfg) or fitted(of))
+    of.trace = keeping_rows(copied(cfg), keeps).trace
     of.trace.rate = 1.0
     for override in _parsed(str(cfg.load_of).split()):
         if override.key_or_group.startswith("trace."):
             OmegaConf.update(of, override.key_or_group, override.value())
-    read = OmegaConf.masked_copy(of, [str(name) for name in of if name not in ELSEWHERE])
     try:
-        cfg.trace.rate = float(f"{cfg.load * _capacity(Node(OmegaConf.to_yaml(read))):.6g}")
+        return keeps, _capacity(Node.of(of, resolve=False, but=ELSEWHERE))
     except ValueError as error:
         raise ValueError(f"load={cfg.load}, of load_of={cfg.load_of}: {error}") from error
-    return cfg
 
 
 def system_of(load_of: str, overrides: Sequence[str] = ()) -> DictConfig:

@@ -17,9 +17,10 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments.conf.copies import copied
 from experiments.identity.of_run import IRRELEVANT, SPOKEN, digest, identity, made_by
 from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load
@@ -89,8 +90,8 @@ def outcomes(cfg: DictConfig, choices: dict[str, str], overrides: list[str], pro
         return
     others = [override for override in overrides if not override.startswith("seed=")]
     for seed in cfg.seed:
-        of_seed = OmegaConf.merge(cfg, {"seed": seed})
-        assert isinstance(of_seed, DictConfig)
+        of_seed = copied(cfg)
+        of_seed.seed = seed
         yield run(of_seed, choices, [*others, f"seed={seed}"], progress)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.utils import instantiate
@@ -11,19 +12,23 @@ from omegaconf import DictConfig, OmegaConf
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Settings that equal those of the same keys, values and order."""
+    """Settings that equal those of the same keys, values and order; `plain` are they, and `spelled` how they read."""
 
-    yaml: str
+    spelled: str
+    plain: Any = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, cfg: DictConfig) -> Node:
-        """The settings that `cfg` holds now, resolved."""
-        return cls(OmegaConf.to_yaml(cfg, resolve=True))
+    def of(cls, cfg: DictConfig, resolve: bool = True, but: Collection[str] = ()) -> Node:
+        """The settings that `cfg` holds now, resolved unless that is not wanted, `but` for these keys."""
+        held = OmegaConf.to_container(cfg, resolve=resolve)
+        assert isinstance(held, dict)
+        plain = {key: value for key, value in held.items() if key not in but}
+        return cls(repr(plain), plain)
 
     @property
     def cfg(self) -> DictConfig:
         """The settings, for whoever reads them one by one."""
-        cfg = OmegaConf.create(self.yaml)
+        cfg = OmegaConf.create(self.plain)
         assert isinstance(cfg, DictConfig)
         return cfg
 

@@ -9,6 +9,7 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.conf.copies import copied
 from experiments.run.inputs import Training
 from experiments.run.node import Node
 from experiments.run.training import told, wanted
@@ -47,7 +48,7 @@ def calibrated(
 
     A constant is found by the part `calibration.found_by.<name>`, called with the cluster and the fitted predictor.
     """
-    cfg = cfg.copy()
+    cfg = copied(cfg)
     named = {name: cfg.calibration[name] for name in wanted(cfg)}
     if training is None:
         return cfg, build_predictor(cfg.predictor, None), named

@@ -29,6 +29,7 @@ from sim.record import Table
 
 BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the first or second level begins
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 RESULTS = ("requests.parquet", "summary.json")  # that no complete run lacks
 MORE = ("steps.parquet", "audit.parquet")  # of a run that was asked for them
 
@@ -142,7 +143,7 @@ class Folder:
         old = [self.path / name for name in ("status.json", "config.yaml", *RESULTS, *MORE)]
         for left in [*old, *(path for path in self.path.glob(".*") if not path.name.startswith(NAME))]:
             left.unlink(missing_ok=True)
-        write_whole(self.path / "config.yaml", yaml.safe_dump(dict(made_of), sort_keys=False))
+        write_whole(self.path / "config.yaml", yaml.dump(dict(made_of), Dumper=Dumper, sort_keys=False))
         self._status("running")
 
     def complete(

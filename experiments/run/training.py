@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from experiments.conf.copies import copied
 from experiments.run.references import behind, leaves
 
 SHARE = 0.2  # of a file's rows, kept back where something is fitted and the trace's training_share is null
@@ -38,7 +39,7 @@ def keeping_rows(cfg: DictConfig, keep: bool) -> DictConfig:
     """`cfg` with a number for each `training_share` of its trace that is null: `SHARE` to `keep` rows back, else 0."""
     if not any(key.split(".")[-1] == "training_share" and value is None for key, value in leaves(cfg.trace).items()):
         return cfg
-    cfg = cfg.copy()
+    cfg = copied(cfg)
     _set_shares(cfg.trace, SHARE if keep or os.environ.get(KEEP) else 0.0)
     return cfg
 
