@@ -1,7 +1,8 @@
-# tokenyard: seven commands do everything on a machine with Python 3.11+, pip and make.
+# tokenyard: eight commands do everything on a machine with Python 3.11+, pip and make.
 #   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
 #   make test   install what the tests need and run them on every core
-#   make check  what takes longer: claims, 4 times the random cases, queueing theory, random commands, kills, mutants
+#   make check  what takes longer: the engine compiled, claims, 4 times the random cases, queueing theory, random commands, kills, mutants
+#   make wheel  a compiled wheel for Linux in dist/, for any with glibc 2.17 or newer and this Python
 #   make golden write tests/golden/policies.json anew, and print what differs: after a change that is meant
 #   make mutate change one thing of the engine or a policy, a hundred times, and see whether a test fails each time
 #   make rtlm   every experiment of RT-LM's kind, and its figures: about an hour on 2 cores, and it goes on where it stopped
@@ -13,7 +14,7 @@ VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test check golden mutate rtlm vllm lint clean help
+.PHONY: demo test check compiled wheel golden mutate rtlm vllm lint clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -48,9 +49,28 @@ rtlm: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n logical --dist loadfile -m 'not long and not claim'
+	TOKENYARD_PURE=1 $(BIN)/python -m pytest -n logical --dist loadfile -m 'not long and not claim'
 
-check: $(VENV)/.test
+# The same tests of the engine and the policies on what mypyc makes of it, in a copy: a checkout runs as it is edited.
+COMPILED := build/compiled
+compiled: $(VENV)/.test
+	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	cp -r Makefile README.md CHANGELOG.md CONTRIBUTING.md constraints.txt setup.py setup.cfg pyproject.toml docs notebooks \
+		sim policies traces profiles experiments tests $(COMPILED)
+	cd $(COMPILED) && TOKENYARD_PURE=0 $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	cd $(COMPILED) && PYTHONPATH=. $(abspath $(BIN))/python -m experiments.cli --version | grep 'engine is compiled'
+	cd $(COMPILED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -n logical --dist loadfile -m 'not long and not claim' \
+		tests/sim tests/policies tests/test_decisions.py
+
+$(VENV)/.wheel: setup.cfg constraints.txt | $(BIN)/python
+	$(PIP) -e '.[wheel]'
+	@touch $@
+
+wheel: $(VENV)/.wheel
+	rm -rf build/wheel && $(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w build/wheel .
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair -w dist build/wheel/*.whl
+
+check: $(VENV)/.test compiled
 	$(BIN)/python -m pytest -n logical --dist loadfile -m 'long or claim'
 	TOKENYARD_EFFORT=2 $(BIN)/python -m pytest -n logical --dist loadfile -m 'hypothesis and not long and not claim' tests/sim tests/policies
 	$(BIN)/tokenyard engine theory
