@@ -55,10 +55,8 @@ class Replica:
         self._recorder, self._leave = recorder, leave
         self._leap, self._charges = leap, policy.overhead.charged
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
-        self._new_plan = scheduler.batch.new_plan
-        self._keeps_steps = recorder.keeps_steps
-        self._agenda = scheduler.agenda
-        self._quiet = not scheduler.parked.attends
+        self._new_plan, self._keeps_steps = scheduler.batch.new_plan, recorder.keeps_steps
+        self._agenda, self._quiet = scheduler.agenda, not scheduler.parked.attends
         self._decodes_on = self.planner.decodes_on if self._quiet else self._decodes_on_undisturbed
         self._moves = scheduler.planner.moves or not self._quiet  # whether what was decided may not stand
         self._stretch: Stretch | None = None  # the decode steps under way
@@ -256,15 +254,17 @@ class Replica:
                     plan.steps = max(1, int(min(plan.steps, self.parked.lasts)))
                 if self.planner.refuses():
                     until = min(until, self.planner.standing.until)
-        if not self.counted:
-            until = min(until, now)
+        counted = self.counted and until > now
+        until = until if counted else min(until, now)
         if self._ahead:
-            plan.steps, self.stands, plan.end = stretch.ahead(plan.start, plan.steps, until)
-            plan.steps, plan.due, plan.end = stretch.ahead(plan.start, plan.steps, now)
+            plan.steps, plan.due, plan.end = stretch.ahead(plan.start, plan.steps, until)
+            self.stands = plan.due
+            if counted and plan.due > now:
+                plan.steps, plan.due, plan.end = stretch.ahead(plan.start, plan.steps, now)
             return
         plan.steps, plan.end = stretch.until(plan.steps, until)
         self.stands = plan.end
-        if plan.end > now:
+        if counted and plan.end > now:
             plan.steps, plan.end = stretch.until(plan.steps, now)
 
     def _charge(self, plan: Plan) -> float:
