@@ -46,6 +46,7 @@ __all__ = [
 
 sim_build = runpy.run_path(str(HERE / "sim" / "build.py"))  # the file alone: the package imports what is not here
 STAMP, digests = sim_build["STAMP"], sim_build["digests"]
+SOURCES = digests(HERE / "sim")  # as they are now, before mypyc reads them
 COMPILER = ["mypy ==2.4.1", "simpy >=4.1", "numpy >=1.26"]  # mypyc, and whose types it reads
 # Left as they are: what others derive from, make or read by the fields of a dataclass; what stands between a policy and
 # the engine, by whose frames a policy that reads the truth is told from the engine; and what is SimPy's.
@@ -99,8 +100,8 @@ class Compiled(build_ext):
             for built in map(Path, self.get_outputs()):
                 built.unlink(missing_ok=True)
             leave_word(place, {"sources": {}, "why": f"compiling failed: {' '.join(str(error).split())}"})
-        else:
-            leave_word(place, {"sources": digests(HERE / "sim")})
+        else:  # a source that is edited meanwhile differs from what was compiled, and is found out at import
+            leave_word(place, {"sources": SOURCES})
 
 
 def leave_word(place: Path, stamp: dict[str, Any]) -> None:

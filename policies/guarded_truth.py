@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import CodeType, FrameType
 from typing import Any
@@ -16,7 +17,7 @@ MAY_READ_TRUTH = (
     "policies.predictor.samples",
     "policies.decoding.",
 )
-ENGINES = ("ends_at", "true_pauses", "whole")  # what a job keeps of its truth, for the engine alone
+ENGINES = ("ends_at", "true_pauses", "true_tokens")  # what a job keeps of its truth, for the engine alone
 GENERATED = (
     "sim.request",
     "dataclasses",
@@ -26,6 +27,8 @@ GENERATED = (
 )  # where a Request's own ==, hash, repr and copies run
 TRUTHS = {
     "output_tokens": "output length",
+    "longest": "output length",
+    "lengths": "output length",
     "pauses": "pauses",
     "returned_tokens": "pauses",
     "proposals": "proposals",
@@ -47,17 +50,24 @@ def _refuse_stranger(frame: FrameType | None, what: str) -> None:
 
 
 def refuse_readers(part: object) -> None:
-    """Raise if the code of `part`, or of what it derives from, reads what a job keeps of its truth for the engine."""
+    """Raise if code of `part` names what a job keeps of its truth for the engine.
+
+    Looked at are its class and what that derives from, and the functions beside these in their modules.
+    """
     for kind in (kind for kind in type(part).__mro__ if not kind.__module__.startswith(MAY_READ_TRUTH)):
-        for function in vars(kind).values():
-            _refuse_names(getattr(getattr(function, "fget", None) or function, "__code__", None), kind)
+        beside = vars(sys.modules[kind.__module__]) if kind.__module__ in sys.modules else {}
+        helpers = [one for one in beside.values() if getattr(one, "__module__", "") == kind.__module__]
+        for function in (*vars(kind).values(), *helpers):
+            function = getattr(function, "fget", None) or function
+            _refuse_names(getattr(inspect.unwrap(function), "__code__", None), kind)
 
 
 def _refuse_names(code: CodeType | None, kind: type) -> None:
-    """As above, of a function's `code` and of those that it makes."""
+    """As above, of a function's `code` and of those that it makes; a name counts as a text, or in a pattern, too."""
     if code is None:
         return
-    if read := sorted({*code.co_names} & {*ENGINES}):
+    texts = {text for one in code.co_consts for text in (one if isinstance(one, tuple) else (one,))}
+    if read := sorted({*ENGINES} & {*code.co_names, *(text for text in texts if isinstance(text, str))}):
         where = f"{kind.__module__}, line {code.co_firstlineno}: {kind.__name__}"
         raise ContractError(f"{where} reads the true output length, job.{read[0]}")
     for constant in code.co_consts:

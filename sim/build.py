@@ -19,6 +19,7 @@ from types import ModuleType
 PACKAGE = Path(__file__).parent
 STAMP = "compiled.json"  # beside this file: the digest of each source that was compiled, or why none was
 VARIABLE = "TOKENYARD_PURE"
+GROUP = "tokenyard__mypyc"  # where mypyc puts the machine code of all modules, beside the package
 
 
 def digests(package: Path) -> dict[str, str]:
@@ -33,18 +34,22 @@ def why_pure(package: Path = PACKAGE) -> str:
         return f"{VARIABLE}={os.environ[VARIABLE]}"
     try:
         stamp = json.loads((package / STAMP).read_text(encoding="utf-8"))
-        kept: dict[str, str] = stamp["sources"]
+        kept: dict[str, str] = dict(stamp["sources"])
+        why = stamp.get("why") if not kept else ""
+        if not kept and not why:
+            raise ValueError("it says nothing")
     except FileNotFoundError:
         return "a checkout, where an edited file runs as it is"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return f"{package / STAMP} is damaged: install again"
-    if not kept:
-        return str(stamp.get("why"))
+    if why:
+        return str(why)
     now = digests(package)
     if changed := sorted(name for name in {*kept, *now} if kept.get(name) != now.get(name)):
         return f"{package / changed[0]} was changed since it was compiled"
-    if not any((package / f"job{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
-        return f"it was compiled for another Python than {sys.version.split()[0]}"
+    parts = (package / "job", package.parent / GROUP)
+    if not all(any(Path(f"{part}{suffix}").is_file() for suffix in EXTENSION_SUFFIXES) for part in parts):
+        return f"it was compiled for another Python than {sys.version.split()[0]}, or in part"
     return ""
 
 
@@ -53,14 +58,16 @@ class _Sources:
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """As `importlib` asks it; None for what is not of the engine."""
+        """As `importlib` asks it; None for what is not of the engine, ModuleNotFoundError where there is no source."""
         if not name.startswith(f"{__package__}."):
             return None
         for place in path or ():
             file = Path(place) / f"{name.rpartition('.')[2]}.py"
             if file.is_file():
                 return spec_from_file_location(name, file, loader=SourceFileLoader(name, str(file)))
-        return PathFinder.find_spec(name, path, target)
+            if file.with_suffix("").is_dir():
+                return PathFinder.find_spec(name, path, target)
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 WHY_PURE = why_pure()

@@ -110,6 +110,7 @@ class Device:
                 raise ValueError(f"device {self.name}: {name} must be a whole number of tokens, got {value!r}")
             if value < 1:
                 raise ValueError(f"device {self.name}: {name} must be positive, got {value}")
+            object.__setattr__(self, name, int(value))
         if self.kv_tokens < self.block_size:
             raise ValueError(
                 f"device {self.name}: kv_tokens must hold at least one block of block_size={self.block_size} tokens, "

@@ -51,6 +51,11 @@ class IterationLevel:
             raise ValueError(f"watermark must be a share in [0, 1), got {self.watermark}")
         if self.phases is Phases.EXCLUSIVE and (self.chunked_prefill or self.long_prefill_token_threshold):
             raise ValueError("phases=exclusive runs whole prefills: it needs chunked_prefill=false, and no threshold")
+        for name in ("chunked_prefill", "reserve_output", "skip_unfit"):
+            object.__setattr__(self, name, bool(getattr(self, name)))
+        for name in ("long_prefill_token_threshold", "plans_ahead"):
+            if isinstance(value := getattr(self, name), Integral):
+                object.__setattr__(self, name, int(value))
         if self.plans_ahead not in (0, 1):
             raise ValueError(f"plans_ahead must be 0 or 1, got {self.plans_ahead}")
         if self.plans_ahead and self.phases is not Phases.MIXED:
@@ -107,8 +112,10 @@ Execution = IterationLevel | RequestLevel
 
 
 def check_counts(execution: Execution, *names: str) -> None:
-    """Raise ValueError unless each of these fields is a positive whole number, or None."""
+    """Make each of these fields Python's own integer; ValueError unless it is a positive whole number, or None."""
     for name in names:
         value = getattr(execution, name)
         if value is not None and (value < 1 or not isinstance(value, Integral)):
             raise ValueError(f"{name} must be {'positive' if value < 1 else 'a whole number'}, got {value}")
+        if value is not None:
+            object.__setattr__(execution, name, int(value))

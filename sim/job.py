@@ -114,7 +114,7 @@ class Job:
         "stopped",  # when it was last stopped amid its answer, until its next token
         "told",  # what a cache that shares prefixes keeps of its content
         "true_pauses",  # its calls: the truth, for the engine alone
-        "whole",  # the output tokens of its answer: the truth, for the engine alone
+        "true_tokens",  # the output tokens of its answer: the truth, for the engine alone
     )
 
     def __init__(self, request: Request, prediction: Prediction, predictor: Saying = ONCE) -> None:
@@ -124,9 +124,9 @@ class Job:
         self.replica = NOWHERE
         self.given = request.prompt_tokens
         truth = request.truth
-        self.whole = truth.output_tokens
+        self.true_tokens = truth.output_tokens
         self.true_pauses = truth.pauses
-        self.ends_at = truth.pauses[0].emitted if truth.pauses else self.whole
+        self.ends_at = truth.pauses[0].emitted if truth.pauses else self.true_tokens
         self.lockstep: Ticker | None = None
         self.base_computed = self.base_emitted = self.entered = self.padding = self.admission = self.ahead = 0
         self.blocks = self.host_tokens = self.preemptions = self.calls = self.found = 0
@@ -150,7 +150,7 @@ class Job:
     def answered(self, request: Request, prediction: Prediction) -> None:
         """Its `request` is that with the answer of the model to which it goes, of which it is predicted."""
         self.request = request
-        self.whole = self.ends_at = request.truth.output_tokens
+        self.true_tokens = self.ends_at = request.truth.output_tokens
         self.true_pauses = request.truth.pauses
         self.prediction = self.predicted = prediction
 
@@ -228,7 +228,7 @@ class Job:
     @property
     def calls_out(self) -> bool:
         """Whether it has emitted the last token before its next call, as far as is written down."""
-        return self.base_emitted == self.ends_at and self.ends_at < self.whole
+        return self.base_emitted == self.ends_at and self.ends_at < self.true_tokens
 
     def call(self, now: float) -> float:
         """Its next call begins at `now` (s): how long it waits for it, the prediction that is made anew included."""
@@ -246,7 +246,7 @@ class Job:
         pause = pauses[self.calls - 1]
         self.given += pause.returned
         self.call_seconds += pause.seconds
-        self.ends_at = pauses[self.calls].emitted if self.calls < len(pauses) else self.whole
+        self.ends_at = pauses[self.calls].emitted if self.calls < len(pauses) else self.true_tokens
         renewed = self.predictor.renew(self.request, self.prediction, self.calls)
         if renewed is not self.prediction:
             self.prediction, self.renewed_seconds = renewed, self.renewed_seconds + renewed.seconds
@@ -255,7 +255,7 @@ class Job:
     @property
     def complete(self) -> bool:
         """Whether every token of the true output has been emitted."""
-        return self.emitted >= self.whole
+        return self.emitted >= self.true_tokens
 
     def __repr__(self) -> str:
         return f"Job(id={self.request.id}, context={self.context}, computed={self.computed}, emitted={self.emitted})"

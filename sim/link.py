@@ -26,6 +26,8 @@ class Link:
             raise ValueError(f"the latency of a link must not be negative, got {self.latency} s")
         if not self.bytes_per_second > 0:
             raise ValueError(f"bytes_per_second of a link must be positive, got {self.bytes_per_second}")
+        object.__setattr__(self, "latency", float(self.latency))
+        object.__setattr__(self, "bytes_per_second", float(self.bytes_per_second))
         if not isinstance(self.sharing, Sharing):  # as in a yaml
             object.__setattr__(self, "sharing", _sharing(self.sharing))
 

@@ -29,3 +29,4 @@ class Overhead:
         for one in fields(self):
             if not 0 <= (seconds := getattr(self, one.name)) < math.inf:
                 raise ValueError(f"overhead.{one.name} must be finite and not negative, got {seconds} s")
+            object.__setattr__(self, one.name, float(seconds))

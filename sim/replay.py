@@ -42,12 +42,12 @@ def simulate(
         policy,
         cluster,
         predictor,
-        horizon=horizon,
+        horizon=None if horizon is None else float(horizon),
         record=record,
-        leap=leap,
-        walk=walk,
+        leap=bool(leap),
+        walk=bool(walk),
         unservable=unservable,
-        audit=audit,
+        audit=bool(audit),
         left=left,
     )
     collects = gc.isenabled()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 def whole(name: str, tokens: object) -> int:
     """`tokens` as Python's own integer, which the compiled engine counts in; TypeError for what is none."""
     if not isinstance(tokens, Integral):
-        raise TypeError(f"{name} must be a whole number of tokens, got {tokens!r}")
+        raise TypeError(f"{name} must be a whole number, got {tokens!r}")
     return int(tokens)
 
 
@@ -91,7 +91,8 @@ class Truth:
                 raise ValueError(f"a pause comes after 1 to {self.output_tokens - 1} output tokens, got {emitted}")
         if any(one.emitted >= other.emitted for one, other in pairwise(self.pauses)):
             raise ValueError(f"pauses come one after the other, got {self.pauses}")
-        object.__setattr__(self, "pauses", tuple(one for one in self.pauses if one.seconds or one.returned))
+        kept = [Pause(int(one.emitted), float(one.seconds), int(one.returned)) for one in self.pauses]
+        object.__setattr__(self, "pauses", tuple([one for one in kept if one.seconds or one.returned]))
 
     @property
     def longest(self) -> int:
@@ -131,6 +132,10 @@ class Request:
     think: float | None = None
 
     def __post_init__(self) -> None:
+        if type(self.id) is not int:
+            object.__setattr__(self, "id", whole("id", self.id))
+        if type(self.arrival) is not float:
+            object.__setattr__(self, "arrival", float(self.arrival))
         if not math.isfinite(self.arrival) or self.arrival < 0:
             raise ValueError(f"request {self.id}: arrival must be finite and not negative, got {self.arrival}")
         if type(self.prompt_tokens) is not int:
@@ -154,4 +159,4 @@ class Request:
     def answered_by(self, model: str) -> Request:
         """The request with the answer that `model` gives, and no other."""
         tokens = (self.truth.lengths or {}).get(model, self.truth.output_tokens)
-        return replace(self, truth=Truth(tokens))
+        return replace(self, truth=type(self.truth)(tokens))

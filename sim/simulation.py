@@ -177,12 +177,15 @@ class Simulation:
 
     def predicted(self, request: Request) -> Prediction:
         """What is predicted of `request`; ValueError for what cannot be."""
-        length, uncertainty, seconds, _, pauses = prediction = self.predictor.predict(request)
+        prediction: Any = self.predictor.predict(request)
+        length, uncertainty, seconds, _, pauses = prediction
         if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
         if pauses and not all(0 <= part < INFINITY for pause in pauses for part in pause):
             raise ValueError(f"request {request.id}: predicted pauses must be finite and not negative, got {pauses}")
-        return prediction
+        if type(length) is not float or type(uncertainty) is not float or type(seconds) is not float:
+            prediction = Prediction(float(length), float(uncertainty), float(seconds), *prediction[3:])
+        return prediction  # type: ignore[no-any-return]
 
     def come_to_router(self, job: Job) -> None:
         """Ask where `job` shall go when the one router has had its time for it."""
@@ -195,13 +198,17 @@ class Simulation:
 
         self.clock.at(self.router_free, ask)
 
-    def route(self, job: Job, legs: Sequence[Leg]) -> None:
+    def route(self, job: Job, legs: Sequence[Any]) -> None:
         """Begin the first of the `legs` of the job's life; rejected without any, or if one can never fit."""
         if not legs:
             if legs is None:
                 raise TypeError(f"request {job.request.id}: an answer is a sequence of legs, got None (send it)")
             self.leave(job)
             return
+        for leg in legs:
+            if type(leg) is not Leg or type(leg[0]) is not int or type(leg[1]) is not bool:
+                legs = [Leg(int(replica), bool(prefill_only)) for replica, prefill_only in legs]
+                break
         if len(legs) > 1 or job.request.truth.lengths is not None:
             self.answer(job, legs)
         if not self.servable(job.request, legs):

@@ -124,7 +124,7 @@ class AheadBatch(Batch):
                 job.base_computed = min(job.base_computed, job.context - 1)
         else:
             self._elsewhere(job).recall(job, now)
-            if job.base_emitted == job.whole:
+            if job.base_emitted == job.true_tokens:
                 job.finished = now
 
     def _elsewhere(self, job: Job) -> Stopped:

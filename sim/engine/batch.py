@@ -100,7 +100,7 @@ class Batch:
 
         One that calls out goes when it is said what becomes of its KV: at the beginning of the next plan.
         """
-        whole = job.whole
+        whole = job.true_tokens
         if job.lockstep is None:
             self.stop(job)  # its leg was to prefill
         else:

@@ -11,7 +11,7 @@ from sim.engine.batch import Batch
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import COMING, SOON, Planner
-from sim.engine.queue import Entry, WaitingQueue
+from sim.engine.queue import Entry, WaitingQueue, before
 from sim.execution import IterationLevel
 from sim.job import Job
 from sim.policy import Batching, Cause, Rank, Short
@@ -91,11 +91,6 @@ class RankedRunning:
         """Until which instant they do, s."""
         ends = (due[1] for job, due in self._due.items() if job in self._running)
         return min(self._waiting.until, min(ends, default=math.inf))
-
-
-def before(one: Any, other: Any) -> bool:
-    """Whether the rank, or key, `one` goes before `other`."""
-    return bool(one < other)
 
 
 class Exchanging(Planner):

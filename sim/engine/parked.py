@@ -10,7 +10,7 @@ from sim.engine.agenda import Agenda
 from sim.engine.batch import Batch
 from sim.engine.host import Host, OverlappedHost
 from sim.engine.plan import Plan
-from sim.engine.queue import WaitingQueue
+from sim.engine.queue import WaitingQueue, before
 from sim.job import Job
 from sim.policy import Cause, Eviction, Keep, Load, Review
 
@@ -162,7 +162,7 @@ class Parked:
         for one in givers:
             if one is not job:
                 entry = self.waiting.entry(one, now)[:3]
-                if not running or own < entry:
+                if not running or before(own, entry):
                     others.append((entry, one))
         if not leaving < short <= leaving + sum(one.blocks for _, one in others):
             return None

@@ -55,7 +55,8 @@ class WaitingQueue:
         """The sort key of `job` at `now`."""
         self.ranked += 1
         request = job.request
-        return (self.order.rank(job, now), request.arrival, request.id, job)
+        order: Any = self.order  # whose ranks may be whatever numbers can be compared
+        return (order.rank(job, now), request.arrival, request.id, job)
 
     def note(self, job: Job, now: float) -> None:
         """Keep what the order notes of `job` at `now`, if it takes notes."""
@@ -73,7 +74,7 @@ class WaitingQueue:
         front = self.front
         if len(front) < self._window:
             insort(front, entry)
-        elif entry < front[-1]:
+        elif before(entry, front[-1]):
             heappush(self._heap, front.pop())
             insort(front, entry)
         else:
@@ -190,7 +191,7 @@ class MovingQueue(WaitingQueue):
 
     def withdraw(self, job: Job, now: float) -> None:
         if job in self._entries:
-            if self._entries[job] <= self.front[-1]:
+            if not before(self.front[-1], self._entries[job]):
                 self._pull(job)
             del self._entries[job]
             self.note(job, now)
@@ -212,11 +213,11 @@ class MovingQueue(WaitingQueue):
                 self._ranked(job, now, self.steps)
             self.front = nsmallest(self._window, self._entries.values())
             last = self.front[-1]
-            self._heap = [entry for entry in self._entries.values() if entry > last]
+            self._heap = [entry for entry in self._entries.values() if before(last, entry)]
             heapify(self._heap)
             return
         for job in due:
-            if self._entries[job] <= self.front[-1]:
+            if not before(self.front[-1], self._entries[job]):
                 self._pull(job)
             self._place(self._ranked(job, now, self.steps))
 
@@ -240,6 +241,11 @@ class MovingQueue(WaitingQueue):
     @property
     def until(self) -> float:
         return min(self.selected_until, self._first(self._instants))
+
+
+def before(one: Any, other: Any) -> bool:
+    """Whether the rank, or entry, `one` goes before `other`; numpy's numbers give no bool of Python's."""
+    return bool(one < other)
 
 
 def limits(batching: Batching) -> bool:

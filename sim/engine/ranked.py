@@ -6,12 +6,12 @@ import math
 
 from sim.device import Device
 from sim.engine.batch import Batch
-from sim.engine.exchange import Exchanging, before
+from sim.engine.exchange import Exchanging
 from sim.engine.kv import KVCache
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import COMING
-from sim.engine.queue import Entry, WaitingQueue
+from sim.engine.queue import Entry, WaitingQueue, before
 from sim.execution import IterationLevel
 from sim.job import Job
 from sim.policy import Batching, Cause, Rank

@@ -74,7 +74,7 @@ class Rank(Replica):
         works = [rank._compose(plan) for rank, plan in zip(ranks, plans, strict=True)]
         tokens = sum(work.prefill_tokens + work.decode_jobs + work.proposed_tokens for work, _ in works) / len(ranks)
         seconds = [
-            before + (rank._profile.step_time(work._replace(rank_tokens=tokens)) if work != NOTHING else 0.0)
+            before + (float(rank._profile.step_time(work._replace(rank_tokens=tokens))) if work != NOTHING else 0.0)
             for rank, (work, before) in zip(ranks, works, strict=True)
         ]
         begin = max(plan.start for plan in plans)

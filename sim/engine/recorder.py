@@ -21,7 +21,7 @@ from sim.record import Decision, Record, Table, Tables
 NEVER: Any = math.nan  # always this one: decisions are equal if what they hold is the same, and no NaN equals another
 CHUNK = 512  # finished jobs are turned into numbers, and forgotten, so many at a time
 _COUNTS = (
-    "request.id", "request.prompt_tokens", "whole", "preemptions", "calls", "replica",
+    "request.id", "request.prompt_tokens", "true_tokens", "preemptions", "calls", "replica",
     "passes", "proposed_tokens", "moved_tokens", "dropped_tokens",
 )  # fmt: skip
 _NUMBERS = (

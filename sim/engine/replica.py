@@ -217,7 +217,7 @@ class Replica:
             return
         work, seconds = self._delayed(plan, overhead)
         if work != NOTHING or not self._ahead:  # else somebody had to stop, and nobody else is there
-            seconds += self._profile.step_time(work)
+            seconds += float(self._profile.step_time(work))
         plan.due, plan.end, self._stretch = plan.start, plan.start + seconds, None
 
     def _delayed(self, plan: Plan, overhead: float) -> tuple[Step, float]:

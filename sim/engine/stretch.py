@@ -112,7 +112,7 @@ class PacedStretch(Stretch):
         self, lockstep: Cadence, profile: PricedProfile, proposals: tuple[int, int], start: float, jobs: int,
         context: int, longest: int,
     ) -> None:  # fmt: skip
-        line = profile.decode_line(jobs, context, longest, *proposals)
+        line = _plain(profile.decode_line(jobs, context, longest, *proposals))
         super().__init__(start, jobs, context, line, jobs * longest - context if longest else 0)
         self._profile = profile
         self._lockstep = lockstep
@@ -182,5 +182,10 @@ class Stretches:
         spare = jobs * longest - context if longest else 0
         line = self._lines.get(jobs)
         if line is None or longest or not line.since <= context <= line.until:
-            line = self._lines[jobs] = self._profile.decode_line(jobs, context, longest)
+            line = self._lines[jobs] = _plain(self._profile.decode_line(jobs, context, longest))
         return Stretch(start, jobs, context, line, spare)
+
+
+def _plain(line: Any) -> Line:
+    """`line` in Python's own numbers: those of numpy may have fewer digits, and pass that on to all that they meet."""
+    return Line(float(line.base), float(line.slope), line.until, line.since)

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import sys
+import types
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -447,13 +448,25 @@ def test_a_guarded_truth_is_read_by_the_oracle_alone():
             getattr(request.truth, name)
 
 
-@pytest.mark.parametrize("name", ["ends_at", "true_pauses", "whole"])
-def test_what_a_job_keeps_of_its_truth_is_the_engines(name):
+PEEKS = {
+    "a name": lambda self, job, now: 0.0 if job.ends_at else 1.0,
+    "in a comprehension": lambda self, job, now: float(len([job.true_pauses for _ in (0,)])),
+    "a text": lambda self, job, now: float(getattr(job, "true_tokens", 0)),
+    "longest": lambda self, job, now: float(job.request.truth.longest),
+    "another's answer": lambda self, job, now: float(job.request.answered_by("").truth.output_tokens),
+}
+
+
+@pytest.mark.parametrize("way", PEEKS)
+def test_there_is_no_way_round_to_the_truth(way):
     """Compiled, the engine has no frames by which a reader would be told from it: so the reader's code is looked at."""
+    Peeking = type("Peeking", (FixedOrder,), {"rank": PEEKS[way], "__module__": "elsewhere"})  # noqa: N806
+    refused("reads the true output length", order=Peeking())
 
-    class Peeking(FixedOrder):
-        def rank(self, job, now):
-            return 0.0
 
-    Peeking.rank.__code__ = eval(f"lambda self, job, now: 0.0 if [job.{name} for _ in (0,)] else 1.0").__code__
-    refused(rf"{__name__}, line 1: Peeking reads the true output length, job.{name}", order=Peeking())
+def test_a_function_beside_a_policy_is_its_code_too(monkeypatch):
+    module = types.ModuleType("elsewhere")
+    exec("def peeking(job): return job.true_tokens", vars(module))
+    monkeypatch.setitem(sys.modules, "elsewhere", module)
+    Peeking = type("Peeking", (FixedOrder,), {"rank": lambda self, job, now: 0.0, "__module__": "elsewhere"})  # noqa: N806
+    refused("elsewhere, line .*: Peeking reads the true output length, job.true_tokens", order=Peeking())

@@ -9,7 +9,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
 
-from sim.build import BUILD, STAMP, VARIABLE, _Sources, digests, why_pure
+from sim.build import BUILD, GROUP, STAMP, VARIABLE, _Sources, digests, why_pure
 from tests.conftest import ROOT
 
 
@@ -22,8 +22,10 @@ def compiled(tmp_path, monkeypatch):
         (tmp_path / name).write_text(f"NAME = {name!r}\n")
     for name in ("job", "engine/queue"):
         (tmp_path / f"{name}{EXTENSION_SUFFIXES[0]}").write_bytes(b"machine code")
+    (tmp_path.parent / f"{GROUP}{EXTENSION_SUFFIXES[0]}").write_bytes(b"machine code")
     (tmp_path / STAMP).write_text(json.dumps({"sources": digests(tmp_path)}))
-    return tmp_path
+    yield tmp_path
+    (tmp_path.parent / f"{GROUP}{EXTENSION_SUFFIXES[0]}").unlink()
 
 
 def test_what_was_compiled_runs_as_long_as_every_source_is_what_it_was(compiled):
@@ -48,8 +50,9 @@ def test_why_an_engine_is_pure_is_said(compiled, monkeypatch):
     assert why_pure(compiled).startswith("it was compiled for another Python than 3.")
     (compiled / STAMP).write_text('{"sources": {}, "why": "no C compiler was found"}')
     assert why_pure(compiled) == "no C compiler was found"
-    (compiled / STAMP).write_text("{")
-    assert why_pure(compiled) == f"{compiled / STAMP} is damaged: install again"
+    for damaged in ("{", "[]", '{"sources": 3}', '{"sources": ["a"]}', '{"sources": {}}'):
+        (compiled / STAMP).write_text(damaged)
+        assert why_pure(compiled) == f"{compiled / STAMP} is damaged: install again"
     (compiled / STAMP).unlink()
     assert why_pure(compiled) == "a checkout, where an edited file runs as it is"
 
@@ -60,6 +63,9 @@ def test_the_sources_are_found_beside_machine_code(compiled):
         assert spec is not None
         assert spec.origin == str(file)
     assert _Sources.find_spec("simpy.core", [str(compiled)]) is None
+    (compiled / "job.py").unlink()
+    with pytest.raises(ModuleNotFoundError, match=r"sim\.job"):
+        _Sources.find_spec("sim.job", [str(compiled)])
 
 
 def test_this_process_has_the_engine_that_it_says():
