@@ -4,21 +4,50 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import islice
 from typing import Any, Protocol
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
 
 from experiments.run import made, server
 from experiments.run.made import Work
 
 Jobs = Sequence[Sequence[str]]
+LAUNCHERS = ("processes", "ray", "submitit_local", "submitit_slurm")
 
 
 class WorkerKilledError(RuntimeError):
     """A worker of the sweep ended without a word."""
+
+
+class LauncherError(RuntimeError):
+    """A launcher that is not there, is told wrong, or finds nobody to make the runs."""
+
+
+def launcher_of(settings: DictConfig) -> Launcher:
+    """The launcher that `hydra.launcher` describes; LauncherError for one of Hydra's own, which make no runs here."""
+    target = str(settings.get("_target_"))
+    if not target.startswith(f"{__name__}."):
+        raise LauncherError(f"hydra/launcher: {target} makes no runs here; there are {', '.join(LAUNCHERS)}")
+    launcher: Launcher = instantiate(settings)
+    return launcher
+
+
+def _needed(extra: str) -> Any:
+    """The module of an `extra`; LauncherError where it is not installed."""
+    try:
+        return import_module(extra)
+    except ModuleNotFoundError as error:
+        raise LauncherError(
+            f"hydra/launcher={extra} needs the extra {extra}: pip install 'tokenyard[{extra}]'"
+        ) from error
 
 
 class Launcher(Protocol):
@@ -35,7 +64,7 @@ def cores() -> int:
 
 def _at_a_time(n_jobs: int, most: int) -> int:
     if n_jobs == 0 or not isinstance(n_jobs, int):
-        raise ValueError(f"hydra.launcher.n_jobs must be a whole number, and not 0, got {n_jobs}")
+        raise LauncherError(f"hydra.launcher.n_jobs must be a whole number, and not 0, got {n_jobs}")
     return n_jobs if n_jobs > 0 else max(1, most + 1 + n_jobs)
 
 
@@ -78,9 +107,13 @@ class Ray:
 
     def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
         """A task a job, at most `n_jobs` at a time."""
-        import ray
-
-        ray.init(address=self.address, log_to_driver=False, logging_level="warning")
+        ray = _needed("ray")
+        try:
+            self._answers()
+            ray.init(address=self.address, log_to_driver=False, logging_level="warning")
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            said = (str(error).splitlines() or [""])[0]
+            raise LauncherError(f"hydra.launcher.address={self.address}: no Ray cluster answers: {said}") from error
         try:
             task = ray.remote(num_cpus=self.num_cpus, max_retries=-1, scheduling_strategy="SPREAD")(made.apart)
             handed, left = ray.put(work), iter(jobs)
@@ -92,6 +125,12 @@ class Ray:
                 begun += [task.remote(handed, [texts]) for texts in islice(left, 1)]
         finally:
             ray.shutdown()
+
+    def _answers(self) -> None:
+        """OSError where nobody listens at HOST:PORT, which Ray itself would wait for."""
+        host, colon, port = self.address.rpartition(":")
+        if colon and port.isdigit():
+            socket.create_connection((host.removeprefix("ray://").strip("[]"), int(port)), timeout=10).close()
 
 
 @dataclass
@@ -106,9 +145,11 @@ class Submitit:
 
     def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
         """Every `n_jobs`-th run to each, so that shares are alike."""
-        import submitit
-
-        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
+        submitit = _needed("submitit")
+        try:
+            executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
+        except RuntimeError as error:  # no Slurm, for one
+            raise LauncherError(f"hydra.launcher.cluster={self.cluster}: {error}") from error
         more = {name: value for name, value in self.options.items() if value is not None}
         executor.update_parameters(timeout_min=self.minutes, **more)
         count = min(_at_a_time(self.n_jobs, len(jobs)), len(jobs))

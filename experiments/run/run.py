@@ -9,10 +9,9 @@ from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from experiments.run.launch import Launcher, WorkerKilledError
+from experiments.run.launch import LauncherError, WorkerKilledError, launcher_of
 from experiments.run.made import Work
 from experiments.run.results import Folder
 from experiments.run.sweep import Outcome, SweepLog, jobs_of, planned, progress, tell
@@ -45,7 +44,7 @@ def _sweep(given: command.Command, master: DictConfig) -> None:
         jobs = jobs_of([*swept, *given.texts])
         runs = planned([*swept, *given.texts], master.seed)
     [(master.results, _), *_] = given.folders  # which a launcher's settings may name
-    launcher: Launcher = instantiate(master.hydra.launcher)
+    launcher = launcher_of(master.hydra.launcher)
     with progress(runs):
         launcher.launch(Work(replace(given, master=None)), jobs, tell)
 
@@ -76,6 +75,9 @@ def main() -> None:
         raise SystemExit(130) from None
     except HydraException as error:
         print("\n".join(str(said) for said in (error, error.__cause__) if said), file=sys.stderr)
+        raise SystemExit(1) from None
+    except LauncherError as error:
+        print(error, file=sys.stderr)
         raise SystemExit(1) from None
     except WorkerKilledError as error:
         broken = str(error)

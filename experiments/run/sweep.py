@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -172,13 +173,15 @@ def tell(text: str) -> None:
 
 def _watch(log: Path, total: int, ended: threading.Event) -> None:
     failed = 0
-    with log.open(encoding="utf-8", errors="replace") as lines, tqdm(total=total, unit="run", desc="sweep") as bar:
+    seldom = 0.1 if sys.stderr.isatty() else 30.0  # s: where each look is a line, as in a file, few of them
+    bar = tqdm(total=total, unit="run", desc="sweep", mininterval=seldom, maxinterval=2 * seldom)
+    with log.open(encoding="utf-8", errors="replace") as lines, bar:
         while True:
             stopped = ended.wait(0.2)
             more = lines.read()
             bar.update(more.count('"state": '))
             failed += more.count('"state": "failed"')
             if failed:
-                bar.set_postfix(failed=failed)
+                bar.set_postfix(failed=failed, refresh=False)
             if stopped or bar.n >= total:
                 return

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from experiments.conf import HERE
-from experiments.run.launch import Processes
+from experiments.run.launch import LauncherError, Processes, Ray, _needed, launcher_of
 from experiments.tables.collect import collect, complete_folders
 from tests.conftest import ROOT
 from tests.experiments.run.test_run import small
@@ -88,3 +88,13 @@ def test_submitits_jobs_make_a_share_each_and_the_same_table(tmp_path):
     assert "8 made now" in said(begun(tmp_path / "alone", "seed=0,1", "hydra.launcher.n_jobs=1"))
     assert "8 made now" in said(begun(tmp_path / "jobs", "seed=0,1", "hydra/launcher=submitit_local"))
     pd.testing.assert_frame_equal(table(tmp_path / "jobs"), table(tmp_path / "alone"))
+
+
+def test_a_launcher_that_cannot_make_runs_says_why():
+    hydras = OmegaConf.create({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"})
+    with pytest.raises(LauncherError, match=r"BasicLauncher makes no runs here; there are processes, ray"):
+        launcher_of(hydras)
+    with pytest.raises(LauncherError, match=r"needs the extra nowhere: pip install 'tokenyard\[nowhere\]'"):
+        _needed("nowhere")
+    with pytest.raises(OSError, match="refused"):
+        Ray(address="127.0.0.1:1")._answers()
