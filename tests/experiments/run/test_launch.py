@@ -51,7 +51,7 @@ def test_every_launcher_is_made_of_its_settings(name, monkeypatch):
 
 @pytest.mark.parametrize("count", [0, 1.5, "all"])
 def test_a_number_of_runs_at_a_time_that_is_none_is_refused(count):
-    with pytest.raises(ValueError, match=f"n_jobs must be a whole number, and not 0, got {count}"):
+    with pytest.raises(LauncherError, match=f"n_jobs must be a whole number, and not 0, got {count}"):
         Processes(n_jobs=count).launch(None, [["seed=1"]], print)
 
 
