@@ -34,7 +34,7 @@ def write_columns(path: Path, table: Table) -> None:
         return pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
 
     def write(temporary: Path) -> None:
-        rows = len(next(iter(table.values())))
+        [rows, *_] = (len(column) for _, column in table.items())
         with pq.ParquetWriter(temporary, part(0).schema) as writer:
             for start in range(0, max(1, rows), PART):
                 writer.write_table(part(start))

@@ -14,7 +14,7 @@ from sim.engine.planner import COMING, SOON, Planner
 from sim.engine.queue import Entry, WaitingQueue, before
 from sim.execution import IterationLevel
 from sim.job import Job
-from sim.policy import Batching, Cause, Rank, Short
+from sim.policy import Batching, Cause, Short
 from sim.step import Hold
 
 
@@ -28,7 +28,7 @@ class RankedRunning:
     def __init__(self, waiting: WaitingQueue, running: dict[Job, None], most: int) -> None:
         self.now = 0.0
         self.before = 0  # the number of the last admission before this step
-        self.bound: Rank | None = None  # no rank of a job that runs is worse
+        self.bound: Any = None  # no rank of a job that runs is worse
         self._waiting = waiting
         self._running = running
         self._most = most  # tokens that a job may emit in a step
@@ -37,12 +37,11 @@ class RankedRunning:
     def __iter__(self) -> Iterator[Job]:
         return (job for job in self._running if job.admission <= self.before)
 
-    def rank(self, job: Job) -> Rank:
-        rank: Rank = self._waiting.entry(job, self.now)[0]
-        return rank
+    def rank(self, job: Job) -> Any:
+        return self._waiting.entry(job, self.now)[0]
 
     def outranked(self, incoming: Job) -> Job | None:
-        rank = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)
+        rank: Any = next((entry[0] for entry in self._waiting.front if entry[3] is incoming), None)
         if rank is None:
             raise ValueError(f"{incoming} does not wait among the first")
         if self.bound is None or not self._running or not before(rank, self.bound):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from sim.device import Device
 from sim.engine.batch import Batch
@@ -14,7 +15,7 @@ from sim.engine.planner import COMING
 from sim.engine.queue import Entry, WaitingQueue, before
 from sim.execution import IterationLevel
 from sim.job import Job
-from sim.policy import Batching, Cause, Rank
+from sim.policy import Batching, Cause
 from sim.step import Hold
 
 FEW = 8  # waiting jobs at each of which it is worth a look whether there is enough for all
@@ -40,7 +41,7 @@ class Ranked(Exchanging):
     ) -> None:
         super().__init__(device, execution, batching, parked, waiting, batch, together)
         self._unserved: dict[Job, Entry] = {}  # running jobs whose turn is to come in this plan, the worst first
-        self._behind: Rank | None = None  # the worst rank of those that run, as long as it would be one of these
+        self._behind: Any = None  # the worst rank of those that run, as long as it would be one of these
         # whether blocks are alike, and each decoding job takes a token a step
         self._counted = type(self.batch.kv) is KVCache and self.device.decoding is None
 
@@ -124,7 +125,7 @@ class Ranked(Exchanging):
             self._wait(job, plan.decided)
         return hold
 
-    def _serve_next(self, plan: Plan, budget: int, coming: Rank | None = None) -> int:
+    def _serve_next(self, plan: Plan, budget: int, coming: Any = None) -> int:
         """Serve the running jobs whose turn it is, as long as none that is `coming` ranks before; the budget left."""
         kv, parked, unserved = self.batch.kv, self.parked, self._unserved
         while unserved and budget > 0 and self._has_seat():
