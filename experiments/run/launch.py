@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from importlib import import_module
 from itertools import islice
 from typing import Any, Protocol
 
@@ -40,14 +39,9 @@ def launcher_of(settings: DictConfig) -> Launcher:
     return launcher
 
 
-def _needed(extra: str) -> Any:
-    """The module of an `extra`; LauncherError where it is not installed."""
-    try:
-        return import_module(extra)
-    except ModuleNotFoundError as error:
-        raise LauncherError(
-            f"hydra/launcher={extra} needs the extra {extra}: pip install 'tokenyard[{extra}]'"
-        ) from error
+def _needs(extra: str) -> LauncherError:
+    """That an `extra` is not installed."""
+    return LauncherError(f"hydra/launcher={extra} needs the extra {extra}: pip install 'tokenyard[{extra}]'")
 
 
 class Launcher(Protocol):
@@ -107,7 +101,10 @@ class Ray:
 
     def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
         """A task a job, at most `n_jobs` at a time."""
-        ray = _needed("ray")
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise _needs("ray") from error
         try:
             self._answers()
             ray.init(address=self.address, log_to_driver=False, logging_level="warning")
@@ -145,7 +142,10 @@ class Submitit:
 
     def launch(self, work: Work, jobs: Jobs, tell: Callable[[str], None]) -> None:
         """Every `n_jobs`-th run to each, so that shares are alike."""
-        submitit = _needed("submitit")
+        try:
+            import submitit
+        except ModuleNotFoundError as error:
+            raise _needs("submitit") from error
         try:
             executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
         except RuntimeError as error:  # no Slurm, for one
