@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import matplotlib as mpl
 import numpy as np
@@ -33,9 +34,9 @@ def draw(survey: Survey) -> Figure:
                 own = table[table["system"] == one.system.name]
                 if name in own:
                     _line(axes, look(one.system.name), own.dropna(subset=name), name, rates)
-            _bound(axes, survey, name)
+            bounded(axes, _bounds(survey, name), log=name != "attainment")
             _capacities(axes, survey)
-            axes.set(xlabel="arrival rate (requests/s)", ylabel=_label(name))
+            axes.set(xlabel="arrival rate (requests/s)", ylabel=label(name))
         legend(grid[0][-1], [one.system.name for one in survey.found])
     return figure
 
@@ -63,15 +64,19 @@ def _capacities(axes: Axes, survey: Survey) -> None:
         )
 
 
-def _bound(axes: Axes, survey: Survey, name: str) -> None:
-    """The bound, or bounds, of the panel, and an axis on which it can be seen how far from it the lines are."""
+def _bounds(survey: Survey, name: str) -> set[float]:
     if name == "attainment":
-        bounds = {one.system.slo.share for one in survey.found if one.system.slo.share is not None}
-    else:
-        bounds = {tried.bounds[name] for one in survey.found for tried in one.tries.values() if name in tried.bounds}
+        return {one.system.slo.share for one in survey.found if one.system.slo.share is not None}
+    return {tried.bounds[name] for one in survey.found for tried in one.tries.values() if name in tried.bounds}
+
+
+def bounded(axes: Axes, bounds: Collection[float], log: bool = True) -> None:
+    """Draw the bounds of a panel, on an axis on which it can be seen how far from them the lines are."""
+    most = max(bounds, default=0.0)
+    if log and most:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        axes.set_ylim(0.7 * low, min(max(high, 1.5 * max(bounds)), ROOM * max(bounds)))
+        axes.set_ylim(0.7 * low, min(max(high, 1.5 * most), ROOM * most))
         plain_log_ticks(axes.yaxis)
     for bound in bounds:
         axes.axhline(bound, color="#cc3311", linewidth=1.2, linestyle=(0, (5, 2)), zorder=4)
@@ -81,7 +86,7 @@ def _bound(axes: Axes, survey: Survey, name: str) -> None:
         )  # fmt: skip
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
     if name == "attainment":
         return "share of requests within all bounds"
     of, _, bound = name.rpartition(".")

@@ -13,7 +13,7 @@ import pandas as pd
 from experiments.capacity.binding import words
 from experiments.capacity.search import Capacity, compared
 from experiments.capacity.systems import Searched, Survey
-from experiments.capacity.tries import Tried, unmet
+from experiments.capacity.tries import Tried, unmet, worst
 from experiments.run.written import write_whole
 from experiments.tables.stats import Interval
 
@@ -68,7 +68,7 @@ def binding(one: Searched) -> Counter[str]:
     """How many of the seeds that were looked at say that each of seats, blocks, prefill and decode binds."""
     found: Counter[str] = Counter()
     for evidence, tried in zip(one.evidence, one.edge(), strict=False):
-        found[evidence.binds(one.worst(tried).rpartition(".")[2].partition("_")[0])] += 1
+        found[evidence.binds(worst(tried).rpartition(".")[2].partition("_")[0])] += 1
     return found
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from experiments.capacity.asked import System
 from experiments.capacity.binding import Evidence
 from experiments.capacity.search import HIGHEST, LOWEST, Bracket, Capacity, Grid, bisect, more_seeds
-from experiments.capacity.tries import Pace, Tried, attempt, limited, speed, witness
+from experiments.capacity.tries import Pace, Tried, attempt, limited, speed, witness, worst
 from experiments.capacity.workers import Submit
 
 FAR, NEAR = 64, 4  # places between the first tries of the first seed, and of the others
@@ -66,12 +66,7 @@ class Searched:
 
     def missed(self) -> Counter[str]:
         """How many seeds miss each bound the most, just above their capacity."""
-        return Counter(worst for tried in self.edge() if (worst := self.worst(tried)))
-
-    def worst(self, tried: Tried) -> str:
-        """The bound that a try missed by the largest factor."""
-        ratios = {name: tried.found[name] / tried.bounds[name] for name in tried.missed if name in tried.found}
-        return max(ratios, key=lambda name: ratios[name]) if ratios else next(iter(tried.missed), "")
+        return Counter(missed for tried in self.edge() if (missed := worst(tried)))
 
 
 class Survey:

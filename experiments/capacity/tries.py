@@ -92,6 +92,11 @@ def limited(cfg: DictConfig) -> list[tuple[str, str]]:
     return limits(build_cluster(cfg.cluster), instantiate(cfg.policy.batching))
 
 
+def engine(texts: list[str]) -> list[str]:
+    """The same of settings as typed, without saying how many there are of each, and in which role."""
+    return [line.partition(": ")[2] for _, line in limited(working().composed(texts)[0])]
+
+
 def speed(cfg: DictConfig, seed: int) -> tuple[float, int]:
     """Requests/s of the trace of `cfg` as a seed draws it, and how many requests those are."""
     replay = read_trace(keeping_rows(cfg, bool(fitted(cfg))).trace, seed, False)[0]
@@ -143,3 +148,9 @@ def unmet(tried: Tried) -> str:
     """The bounds that a run missed, with what was found."""
     said = [f"{name} {tried.found[name]:.3g} s" if name in tried.found else name for name in tried.missed]
     return ", ".join(said).replace("inf s", "unfinished")
+
+
+def worst(tried: Tried) -> str:
+    """The bound that a run missed by the largest factor; empty where it missed none."""
+    ratios = {name: tried.found[name] / tried.bounds[name] for name in tried.missed if name in tried.found}
+    return max(ratios, key=lambda name: ratios[name]) if ratios else next(iter(tried.missed), "")
