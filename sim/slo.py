@@ -258,4 +258,5 @@ def _percentile(
     if bound.metric == "itl":
         assert gaps is not None
         return gaps.percentile(finished, bound.percent)
-    return float(np.percentile(np.concatenate([values, np.full(missing, np.inf)]), bound.percent))
+    later = np.full(missing, values.max())  # their places count, and no value of theirs
+    return float(np.percentile(np.concatenate([values, later]), bound.percent))

@@ -48,7 +48,7 @@ class Base:
 
     @property
     def entry(self) -> str:
-        """The devices of the cluster that are counted: its only ones of the kind gpu; ValueError if none or more are."""
+        """The devices of the cluster that are counted, its only ones of the kind gpu; ValueError for none or more."""
         devices = self.system.cfg.cluster.devices
         found = [str(name) for name, entry in devices.items() if entry.kind == "gpu"]
         if len(found) != 1:

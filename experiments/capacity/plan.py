@@ -73,10 +73,10 @@ def main() -> None:
         return
     begun = time.perf_counter()
     try:
-        said = dict(match.groups() for one in sys.argv[1:] if (match := PRICE.fullmatch(one)))
+        said = {match[1]: match[2] for one in sys.argv[1:] if (match := PRICE.fullmatch(one))}
         asked = read([one for one in sys.argv[1:] if not PRICE.fullmatch(one)], SETTINGS, REFUSED)
         assert asked is not None
-        plan(asked, {str(device): text for device, text in said.items()}, begun)
+        plan(asked, said, begun)
     except SettingError as error:
         sys.exit("\n".join(f"tokenyard plan: {line}" for line in error.lines))
     except (ValueError, OSError, TryError, OmegaConfBaseException) as error:

@@ -156,7 +156,7 @@ def draw(answer: Answer) -> Figure:
         "link of its own, on which the KV of one prompt after the other is sent."
     )
     links = dict.fromkeys(link for link, _ in answer.ratios)
-    looks = {
+    looks: dict[float, dict[str, Any]] = {
         link: {"color": color, "marker": marker}
         for link, color, marker in zip(links, OTHER_COLORS, OTHER_MARKERS, strict=False)
     }
@@ -174,7 +174,8 @@ def draw(answer: Answer) -> Figure:
             bounded(axes, {tried.bounds[name] for _, one in answer.ratios for tried in one.tries})
             axes.set(xlabel=f"devices that prefill, of {candidate.total}", ylabel=label(name))
             axes.set_xticks(range(1, candidate.total))
-        handles = [Line2D([], [], label=_link(link), **how) for link, how in looks.items()]  # type: ignore[arg-type]
-        place = {"loc": "upper left", "bbox_to_anchor": (1.03, 1.02), "borderaxespad": 0}
-        grid[0][-1].legend(handles=handles, title="link", **place)
+        handles = [Line2D([], [], label=_link(link), **how) for link, how in looks.items()]
+        grid[0][-1].legend(
+            handles=handles, title="link", loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0
+        )
     return figure

@@ -26,13 +26,13 @@ class Price:
 
 
 def read_prices(file: Path, said: Mapping[str, str]) -> dict[str, Price]:
-    """By device, from a yaml `file`, and what is `said` in place of it. ValueError, with its place, for what is none."""
+    """By device, from a yaml `file`, and what is `said` in its place. ValueError, with its place, for what is none."""
     try:
         loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"prices={file}: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
-        raise ValueError(f"prices={file} must have a line a device, as l40s: {{dollars: 1, source: who says so}}")
+        raise ValueError(f"prices={file} must have a line a device, as l40s: {{dollars: 1, source: ...}}")
     prices = {}
     for device, entry in loaded.items():
         if not isinstance(entry, dict) or set(entry) != {"dollars", "source"}:

@@ -159,8 +159,9 @@ class Survey:
             served = frozenset().union(*(evidence.served for evidence in one.evidence))
             one.limits = [line for kind, line in limited(one.system.cfg) if kind in served]
         with tqdm(desc="curve", unit="run") as bar:
-            for (one, place, seed), future in {key: self._asked(key, bar) for key in self._curve()}.items():
-                self.found[one].tries[place, seed] = future.result()
+            for (number, place, seed), future in {key: self._asked(key, bar) for key in self._curve()}.items():
+                tried = self.found[number].tries[place, seed] = future.result()
+                self.found[number].brackets[seed].tried[place] = tried.holds
 
     def _asked(self, key: tuple[int, int, int], bar: tqdm[Any]) -> Future[Tried]:
         number, place, seed = key

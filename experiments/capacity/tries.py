@@ -140,7 +140,7 @@ def read(folder: Folder, slo: Slo) -> Table:
 
 
 def _table(path: Path, columns: Iterable[str] | None = None) -> Table:
-    table = pq.read_table(path, columns=None if columns is None else list(columns))  # type: ignore[no-untyped-call]
+    table = pq.read_table(path, columns=None if columns is None else list(columns))
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
