@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from experiments.run.sweep import jobs_of
 from experiments.run.training import KEEP
 from experiments.settings import command
 from experiments.settings.check import problems, unwritable
+from experiments.settings.command import Command
 from experiments.settings.toplevel import checked_folder
 from experiments.settings.wording import SettingError
 from experiments.tables.reference import quoted
@@ -89,31 +91,62 @@ def read(arguments: Sequence[str], settings: Mapping[str, Own], refused: Mapping
             own[match[1]] = settings[match[1]].of(match[1], match[2])
         else:
             left.append(argument)
-    given = command.read([*left, *(["-m"] if "-m" not in left and not {"--help", "-h"} & set(left) else [])])
-    if given.flags.help:
+    if {"--help", "-h"} & set(left):
         return None
     for text in left:
-        key = text.lstrip("+").partition("=")[0]
-        if key in refused:
+        if (key := _key(text)) in refused:
             raise SettingError(f"{text}: {refused[key]}")
-    if lines := problems(given) or unwritable(given):
-        raise SettingError(*lines)
-    os.environ[KEEP] = "1" if given.fits else ""
-    assert given.master is not None
-    swept = [f"{key}={value}" for key, value in (given.master.hydra.sweeper.params or {}).items()]
-    with given.composer() as composer:
-        jobs = jobs_of([*swept, *given.texts])
-        systems = [_system(texts, jobs, composer.job(composer.parsed(texts)).cfg) for texts in jobs]
-    seeds = {one.cfg.seed for one in systems if isinstance(one.cfg.seed, int)}
-    if len(seeds) != 1 or not all(isinstance(one.cfg.seed, int) for one in systems):
+    found: list[System] = []
+    works: list[tuple[Command, DictConfig]] = []
+    for name, settings_of in own.pop("systems", None) or [("", [])]:
+        keys = {_key(text) for text in settings_of}
+        texts = [text for text in left if _key(text) not in keys]
+        given = command.read([*texts, *settings_of, *(["-m"] if "-m" not in left else [])])
+        if lines := problems(given) or unwritable(given):
+            raise SettingError(*lines)
+        assert given.master is not None
+        works.append((given, given.master))
+        found += _systems(given, given.master, name)
+    seeds = {one.cfg.seed if isinstance(one.cfg.seed, int) else None for one in found}
+    if len(seeds) != 1 or None in seeds:
         raise SettingError("seed must be the first of the seeds, a whole number; seeds=N says how many there are")
-    if len({one.name for one in systems}) < len(systems):
-        raise SettingError("two of the systems are the same")
+    names = [one.name for one in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SettingError(f"two of the systems are called {twice[0]}")
+    os.environ[KEEP] = "1" if any(given.fits for given, _ in works) else ""
+    given, master = works[0]
     [(results, name), *_] = given.folders
     return Asked(
-        tuple(systems), own, Work(replace(given, master=None)), given.master.hydra.launcher,
-        checked_folder(results, name), seeds.pop(),
+        tuple(found), own, Work(replace(given, master=None)), master.hydra.launcher, checked_folder(results, name),
+        found[0].cfg.seed,
     )  # fmt: skip
+
+
+def _key(text: str) -> str:
+    return text.lstrip("+").partition("=")[0]
+
+
+def several(text: str) -> list[tuple[str, list[str]]]:
+    """Systems as typed: `NAME: SETTING SETTING; NAME: SETTING`; the name may be left out."""
+    found = []
+    for part in text.split(";"):
+        name, colon, rest = part.strip().partition(": ")
+        words = shlex.split(rest if colon else part)
+        if not words or not all("=" in word for word in words):
+            raise ValueError
+        found.append((name.strip() if colon else " ".join(words), words))
+    return found
+
+
+def _systems(given: Command, master: DictConfig, name: str) -> list[System]:
+    """Those of one command line: one for each combination of what it sweeps, by `name` and what they differ in."""
+    swept = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+    with given.composer() as composer:
+        jobs = jobs_of([*swept, *given.texts])
+        found = [_system(texts, jobs, composer.job(composer.parsed(texts)).cfg) for texts in jobs]
+    if not name:
+        return found
+    return [replace(one, name=name if len(found) == 1 else f"{name} {one.name}") for one in found]
 
 
 def _system(texts: list[str], jobs: list[list[str]], cfg: DictConfig) -> System:

@@ -10,6 +10,8 @@ by bisection; the capacity is the mean over seeds, with its 95 % interval, and s
 Then: what is missed first above it, what holds requests up there, a curve of each bounded metric, and all that was
 tried, as files in results/NAME. Runs are kept as those of a sweep: the same command goes on where it was stopped.
 
+    systems='fifo: policy=fifo; srpt: policy=fifo policy/order=srpt policy/batching=preemptive'
+                     systems that differ in several settings, by name; what they say goes before what all say
     seeds=5          to begin with, from `seed` on
     most=20          seeds at most
     precision=0.03   half of the interval over the rate, at which it is narrow
@@ -27,7 +29,7 @@ import time
 
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.capacity.asked import Own, read, share, whole
+from experiments.capacity.asked import Own, read, several, share, whole
 from experiments.capacity.figure import draw
 from experiments.capacity.report import stored, told
 from experiments.capacity.systems import Settings, Survey
@@ -40,6 +42,7 @@ from experiments.settings.wording import SettingError
 from traces.paced import WAYS
 
 SETTINGS = {
+    "systems": Own(None, several, bool, "systems with their settings, as 'fifo: policy=fifo; sjf: policy=sjf'"),
     "seeds": whole(5, 1, "a whole number of seeds, at least 1"),
     "most": whole(20, 1, "a whole number of seeds, at least 1"),
     "precision": share(0.03, "a share of the rate, between 0 and 1"),
