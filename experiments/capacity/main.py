@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 from omegaconf.errors import OmegaConfBaseException
 
@@ -54,29 +55,36 @@ SETTINGS = {
 REFUSED = {"trace.rate": "is what tokenyard capacity looks for: leave it out (start=REQUESTS/S says where it begins)"}
 
 
+def search(*arguments: str) -> tuple[Survey, Path]:
+    """What `tokenyard capacity` finds, and the folder of its results; SettingError for what cannot be searched."""
+    thins = any(one.lstrip("+") == "by=thinning" for one in arguments)  # of a trace at a rate, then
+    asked = read(arguments, SETTINGS, {} if thins else REFUSED)
+    if asked is None:
+        raise SettingError("a search takes settings, and no flags")
+    log = SweepLog()
+    try:
+        with workers(asked.work, asked.launcher) as submit:
+            survey = Survey(asked.systems, Settings(seed=asked.seed, **asked.own), submit)
+            survey.find()
+            survey.look()
+    finally:
+        log.close()
+        os.environ.pop(KEEP, None)
+    return survey, asked.folder
+
+
 def main() -> None:
     """Search, print and store; what is wrong is said in a line, and ends it."""
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    thins = any(one.lstrip("+") == "by=thinning" for one in sys.argv[1:])  # of a trace at a rate, then
     begun = time.perf_counter()
     try:
-        asked = read(sys.argv[1:], SETTINGS, {} if thins else REFUSED)
-        assert asked is not None
-        log = SweepLog()
-        try:
-            with workers(asked.work, asked.launcher) as submit:
-                survey = Survey(asked.systems, Settings(seed=asked.seed, **asked.own), submit)
-                survey.find()
-                survey.look()
-        finally:
-            log.close()
-            os.environ.pop(KEEP, None)
+        survey, folder = search(*sys.argv[1:])
         print(told(survey, time.perf_counter() - begun))
-        files = stored(survey, asked.folder)
-        if asked.own["curve"]:
-            files += save(draw(survey), asked.folder / "capacity")
+        files = stored(survey, folder)
+        if survey.settings.curve:
+            files += save(draw(survey), folder / "capacity")
         print("\n".join(map(str, files)))
     except SettingError as error:
         sys.exit("\n".join(f"tokenyard capacity: {line}" for line in error.lines))
