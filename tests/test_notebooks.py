@@ -100,7 +100,7 @@ def test_it_runs_on_a_tiny_sweep(path: Path, sweep: Path, monkeypatch):
     if path.stem != "shootout":
         monkeypatch.setenv("TOKENYARD_RESULTS", str(sweep))
     monkeypatch.setenv("TOKENYARD_DECISIONS", "2000")
-    monkeypatch.setenv("TOKENYARD_REQUESTS", "60")
+    monkeypatch.setenv("TOKENYARD_REQUESTS", "200")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     import nbformat
     from nbclient import NotebookClient
