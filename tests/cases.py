@@ -300,6 +300,7 @@ class Whimsical(KeepThenSwap):
 
         Those might take each other's place for ever.
         """
+        assert load.returning_tokens == sum(job.host_tokens for job in jobs if job.blocks)
         moves, room = [], load.free_blocks
         waits = any(not job.runs and job.paused is None for job in jobs)
         for job in idle:

@@ -12,7 +12,6 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from experiments.conf.copies import copied
 from experiments.identity.digests import digest_of
 from experiments.prediction.trained import checked
 from experiments.run.node import Node
@@ -87,10 +86,13 @@ def read_trace(cfg: DictConfig, seed: int, trains: bool = True) -> tuple[pd.Data
 
 def _rateless(cfg: DictConfig) -> Node:
     """A trace at one request/s, for training rows are the same at every rate."""
-    cfg = copied(cfg)
-    if cfg.get("rate") is not None:
-        cfg.rate = 1.0
-    return Node.of(cfg)
+    if cfg.get("rate") is None:
+        return Node.of(cfg)
+    spelled, cfg.rate = cfg._get_node("rate")._value(), 1.0  # put back, for a copy would be one of all settings
+    try:
+        return Node.of(cfg)
+    finally:
+        cfg.rate = spelled
 
 
 @lru_cache(maxsize=128)

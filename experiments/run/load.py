@@ -15,13 +15,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from experiments.conf.copies import copied
 from experiments.run.inputs import build_cluster, read_trace
 from experiments.run.node import Node
 from experiments.run.parts import build
-from experiments.run.references import has
+from experiments.run.references import has, leaves
 from experiments.run.training import fitted, keeping_rows
 from sim import Record, simulate
 from sim.record import Table
@@ -45,7 +45,8 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     `load_of` says of `trace.`), with its batching where the `overrides` of the command line chose that apart from the
     policy. ValueError where the trace has no rate to set.
     """
-    if missing := sorted(OmegaConf.missing_keys(cfg)):
+    held = {name: value if isinstance(value, list) else [value] for name, value in leaves(cfg).items()}
+    if missing := sorted(name for name, values in held.items() if MISSING in values):
         raise ValueError(f"{missing[0]} is not given, and has no default: {missing[0]}=...")
     if cfg.load is None:
         return keeping_rows(cfg, bool(fitted(cfg)))
@@ -59,7 +60,8 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
             _known.clear()
         _known[asked] = _of_system(cfg, overrides)
     keeps, requests_per_second = _known[asked]
-    cfg = keeping_rows(copied(cfg), keeps)
+    kept = keeping_rows(cfg, keeps)
+    cfg = copied(cfg) if kept is cfg else kept
     cfg.trace.rate = float(f"{cfg.load * requests_per_second:.6g}")
     return cfg
 

@@ -45,8 +45,7 @@ class SwapWithinBudget(Swap):
         chunk = self.costs.chunk(load.pending_tokens)
         judged = [(*self.judged(job, chunk, load, now), job) for job in calling]
         judged.sort(key=lambda one: -one[0])
-        back = sum(job.host_tokens for job in jobs if job.blocks and job.host_tokens)
-        budget = self.costs.hidden(load.pending_tokens) - load.leaving * load.block_size - back
+        budget = self.costs.hidden(load.pending_tokens) - load.leaving * load.block_size - load.returning_tokens
         moves, room = [], load.free_on_host
         for waste, otherwise, job in judged:
             if waste > 0 and budget > 0 and job.blocks <= room:
