@@ -70,7 +70,7 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made "
         "experiments.run.server"
     },
-    {"experiments/claims": "experiments.claims"},
+    {"experiments/claims": "experiments.claims", "experiments/spans": "experiments.spans"},
     {
         "experiments/engine": "experiments.engine",
         "experiments/learning": "experiments.learning",

@@ -30,7 +30,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     try:
         record = Record[cfg.record.upper()]
     except KeyError:
-        raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
+        raise ValueError(f"record must be requests, steps or jobs, got {cfg.record!r}") from None
     parts = build(cfg, inputs.cluster, inputs.training)
     with tqdm(total=len(inputs.replay), unit="request", desc="simulate", disable=not progress) as bar:
         tables = simulate(
