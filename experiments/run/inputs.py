@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from experiments.identity.digests import digest_of
 from experiments.prediction.trained import checked
@@ -88,11 +88,12 @@ def _rateless(cfg: DictConfig) -> Node:
     """A trace at one request/s, for training rows are the same at every rate."""
     if cfg.get("rate") is None:
         return Node.of(cfg)
-    spelled, cfg.rate = cfg._get_node("rate")._value(), 1.0  # put back, for a copy would be one of all settings
+    spelled: Any = OmegaConf.to_container(cfg, resolve=False)
+    cfg.rate = 1.0
     try:
         return Node.of(cfg)
-    finally:
-        cfg.rate = spelled
+    finally:  # put back, for a copy of a part would be one of all settings
+        cfg.rate = spelled["rate"]
 
 
 @lru_cache(maxsize=128)

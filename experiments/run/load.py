@@ -57,7 +57,7 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     asked = str(cfg.load_of), _kept(overrides), bool(fitted(cfg)), Node.of(cfg, resolve=False, but=REPLACED)
     if asked not in _known:  # in a sweep each process meets the same under many policies
         if len(_known) == KEPT:
-            _known.clear()
+            del _known[next(iter(_known))]  # the oldest: a sweep goes on to other models and devices
         _known[asked] = _of_system(cfg, overrides)
     keeps, requests_per_second = _known[asked]
     kept = keeping_rows(cfg, keeps)
@@ -105,7 +105,7 @@ def described(cfg: DictConfig) -> dict[str, Any]:
     return {"rate": cfg.trace.rate, "capacity": cfg.trace.rate / cfg.load, "of": str(cfg.load_of)}
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=KEPT)
 def _capacity(of: Node) -> float:
     return capacity(of.cfg)
 

@@ -221,7 +221,9 @@ class Parked:
 
     def _review(self, plan: Plan) -> None:
         """Let the eviction move the KV of jobs that wait or call out."""
-        shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
+        shown: dict[Job, None] = {**self.idle, **dict.fromkeys(self.host.jobs)}
+        for job in self.host.moving:
+            shown.pop(job, None)
         if not shown:
             return
         begun, (until, state) = self.waiting.steps, self._reviewed
