@@ -32,6 +32,8 @@ VERBS = Group(
     {
         "run": "experiments.run.run",
         "collect": "experiments.tables.collect",
+        "explain": "experiments.spans.explain",
+        "timeline": "experiments.spans.timeline",
         "figures": Group(
             "Draw results: PNG, PDF and tables.",
             {

@@ -62,6 +62,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
                 folder.begin(made_of)
                 metrics, tables = measure(cfg, inputs, progress)
                 more = {"steps.parquet": tables.steps} if cfg.record != "requests" else {}
+                more |= {"spans.parquet": tables.spans} if cfg.record == "jobs" else {}
                 more |= {"audit.parquet": tables.audit} if cfg.audit else {}
                 claim.check()
                 folder.complete(tables.requests, more, metrics, overrides, code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from policies.batching.continuous import Continuous
 from sim import Cluster, Record, simulate
 from sim.gaps import gaps
 from sim.metrics import response_time, tpot, ttft
@@ -182,3 +183,36 @@ def test_an_inter_token_bound_is_of_all_tokens_or_of_a_requests_longest_gap(orac
     met = Slo.of({"itl": bound, "itl_p90": bound}).met(tables.requests, 0.0, found)
     assert met.good.tolist() == (found.longest <= bound).tolist()
     assert met.found[0].seconds == found.distribution(np.ones(100, bool))["itl_p90"]
+
+
+@pytest.mark.parametrize("plans_ahead", [0, 1])
+def test_with_spans_those_who_were_stopped_are_seen_too(oracle, plans_ahead):
+    rng = np.random.default_rng(11)
+    requests = make_requests(np.cumsum(rng.exponential(0.2, 60)), rng.integers(20, 60, 60), rng.integers(1, 90, 60))
+    policy = make_policy(batching=Continuous(max_num_batched_tokens=64, plans_ahead=plans_ahead))
+    cluster = Cluster((make_device(kv_tokens=320),))
+    tables = simulate(requests, policy, cluster, oracle, record=Record.JOBS)
+    decided = simulate(requests, policy, cluster, oracle, record=Record.DECISIONS)
+    stopped = tables.requests["longest_stop"] > 0  # amid its answer
+    assert stopped.sum() > 5
+    assert not gaps(tables.requests, tables.steps).seen[stopped].any()
+    found = gaps(tables.requests, tables.steps, tables.spans)
+    assert found.seen.mean() > 0.9
+    steps = decided.steps["end"]
+    granted = [np.array([one for one, _ in decision.granted]) for decision in decided.decisions]
+    pooled = []
+    on_its_way = tables.steps["seconds"].max() if plans_ahead else 0.0  # of a token, when the stop was decided
+    for row in np.flatnonzero(found.seen):
+        request = tables.requests
+        inside = (steps >= request["first_token"][row]) & (steps <= request["finished"][row])
+        served = np.array([row in ids for ids in granted]) & inside
+        if not stopped[row]:
+            assert found.longest[row] == pytest.approx(np.diff(steps[served]).max(initial=0.0))
+        assert found.longest[row] >= request["longest_stop"][row] - on_its_way - 1e-9
+        pooled.append(found.longest[row])
+        total = request["finished"][row] - request["first_token"][row]
+        own = found.alone[1][found.alone[0] == row]
+        assert not len(own) or own.sum() == pytest.approx(total)
+    told = found.distribution(np.ones(60, bool))
+    assert told["itl_max"] == max(pooled)
+    assert told["itl_max"] > 5 * told["itl_p50"]
