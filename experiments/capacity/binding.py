@@ -123,5 +123,5 @@ def words(found: Iterable[Evidence]) -> str:
     shares = ", ".join(f"{name} {100 * mean(name):.0f} %" for name in ("seats", "prefill", "blocks", "turn"))
     return (
         f"{mean('waited'):.3g} s of waiting a request, by {shares}; {100 * mean('mixed'):.0f} % of decoding beside "
-        "prefill"
+        f"prefill; {100 * mean('stopped'):.0f} % of the slowest per token were stopped"
     )

@@ -145,9 +145,12 @@ class Planner:
 
     def look(self, winner: Judged | None) -> None:
         """See the engine's limits, and what holds requests up in those that miss and cost no more than the `winner`."""
+        slo = self.base.system.slo
         most = math.inf if winner is None else self._dollars(winner.candidate)
         less = [one for one in self.own() if not one.carries and self._dollars(one.candidate) <= most]
-        asked = [(one, self._submit(witness, list(one.candidate.texts), Pace(None), self.seeds[0])) for one in less]
+        asked = [
+            (one, self._submit(witness, list(one.candidate.texts), Pace(None), self.seeds[0], slo)) for one in less
+        ]
         for one, future in asked:
             one.evidence = future.result()
         of_kind = {kind: one for one in self.own() for kind in [device[:2] for device in one.candidate.devices]}

@@ -151,7 +151,9 @@ class Survey:
             for one in self.found:
                 edge = one.edge() or [tried for _, tried in sorted(one.tries.items())[-1:]]
                 for tried in edge[:WITNESSES]:
-                    asked.append((one, self._submit(witness, list(one.system.texts), tried.pace, tried.seed)))
+                    asked.append(
+                        (one, self._submit(witness, list(one.system.texts), tried.pace, tried.seed, one.system.slo))
+                    )
                     asked[-1][1].add_done_callback(lambda _: bar.update())
             for one, future in asked:
                 one.evidence.append(future.result())
