@@ -9,6 +9,7 @@ import pytest
 
 from experiments.capacity.candidates import least
 from experiments.capacity.search import (
+    PROBES,
     Bracket,
     Capacity,
     Grid,
@@ -39,7 +40,7 @@ def searched(holds, start: int = 0, stride: int = 4, lowest: int = -900, highest
 def test_it_ends_at_the_edge_between_two_neighbours(edge, start):
     bracket, count = searched(lambda place: place < edge, start)
     assert (bracket.low, bracket.high) == (edge - 1, edge)
-    assert count < 32
+    assert count < 36
     assert not bracket.doubtful
 
 
@@ -57,6 +58,16 @@ def test_an_edge_that_is_not_sharp_is_doubtful():
     bracket.tried[28] = True  # by the curve, say
     assert bracket.doubtful
     assert Capacity.of({0: bracket, 1: searched(lambda place: place < 20)[0]}, GRID).doubtful == 1
+
+
+@pytest.mark.parametrize("gap", [10, 12, 13, 16])
+def test_a_miss_just_below_the_edge_moves_it_there(gap):
+    bracket, _ = searched(lambda place: place < 20 and place != gap)
+    missed = 19 - gap in PROBES
+    assert (bracket.low, bracket.high) == ((gap - 1, gap) if missed else (19, 20))
+    assert all(bracket.tried[bracket.low - depth] for depth in PROBES if bracket.low - depth in bracket.tried)
+    first, _ = searched(lambda place: place == 5, start=5)
+    assert first.low is None  # below its one place nothing holds
 
 
 def test_the_grid_is_one_for_all_and_its_rates_have_five_digits():
