@@ -87,7 +87,8 @@ class Explanation:
     def cut(self, size: str) -> str:
         """The lengths in a class, in words."""
         lengths = self.pairs.loc[self.pairs["size"] == size, self.by]
-        return f"{lengths.min():,} to {lengths.max():,} tokens"
+        least, most = lengths.min(), lengths.max()
+        return f"{most:,} tokens" if least == most else f"{least:,} to {most:,} tokens"
 
     def table(self) -> pd.DataFrame:
         """A row for each part and their sum, in seconds: both means, the difference, and that in each class."""

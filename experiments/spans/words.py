@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 WORTH = 0.05  # of the whole difference: a part below that is not told
 COVERED = 0.9  # of it: parts are told until they make up so much
-MOSTLY = 0.5  # of a part: a class of sizes that has more is named
+MOSTLY = 0.5  # of a part: a class of sizes that has more is named,
+MORE = 1.25  # if each request in it has so much more than all on average
 ALIKE = 0.02  # batches that differ by a smaller share are as large
 ANSWERS = {"output_tokens": "answers", "prompt_tokens": "prompts"}
 PART = {"offload": "time on the CPU", "pauses": "time in calls", "predictor": "for the predictor",
@@ -80,7 +81,7 @@ def _told(found: Explanation, part: str, change: float) -> str:
         shares = {size: float((found.pairs["size"] == size).mean()) for size in found.classes}
         of = {size: found.difference(part, size).mean for size in found.classes}
         top = max(found.classes, key=lambda size: shares[size] * of[size] * np.sign(change))
-        if shares[top] * of[top] / change >= MOSTLY:
+        if shares[top] * of[top] / change >= MOSTLY and of[top] / change >= MORE:
             told += f", mostly of {top} {ANSWERS[found.by]} ({found.cut(top)}: {'-' if of[top] < 0 else '+'}"
             told += f"{_s(abs(of[top]))} s)"
     return told
