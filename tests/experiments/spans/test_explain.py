@@ -74,11 +74,23 @@ def test_without_spans_there_are_fewer_parts_and_it_is_said(found, results, tmp_
 
 
 def test_classes_are_thirds_by_length(found):
-    lengths = found.pairs["output_tokens"]
-    cuts = np.quantile(lengths, [1 / 3, 2 / 3])
     assert found.classes == ("short", "middle", "long")
-    assert lengths[found.pairs["size"] == "short"].max() <= cuts[0] < lengths[found.pairs["size"] == "middle"].min()
-    assert lengths[found.pairs["size"] == "middle"].max() <= cuts[1] < lengths[found.pairs["size"] == "long"].min()
+    lengths = [found.pairs.loc[found.pairs["size"] == size, "output_tokens"] for size in found.classes]
+    assert lengths[0].max() < lengths[1].min() <= lengths[1].max() < lengths[2].min()
+    assert all(abs(len(own) - len(found.pairs) / 3) <= 3 for own in lengths)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [
+        ([3, 1, 2], ["long", "short", "middle"]),
+        ([1, 2, 3, *[9] * 6], ["short"] * 3 + ["long"] * 6),  # answers were cut
+        ([1, 2, 3, 4, 9, 9], ["short", "short", "middle", "middle", "long", "long"]),
+        ([5, 5, 5], ["all"] * 3),
+    ],
+)
+def test_equal_lengths_are_in_one_class(lengths, sizes):
+    assert verb._sizes(pd.Series(lengths), 3).tolist() == sizes
 
 
 def test_what_is_printed(found):
