@@ -45,6 +45,8 @@ VERBS = Group(
         ),
         "claims": "experiments.claims.main",
         "rate": "experiments.run.rate",
+        "capacity": "experiments.capacity.main",
+        "plan": "experiments.capacity.plan",
         "validate": Group(
             "The simulator beside real engines: on this machine, or by a run and kernel times of another.",
             {

@@ -70,7 +70,11 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made "
         "experiments.run.server"
     },
-    {"experiments/claims": "experiments.claims", "experiments/spans": "experiments.spans"},
+    {
+        "experiments/claims": "experiments.claims",
+        "experiments/spans": "experiments.spans",
+        "experiments/capacity": "experiments.capacity",
+    },
     {
         "experiments/engine": "experiments.engine",
         "experiments/learning": "experiments.learning",
