@@ -174,9 +174,9 @@ def legend(axes: Axes, policies: Iterable[str], points: bool = True) -> None:
     )  # fmt: skip
 
 
-def plain_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis 1, 2, 5, 10 ..., without powers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def plain_log_ticks(axis: Axis, steps: tuple[float, ...] = (1, 2, 5)) -> None:
+    """Label a logarithmic axis 1, 2, 5, 10 ..., without powers; `steps` of a decade are labelled."""
+    axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
