@@ -59,6 +59,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {"experiments/run: results": "experiments.run.results experiments.run.claim experiments.run.written"},
     {"experiments/tables": "experiments.tables"},
     {"experiments/figures": "experiments.figures"},
+    {"experiments/report": "experiments.report"},
     {
         "experiments/validation: errors": "experiments.validation.errors experiments.validation.figure "
         "experiments.validation.gains experiments.validation.measured experiments.validation.shown",

@@ -18,7 +18,7 @@ from experiments.figures.chosen import REST, Chosen, panel_name
 from experiments.figures.place import Scale, beside, inches, legend_inches, looks_of
 from experiments.figures.points import VALUE
 from experiments.figures.stored import in_order
-from experiments.figures.style import RC, LOOKS, Look, plain_log_ticks, sheet
+from experiments.figures.style import LOOKS, RC, Look, plain_log_ticks, sheet
 from experiments.tables.labels import shown
 from experiments.tables.stats import Interval, jackknife
 
@@ -50,7 +50,7 @@ def _values(table: pd.DataFrame, setting: str) -> list[Any]:
         return [None]
     known: Sequence[Hashable] = list(LOOKS) if setting == "policy" else ()
     found = in_order(table[setting], known)
-    return found if any(isinstance(value, str) for value in found) else sorted(found)  # type: ignore[type-var]
+    return found if any(isinstance(value, str) for value in found) else sorted(found)
 
 
 def _grid(
@@ -84,7 +84,7 @@ def lines(
     points: pd.DataFrame, chosen: Chosen, label: str, caption: str, zero: str = "", scale: str = "auto"
 ) -> Figure:
     """A metric against a setting: `points` of experiments.figures.points; `zero` is what the line at 0 stands for."""
-    looks = looks_of(points[chosen.hue], chosen.hue) if chosen.hue else {"": Look("#332288", "o")}
+    looks = _looks(points, chosen)
     title = "" if chosen.hue in ("policy", REST) else chosen.hue
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     across = Scale.of(points[chosen.x], list(LOOKS) if chosen.x == "policy" else ())
@@ -112,6 +112,11 @@ def lines(
     return grid.figure
 
 
+def _looks(table: pd.DataFrame, chosen: Chosen) -> dict[Any, Look]:
+    """How each line is drawn."""
+    return looks_of(table[chosen.hue], chosen.hue) if chosen.hue else {"": Look("#332288", "o")}
+
+
 def _line(axes: Axes, line: pd.DataFrame, across: Scale, x: str, how: Look, shift: float) -> None:
     if not len(line):
         return
@@ -131,8 +136,8 @@ def _one_scale(grid: Grid, points: pd.DataFrame, zero: str, scale: str) -> None:
     if scale == "log" and not log:
         raise ValueError("no logarithmic axis: " + ("changes are below 0" if zero else "a mean is not above 0"))
     for places in chosen_row.values():
-        shown_here = [line.get_ydata() for axes in places for line in axes.get_lines() if len(line.get_xdata()) > 0]
-        smallest = min((float(np.min(values)) for values in shown_here), default=0.0)
+        drawn = [np.asarray(line.get_ydata(), dtype=float) for axes in places for line in axes.get_lines()]
+        smallest = min((float(values.min()) for values in drawn if len(values)), default=0.0)
         for axes in places:
             if log:
                 axes.set_yscale("log")
@@ -153,7 +158,7 @@ def distributions(
     `values` has a row a request: its settings, `seed` and `column`. The line is the mean over seeds of each seed's
     share, the band its 95 % interval.
     """
-    looks = looks_of(values[chosen.hue], chosen.hue) if chosen.hue else {"": Look("#332288", "o")}
+    looks = _looks(values, chosen)
     title = "" if chosen.hue in ("policy", REST) else chosen.hue
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     with mpl.rc_context(RC | {"font.size": SIZE}):

@@ -6,10 +6,11 @@
     tokenyard figure --cdf response_time --tail --only rate=75 results/mine     # the share that took longer, too
     tokenyard figure --heat ttft_p99 --x rate --y policy results/mine           # two settings, a cell a combination
 
-A metric is any number in summary.json (docs/results.md), a setting whatever the runs were given: `rate` is trace.rate. Of
-single requests, --cdf takes any number in requests.parquet, and response_time, ttft, tpot, normalized_latency,
-serving_time and longest_wait. Without --hue it is the policy. What else the runs differ in gets a row of panels for each
-of its values, or a column; --only leaves runs out. Several FOLDERs are drawn together. docs/figures.md shows examples.
+A metric is any number in summary.json (docs/results.md), a setting whatever the runs were given: `rate` is trace.rate.
+Of single requests, --cdf takes any number in requests.parquet, and response_time, ttft, tpot, normalized_latency,
+serving_time and longest_wait. Without --hue it is the policy. What else the runs differ in gets a row of panels for
+each of its values, or a column; --only leaves runs out. Several FOLDERs are drawn together. docs/figures.md shows
+examples.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def _arguments() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     apart.add_argument("--hue", default="", metavar="SETTING", help="a line for each of its values (default: policy)")
     apart.add_argument("--row", default="", metavar="SETTING", help="a row of panels for each of its values")
     apart.add_argument("--col", default="", metavar="SETTING", help="a column of panels for each of its values")
-    apart.add_argument("--only", action="append", default=[], metavar="KEY=VALUE[,VALUE]", help="runs with these alone")
+    apart.add_argument("--only", action="append", default=[], metavar="KEY=VALUE,...", help="these runs alone")
     apart.add_argument(
         "--reference", default="", metavar="POLICY", help="draw changes in %% from it, or from KEY=VALUE"
     )

@@ -153,7 +153,7 @@ def main() -> None:
     print(shown.rename(columns={"kept": "share kept"}).to_string(index=False))
     caption = (
         f"{provenance(table)} Mean over {found['seeds'].max()} seeds; bars: 95 % intervals over traces. Gains are "
-        "after the predictor's own time. Where tau said how much is gained, the right column would fall as the left does."
+        "after the predictor's own time. Where tau said how much is gained, both columns would fall together."
     )
     for path in save(draw(found, caption), (arguments.output or arguments.results / "figures") / "gain_by_tau"):
         print(path)

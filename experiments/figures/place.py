@@ -32,15 +32,12 @@ def inches(texts: Iterable[str], size: float) -> float:
     return max((TextPath((0, 0), text, size=size).get_extents().width / 72 for text in texts if text), default=0.0)
 
 
-def looks_of(values: Iterable[Hashable], setting: str = "policy") -> dict[Hashable, Look]:
+def looks_of(values: Iterable[Any], setting: str = "policy") -> dict[Any, Look]:
     """How each value is drawn, in order: policies as everywhere, numbers by a scale of colours, all told apart."""
     found = list(dict.fromkeys(values))
-    if setting == "policy":
-        found = list(ordered(map(str, found)))
-    elif all(isinstance(value, int | float) for value in found):
-        found = sorted(found)  # type: ignore[type-var]
     numbers = len(found) > 1 and all(isinstance(value, int | float) for value in found)
-    looks: dict[Hashable, Look] = {}
+    found = list(ordered(map(str, found))) if setting == "policy" else sorted(found) if numbers else found
+    looks: dict[Any, Look] = {}
     others = 0
     for number, value in enumerate(found):
         if str(value) in LOOKS:
@@ -60,7 +57,7 @@ def legend_inches(names: Iterable[str], title: str, size: float) -> float:
     return max(HANDLE + inches(names, size), inches([title], size)) + 0.35
 
 
-def beside(axes: Axes, looks: Mapping[Hashable, Look], title: str = "", points: bool = True) -> None:
+def beside(axes: Axes, looks: Mapping[Any, Look], title: str = "", points: bool = True) -> None:
     """A legend at the right of `axes`, outside the data."""
     handles = [
         Line2D([], [], label=shown(value), **how.line(), **(how.points() if points else {}))
@@ -84,11 +81,10 @@ class Scale:
     def of(cls, column: pd.Series, known: Sequence[Hashable] = ()) -> Scale:
         """Of the different values of a setting."""
         found = list(dict.fromkeys(column))
-        words = any(isinstance(value, str) or value is None or value != value for value in found)
-        values = in_order(found, known) if words else sorted(float(value) for value in found)
-        numbers = [] if words else [value for value in values if value > 0]
-        log = len(numbers) == len(values) > 1 and max(numbers) > WIDE * min(numbers)
-        return cls(tuple(values), log, words)
+        if any(isinstance(value, str) or value is None or value != value for value in found):
+            return cls(tuple(in_order(found, known)), log=False, words=True)
+        numbers = sorted(float(value) for value in found)
+        return cls(tuple(numbers), numbers[0] > 0 and numbers[-1] > WIDE * numbers[0], words=False)
 
     def at(self, value: Any) -> float:
         """The place of a value, in units of the axis."""

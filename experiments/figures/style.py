@@ -62,6 +62,7 @@ LOOKS = {
     "fifo": Look("#000000", "o"),
     "hpf": Look("#9a9a9a", "D", (4, 2)),
     "sjf": Look("#117733", "s"),
+    "sjf_oracle": Look("#2fb46e", "s", (3, 1.5)),
     "luf": Look("#88ccee", "v", (4, 2)),
     "muf": Look("#aa4499", "^", (1, 1.5)),
     "up": Look("#332288", "P"),
