@@ -1,4 +1,4 @@
-"""Charts of any metric: lines with intervals, distributions on a logarithmic axis, heat maps; a grid of panels each."""
+"""Charts of any metric: lines with intervals, distributions on a logarithmic axis; a grid of panels each."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from experiments.figures.chosen import REST, Chosen, panel_name
-from experiments.figures.place import Scale, beside, inches, legend_inches, looks_of
+from experiments.figures.place import Scale, beside, legend_inches, looks_of
 from experiments.figures.points import VALUE
 from experiments.figures.stored import in_order
 from experiments.figures.style import LOOKS, RC, Look, plain_log_ticks, sheet
 from experiments.tables.labels import shown
-from experiments.tables.stats import Interval, jackknife
+from experiments.tables.stats import jackknife
 
 SIZE = 10.0  # points, of words on an axis
 DECADE = 10.0  # the largest value over the smallest, from which on an axis of values is logarithmic
-ROW, GAP, LEFT = 2.7, 0.35, 0.85  # inches
+ROW, ROW_GAP, GAP, LEFT = 2.7, 0.45, 0.35, 0.85  # inches
+ENTRY = 0.215  # inches, of a line of a legend
 SHARES = 500  # points of a distribution's line
-CELL = 0.42  # inches, the height of a row of a heat map
-DARK = 0.55  # of a colour's luminance: below it stands white text
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,8 @@ class Grid:
         return self.axes[self.rows[0], self.columns[-1]]
 
 
-def _values(table: pd.DataFrame, setting: str) -> list[Any]:
+def values_of(table: pd.DataFrame, setting: str) -> list[Any]:
+    """The different values of a setting in order; of none a single None."""
     if not setting:
         return [None]
     known: Sequence[Hashable] = list(LOOKS) if setting == "policy" else ()
@@ -53,14 +52,14 @@ def _values(table: pd.DataFrame, setting: str) -> list[Any]:
     return found if any(isinstance(value, str) for value in found) else sorted(found)
 
 
-def _grid(
+def grid_of(
     table: pd.DataFrame, chosen: Chosen, caption: str, right: float, row: float = ROW, below: float = 0.8,
     left: float = LEFT, steep: float = 0.0,
 ) -> Grid:  # fmt: skip
     """Panels for each row and column of `table`; `steep`: inches of words below the last row."""
-    rows, columns = _values(table, chosen.row), _values(table, chosen.col)
+    rows, columns = values_of(table, chosen.row), values_of(table, chosen.col)
     figure, axes = sheet(
-        len(rows), len(columns), row, right, caption, left=left, gap=GAP, row_gap=0.45, below=below + steep
+        len(rows), len(columns), row, right, caption, left=left, gap=GAP, row_gap=ROW_GAP, below=below + steep
     )
     wide = (10.0 - left - right - (len(columns) - 1) * GAP) / len(columns)
     found = {}
@@ -72,7 +71,12 @@ def _grid(
     return Grid(figure, found, rows, columns, wide)
 
 
-def _of(table: pd.DataFrame, chosen: Chosen, row: Any, column: Any) -> pd.DataFrame:
+def _row(lines: int, rows: int) -> float:
+    """Inches of a row of panels, beside which a legend of so many `lines` fits."""
+    return max(ROW, (ENTRY * (lines + 1) - ROW_GAP * (rows - 1)) / rows)
+
+
+def panel_of(table: pd.DataFrame, chosen: Chosen, row: Any, column: Any) -> pd.DataFrame:
     """The rows of one panel."""
     for name, value in ((chosen.row, row), (chosen.col, column)):
         if name:
@@ -88,13 +92,14 @@ def lines(
     title = "" if chosen.hue in ("policy", REST) else chosen.hue
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     across = Scale.of(points[chosen.x], list(LOOKS) if chosen.x == "policy" else ())
-    columns = len(_values(points, chosen.col))
+    columns = len(values_of(points, chosen.col))
     wide = (10.0 - LEFT - right - (columns - 1) * GAP) / columns
     with mpl.rc_context(RC | {"font.size": SIZE}):
-        grid = _grid(points, chosen, caption, right, below=0.55, steep=across.below(wide, SIZE))
+        row = _row(len(looks), len(values_of(points, chosen.row)))
+        grid = grid_of(points, chosen, caption, right, row, below=0.55, steep=across.below(wide, SIZE))
         shifts = across.shifts(len(looks), grid.inches)
         for (row, column), axes in grid.axes.items():
-            own = _of(points, chosen, row, column)
+            own = panel_of(points, chosen, row, column)
             if zero:
                 axes.axhline(0, color="black", linewidth=1.1, zorder=1)
             for (value, how), shift in zip(looks.items(), shifts, strict=True):
@@ -162,9 +167,9 @@ def distributions(
     title = "" if chosen.hue in ("policy", REST) else chosen.hue
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     with mpl.rc_context(RC | {"font.size": SIZE}):
-        grid = _grid(values, chosen, caption, right)
+        grid = grid_of(values, chosen, caption, right, _row(len(looks), len(values_of(values, chosen.row))))
         for (row, other), axes in grid.axes.items():
-            own = _of(values, chosen, row, other)
+            own = panel_of(values, chosen, row, other)
             for value, how in looks.items():
                 distribution(
                     axes, own[own[chosen.hue].map(shown) == shown(value)] if chosen.hue else own, column, how, tail
@@ -217,81 +222,3 @@ def share_axes(axes: Axes, values: pd.Series, tail: bool = False) -> None:
         axes.set_yscale("log")
         axes.set_ylim(0.5 / max(2, len(known)), 1.2)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:g}")
-
-
-def heat(points: pd.DataFrame, chosen: Chosen, label: str, caption: str, zero: str = "", scale: str = "auto") -> Figure:
-    """A metric by two settings: a cell's colour is the mean, in it stand the mean and half of its interval.
-
-    Of changes from `zero` the colours part at 0, and those whose interval leaves out 0 are bold.
-    """
-    names = {axis: _values(points, name) for axis, name in (("x", chosen.x), ("y", chosen.y))}
-    means = [one.mean for one in points[VALUE]]
-    norm = _colours(means, zero, scale)
-    words = max(inches(map(shown, names["y"]), SIZE) + 0.5, LEFT)
-    columns = len(_values(points, chosen.col))
-    wide = (10.0 - words - 1.2 - (columns - 1) * GAP) / columns / len(names["x"])
-    steep = inches(map(shown, names["x"]), SIZE) > 0.9 * wide
-    room = 0.75 * inches(map(shown, names["x"]), SIZE) if steep else 0.0
-    colours = mpl.colormaps["RdBu_r" if zero else "viridis_r"]
-    with mpl.rc_context(RC | {"font.size": SIZE, "axes.grid": False}):
-        grid = _grid(points, chosen, caption, 1.2, CELL * max(3, len(names["y"])), 0.8, words, room)
-        for (row, column), axes in grid.axes.items():
-            _cells(axes, _of(points, chosen, row, column), chosen, names, (colours, norm), bool(zero), wide)
-            for tick in axes.get_xticklabels() if steep else ():
-                tick.set(rotation=45, ha="right", rotation_mode="anchor")
-            axes.tick_params(labelleft=column == grid.columns[0], length=0)
-            if column == grid.columns[0]:
-                axes.set_ylabel(chosen.y)
-            if row == grid.rows[-1]:
-                axes.set_xlabel(chosen.x)
-        right = grid.first().get_position()
-        bottom = grid.axes[grid.rows[-1], grid.columns[-1]].get_position()
-        bar = grid.figure.add_axes((right.x1 + 0.02, bottom.y0, 0.015, right.y1 - bottom.y0))
-        said = f"change of {label.partition(' (')[0]} (%)" if zero else label
-        grid.figure.colorbar(mpl.cm.ScalarMappable(norm, colours), cax=bar, label=said)
-        if isinstance(norm, LogNorm):
-            plain_log_ticks(bar.yaxis)
-    return grid.figure
-
-
-def _colours(means: Sequence[float], zero: str, scale: str) -> Normalize:
-    """How means become colours: by logarithm where they span a decade, changes by their distance from 0."""
-    low, high = min(means), max(means)
-    if zero:
-        most = max(abs(low), abs(high), 1e-9)
-        return TwoSlopeNorm(0, -most, most)
-    if scale == "log" and low <= 0:
-        raise ValueError("no logarithmic colours: a mean is not above 0")
-    if low > 0 and scale != "linear" and (scale == "log" or high > DECADE * low):
-        return LogNorm(low, high)
-    return Normalize(low, high)
-
-
-def _cells(
-    axes: Axes, own: pd.DataFrame, chosen: Chosen, names: Mapping[str, list[Any]], colours: tuple[Any, Normalize],
-    changes: bool, wide: float,
-) -> None:  # fmt: skip
-    found: dict[tuple[str, str], Interval] = {
-        (shown(x), shown(y)): value for x, y, value in zip(own[chosen.x], own[chosen.y], own[VALUE], strict=True)
-    }
-    for (at, x), (height, y) in product(enumerate(names["x"]), enumerate(names["y"])):
-        value = found.get((shown(x), shown(y)))
-        if value is None:
-            continue
-        colour = colours[0](colours[1](value.mean))
-        axes.add_patch(mpl.patches.Rectangle((at - 0.5, height - 0.5), 1, 1, facecolor=colour, edgecolor="white"))
-        text = f"{value.mean:+.3g}" if changes else f"{value.mean:.3g}"
-        if value.half_width == value.half_width:
-            both = f"{text} ± {value.half_width:.2g}"
-            text = both if inches([both], SIZE - 1) < 0.95 * wide else f"{text}\n± {value.half_width:.2g}"
-        light = float(np.dot(colour[:3], (0.299, 0.587, 0.114)))
-        axes.text(
-            at, height, text, ha="center", va="center", fontsize=SIZE - 1 if "\n" not in text else SIZE - 2.5,
-            color="white" if light < DARK else "black",
-            weight="bold" if changes and abs(value.mean) > value.half_width else "normal",
-        )  # fmt: skip
-    axes.set_xlim(-0.5, len(names["x"]) - 0.5)
-    axes.set_ylim(-0.5, len(names["y"]) - 0.5)
-    axes.set_xticks(range(len(names["x"])), list(map(shown, names["x"])))
-    axes.set_yticks(range(len(names["y"])), list(map(shown, names["y"])))
-    axes.spines[:].set_visible(False)

@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures import charts
+from experiments.figures import charts, heat
 from experiments.figures.chosen import Chosen, chosen, metrics_of, one_of, only
 from experiments.figures.points import changes, points
 from experiments.figures.style import provenance, save
@@ -82,7 +82,7 @@ def draw(table: pd.DataFrame, folders: dict[str, Folder], asked: argparse.Namesp
         )  # fmt: skip
     text = caption(table, found["seeds"], drawn)
     if asked.heat:
-        return charts.heat(found, along, label, text, asked.reference, asked.scale)
+        return heat.draw(found, along, label, text, asked.reference, asked.scale)
     return charts.lines(found, along, label, text, asked.reference, asked.scale)
 
 

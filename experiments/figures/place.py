@@ -47,7 +47,7 @@ def looks_of(values: Iterable[Any], setting: str = "policy") -> dict[Any, Look]:
         if numbers:
             colour = to_hex(mpl.colormaps["viridis"](0.9 * number / (len(found) - 1)))
         dashes = DASHES[others // len(OTHER_COLORS) % len(DASHES)]
-        looks[value] = Look(colour, MARKERS[others % len(MARKERS)], dashes)
+        looks[value] = Look(colour, MARKERS[(others + others // len(MARKERS)) % len(MARKERS)], dashes)
         others += 1
     return looks
 

@@ -53,10 +53,12 @@ def changes(table: pd.DataFrame, by: Sequence[str], metric: str, reference: str)
 
 
 def _once(table: pd.DataFrame, by: Sequence[str]) -> None:
-    twice = table[table.duplicated([*by, "seed"])]
+    keys = [*by, "seed"]
+    twice = table[table.duplicated(keys, keep=False)]
     if len(twice):
-        said = ", ".join(f"{name}={shown(twice.iloc[0][name])}" for name in [*by, "seed"])
-        others = [name for name in settings_of(table) if name not in by and table[name].nunique(dropna=False) > 1]
+        same = next(own for _, own in twice.groupby(keys, dropna=False))
+        said = ", ".join(f"{name}={shown(same.iloc[0][name])}" for name in keys)
+        others = [name for name in settings_of(same) if same[name].map(shown).nunique() > 1]
         raise ValueError(f"two runs at {said}: they differ in {', '.join(others) or 'nothing that a table shows'}")
 
 
