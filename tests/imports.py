@@ -54,11 +54,12 @@ FLOORS: tuple[dict[str, str], ...] = (
         "traces: programs": "traces.castillo traces.coding_sessions traces.convert traces.describe traces.ingredients "
         "traces.pair traces.plot traces.plot_ingredients traces.recorded traces.sampled",
     },
-    {"experiments/conf": "experiments.conf"},
+    {"experiments/conf": "experiments.conf", "experiments/settings: words": "experiments.settings.wording"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},
     {"experiments/run: results": "experiments.run.results experiments.run.claim experiments.run.written"},
     {"experiments/tables": "experiments.tables"},
     {"experiments/figures": "experiments.figures"},
+    {"experiments/report": "experiments.report"},
     {
         "experiments/validation: errors": "experiments.validation.errors experiments.validation.figure "
         "experiments.validation.gains experiments.validation.measured experiments.validation.shown",
