@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from omegaconf import DictConfig
 from experiments.run.asked import ask
 from experiments.run.inputs import Inputs, kv_room, read_inputs
 from experiments.run.parts import build
-from experiments.validation import bench_report
+from experiments.validation.bench_report import Compared, doubts, write
 from experiments.validation.measured import both, with_measured
 from sim import Record, simulate
 from sim.gaps import gaps
@@ -45,20 +45,6 @@ from traces.requests import to_requests
 
 OWN = re.compile(r"\+{0,2}json=")  # settings that are no run's
 CHOSEN = {"policy": "fifo", "policy/batching": "continuous", "predictor": "oracle", "trace": "vllm_bench"}
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The requests as they were measured and as they are simulated, a row each, and the gaps (s) between their tokens.
-
-    `seen` is the share of the simulated requests whose gaps are known.
-    """
-
-    real: pd.DataFrame
-    simulated: pd.DataFrame
-    real_gaps: np.ndarray
-    simulated_gaps: np.ndarray
-    seen: float
 
 
 def compare(cfg: DictConfig, inputs: Inputs, result: dict[str, Any]) -> Compared:
@@ -111,8 +97,8 @@ def _app(cfg: DictConfig) -> None:
             )
         compared = compare(cfg, inputs, result)
         about = facts(cfg, inputs, result, path)
-        about += bench_report.doubts(result, inputs.cluster)
-        bench_report.write(Path(cfg.results) / str(cfg.name), about, compared, as_json=bool(cfg.get("json")))
+        about += doubts(result, inputs.cluster)
+        write(Path(cfg.results) / str(cfg.name), about, compared, as_json=bool(cfg.get("json")))
     except (ValueError, OSError, ModuleNotFoundError, HydraException) as error:
         sys.exit(f"tokenyard validate: {' '.join(str(error).split())}")
 

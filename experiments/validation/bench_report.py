@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,23 @@ from profiles.operators.huggingface import short_name
 from sim import Cluster
 from sim.metrics import response_time, tpot, ttft
 
-if TYPE_CHECKING:
-    from experiments.validation.bench import Compared
-
 EARLY = 0.1  # the share of the requests that came first
 FEW = 5  # requests that say something together
 CLEAR = 0.05  # an error that is worth a line
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The requests as they were measured and as they are simulated, a row each, and the gaps (s) between their tokens.
+
+    `seen` is the share of the simulated requests whose gaps are known.
+    """
+
+    real: pd.DataFrame
+    simulated: pd.DataFrame
+    real_gaps: np.ndarray
+    simulated_gaps: np.ndarray
+    seen: float
 
 
 def doubts(result: Mapping[str, Any], cluster: Cluster) -> list[str]:

@@ -47,7 +47,7 @@ def sizes_of(model: str, ignored: Collection[str] = ()) -> tuple[str, Architectu
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"no file {path}, which model={model} names") from None
+        raise ValueError(f"no config of a model at {path}") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: no json can be read: {error}") from error
     if not isinstance(config, dict):
