@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def one(
     *,
     tensor_parallelism: int = 1,
     dtype: str | None = None,
+    weights: str | None = None,
     launching: str | None = None,
     utilization: float | None = None,
     max_model_len: int | None = None,
@@ -43,7 +45,7 @@ def one(
     stored = device if tensor_parallelism == 1 else f"{device}_tp{tensor_parallelism}"
     data = DATA if folder is None else Path(folder)
     if source == "stored" or (source is None and (model, stored) in available(data)):
-        given: dict[str, Any] = {"dtype": dtype, "launching": launching, "utilization": utilization}
+        given: dict[str, Any] = {"dtype": dtype, "weights": weights, "launching": launching, "utilization": utilization}
         given |= {"max_model_len": max_model_len, "ignored": list(ignored) or None}
         if unread := [f"{name}={value}" for name, value in given.items() if value is not None]:
             raise ValueError(f"{', '.join(unread)}: of a composed profile, and {model}/{stored}.json is stored: "
@@ -59,16 +61,21 @@ def one(
         names = sorted({*(of for of, _ in available(data)), *ARCHITECTURES})
         said = f"give the path of its config.json, or one of {', '.join(names)}"
         raise ValueError(f"{absent} no sizes of model {model!r}{nearest(model, names)}: {said}")
-    return composed(
+    share = DEFAULTS["utilization"] if utilization is None else utilization
+    made = composed(
         model,
         device,
         dtype or DEFAULTS["dtype"],
         launching or DEFAULTS["launching"],
-        utilization=DEFAULTS["utilization"] if utilization is None else utilization,
+        weights,
+        utilization=share,
         max_model_len=max_model_len,
         tensor_parallelism=tensor_parallelism,
         ignored=ignored,
     )
+    memory = tensor_parallelism * made.sheet.memory_bytes
+    room = f"{share:g} of {memory:,} bytes less {made.weight_bytes:,} of weights"
+    return replace(made, provenance={**made.provenance, "room": room})
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -144,11 +144,12 @@ def from_config(config: Mapping[str, Any], source: str, ignored: Collection[str]
             "not known here"
         )
     said = Fields(config, source, FAMILIES[kind])
-    if quantized := config.get("quantization_config"):
+    quantized = said.get("quantization_config")
+    if quantized and "quantization_config" not in ignored:
         method = quantized.get("quant_method") if isinstance(quantized, Mapping) else quantized
         raise ValueError(
-            f"{source}: quantization_config.quant_method={shown(method)}: quantized weights are not composed here; "
-            "give the config.json of the model before it was quantized"
+            f"{source}: quantization_config.quant_method={shown(method)}: not composed here; "
+            "ignored=[quantization_config] takes the model as it was before"
         )
     layers, hidden, heads = map(said.size, ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     kv_heads = _kv_heads(said, heads)

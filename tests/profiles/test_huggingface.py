@@ -140,7 +140,7 @@ READ = ("tie_word_embeddings", "sliding_window", "layer_types", "use_sliding_win
         ({"model_type": None}, r"model_type must be one of .*, got 'None'"),
         ({"kv_lora_rank": 512}, r"c\.json: not known what it changes: kv_lora_rank=512; .* ignored=\[kv_lora_rank\]"),
         ({"sliding_window": 512}, r"not known what it changes: sliding_window=512"),
-        ({"quantization_config": {"quant_method": "fp8"}}, r'quantization_config\.quant_method="fp8": quantized'),
+        ({"quantization_config": {"quant_method": "fp8"}}, r'quantization_config\.quant_method="fp8": not composed'),
         ({"layer_types": ["full_attention"] * 3 + ["linear_attention"]}, r'layer_types\[3\]="linear_attention": such'),
         ({"layer_types": ["full_attention"]}, r"layer_types must be a list of 4, one a layer, got \["),
         ({"hidden_size": "64"}, r"hidden_size must be a positive whole number, got '64'"),

@@ -66,6 +66,8 @@ def test_settings_of_a_composed_profile_are_refused_where_a_stored_one_is_taken(
     with pytest.raises(ValueError, match=r"dtype=float16: of a composed profile, and llama-3\.1-8b/h100_sxm\.json is"):
         one("llama-3.1-8b", "h100_sxm", dtype="float16")
     assert one("llama-3.1-8b", "h100_sxm", "composed", dtype="float16").dtype == "float16"
+    eight = one("llama-3.1-8b", "h100_sxm", "composed", weights="int8")
+    assert eight.weight_bytes == 8_030_261_248
     with pytest.raises(ValueError, match="tensor_parallelism must be at least 1 device, got 0"):
         one("gpt2", "l40s", tensor_parallelism=0)
 
@@ -76,7 +78,9 @@ def test_a_cluster_of_replicas_has_no_device_beside_them(tmp_path: Path) -> None
     cluster = build_cluster(cfg.cluster)
     assert [device.name for device in cluster.devices] == ["gpu0", "gpu1", "gpu2"]
     assert profile_provenance(cluster)["gpu2"] == "made/mi300x_tp2 (analytic)"
-    assert "beside the weights" in kv_room(cluster)["gpu0"]
+    profile = cluster.devices[0].profile
+    stated = f"(0.9 of 384,000,000,000 bytes less {profile.weight_bytes:,} of weights), activations not taken off"
+    assert kv_room(cluster)["gpu0"] == f"{profile.kv_capacity_tokens:,} tokens {stated}"
 
 
 def test_a_run_on_a_config_that_nobody_prepared(tmp_path: Path) -> None:
