@@ -149,7 +149,7 @@ FAMILIES: Mapping[str, Family] = {
 
 # What a decoder's config.json says beside its sizes, and a pass's products do not depend on.
 WORDS = """
-_attn_implementation _name_or_path activation_function add_cross_attention alibi
+activation_function add_cross_attention alibi
 apply_residual_connection_post_layernorm architectures attention_dropout attention_multiplier
 attention_softmax_in_fp32 attn_implementation attn_logit_softcapping attn_pdrop auto_map bos_token_id
 cache_implementation chunk_size_feed_forward classifier_dropout do_layer_norm_before dropout dtype embd_pdrop

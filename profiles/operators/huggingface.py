@@ -111,7 +111,7 @@ class Fields:
         unknown = [
             f"{key}={shown(value)}"
             for key, value in self.config.items()
-            if key not in self.read and key not in NEUTRAL and key not in ignored
+            if key not in self.read and key not in NEUTRAL and key not in ignored and not key.startswith("_")
             if value not in (None, False, "", 0) and value != [] and value != {}
         ]
         if unknown:
