@@ -44,7 +44,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "profiles: programs": "profiles.measure profiles.campaign profiles.campaign_settings profiles.analytic "
         "profiles.analytic_error profiles.import_aiconfigurator profiles.import_kernel_tables "
-        "profiles.import_splitwise profiles.import_vidur profiles.devices profiles.composed profiles.windowed",
+        "profiles.import_splitwise profiles.import_vidur profiles.devices profiles.composed profiles.windowed "
+        "profiles.one",
     },
     {"traces": "traces"},
     {"traces/formats": "traces.formats"},
