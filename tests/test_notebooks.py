@@ -35,8 +35,20 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
         [["experiment=size_based/trail_rates", "trace.rate=10,20", "seed=[0,1]", "trace.requests=60"]],
         "",
     ),
+    "timeline": (
+        [["policy=fifo", "policy/batching=continuous", "policy/eviction=swap", "cluster.devices.gpu.kv_tokens=800",
+          "cluster.devices.gpu.host.tokens=160", "trace.rate=60", "trace.requests=60", "record=jobs", "name=tiny"]],
+        "tiny",
+    ),
+    "why": (
+        [["policy=fifo,rtlm", "trace.rate=60", "seed=0,1", "trace=dialogue", "trace.requests=60", "record=jobs",
+          "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "name=tiny"]],
+        "tiny",
+    ),
 }  # fmt: skip
-LONG = ("augmented", "best_effort", "capacity", "rt_lm", "shootout", "size_based")  # which make check runs
+LONG = (  # which make check runs
+    "augmented", "best_effort", "capacity", "rt_lm", "shootout", "size_based", "timeline", "why",
+)  # fmt: skip
 MADE = {  # requests that call out, in the form of InferCept's file
     "cols": ["prompt_tokens_total_at_segment_start", "completion_tokens", "api_time_s", "api_return_tokens",
              "exact(1)/chars_div_4(0)"],
@@ -55,6 +67,8 @@ TOLD = {  # what a reader must find in the outputs
     "augmented": ("Fig. 3", "tokenyard -m experiment=augmented/lamps_single", "LAMPS"),
     "shootout": ("gittins", "Mean response time against FIFO", "Jain's index"),
     "size_based": ("TRAIL's headline", "tokenyard -m experiment=size_based/ssjf_simulator", "in part"),
+    "timeline": ("fifo, seed 0: 60 requests", "add up to its response time within", "steps together", "stops of"),
+    "why": ("requests of 2 seeds", "the parts add up to the difference within", "queueing", "served sooner by rtlm"),
 }  # fmt: skip
 
 

@@ -176,9 +176,12 @@ def profile_provenance(cluster: Cluster) -> dict[str, str]:
 
 def kv_room(cluster: Cluster) -> dict[str, str]:
     """Device name -> the tokens of KV that it holds, and what was not taken off."""
-    return {
-        device.name: f"{device.kv_tokens:,} tokens as set"
-        if device.kv_tokens != getattr(device.profile, "kv_capacity_tokens", None)
-        else f"{device.kv_tokens:,} tokens beside the weights, activations not taken off"
-        for device in cluster.devices
-    }
+
+    def room(device: Device) -> str:
+        if device.kv_tokens != getattr(device.profile, "kv_capacity_tokens", None):
+            return f"{device.kv_tokens:,} tokens as set"
+        stated = getattr(device.profile, "provenance", {}).get("room")
+        beside = f"({stated})" if stated else "beside the weights"
+        return f"{device.kv_tokens:,} tokens {beside}, activations not taken off"
+
+    return {device.name: room(device) for device in cluster.devices}

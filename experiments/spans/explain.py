@@ -69,7 +69,7 @@ class Explanation:
 
     def mean(self, values: pd.Series | pd.DataFrame) -> pd.Series | float:
         """The mean over seeds of the means over the requests of a seed."""
-        return values.groupby(self.pairs["seed"].loc[values.index]).mean().mean()  # type: ignore[no-any-return]
+        return values.groupby(self.pairs["seed"].loc[values.index]).mean().mean()
 
     def difference(self, part: str | None = None, size: str | None = None) -> Interval:
         """The mean of second - first of a part (None: of the response time), of a class of sizes or of all, s."""
@@ -87,7 +87,8 @@ class Explanation:
     def cut(self, size: str) -> str:
         """The lengths in a class, in words."""
         lengths = self.pairs.loc[self.pairs["size"] == size, self.by]
-        return f"{lengths.min():,} to {lengths.max():,} tokens"
+        least, most = lengths.min(), lengths.max()
+        return f"{most:,} tokens" if least == most else f"{least:,} to {most:,} tokens"
 
     def table(self) -> pd.DataFrame:
         """A row for each part and their sum, in seconds: both means, the difference, and that in each class."""
@@ -115,6 +116,11 @@ class Explanation:
         return self.pairs.loc[top, ["seed", "request", "prompt_tokens", "output_tokens"]].assign(
             **sides, difference=change.loc[top], mostly=said
         )
+
+    def share(self, of: pd.DataFrame) -> float:
+        """What some of the pairs make of the whole difference; above 1, or below 0, where others weigh against it."""
+        each = (self.second[self.parts] - self.first[self.parts]).sum(axis=1)
+        return float(each.loc[of.index].sum() / each.sum()) if each.sum() else float("nan")
 
 
 def explain(words: Sequence[str], by: str = SIZES[0], classes: int = CLASSES) -> Explanation:
@@ -167,7 +173,7 @@ def explained(first: Side, second: Side, by: str = SIZES[0], classes: int = CLAS
         notes.append(f"{unfinished:,} requests of the measured window did not finish in both, and are left out")
     sizes = _sizes(table[by], classes)
     names = (first.name, second.name)
-    present = tuple(name for name in NAMES[classes] if (sizes == name).any())
+    present = NAMES[sizes.nunique()]
     return Explanation(names, table.assign(size=sizes), left, right, by, present, tuple(notes))
 
 
@@ -182,9 +188,17 @@ def _parts(side: Side, seed: int, requests: pd.DataFrame, spanned: bool) -> pd.D
 
 
 def _sizes(lengths: pd.Series, classes: int) -> pd.Series:
-    """The class of each length: cut at quantiles, a length that is cut at belongs to the smaller."""
-    cuts = np.quantile(lengths, np.arange(1, classes) / classes)
-    return pd.Series(np.array(NAMES[classes])[np.searchsorted(cuts, lengths, side="left")], lengths.index)
+    """The class of each length, cut so that each has as many as ties let: equal lengths are in one."""
+    ordered = np.sort(lengths)
+    first: list[int] = []  # the least length of each class but the lowest
+    for share in np.arange(1, classes) / classes:
+        at = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        edges = [np.searchsorted(ordered, at, side=side) for side in ("left", "right")]
+        edge = min(edges, key=lambda one: abs(one - share * len(ordered)))
+        if 0 < edge < len(ordered) and ordered[edge] not in first:
+            first.append(ordered[edge])
+    names = np.array(NAMES[len(first) + 1])
+    return pd.Series(names[np.searchsorted(first, lengths, side="right")], lengths.index)
 
 
 def _listed(seeds: object) -> str:
@@ -198,14 +212,14 @@ def render(found: Explanation) -> str:
     forms |= {size: "{:+.3f}".format for size in found.classes}
     table["difference"] = [format(value, "+.3f") for value in table["difference"]]
     forms_of_most = {name: "{:.3f}".format for name in found.names} | {"difference": "{:+.3f}".format}
-    share = most["difference"].sum() / (found.second[found.parts] - found.first[found.parts]).sum(axis=1).sum()
+    share = found.share(most)
     batches = [found.batch(side) for side in (found.first, found.second)]
     lines = [
         *heading(found),
         "",
         table.to_string(index=False, formatters=forms),
         "",
-        f"The {len(most)} requests that differ most" + (f", {share:.0%} of the sum" if 0 < share <= 1 else "") + ":",
+        f"The {len(most)} requests that differ most" + (f", {share:.0%} of the whole" if 0 < share <= 1 else "") + ":",
         most.to_string(index=False, formatters=forms_of_most),
         "",
     ]

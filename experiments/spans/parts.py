@@ -116,7 +116,7 @@ def kinds(config: Mapping[str, Any]) -> dict[str, str]:
 
 def devices(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of each device, by its name, as `build_cluster` calls them."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, entry in config["cluster"]["devices"].items():
         found |= {name if entry["count"] == 1 else f"{name}{number}": entry for number in range(entry["count"])}
     return found

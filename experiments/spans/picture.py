@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -75,7 +75,13 @@ def _draw_requests(axes: Axes, spans: pd.DataFrame, rows: list[int]) -> None:
         boxes = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
         axes.add_collection(PolyCollection(list(boxes), facecolor=COLORS[str(name)], edgecolor="none"), autolim=False)
     stops = spans[spans["span"].isin(STOPS)]
-    mark = {"marker": ">", "linestyle": "", "color": "white", "markersize": 4, "markeredgecolor": "black"}
+    mark: dict[str, Any] = {
+        "marker": ">",
+        "linestyle": "",
+        "color": "white",
+        "markersize": 4,
+        "markeredgecolor": "black",
+    }
     if len(stops):
         axes.plot(stops["start"], stops["request"].map(place), markeredgewidth=0.5, **mark)
     marks = [Line2D([], [], label="stopped here", **mark)] if len(stops) else []

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 WORTH = 0.05  # of the whole difference: a part below that is not told
 COVERED = 0.9  # of it: parts are told until they make up so much
-MOSTLY = 0.5  # of a part: a class of sizes that has more is named
+MOSTLY = 0.5  # of a part: a class of sizes that has more is named,
+MORE = 1.25  # if each request in it has so much more than all on average
+FEW = 0.1  # of the pairs: so few that it is told how much of the difference is theirs
 ALIKE = 0.02  # batches that differ by a smaller share are as large
 ANSWERS = {"output_tokens": "answers", "prompt_tokens": "prompts"}
 PART = {"offload": "time on the CPU", "pauses": "time in calls", "predictor": "for the predictor",
@@ -58,7 +60,13 @@ def why(found: Explanation) -> str:
         if -sign * changes[part] >= WORTH * abs(whole.mean)
     ]
     text = f"{said}: {'; '.join(towards)}."
-    return f"{text} Against that: {'; '.join(against)}." if against else text
+    if against:
+        text += f" Against that: {'; '.join(against)}."
+    most = found.most()
+    share = found.share(most)
+    if MOSTLY <= share <= 1 and len(most) < FEW * len(found.pairs):
+        text += f" {len(most)} of the {len(found.pairs):,} requests are {share:.0%} of the difference."
+    return text
 
 
 def _told(found: Explanation, part: str, change: float) -> str:
@@ -80,7 +88,7 @@ def _told(found: Explanation, part: str, change: float) -> str:
         shares = {size: float((found.pairs["size"] == size).mean()) for size in found.classes}
         of = {size: found.difference(part, size).mean for size in found.classes}
         top = max(found.classes, key=lambda size: shares[size] * of[size] * np.sign(change))
-        if shares[top] * of[top] / change >= MOSTLY:
+        if shares[top] * of[top] / change >= MOSTLY and of[top] / change >= MORE:
             told += f", mostly of {top} {ANSWERS[found.by]} ({found.cut(top)}: {'-' if of[top] < 0 else '+'}"
             told += f"{_s(abs(of[top]))} s)"
     return told

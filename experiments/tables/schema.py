@@ -215,6 +215,17 @@ COLLECTED = {
 }
 
 
+def unit_of(name: str) -> str:
+    """The unit of a metric, or of a number of a request; empty where it is not told."""
+    of_requests = {**REQUESTS, **OPTIONAL_REQUESTS}
+    groups = (SUMMARY, SUMMARY_OF_CALLS, SUMMARY_OF_PASSES, SUMMARY_OF_REWARDS, NESTED, of_requests)
+    for known in (name, f"{name}_mean"):  # response_time of a request: as of their mean
+        for columns in groups:
+            if known in columns:
+                return columns[known].unit
+    return ""
+
+
 def document() -> str:
     """The text of docs/results.md."""
     parts = [

@@ -42,7 +42,8 @@ class Recorder:
         self.keeps_steps = record >= Record.STEPS
         self._keeps_decisions = record == Record.DECISIONS
         self.spans = Spans([device.name for device in devices]) if record == Record.JOBS else None
-        self._tell, self._left_by = (left, None) if self.spans is None else (self._end_spans, left)
+        self._left_by = left
+        self._tell = left if self.spans is None else self._end_spans
         # By replica; the last is that of a job that was sent nowhere.
         self._names = np.array([*(device.name for device in devices), ""], dtype=str)
         self._kinds = np.array([*(device.kind for device in devices), ""], dtype=str)

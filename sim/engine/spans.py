@@ -119,8 +119,8 @@ class Spans:
         """All spans, by request and start; those of the jobs that are still `inside` end at the `horizon` (s)."""
         for job in inside:
             life = self.life(job)
-            last = self.watches[life.replica].begun if life.replica != NOWHERE else NONE
-            self._add(job, life, horizon, last)
+            begun = self.watches[life.replica].begun if life.replica != NOWHERE else NONE
+            self._add(job, life, horizon, begun)
         self._write_down()
         columns = [np.concatenate(parts) for parts in zip(*self._chunks, strict=True)]
         self._chunks.clear()

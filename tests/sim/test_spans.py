@@ -18,9 +18,11 @@ from policies.routing.disaggregation import Disaggregation
 from sim import Cluster, HostMemory, Link, Overhead, Pause, Record, Request, Span, Truth, simulate
 from tests.cases import Misjudging, cases, on_several, plain, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
+from tests.sim.test_ranks import PROFILES, ROWS, TICK, run
 
 SECOND = LinearProfile(fixed=1.0, per_token=0.0)  # a step takes a second
 RUNS = ("prefill", "recompute", "decode")
+STATES = ("request", "span", "first_step", "last_step")
 
 
 def lists(table) -> list[tuple]:
@@ -71,6 +73,22 @@ def check_batches(tables) -> None:
         assert np.cumsum(changes)[: rows.sum()].tolist() == steps["running"][rows].tolist()
 
 
+def check_columns(tables) -> None:
+    """What requests.parquet says of whoever finished is what its spans say."""
+    spans, requests = tables.spans, tables.requests
+    seconds = spans["end"] - spans["start"]
+    for number in np.flatnonzero(requests["status"] == "finished").tolist():
+        row = {name: column[number] for name, column in requests.items()}
+        own = spans["request"] == row["id"]
+        states = spans["span"][own]
+        of = {name: seconds[own][states == name].sum() for name in states.tolist()}
+        assert of.get("asked", 0.0) == pytest.approx(row["queued"] - row["arrival"], abs=1e-9)
+        if "transferred" not in of:  # else a call may have begun before the KV was there
+            assert of.get("paused", 0.0) == pytest.approx(row["call_seconds"] + row["renewed_seconds"], abs=1e-9)
+        if not row["preemptions"] and not row["calls"]:
+            assert not {"preempted", "swapped", "recompute"} & of.keys()
+
+
 @stable
 @given(cases() | on_several(), st.sampled_from([None, None, 0.11, 0.7, 3.0]))
 def test_spans_tile_each_life_and_leaps_leave_the_same(case, horizon):
@@ -82,6 +100,23 @@ def test_spans_tile_each_life_and_leaps_leave_the_same(case, horizon):
     assert plain(dataclasses.replace(leapt, spans={})) == plain(told)
     if not getattr(case.policy.batching.execution, "plans_ahead", 0):  # who departs has a seat until it is seen to
         check_batches(leapt)
+    check_columns(leapt)
+
+
+@stable
+@given(ROWS, PROFILES, st.integers(1, 3), st.integers(1, 4), st.integers(0, 1))
+def test_they_do_of_ranks_that_step_together(rows, profile, count, seats, ahead):
+    requests = make_requests(*zip(*((at * TICK, prompt, out) for at, prompt, out in sorted(rows)), strict=True))
+    memory = {"kv_tokens": 160, "max_model_len": 128}
+    tables = run(requests, profile, count, seats, ahead=ahead, record=Record.JOBS, **memory)
+    check_tiles(tables)
+    check_columns(tables)
+    if not ahead:
+        check_batches(tables)
+    if count == 1:
+        alone = run(requests, profile, 1, seats, together=False, ahead=ahead, record=Record.JOBS, **memory).spans
+        assert [alone[name].tolist() for name in STATES] == [tables.spans[name].tolist() for name in STATES]
+        assert alone["end"] == pytest.approx(tables.spans["end"])
 
 
 TWO = make_requests([0.0, 0.0], [4, 4], [3, 3])  # of whom the second has to stop, where there is room for 10 tokens

@@ -1,4 +1,4 @@
-"""A run as a timeline: every span is in the file, the counters are those of the steps, and what cannot be drawn is named."""
+"""A run as a timeline: every span is in the file, counters are those of the steps, what cannot be drawn is named."""
 
 import gzip
 import json
