@@ -133,12 +133,11 @@ def least(holds: Callable[[int], bool], most: int) -> int | None:
 
     By doubling, then by halves.
     """
-    high = 1
+    low, high = 0, 1  # it does not hold at the first
     while not holds(high):
         if high == most:
             return None
-        high = min(2 * high, most)
-    low = high // 2  # it did not hold there
+        low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
         if holds(middle):

@@ -17,7 +17,7 @@ from experiments.capacity.search import HIGHEST, LOWEST, Bracket, Capacity, Grid
 from experiments.capacity.tries import Pace, Tried, attempt, limited, speed, witness, worst
 from experiments.capacity.workers import Submit
 
-FAR, NEAR = 64, 4  # places between the first tries of the first seed, and of the others
+FAR, NEAR = 0.9, 0.04  # between the first two tries of the first seed, and of the others, as shares of the rate
 WITNESSES = 3  # seeds whose steps are looked at
 FEWEST = 100  # requests that thinning leaves, at least
 CURVE = (0.5, 1.15)  # from the least capacity to the largest, as shares of them
@@ -106,7 +106,7 @@ class Survey:
                 if seed not in one.brackets:
                     yield one, seed, start.low, NEAR
 
-    def _search(self, searches: Sequence[tuple[Searched, int, int, int]], bar: tqdm[Any]) -> None:
+    def _search(self, searches: Sequence[tuple[Searched, int, int, float]], bar: tqdm[Any]) -> None:
         """Go on with all searches at once: each asks for its next try when it knows of the last."""
         pending: dict[Future[Tried], tuple[Searched, int, int, Generator[int, bool, None]]] = {}
 
@@ -116,7 +116,7 @@ class Survey:
         for one, seed, start, stride in searches:
             bracket = one.brackets[seed] = Bracket()
             lowest, highest = self._range(one, seed)
-            search = bisect(bracket, min(max(start, lowest), highest), stride, lowest, highest)
+            search = bisect(bracket, start, max(1, self.grid.places(stride)), lowest, highest, self.grid.probes)
             ask(one, seed, next(search), search)
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)

@@ -48,8 +48,7 @@ class Tried:
     missed: tuple[str, ...]
     attainment: float
     goodput: float
-    requests: int
-    rejected: int
+    counts: dict[str, int]  # of the rows: see `counts.*` in docs/results.md
     replay: str  # the digest of the requests
 
 
@@ -76,7 +75,7 @@ def attempt(texts: list[str], pace: Pace, seed: int, slo: Slo) -> Tried:
     return Tried(
         pace, seed, str(folder.path), state == "complete", met.holds,
         {one.name: one.seconds for one in met.found}, {one.name: one.bound.seconds for one in met.found},
-        tuple(missed), met.attainment, met.goodput, summary["requests"], summary["rejected"],
+        tuple(missed), met.attainment, met.goodput, summary["counts"],
         made_of["inputs"]["replay"],
     )  # fmt: skip
 

@@ -9,7 +9,6 @@ import pytest
 
 from experiments.capacity.candidates import least
 from experiments.capacity.search import (
-    PROBES,
     Bracket,
     Capacity,
     Grid,
@@ -25,7 +24,7 @@ GRID = Grid(0.01)
 def searched(holds, start: int = 0, stride: int = 4, lowest: int = -900, highest: int = 1400) -> tuple[Bracket, int]:
     """The bracket of a run that `holds` at a place or does not, and how many tries it took."""
     bracket = Bracket()
-    search = bisect(bracket, start, stride, lowest, highest)
+    search = bisect(bracket, start, stride, lowest, highest, GRID.probes)
     place = next(search)
     for count in range(1, 100):
         try:
@@ -64,11 +63,15 @@ def test_an_edge_that_is_not_sharp_is_doubtful():
 def test_a_miss_just_below_the_edge_moves_it_there(gap):
     bracket, _ = searched(lambda place: place < 20 and place != gap)
     assert (bracket.low, bracket.high) == ((gap - 1, gap) if gap in bracket.tried else (19, 20))
-    assert gap in bracket.tried or 19 - gap not in PROBES
+    assert gap in bracket.tried or 19 - gap not in GRID.probes
     assert all(holds for place, holds in bracket.tried.items() if place <= bracket.low)
-    assert all(bracket.tried[bracket.low - depth] for depth in PROBES)
+    assert all(bracket.tried[bracket.low - depth] for depth in GRID.probes)
     nowhere, _ = searched(lambda place: place == 5, start=5)
     assert nowhere.low is None  # nothing holds below its one place
+
+
+def test_probes_are_as_far_below_on_every_grid():
+    assert (Grid(0.01).probes, Grid(0.02).probes, Grid(0.3).probes) == ([2, 4, 8], [1, 2, 4], [])
 
 
 def test_the_grid_is_one_for_all_and_its_rates_have_five_digits():
