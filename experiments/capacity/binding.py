@@ -48,8 +48,8 @@ class Evidence:
             return pace
         if self.waited < (LITTLE * self.ttft if metric == "ttft" else MOST * self.e2e):
             return "prefill" if metric == "ttft" else pace
-        held = {"seats": self.seats, "prefill": self.prefill, "blocks": self.blocks, pace: self.turn}
-        return max(held, key=lambda name: held[name])
+        held = [(self.seats, "seats"), (self.prefill, "prefill"), (self.blocks, "blocks"), (self.turn, pace)]
+        return max(held)[1]
 
 
 def evidence(cluster: Cluster, batching: Batching, requests: Table, steps: Table) -> Evidence:

@@ -32,6 +32,11 @@ class Candidate:
         """As `3 x h100_sxm`, or `1 x h100_sxm prefill + 2 x l40s decode`."""
         return " + ".join(f"{count} x {device}{f' {role}' if role else ''}" for role, device, count in self.devices)
 
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """Its roles and their devices, however many."""
+        return tuple((role, device) for role, device, _ in self.devices)
+
     def dollars(self, prices: Mapping[str, Price]) -> float:
         """What an hour costs."""
         return sum(count * prices[device].dollars for _, device, count in self.devices)
