@@ -14,7 +14,7 @@ from experiments.capacity.binding import Evidence
 from experiments.capacity.candidates import FREE, Base, Candidate, least
 from experiments.capacity.prices import Price
 from experiments.capacity.tries import Pace, Tried, attempt, engine, witness, worst
-from experiments.capacity.workers import Submit
+from experiments.capacity.workers import Submit, bar
 
 MORE = 3  # devices beyond the fewest of each role that are looked at together
 
@@ -59,7 +59,7 @@ class Planner:
         self.bounds: list[str] = []  # what was not tried, as it cannot be cheaper
         self.limits: list[str] = []  # the engine's, a line for each sort of device
         self._submit = submit
-        self._bar: tqdm[Any] = tqdm(desc="plan", unit="run")
+        self._bar: tqdm[Any] = bar("plan", "run")
 
     def judge(self, candidate: Candidate, all_seeds: bool = False) -> Judged:
         """The candidate's runs, by each seed until the first fails, or by `all_seeds`."""
