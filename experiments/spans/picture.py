@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,10 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.style import RC
+from experiments.spans.kept import Run
 from experiments.spans.perfetto import counts
-
-if TYPE_CHECKING:
-    from experiments.spans.timeline import Run
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; what waits is pale, but for what was stopped
 COLORS = {

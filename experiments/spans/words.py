@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from experiments.spans.explain import Explanation
+from experiments.spans.explanation import Explanation
 
 WORTH = 0.05  # of the whole difference: a part below that is not told
 COVERED = 0.9  # of it: parts are told until they make up so much
