@@ -29,7 +29,9 @@ from experiments.tables.labels import part_name, settings_of
 from experiments.tables.mixture import current, one_each, unsaid
 from experiments.tables.reference import REPLAY, Reference
 
-NESTED = ("calibration", "provenance", "kv", "counts", "load", "errors", "costs")  # the last three where there are any
+NESTED = (  # those from `load` on where there are any
+    "calibration", "provenance", "kv", "counts", "load", "errors", "costs", "attainment", "goodput",
+)  # fmt: skip
 
 
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:
@@ -147,7 +149,7 @@ def main() -> None:
     try:
         complete = complete_folders(root)
         table = collect(complete)
-        shown = render(table, reference)
+        shown = render(table, reference, {folder.path.name: folder for folder in complete})
         if arguments.audit:
             shown += f"\n\n{_audited(root, table, complete, reference)}"
         write_table(root / "table.parquet", table)

@@ -163,6 +163,18 @@ SUMMARY_OF_REWARDS = {
     ),
     "time_above_98": Column("share", "the same for 0.98; parts in which nobody arrived are left out"),
 }
+SUMMARY_OF_GAPS = {
+    **_distribution("itl", "the gaps between a request's consecutive tokens, of all requests together", "itl"),
+    "itl_requests": Column("count", "of which they are seen: who got a token in each step from the first to the last"),
+}
+SUMMARY_OF_SLO = {
+    "slo_attainment": Column("share", "of the requests: within all bounds (rejected or unfinished: not)"),
+    "slo_goodput": Column("requests/s", "within all bounds that finished in the window, per second of it"),
+    "slo_goodput_overall": Column(
+        "requests/s", "all of them / from the first arrival to the last end", "request_goodput"
+    ),
+    "slo_holds": Column("0 or 1", "whether all percentiles, and `slo.attainment`, hold; missing if none is bounded"),
+}
 SAID = {
     "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
     "rejection": Column("-", "why the first request that was rejected can never be served"),
@@ -192,6 +204,8 @@ NESTED = {
         "`profiles.windowed`): their sum; of what is held (`*_bytes` but `moved_bytes`) the largest",
     ),
     "errors.*": Column("share", "of a measured trace: simulated / measured - 1"),
+    "attainment.*": Column("share", "`slo_attainment` of each class, with `slo.by`"),
+    "goodput.*": Column("requests/s", "`slo_goodput` of each class"),
 }
 COLLECTED = {
     "policy, predictor, trace, cluster, system, policy/order ...": Column("-", "the choice made in each group"),
@@ -199,6 +213,17 @@ COLLECTED = {
     "seed": Column("-", "draws arrivals, lengths and policy; runs of one seed replay the same requests"),
     "run": Column("-", "the folder's name, a digest of all that made the run; metrics stand behind it"),
 }
+
+
+def unit_of(name: str) -> str:
+    """The unit of a metric, or of a number of a request; empty where it is not told."""
+    of_requests = {**REQUESTS, **OPTIONAL_REQUESTS}
+    groups = (SUMMARY, SUMMARY_OF_CALLS, SUMMARY_OF_PASSES, SUMMARY_OF_REWARDS, NESTED, of_requests)
+    for known in (name, f"{name}_mean"):  # response_time of a request: as of their mean
+        for columns in groups:
+            if known in columns:
+                return columns[known].unit
+    return ""
 
 
 def document() -> str:
@@ -227,6 +252,9 @@ def document() -> str:
         *_section("", "Where a pass may emit several tokens (`decoding`):", SUMMARY_OF_PASSES),
         *_section("", "Where a `reward` is set; requests that were rejected or unfinished count, as worth nothing:",
                   SUMMARY_OF_REWARDS),
+        *_section("", "With `record=steps`, from which they are told; as vLLM's benchmark counts them "
+                  "([capacity.md](capacity.md#inter-token-latency)):", SUMMARY_OF_GAPS),
+        *_section("", "Where bounds are set (`slo.*`):", SUMMARY_OF_SLO),
         *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),
