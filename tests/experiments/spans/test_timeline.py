@@ -79,6 +79,8 @@ def test_a_figure_has_a_box_for_each_span_of_its_requests(made):
     boxes = sum(len(one.get_paths()) for one in rows.collections if isinstance(one, PolyCollection))
     assert boxes == len(made.spans)
     assert [one.get_ylabel() for one in figure.axes] == ["request, by arrival", "waiting", "running", "KV (%)"]
+    preemptions = made.requests["preemptions"].sum()
+    assert [len(line.get_xdata()) for line in rows.lines] == [preemptions]
     shares = figure.axes[3].lines[0].get_ydata()
     assert shares.tolist() == (100 * made.steps["blocks_used"] / 50).tolist()
     few = draw(made, limits, most=4)
