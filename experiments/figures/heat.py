@@ -41,7 +41,7 @@ def draw(points: pd.DataFrame, chosen: Chosen, label: str, caption: str, zero: s
     room = 0.75 * inches(map(shown, names["x"]), SIZE) if steep else 0.0
     colours = mpl.colormaps["RdBu_r" if zero else "viridis_r"]
     with mpl.rc_context(RC | {"font.size": SIZE, "axes.grid": False}):
-        grid = grid_of(points, chosen, caption, BAR, CELL * max(3, len(names["y"])), 0.8, words, room)
+        grid = grid_of(points, chosen, caption, BAR, CELL * max(3, len(names["y"])), left=words, steep=room)
         for (row, column), axes in grid.axes.items():
             _cells(axes, panel_of(points, chosen, row, column), chosen, names, (colours, norm), bool(zero), wide)
             for tick in axes.get_xticklabels() if steep else ():
