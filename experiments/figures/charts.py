@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.chosen import REST, Chosen, panel_name
+from experiments.figures.chosen import REST, Chosen, panel_name, short
 from experiments.figures.place import Scale, beside, legend_inches, looks_of
 from experiments.figures.points import VALUE
 from experiments.figures.stored import in_order
@@ -89,7 +89,7 @@ def lines(
 ) -> Figure:
     """A metric against a setting: `points` of experiments.figures.points; `zero` is what the line at 0 stands for."""
     looks = _looks(points, chosen)
-    title = "" if chosen.hue in ("policy", REST) else chosen.hue
+    title = "" if chosen.hue in ("policy", REST) else short(chosen.hue)
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     across = Scale.of(points[chosen.x], list(LOOKS) if chosen.x == "policy" else ())
     columns = len(values_of(points, chosen.col))
@@ -111,7 +111,7 @@ def lines(
             if column == grid.columns[0]:
                 axes.set_ylabel(f"change of {label.partition(' (')[0]} (%)" if zero else label)
             if row == grid.rows[-1]:
-                axes.set_xlabel(chosen.x)
+                axes.set_xlabel(short(chosen.x))
         if len(looks) > 1:
             beside(grid.first(), looks, title)
     return grid.figure
@@ -164,7 +164,7 @@ def distributions(
     share, the band its 95 % interval.
     """
     looks = _looks(values, chosen)
-    title = "" if chosen.hue in ("policy", REST) else chosen.hue
+    title = "" if chosen.hue in ("policy", REST) else short(chosen.hue)
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     with mpl.rc_context(RC | {"font.size": SIZE}):
         grid = grid_of(
@@ -177,7 +177,7 @@ def distributions(
                     axes, own[own[chosen.hue].map(shown) == shown(value)] if chosen.hue else own, column, how, tail
                 )
             share_axes(axes, own[column], tail)
-            axes.tick_params(labelbottom=True)
+            axes.tick_params(labelbottom=True, labelleft=other == grid.columns[0])
             if other == grid.columns[0]:
                 axes.set_ylabel("share above it" if tail else "share of requests")
             if row == grid.rows[-1]:

@@ -101,6 +101,16 @@ def test_a_change_is_of_paired_seeds_so_that_what_they_share_is_not_in_its_inter
         changes(table, along.names, "ttft_p99", "lifo")
 
 
+def test_a_change_is_taken_at_equal_values_of_a_knob_that_both_policies_have():
+    table = made(**{"policy.batching.max_num_seqs": (16, 64)})
+    table.insert(1, "policy/order", table["policy"])
+    table["ttft_p99"] *= table["policy.batching.max_num_seqs"]
+    table, along = chosen(table, Chosen(x="rate", hue="max_num_seqs"), "fifo")
+    assert along.row == "policy"
+    found = changes(table, along.names, "ttft_p99", "fifo")
+    assert [one.mean for one in found[VALUE]] == pytest.approx([-50.0] * 4)
+
+
 def test_two_runs_of_a_seed_are_refused():
     with pytest.raises(ValueError, match=r"two runs at policy=fifo, trace\.rate=2, seed=0: they differ in nothing"):
         points(pd.concat([made(), made()], ignore_index=True), ["policy", "trace.rate"], "ttft_p99")
