@@ -1,5 +1,5 @@
 # tokenyard: eight commands do everything on a machine with Python 3.11+, pip and make.
-#   make demo   install, measure this machine's CPU, replay two traces under eight policies, draw the comparison
+#   make demo   install, measure this machine's CPU, replay two traces under nine policies, write the report
 #   make test   install what the tests need and run them on every core
 #   make check  what takes longer: the engine compiled, claims, 4 times the random cases, queueing theory, random commands, kills, mutants
 #   make wheel  a compiled wheel for Linux in dist/, for any with glibc 2.17 or newer and this Python
@@ -37,8 +37,8 @@ results/profiles/gpt2/cpu.json: | $(VENV)/.demo
 
 demo: $(VENV)/.demo results/profiles/gpt2/cpu.json
 	$(BIN)/tokenyard -m experiment=demo
-	$(BIN)/tokenyard collect results/demo > /dev/null
 	$(BIN)/tokenyard figures response_time results/demo
+	$(BIN)/tokenyard report results/demo
 
 RTLM := main kinds ladder ablation alpha lambda b xi k c_f malicious variance strength predictions continuous recorded
 

@@ -53,7 +53,8 @@ COMPILER = ["mypy ==2.4.1", "simpy >=4.1", "numpy >=1.26"]  # mypyc, and whose t
 PURE = {
     "__init__", "build", "cluster", "decoding", "device", "execution", "link", "metrics", "overhead", "policy",
     "checks", "prediction", "record", "replay", "replicas", "request", "step",
-    "engine/__init__", "engine/clock", "engine/hosted", "engine/sessions", "engine/view",
+    "engine/__init__", "engine/clock", "engine/hosted", "engine/present", "engine/sessions",
+    "engine/view",
 }  # fmt: skip
 
 

@@ -34,6 +34,10 @@ VERBS = Group(
     {
         "run": "experiments.run.run",
         "collect": "experiments.tables.collect",
+        "figure": "experiments.figures.figure",
+        "report": "experiments.report.main",
+        "explain": "experiments.spans.explain",
+        "timeline": "experiments.spans.timeline",
         "figures": Group(
             "Draw results: PNG, PDF and tables.",
             {
@@ -45,6 +49,8 @@ VERBS = Group(
         ),
         "claims": "experiments.claims.main",
         "rate": "experiments.run.rate",
+        "capacity": "experiments.capacity.main",
+        "plan": "experiments.capacity.plan",
         "validate": Group(
             "The simulator beside real engines: on this machine, by kernel times of another, or a benchmark's FILE.",
             {
@@ -126,7 +132,8 @@ BEGIN = """
 Begin with:
   tokenyard policy=rtlm trace.rate=8                                    one run: its metrics, kept in results/adhoc
   tokenyard -m policy=fifo,rtlm trace.rate=4,8 seed=0,1,2 name=mine     all combinations: a table with intervals
-  tokenyard figures response_time results/mine                          a figure of them"""
+  tokenyard report results/mine                                         one page of them, results/mine/report.html
+  tokenyard figure --x rate --y ttft_p99 --hue policy results/mine      a figure of any metric"""
 
 
 def sentence(module: str) -> str:

@@ -11,21 +11,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from profiles.analytic import analytic_seconds
 from profiles.devices import datasheet, settings
 from profiles.fit import summarize
 from profiles.operators.architecture import ARCHITECTURES
 from profiles.operators.roofline import Device, Launching, Roofline
-from profiles.plot import PHASE_COLOURS, both_log
+from profiles.plot import PHASE_COLOURS, milliseconds
 from profiles.point import PHASES, Point
 from profiles.profile import DATA, DeviceProfile, available, load
 
 LAUNCHINGS = {"hf": "eager", "vllm": "graphs", "operators": "graphs"}
 COLUMNS = "{:<16} {:<14} {:<9} {:<9} {:<8} {:<8} {:>6} {:>7} {:>7} {:>7} {:>8}"
 PANELS = 4
+FACTORS = (0.25, 0.5, 1 / 1.2, 1, 1.2, 2, 4)  # of error, that the picture names
 
 
 def launching(profile: DeviceProfile) -> str:
@@ -89,30 +94,59 @@ def error_rows(compared: list[tuple[DeviceProfile, pd.DataFrame]]) -> list[dict[
 
 
 def draw(compared: list[tuple[DeviceProfile, pd.DataFrame]], path: Path) -> None:
-    """Write a picture of analytic times against samples, one panel a profile."""
-    lines = -(-len(compared) // PANELS)
-    figure = Figure(figsize=(4.2 * min(PANELS, len(compared)), 3.9 * lines), layout="constrained")
+    """Write a picture of analytic times over samples, one panel a profile, with one axis of errors for all."""
+    columns = min(PANELS, len(compared))
+    lines = -(-len(compared) // columns)
+    figure = Figure(figsize=(3 * columns + 0.9, 2.3 * lines + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(lines, min(PANELS, len(compared)), squeeze=False).ravel().tolist()
-    for axes, (profile, table) in zip(panels, compared, strict=False):
-        ends = table[["median", "analytic"]]
-        bounds = np.array([ends.min().min() / 1.3, ends.max().max() * 1.3])
-        axes.fill_between(bounds, bounds / 1.2, bounds * 1.2, color="0.9", label="within 20 %", zorder=0)
-        axes.plot(bounds, bounds, color="0.6", lw=0.8, zorder=1)
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    most = 1.1 * max(np.exp(np.abs(np.log(table["analytic"] / table["median"]))).max() for _, table in compared)
+    for axes, (profile, table) in zip(panels.ravel().tolist(), compared, strict=False):
+        axes.axhspan(1 / 1.2, 1.2, color="0.92", zorder=0)
+        axes.axhline(1, color="0.5", lw=0.8, zorder=1)
         for phase, colour in PHASE_COLOURS.items():
             rows = table[table["phase"] == phase]
-            label = f"{phase}: P50 {100 * errors(rows)['p50']:.0f} %, bias {100 * errors(rows)['bias']:+.0f} %"
-            axes.scatter(rows["median"], rows["analytic"], s=11, color=colour, label=label, zorder=2, alpha=0.7)
-        both_log(axes, base=10)
-        axes.set(xlim=bounds, ylim=bounds, xlabel="sample (ms)", ylabel="analytic (ms)")
-        axes.set_title(f"{profile.model} on {profile.device} ({profile.kind})", fontsize=10)
-        axes.legend(fontsize=7.5, loc="upper left")
-    for axes in panels[len(compared) :]:
+            axes.scatter(
+                rows["median"], rows["analytic"] / rows["median"], s=9, color=colour, alpha=0.6, lw=0, zorder=2
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        _ticks(axes, most)
+        medians = (f"{phase} {100 * errors(table[table['phase'] == phase])['bias']:+.0f} %" for phase in PHASE_COLOURS)
+        axes.set_title(
+            f"{profile.model}, {profile.device} ({profile.kind})\nmedian: {', '.join(medians)}", fontsize=10, loc="left"
+        )
+    for axes in panels.ravel()[len(compared) :]:
         axes.set_visible(False)
+    for row in panels:
+        row[0].set_ylabel("analytic / sample", fontsize=10)
+    for axes in panels[-1]:
+        axes.set_xlabel("sample (ms)", fontsize=10)
+    handles = [Line2D([], [], marker="o", ls="", color=colour, label=name) for name, colour in PHASE_COLOURS.items()]
+    figure.legend(
+        handles=[*handles, Patch(color="0.92", label="within 20 %")], loc="outside lower center", ncols=3, fontsize=11,
+        frameon=False,
+    )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=75)
+    figure.savefig(temporary, dpi=110)
     temporary.replace(path)
+
+
+def _ticks(axes: Axes, most: float) -> None:
+    """Decades, or 1, 2, 5 of a short axis of times; factors up to `most` along that of errors."""
+    axes.set_ylim(1 / most, most)
+    axes.yaxis.set_major_locator(FixedLocator(FACTORS))
+    axes.yaxis.set_major_formatter(lambda factor, _: f"{factor:.2g}")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if high > 50 * low else (1, 2, 5)))
+    axes.xaxis.set_major_formatter(milliseconds)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.tick_params(labelsize=9)
+    axes.grid(True, which="major", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def describe(rows: list[dict[str, Any]]) -> str:

@@ -107,7 +107,7 @@ class Slo:
         if not isinstance(classes, Mapping):
             raise ValueError(f"slo.classes={classes} must hold bounds by class: slo.classes.chat.ttft_p99=0.5")
         if classes and by is None:
-            raise ValueError(f"slo.classes.{next(iter(classes))}: say what is a class, slo.by={' or slo.by='.join(LABELS)}")
+            raise ValueError(f"slo.classes.{next(iter(classes))}: say what a class is, slo.by={' or '.join(LABELS)}")
         if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1):
             raise ValueError(f"slo.attainment={share} must be a share of the requests, above 0 and at most 1")
         of_class = {}
@@ -207,7 +207,8 @@ class Slo:
         if metrics & {"ttft", "tpot"} and hidden.any():
             raise ValueError(
                 f"slo.{min(metrics & {'ttft', 'tpot'})}: of {int(hidden.sum()):,} of {int(finished.sum()):,} finished "
-                "requests no first token was seen, as of static batches: give policy/batching=continuous, or bound slo.e2e"
+                "requests no first token was seen, as of static batches: policy/batching=continuous shows it; slo.e2e "
+                "bounds the response time"
             )
         times = {"e2e": response_time(requests), "ttft": ttft(requests), "tpot": tpot(requests)}
         if "itl" in metrics:
@@ -215,8 +216,8 @@ class Slo:
                 raise ValueError("slo.itl: the gaps between tokens are seen with record=steps alone")
             if unseen := int((finished & ~gaps.seen).sum()):
                 raise ValueError(
-                    f"slo.itl: of {unseen:,} of {int(finished.sum()):,} finished requests the gaps between tokens are not "
-                    "seen, for they got none in some step, or several in one: bound slo.tpot"
+                    f"slo.itl: of {unseen:,} of {int(finished.sum()):,} finished requests the gaps between tokens are "
+                    "not seen, for they got none in some step, or several in one: bound slo.tpot"
                 )
             times["itl"] = gaps.longest
         return {name: values for name, values in times.items() if name in metrics}
@@ -257,4 +258,5 @@ def _percentile(
     if bound.metric == "itl":
         assert gaps is not None
         return gaps.percentile(finished, bound.percent)
-    return float(np.percentile(np.concatenate([values, np.full(missing, np.inf)]), bound.percent))
+    later = np.full(missing, values.max())  # their places count, and no value of theirs
+    return float(np.percentile(np.concatenate([values, later]), bound.percent))

@@ -55,11 +55,12 @@ FLOORS: tuple[dict[str, str], ...] = (
         "traces: programs": "traces.castillo traces.coding_sessions traces.convert traces.describe traces.ingredients "
         "traces.pair traces.plot traces.plot_ingredients traces.recorded traces.sampled",
     },
-    {"experiments/conf": "experiments.conf"},
+    {"experiments/conf": "experiments.conf", "experiments/settings: words": "experiments.settings.wording"},
     {"experiments/identity": "experiments.identity", "experiments/prediction": "experiments.prediction"},
     {"experiments/run: results": "experiments.run.results experiments.run.claim experiments.run.written"},
     {"experiments/tables": "experiments.tables"},
     {"experiments/figures": "experiments.figures"},
+    {"experiments/report": "experiments.report"},
     {
         "experiments/validation: errors": "experiments.validation.errors experiments.validation.figure "
         "experiments.validation.gains experiments.validation.measured experiments.validation.shown",
@@ -71,7 +72,11 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made "
         "experiments.run.server"
     },
-    {"experiments/claims": "experiments.claims"},
+    {
+        "experiments/claims": "experiments.claims",
+        "experiments/spans": "experiments.spans",
+        "experiments/capacity": "experiments.capacity",
+    },
     {
         "experiments/engine": "experiments.engine",
         "experiments/learning": "experiments.learning",

@@ -1,4 +1,4 @@
-"""How much of the oracle's gain each predictor keeps, against how well it ranks: a point per predictor.
+"""How much of the oracle's gain each predictor keeps, beside how well it ranks: a line per predictor.
 
     tokenyard -m experiment=predictors                                    # the learned predictors, and the oracle
     tokenyard -m experiment=predictors policy=fifo predictor=constant     # what gains are taken from
@@ -21,6 +21,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
+from experiments.figures.forest import LINE, dot
+from experiments.figures.place import inches
 from experiments.figures.style import OTHER_COLORS, RC, provenance, save, sheet
 from experiments.run.results import Folder
 from experiments.tables.collect import collect, complete_folders
@@ -29,7 +31,6 @@ from experiments.tables.reference import REPLAY
 from experiments.tables.stats import Interval, change, interval
 
 BASELINE, ORACLE = "fifo", "oracle"
-MARKERS = ("o", "s", "^", "D", "v")  # of policies
 
 
 def read(root: Path) -> pd.DataFrame:
@@ -100,49 +101,38 @@ def _names(table: pd.DataFrame) -> pd.Series:
 
 
 def draw(found: pd.DataFrame, caption: str) -> Figure:
-    """The share kept against tau, with 95 % intervals; a marker per policy, a colour per predictor."""
-    shown = found[[point.mean == point.mean for point in found["tau"]]]
-    predictors = list(dict.fromkeys(shown["predictor"]))
+    """The share kept and tau side by side, a line a predictor in the order of the share, with 95 % intervals.
+
+    A colour per policy, where there are several; a predictor that says the same of all has no tau.
+    """
+    labels = found["policy"] + " " + found["predictor"] if found["policy"].nunique() > 1 else found["predictor"]
+    policies = list(dict.fromkeys(found["policy"]))
+    ranks = [[one.mean for one in found[name]] for name in ("tau", "kept")]
+    related = kendalltau(*ranks, nan_policy="omit").statistic
+    if related == related:
+        caption += f" Kendall's tau between the two columns, over predictors: {related:+.2f}."
     with mpl.rc_context(RC):
-        figure, [[axes]] = sheet(1, 1, 4.6, 2.6, caption)
-        for number, (_, own) in enumerate(shown.groupby("policy")):
-            for _, row in own.iterrows():
-                color = OTHER_COLORS[predictors.index(row["predictor"]) % len(OTHER_COLORS)]
-                axes.errorbar(
-                    row["tau"].mean, 100 * row["kept"].mean, xerr=row["tau"].half_width,
-                    yerr=100 * row["kept"].half_width, color=color, marker=MARKERS[number % len(MARKERS)],
-                    markeredgecolor="white", elinewidth=1, linestyle="",
-                )  # fmt: skip
-        _label(axes, shown)
-        axes.plot([0, 1], [0, 100], color="#999999", linestyle=":", linewidth=1, zorder=1)
-        axes.set(xlabel="Kendall's tau of the predictions", ylabel="share of the oracle's gain over FIFO (%)")
-        policies = list(dict.fromkeys(shown["policy"]))
-        if len(policies) > 1:
-            handles = [
-                mpl.lines.Line2D([], [], color="#555555", marker=MARKERS[at], linestyle="", label=policy)
-                for at, policy in enumerate(sorted(policies))
-            ]
-            axes.legend(handles=handles, loc="lower right")
+        left = inches(labels, RC["font.size"]) + 0.35
+        figure, [[kept, taus]] = sheet(1, 2, LINE * len(found) + 0.3, 0.35, caption, left=left, gap=0.35)
+        for height, (_, row) in enumerate(found.iterrows()):
+            color = OTHER_COLORS[policies.index(row["policy"]) % len(OTHER_COLORS)]
+            share = Interval(100 * row["kept"].mean, 100 * row["kept"].half_width)
+            dot(kept, share, height, color)
+            if row["tau"].mean == row["tau"].mean:
+                dot(taus, row["tau"], height, color)
+            else:
+                taus.annotate("none: it says the same of all", (0, height), (4, 0), textcoords="offset points",
+                              va="center", fontsize=8.5, color="#666666")  # fmt: skip
+        for axes, label in (
+            (kept, "share of the oracle's gain over FIFO (%)"),
+            (taus, "Kendall's tau of the predictions"),
+        ):
+            axes.axvline(0, color="#999999", linewidth=1, zorder=1)
+            axes.set(xlabel=label, yticks=range(len(found)), ylim=(len(found) - 0.4, -0.6))
+            axes.set_yticklabels(labels if axes is kept else [])
+            axes.tick_params(axis="y", length=0)
+        kept.axvline(100, color="#999999", linestyle=":", linewidth=1, zorder=1)
     return figure
-
-
-def _label(axes: mpl.axes.Axes, shown: pd.DataFrame) -> None:
-    """The predictors' names at the right, in the order of their points, each tied to its own by a thin line."""
-    first = shown.drop_duplicates("predictor")
-    heights = [100 * point.mean for point in first["kept"]]
-    low, high = min([0.0, *heights]), max([100.0, *heights])
-    gap = (high - low) / max(len(first), 18)
-    places: list[float] = []
-    for height in sorted(heights, reverse=True):
-        places.append(min(height, places[-1] - gap) if places else height)
-    lift = max(0.0, low - places[-1])
-    by_height = first.iloc[sorted(range(len(first)), key=lambda at: -heights[at])]
-    for place, (_, row) in zip(places, by_height.iterrows(), strict=True):
-        axes.annotate(
-            row["predictor"], (row["tau"].mean, 100 * row["kept"].mean), (1.06, place + lift),
-            xycoords="data", textcoords=("axes fraction", "data"), fontsize=8.5, va="center",
-            arrowprops={"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.6},
-        )  # fmt: skip
 
 
 def main() -> None:
@@ -163,7 +153,7 @@ def main() -> None:
     print(shown.rename(columns={"kept": "share kept"}).to_string(index=False))
     caption = (
         f"{provenance(table)} Mean over {found['seeds'].max()} seeds; bars: 95 % intervals over traces. Gains are "
-        "after the predictor's own time. A predictor that says the same of all has no tau, and is in the table alone."
+        "after the predictor's own time. Where tau said how much is gained, both columns would fall together."
     )
     for path in save(draw(found, caption), (arguments.output or arguments.results / "figures") / "gain_by_tau"):
         print(path)

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import RC, legend, look, ordered, plain_log_ticks, provenance, save, sheet
 from experiments.tables.collect import collect, complete_folders
-from experiments.tables.labels import varying, with_foreign_parts
+from experiments.tables.labels import as_asked, varying, with_foreign_parts
 from experiments.tables.stats import distinct, interval
 
 RATE = "trace.rate"
@@ -85,7 +85,7 @@ def means(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame) -> Figure:
     """The figure of a collected table."""
-    table = with_foreign_parts(table)
+    table = with_foreign_parts(as_asked(table))
     rows = panels(table)
     with mpl.rc_context(RC):
         return _points(table, rows) if table[RATE].nunique() == 1 else _lines(table, rows)

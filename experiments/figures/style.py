@@ -62,6 +62,7 @@ LOOKS = {
     "fifo": Look("#000000", "o"),
     "hpf": Look("#9a9a9a", "D", (4, 2)),
     "sjf": Look("#117733", "s"),
+    "sjf_oracle": Look("#2fb46e", "s", (3, 1.5)),
     "luf": Look("#88ccee", "v", (4, 2)),
     "muf": Look("#aa4499", "^", (1, 1.5)),
     "up": Look("#332288", "P"),
@@ -174,9 +175,9 @@ def legend(axes: Axes, policies: Iterable[str], points: bool = True) -> None:
     )  # fmt: skip
 
 
-def plain_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis 1, 2, 5, 10 ..., without powers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def plain_log_ticks(axis: Axis, steps: tuple[float, ...] = (1, 2, 5)) -> None:
+    """Label a logarithmic axis 1, 2, 5, 10 ..., without powers; `steps` of a decade are labelled."""
+    axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from experiments.conf.copies import copied
 from experiments.identity.digests import digest_of
 from experiments.prediction.trained import checked
 from experiments.run.node import Node
@@ -87,10 +86,14 @@ def read_trace(cfg: DictConfig, seed: int, trains: bool = True) -> tuple[pd.Data
 
 def _rateless(cfg: DictConfig) -> Node:
     """A trace at one request/s, for training rows are the same at every rate."""
-    cfg = copied(cfg)
-    if cfg.get("rate") is not None:
-        cfg.rate = 1.0
-    return Node.of(cfg)
+    if cfg.get("rate") is None:
+        return Node.of(cfg)
+    spelled: Any = OmegaConf.to_container(cfg, resolve=False)
+    cfg.rate = 1.0
+    try:
+        return Node.of(cfg)
+    finally:  # put back, for a copy of a part would be one of all settings
+        cfg.rate = spelled["rate"]
 
 
 @lru_cache(maxsize=128)

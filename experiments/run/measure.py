@@ -34,7 +34,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     try:
         record = Record[cfg.record.upper()]
     except KeyError:
-        raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
+        raise ValueError(f"record must be requests, steps or jobs, got {cfg.record!r}") from None
     parts = build(cfg, inputs.cluster, inputs.training)
     with tqdm(total=len(inputs.replay), unit="request", desc="simulate", disable=not progress) as bar:
         tables = simulate(
@@ -55,7 +55,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     if reward := instantiate(cfg.reward, _convert_="all"):
         measured = with_rewards(measured, reward)
         metrics |= of_rewards(measured, reward, cfg.warmup)
-    between = gaps(tables.requests, tables.steps) if record >= Record.STEPS else None
+    between = gaps(tables.requests, tables.steps, tables.spans) if record >= Record.STEPS else None
     if between is not None:
         metrics |= of_gaps(tables.requests, between, cfg.warmup)
     if cfg.slo is not None:

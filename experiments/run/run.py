@@ -126,7 +126,7 @@ def report(outcomes: list[Outcome]) -> int:
     done = [Folder(Path(outcome.folder), outcome.asked) for outcome in outcomes if outcome.state != "failed"]
     if done:
         try:
-            print(render(collect(done), outcomes[0].reference))
+            print(render(collect(done), outcomes[0].reference, {folder.path.name: folder for folder in done}))
             for folder in {folder.path: folder for folder in done}.values():
                 if text := report_errors(folder, folder.path.parent / "figures" / f"validation-{folder.path.name}"):
                     print(f"\n{text}")

@@ -72,7 +72,7 @@ TOP_LEVEL: Mapping[str, Setting] = {
     "warmup": Setting(float, 0, 1, below=True, unit="(a share of the arrivals' span)"),
     "slo": Setting(dict | None),
     "horizon": Setting(float | None, 0, 1e12, above=True, unit="s"),
-    "record": Setting(str, words=("requests", "steps")),
+    "record": Setting(str, words=("requests", "steps", "jobs")),
     "audit": Setting(bool),
     "leap": Setting(bool),
     "unservable": Setting(str, words=("reject", "fail")),

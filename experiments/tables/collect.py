@@ -149,7 +149,7 @@ def main() -> None:
     try:
         complete = complete_folders(root)
         table = collect(complete)
-        shown = render(table, reference)
+        shown = render(table, reference, {folder.path.name: folder for folder in complete})
         if arguments.audit:
             shown += f"\n\n{_audited(root, table, complete, reference)}"
         write_table(root / "table.parquet", table)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
+from experiments.run.results import Folder
 from experiments.tables.footers import footers
 from experiments.tables.labels import devices_of, is_usual, settings_of, shown
 from experiments.tables.reference import DEFAULT, REPLAY, Reference, same_requests
 from experiments.tables.stats import Interval, change, distinct, interval
+from experiments.tables.why import Why, of_folders
 
 COLUMNS = {
     "response_time_p50": "P50",
@@ -28,11 +31,13 @@ HEADING = (
 )
 
 
-def compare(table: pd.DataFrame, reference: Reference | str | None = None) -> tuple[pd.DataFrame, list[str]]:
+def compare(
+    table: pd.DataFrame, reference: Reference | str | None = None, why: Why | None = None
+) -> tuple[pd.DataFrame, list[str]]:
     """A row per policy of one group of a labelled table, and what a reader must know of them, a line each.
 
     Means over seeds with their intervals, and of the paired runs the difference in mean response time from the
-    reference, in seconds and in percent.
+    reference, in seconds and in percent. `why` tells what makes a row worse than the reference.
     """
     reference = reference if isinstance(reference, Reference) else Reference.of(reference)
     absent = reference.absent(table)
@@ -49,9 +54,11 @@ def compare(table: pd.DataFrame, reference: Reference | str | None = None) -> tu
         if not absent and not held.all():
             row |= {f"mean - {reference}": "", "%": ""}
             if not held[runs.index].any():
-                differences, doubts = _difference(table, partners[runs.index], reference)
+                differences, doubts, percent = _difference(table, partners[runs.index], reference)
                 row |= dict(zip([f"mean - {reference}", "%"], differences, strict=True))
                 said += doubts
+                if why and percent and (reason := why(table, partners[runs.index], str(reference), percent)):
+                    said.append(reason)
         rows.append(row)
         for text in said:
             notes.setdefault(text, []).append(shown(key[0]) + "".join(f" {by[1]}={shown(value)}" for value in key[1:]))
@@ -85,18 +92,20 @@ def _mean(runs: pd.DataFrame, *columns: str) -> Interval:
     return Interval(scale * sum(interval(runs[column]).mean for column in columns), math.nan)
 
 
-def _difference(table: pd.DataFrame, partners: pd.Series, reference: Reference) -> tuple[tuple[str, str], list[str]]:
-    """The paired difference of one row's runs in seconds and in percent, and what must be said of it."""
+def _difference(
+    table: pd.DataFrame, partners: pd.Series, reference: Reference
+) -> tuple[tuple[str, str], list[str], Interval | None]:
+    """The paired difference of one row's runs in seconds and in percent, what must be said of it, and its percents."""
     own = partners.dropna()
     if not len(own):
-        return ("-", "-"), [f"no run of {reference} has the same seed and other settings"]
+        return ("-", "-"), [f"no run of {reference} has the same seed and other settings"], None
     some = f"compared over {len(own)} of {len(partners)} runs, those that have one of {reference} beside them"
     notes = [some] if len(own) < len(partners) else []
     alike = same_requests(table, own)
     if reference.of_trace and not alike.all():
         notes.append(f"paired by seed alone, as {reference.axis} changes what is replayed")
     elif not alike.all():
-        return ("not paired", "not paired"), [_other_requests(table, own[~alike], reference)]
+        return ("not paired", "not paired"), [_other_requests(table, own[~alike], reference)], None
     if "counts.measured" in table:
         counts = [table.loc[index, "counts.measured"].sum() for index in (own.index, own)]
         if counts[0] != counts[1]:
@@ -105,9 +114,9 @@ def _difference(table: pd.DataFrame, partners: pd.Series, reference: Reference) 
     ours, theirs = (table.loc[index, "response_time_mean"] for index in (own.index, own))
     both = pd.DataFrame({"ours": ours.to_numpy(), "theirs": theirs.to_numpy()}).drop_duplicates()
     if (both["ours"] == both["theirs"]).all():
-        return ("equal", "equal"), notes
+        return ("equal", "equal"), notes, None
     seconds, percent = interval(both["ours"] - both["theirs"]), change(both["ours"], both["theirs"])
-    return (f"{seconds:+.3f}", f"{percent:+.1f}"), notes
+    return (f"{seconds:+.3f}", f"{percent:+.1f}"), notes, percent
 
 
 def _other_requests(table: pd.DataFrame, partners: pd.Series, reference: Reference) -> str:
@@ -147,8 +156,10 @@ def _has_cpu(table: pd.DataFrame) -> bool:
     return any(name.startswith("provenance.cpu") for name in table) or bool((table["offloaded_share"] > 0).any())
 
 
-def render(table: pd.DataFrame, reference: Reference | str | None = None) -> str:
-    """The comparison as text; times in seconds."""
+def render(
+    table: pd.DataFrame, reference: Reference | str | None = None, folders: Mapping[str, Folder] | None = None
+) -> str:
+    """The comparison as text; times in seconds. With the `folders` of the runs, why a row is bad stands below."""
     if not len(table):
         return "no complete run"
     reference = reference if isinstance(reference, Reference) else Reference.of(reference)
@@ -167,7 +178,7 @@ def render(table: pd.DataFrame, reference: Reference | str | None = None) -> str
     groups = table.groupby(columns, sort=True, dropna=False) if columns else [((), table)]
     for key, group in groups:
         heading = ", ".join(f"{name}={shown(value)}" for name, value in zip(columns, key, strict=True))
-        rows, notes = compare(_in_order(group, reference), reference)
+        rows, notes = compare(_in_order(group, reference), reference, of_folders(folders) if folders else None)
         if not absent and (here := _absent(group, reference)):
             notes.insert(0, here)
         lines += ["", *([heading] if heading else []), rows.to_string(index=False), *footers(group), *notes]

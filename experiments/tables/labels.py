@@ -90,8 +90,7 @@ def labelled(table: pd.DataFrame, policy: str = "fifo", axis: str = "") -> pd.Da
     its name. What `policy`, the reference, was swept over too stays a setting, so that differences are taken at its
     equal values; `axis`, along which they are taken, stays out of the name.
     """
-    if "system" in table:
-        table = table.assign(policy=table["system"].fillna(table["policy"]))
+    table = as_asked(table)
     names = table["policy"].astype(str)
     for column in (name for name in settings_of(table) if name.startswith(("policy.", "policy/", "predictor"))):
         if of_axis(column, axis):
@@ -102,6 +101,11 @@ def labelled(table: pd.DataFrame, policy: str = "fifo", axis: str = "") -> pd.Da
         text = " " + column.removeprefix("policy.").removeprefix("policy/") + "=" + table[column].map(shown)
         names = names + text.where(told, "")
     return table.assign(policy=names)
+
+
+def as_asked(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the name of the system that chose a policy as that policy's."""
+    return table.assign(policy=table["system"].fillna(table["policy"])) if "system" in table else table
 
 
 def with_foreign_parts(table: pd.DataFrame) -> pd.DataFrame:

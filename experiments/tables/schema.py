@@ -9,19 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from sim.record import Use
+from experiments.tables.columns import SPANS, STATES, Column
+from sim.record import Span, Use
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
-
-
-class Column(NamedTuple):
-    """`unit` is SI or a count; `equals` the name in vLLM's benchmark, with the factor between the two."""
-
-    unit: str
-    definition: str
-    equals: str = ""
 
 
 REQUESTS = {
@@ -223,6 +215,17 @@ COLLECTED = {
 }
 
 
+def unit_of(name: str) -> str:
+    """The unit of a metric, or of a number of a request; empty where it is not told."""
+    of_requests = {**REQUESTS, **OPTIONAL_REQUESTS}
+    groups = (SUMMARY, SUMMARY_OF_CALLS, SUMMARY_OF_PASSES, SUMMARY_OF_REWARDS, NESTED, of_requests)
+    for known in (name, f"{name}_mean"):  # response_time of a request: as of their mean
+        for columns in groups:
+            if known in columns:
+                return columns[known].unit
+    return ""
+
+
 def document() -> str:
     """The text of docs/results.md."""
     parts = [
@@ -235,6 +238,10 @@ def document() -> str:
         *_section("requests.parquet", "A row for each request.", REQUESTS),
         *_section("", "Where the trace has them:", OPTIONAL_REQUESTS),
         *_section("steps.parquet", "A row for each forward pass of each replica, with `record=steps`.", STEPS),
+        *_section("spans.parquet", "A row for each state that a request goes through, by request and start, with "
+                  "`record=jobs`, which keeps steps.parquet too. What a plan changes counts from when its step starts. "
+                  "A request that was rejected has none.", SPANS),
+        *_states(),
         *_section("audit.parquet", "A row for each use of the KV cache of each replica, with `audit=true`; a token's "
                   "slot counts from the step that computes it.", AUDIT),
         *_uses(),
@@ -268,6 +275,12 @@ def _uses() -> list[str]:
     rows = [f"| `{use.name.lower()}` | {USES[use.name.lower()]} |" for use in Use]
     words = "Each slot is in one use at a time. A block that jobs share is in the first of theirs in this order:"
     return ["", words, "", "| use | the slots |", "|---|---|", *rows]
+
+
+def _states() -> list[str]:
+    rows = [f"| `{span.name.lower()}` | {STATES[span.name.lower()]} |" for span in Span]
+    return ["", "A request that runs keeps its seat in steps that give it nothing:", "", "| span | the request |",
+            "|---|---|", *rows]  # fmt: skip
 
 
 def main() -> None:

@@ -65,10 +65,13 @@ def test_runs_of_two_loads_are_refused() -> None:
         points(table)
 
 
-def test_every_predictor_with_a_tau_is_named_in_the_drawing() -> None:
+def test_every_predictor_is_named_in_the_order_of_its_share_and_the_one_without_a_tau_says_so() -> None:
     figure = draw(points(made(half=(0.5, 0.4), flat=(0.1, float("nan")))), "a caption")
-    names = {text.get_text() for text in figure.axes[0].texts}
-    assert names == {"oracle", "half"}
+    kept, taus = figure.axes
+    assert [label.get_text() for label in kept.get_yticklabels()] == ["oracle", "half", "flat"]
+    assert [text.get_text() for text in taus.texts] == ["none: it says the same of all"]
+    marks = [line.get_xdata()[0] for line in kept.lines if line.get_marker() == "o"]
+    assert marks == pytest.approx([100, 50, 10])
 
 
 def test_a_seed_whose_runs_replayed_different_requests_is_refused() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.tables import schema
+from experiments.tables import columns, schema
 from experiments.tables.collect import complete_folders
-from sim import Cluster, Record, simulate
+from sim import Cluster, Record, Span, simulate
 from sim.metrics import summary
 from tests.conftest import make_device, make_policy, make_requests
 from tests.experiments.run.test_run import SMALL, typed  # noqa: F401 - a fixture
@@ -51,6 +51,13 @@ def test_the_definitions_are_those_of_the_numbers(oracle) -> None:
     assert found["response_time_p99"] == pytest.approx(np.percentile(table["finished"] - table["arrival"], 99))
     span = table["finished"].max() - table["arrival"].min()
     assert found["throughput_tokens_overall"] == pytest.approx(7 / span)
+
+
+def test_every_column_and_state_of_spans_is_told_and_no_other(oracle) -> None:
+    requests = make_requests([0.0], [10], [3])
+    tables = simulate(requests, make_policy(), Cluster((make_device(),)), oracle, record=Record.JOBS)
+    assert list(tables.spans) == list(columns.SPANS)
+    assert [span.name.lower() for span in Span] == list(columns.STATES)
 
 
 def test_every_column_and_use_of_an_audit_is_told_and_no_other(oracle) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.figures import forest
 from experiments.figures.drawing import PAIRED, Panels, provenance_of
+from experiments.figures.forest import Forest
 from experiments.figures.stored import METRICS, Stored, of, ordering
 from experiments.figures.style import save
 from experiments.figures.write import written
-from experiments.papers.rtlm.figures.shared import MODELS, SYSTEMS, against, draw, over_seeds
+from experiments.papers.rtlm.figures.shared import CLUSTERS, MODELS, SYSTEMS, against, draw, look_of, over_seeds
 from experiments.tables.stats import Interval
 
 BASELINES = ("fifo", "hpf", "luf", "muf")
@@ -50,13 +52,19 @@ def against_best(table: pd.DataFrame, changes: pd.DataFrame, cell: Sequence[str]
 def _figures(table: pd.DataFrame, changes: pd.DataFrame, output: Path) -> list[Path]:
     averaged = over_seeds(changes, [*AVERAGED, "system"])
     files = []
+    seeds = sorted(set(averaged["seeds"]))
+    ours = of(averaged, system=tuple(name for name in SYSTEMS if name != "fifo"))
     for metric, label in METRICS.items():
-        panels = Panels("load", metric, "cluster", "model", xlabel="load", ylabel=f"change of {label} (%)")
+        shown = Forest(
+            metric, "system", "model", "load", "cluster", f"change of {label} (%)", "fifo",
+            (*CLUSTERS, *MODELS, *SYSTEMS), CLUSTERS,
+        )  # fmt: skip
         caption = (
-            f"{label.capitalize()} against FIFO's, averaged over {table['trace.workload'].nunique()} workloads; load: "
-            f"arrivals as a multiple of what FIFO serves. {PAIRED} {provenance_of(table)}"
+            f"{label.capitalize()} against FIFO's (the line at 0), averaged over {table['trace.workload'].nunique()} "
+            f"workloads, {' or '.join(map(str, seeds))} seeds; load: arrivals as a multiple of what FIFO serves; each "
+            f"column has its own axis. {PAIRED} {provenance_of(table)}"
         )
-        files += save(draw(averaged, panels, caption), output / f"main_{metric}")
+        files += save(forest.draw(ours, shown, caption, look_of), output / f"main_{metric}")
     for workload, runs in table.groupby("trace.workload"):
         absolute = over_seeds(runs, [*AVERAGED, "system"], averaged=())
         panels = Panels(

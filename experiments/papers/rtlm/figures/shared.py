@@ -31,6 +31,11 @@ LOOKS: Mapping[Hashable, Look] = {
 }
 
 
+def look_of(system: str) -> Look:
+    """How a system is drawn."""
+    return LOOKS.get(system) or look(system)
+
+
 def against(
     table: pd.DataFrame, reference: pd.DataFrame, at: Sequence[str] = CELL, metrics: Iterable[str] = METRICS
 ) -> pd.DataFrame:

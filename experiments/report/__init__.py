@@ -1,0 +1,1 @@
+"""One HTML page of a folder of results, which needs no network."""
