@@ -110,7 +110,8 @@ class Base:
             return [f"{path}.device={device}", f"{path}.model={self.model}"]
         values = OmegaConf.to_container(profile, resolve=True)
         assert isinstance(values, dict)
-        return [f"++{path}.{name}={_typed(device if name == 'device' else value)}" for name, value in values.items()]
+        own = {str(name): device if name == "device" else value for name, value in values.items()}
+        return [f"++{path}.{name}={_typed(value)}" for name, value in own.items()]
 
     def _kept(self) -> dict[str, str]:
         """What was asked of the cluster's devices beside the profile, as the split's devices are to have it too."""
