@@ -91,7 +91,7 @@ HERE = ("cluster=one", "model=smollm2-135m", "device=cpu_vllm", f"cluster.device
 
 def test_a_real_benchmark_of_vllms_is_as_near_as_the_page_says() -> None:
     """Of vLLM 0.32.0 on a core that others wanted too: docs/validation.md."""
-    path = GOLDEN / "smollm2-135m.json.gz"
+    path = GOLDEN / "smollm2-135m.json"
     cfg = composed(*SETTINGS[:3], *HERE, "trace=vllm_bench", f"trace.path={path}")
     result = read_result(path)
     table = error_table(bench.compare(cfg, read_inputs(cfg), result)).set_index(["metric", "statistic"])
