@@ -213,11 +213,11 @@ class Slo:
         times = {"e2e": response_time(requests), "ttft": ttft(requests), "tpot": tpot(requests)}
         if "itl" in metrics:
             if gaps is None:
-                raise ValueError("slo.itl: the gaps between tokens are seen with record=steps alone")
+                raise ValueError("slo.itl: the gaps between tokens are seen with record=steps or jobs alone")
             if unseen := int((finished & ~gaps.seen).sum()):
                 raise ValueError(
                     f"slo.itl: of {unseen:,} of {int(finished.sum()):,} finished requests the gaps between tokens are "
-                    "not seen, for they got none in some step, or several in one: bound slo.tpot"
+                    "not seen, for they got none in some step, or several in one: give record=jobs, or bound slo.tpot"
                 )
             times["itl"] = gaps.longest
         return {name: values for name, values in times.items() if name in metrics}

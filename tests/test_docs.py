@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 
 from experiments import cli
 from experiments.run.inputs import build_cluster
+from experiments.run.sweep import SweepLog
 from experiments.settings import check
 from sim import Request, Truth, simulate
 from tests.conftest import ROOT
@@ -137,6 +138,10 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
                 compose(config_name, overrides=args.overrides)
         raise TakenError
 
+    def begun(self: SweepLog) -> NoReturn:  # of a search
+        raise TakenError
+
+    monkeypatch.setattr(SweepLog, "__init__", begun)
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
     monkeypatch.setattr(sys.modules["hydra.main"], "_run_hydra", composed)
     monkeypatch.setattr(check, "jobs", one_at_a_time)

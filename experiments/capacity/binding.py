@@ -48,8 +48,8 @@ class Evidence:
             return pace
         if self.waited < (LITTLE * self.ttft if metric == "ttft" else MOST * self.e2e):
             return "prefill" if metric == "ttft" else pace
-        held = {"seats": self.seats, "prefill": self.prefill, "blocks": self.blocks, pace: self.turn}
-        return max(held, key=lambda name: held[name])
+        held = [(self.seats, "seats"), (self.prefill, "prefill"), (self.blocks, "blocks"), (self.turn, pace)]
+        return max(held)[1]
 
 
 def evidence(cluster: Cluster, batching: Batching, requests: Table, steps: Table) -> Evidence:
@@ -123,5 +123,5 @@ def words(found: Iterable[Evidence]) -> str:
     shares = ", ".join(f"{name} {100 * mean(name):.0f} %" for name in ("seats", "prefill", "blocks", "turn"))
     return (
         f"{mean('waited'):.3g} s of waiting a request, by {shares}; {100 * mean('mixed'):.0f} % of decoding beside "
-        "prefill"
+        f"prefill; {100 * mean('stopped'):.0f} % of the slowest per token were stopped"
     )

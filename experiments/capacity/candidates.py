@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -14,6 +15,7 @@ from experiments.capacity.prices import Price
 
 SPLIT = "prefill_decode"  # the cluster and the roles of its devices
 ROLES = ("prefill", "decode")
+STORED = "profiles.profile.load"  # what the split's own devices are of
 FREE = 1e18  # bytes/s of a link that takes no time
 
 
@@ -29,6 +31,11 @@ class Candidate:
     def name(self) -> str:
         """As `3 x h100_sxm`, or `1 x h100_sxm prefill + 2 x l40s decode`."""
         return " + ".join(f"{count} x {device}{f' {role}' if role else ''}" for role, device, count in self.devices)
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """Its roles and their devices, however many."""
+        return tuple((role, device) for role, device, _ in self.devices)
 
     def dollars(self, prices: Mapping[str, Price]) -> float:
         """What an hour costs."""
@@ -90,11 +97,21 @@ class Base:
         own = [f"cluster={SPLIT}", "policy/routing=disaggregation"]
         for role, (device, count) in zip(ROLES, counts, strict=True):
             path = f"cluster.devices.{role}"
-            own += [f"{path}.count={count}", f"{path}.profile.device={device}", f"{path}.profile.model={self.model}"]
+            own += [f"{path}.count={count}", *self._profile(f"{path}.profile", device)]
             own += [f"{path}.{name}={value}" for name, value in self._kept().items()]
         own += [f"cluster.link.bytes_per_second={link:g}", *(["cluster.link.latency=0.0"] if link == FREE else [])]
         roles = tuple((role, device, count) for role, (device, count) in zip(ROLES, counts, strict=True))
         return Candidate(roles, _with(kept, own), link)
+
+    def _profile(self, path: str, device: str) -> list[str]:
+        """The settings at `path` of the base's own profile on another device."""
+        profile = self.system.cfg.cluster.devices[self.entry].profile
+        if profile._target_ == STORED:
+            return [f"{path}.device={device}", f"{path}.model={self.model}"]
+        values = OmegaConf.to_container(profile, resolve=True)
+        assert isinstance(values, dict)
+        own = {str(name): device if name == "device" else value for name, value in values.items()}
+        return [f"++{path}.{name}={_typed(value)}" for name, value in own.items()]
 
     def _kept(self) -> dict[str, str]:
         """What was asked of the cluster's devices beside the profile, as the split's devices are to have it too."""
@@ -104,9 +121,16 @@ class Base:
         return {name: value for name, value in own.items() if name != "count" and not name.startswith("profile.")}
 
 
+def _typed(value: Any) -> str:
+    """A value as it is typed on a command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(_typed, value))}]" if isinstance(value, list) else str(value)
+
+
 def _with(texts: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
     """`texts`, and `own` in place of those of the same keys."""
-    keys = {text.partition("=")[0] for text in own}
+    keys = {text.lstrip("+").partition("=")[0] for text in own}
     return (*(text for text in texts if text.lstrip("+").partition("=")[0] not in keys), *own)
 
 
@@ -115,12 +139,11 @@ def least(holds: Callable[[int], bool], most: int) -> int | None:
 
     By doubling, then by halves.
     """
-    high = 1
+    low, high = 0, 1  # it does not hold at the first
     while not holds(high):
         if high == most:
             return None
-        high = min(2 * high, most)
-    low = high // 2  # it did not hold there
+        low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
         if holds(middle):

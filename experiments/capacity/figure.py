@@ -70,13 +70,16 @@ def _bounds(survey: Survey, name: str) -> set[float]:
     return {tried.bounds[name] for one in survey.found for tried in one.tries.values() if name in tried.bounds}
 
 
-def bounded(axes: Axes, bounds: Collection[float], log: bool = True) -> None:
-    """Draw the bounds of a panel, on an axis on which it can be seen how far from them the lines are."""
+def bounded(axes: Axes, bounds: Collection[float], log: bool = True, room: float = ROOM) -> None:
+    """Draw the bounds of a panel, on an axis on which it can be seen how far from them the lines are.
+
+    What is larger than the largest bound by the factor `room` is outside.
+    """
     most = max(bounds, default=0.0)
     if log and most:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        axes.set_ylim(0.7 * low, min(max(high, 1.5 * most), ROOM * most))
+        axes.set_ylim(0.7 * low, min(max(high, 1.5 * most), room * most))
         plain_log_ticks(axes.yaxis)
     for bound in bounds:
         axes.axhline(bound, color="#cc3311", linewidth=1.2, linestyle=(0, (5, 2)), zorder=4)

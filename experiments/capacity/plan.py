@@ -52,6 +52,7 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in _names(text)]
 
 
+SEEDS, PRECISION, GRID = 12, 0.05, 0.01  # of the search for what the winner carries
 SETTINGS = {
     "devices": Own([], _names, bool, "names of profiles, as h100_sxm,l40s (tokenyard profile list)"),
     "layouts": Own([*LAYOUTS], _names, lambda given: given and set(given) <= set(LAYOUTS), ", ".join(LAYOUTS)),
@@ -114,7 +115,8 @@ def plan(asked: Asked, said: dict[str, str], begun: float) -> None:
             planner.look(winner)
             survey = None
             if winner is not None:
-                settings = Settings(asked.seed, own["seeds"], own["seeds"], 0.03, 0.01, "time", rate, 0)
+                most = max(own["seeds"], SEEDS)
+                settings = Settings(asked.seed, own["seeds"], most, PRECISION, GRID, "time", rate, 0)
                 survey = Survey([planner.system(winner)], settings, submit)
                 survey.find()
             planner.done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,13 @@ class Answer:
         others = [one for one in self.planner.own() if one.carries and one is not self.winner]
         if others:
             lines.append(f"the next that carries it: {others[0].candidate.name}, ${self.dollars(others[0]):.2f}")
-        for one in self.planner.own():
-            if one.evidence is not None:
-                lines.append(
-                    f"{one.candidate.name}, ${self.dollars(one):.2f}, misses {one.missed()} "
-                    f"({_mean(one, one.missed())}): {one.binds()}; {words([one.evidence])}"
-                )
+        missing = {one.candidate.kinds: one for one in self.planner.own() if one.evidence is not None}  # the largest
+        for one in missing.values():
+            assert one.evidence is not None
+            lines.append(
+                f"{one.candidate.name}, ${self.dollars(one):.2f}, misses {one.missed()} "
+                f"({_mean(one, one.missed())}): {one.binds()} binds; {words([one.evidence])}"
+            )
         return lines
 
     def of_ratios(self) -> pd.DataFrame:
@@ -171,7 +173,7 @@ def draw(answer: Answer) -> Figure:
                 mean = values.mean(axis=1)
                 bars = [mean - values.min(axis=1), values.max(axis=1) - mean]
                 axes.errorbar(places, mean, yerr=bars, **how, linewidth=1.4, elinewidth=0.9)
-            bounded(axes, {tried.bounds[name] for _, one in answer.ratios for tried in one.tries})
+            bounded(axes, {tried.bounds[name] for _, one in answer.ratios for tried in one.tries}, room=math.inf)
             axes.set(xlabel=f"devices that prefill, of {candidate.total}", ylabel=label(name))
             axes.set_xticks(range(1, candidate.total))
         handles = [Line2D([], [], label=_link(link), **how) for link, how in looks.items()]

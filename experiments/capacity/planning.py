@@ -14,7 +14,7 @@ from experiments.capacity.binding import Evidence
 from experiments.capacity.candidates import FREE, Base, Candidate, least
 from experiments.capacity.prices import Price
 from experiments.capacity.tries import Pace, Tried, attempt, engine, witness, worst
-from experiments.capacity.workers import Submit
+from experiments.capacity.workers import Submit, bar
 
 MORE = 3  # devices beyond the fewest of each role that are looked at together
 
@@ -59,7 +59,7 @@ class Planner:
         self.bounds: list[str] = []  # what was not tried, as it cannot be cheaper
         self.limits: list[str] = []  # the engine's, a line for each sort of device
         self._submit = submit
-        self._bar: tqdm[Any] = tqdm(desc="plan", unit="run")
+        self._bar: tqdm[Any] = bar("plan", "run")
 
     def judge(self, candidate: Candidate, all_seeds: bool = False) -> Judged:
         """The candidate's runs, by each seed until the first fails, or by `all_seeds`."""
@@ -145,9 +145,12 @@ class Planner:
 
     def look(self, winner: Judged | None) -> None:
         """See the engine's limits, and what holds requests up in those that miss and cost no more than the `winner`."""
+        slo = self.base.system.slo
         most = math.inf if winner is None else self._dollars(winner.candidate)
         less = [one for one in self.own() if not one.carries and self._dollars(one.candidate) <= most]
-        asked = [(one, self._submit(witness, list(one.candidate.texts), Pace(None), self.seeds[0])) for one in less]
+        asked = [
+            (one, self._submit(witness, list(one.candidate.texts), Pace(None), self.seeds[0], slo)) for one in less
+        ]
         for one, future in asked:
             one.evidence = future.result()
         of_kind = {kind: one for one in self.own() for kind in [device[:2] for device in one.candidate.devices]}

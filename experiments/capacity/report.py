@@ -35,11 +35,25 @@ def told(survey: Survey, seconds: float) -> str:
     for line in dict.fromkeys(line for one in survey.found for line in one.limits):
         names = [one.system.name for one in survey.found if line in one.limits]
         lines.append(f"limits: {line}" + (f" ({', '.join(names)})" if len(names) < len(survey.found) else ""))
-    lines += ["", table(survey).to_string(index=False), ""]
+    lines += ["", table(survey).to_string(index=False), "", rows(survey)]
     for one in survey.found:
         lines += [f"{one.system.name}: {note}" for note in notes(survey, one)]
     lines.append(_made(survey, seconds))
     return "\n".join(lines)
+
+
+def rows(survey: Survey) -> str:
+    """How many rows the runs read, kept for training and replayed."""
+    counts = [tried.counts for one in survey.found for tried in one.tries.values()]
+
+    def said(name: str) -> str:
+        low, high = (function(one[name] for one in counts) for function in (min, max))
+        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+    kept = f", {said('training')} for training" if any(one["training"] for one in counts) else ""
+    return (
+        f"each run: {said('read')} rows read{kept}, {said('replayed')} replayed, the first {said('warmup')} as warm-up"
+    )
 
 
 def table(survey: Survey) -> pd.DataFrame:
@@ -101,9 +115,9 @@ def notes(survey: Survey, one: Searched) -> list[str]:
             f"in {capacity.doubtful} of {len(capacity.each)} seeds a run held at a rate above one at which another did "
             "not: the edge is not sharp there"
         )
-    worst = max(trials, key=lambda tried: tried.rejected / max(1, tried.requests))
-    if worst.rejected > REJECTED * worst.requests:
-        lines.append(f"{worst.rejected} of {worst.requests} requests can never be served, and count as missed")
+    rejected, replayed = max((tried.counts["rejected"], tried.counts["replayed"]) for tried in trials)
+    if rejected > REJECTED * replayed:
+        lines.append(f"{rejected:,} of {replayed:,} requests can never be served, and count as missed")
     return lines
 
 
@@ -133,7 +147,7 @@ def tries(survey: Survey) -> pd.DataFrame:
     def row(one: Searched, tried: Tried) -> dict[str, Any]:
         return {
             "system": one.system.name, "seed": tried.seed, "rate": tried.pace.rate, "holds": tried.holds, **tried.found,
-            "attainment": tried.attainment, "goodput": tried.goodput, "requests": tried.requests,
+            "attainment": tried.attainment, "goodput": tried.goodput, "requests": tried.counts["replayed"],
             "run": Path(tried.folder).name,
         }  # fmt: skip
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from experiments.tables.stats import Interval, change, interval
 
+PROBES = (0.02, 0.04, 0.08)  # how far below an edge it is looked whether runs hold, as shares
 LOWEST, HIGHEST = 1e-4, 1e6  # requests/s: nobody meets another, all are there at once
 
 
@@ -27,6 +28,15 @@ class Grid:
     def place(self, rate: float) -> int:
         """The place nearest to a rate."""
         return round(math.log(rate) / math.log1p(self.step))
+
+    def places(self, share: float) -> int:
+        """How many places up are nearest to a rate that is higher by a share."""
+        return round(math.log1p(share) / math.log1p(self.step))
+
+    @property
+    def probes(self) -> list[int]:
+        """How many places below an edge it is looked whether runs hold."""
+        return sorted({self.places(share) for share in PROBES} - {0})
 
 
 @dataclass(slots=True)
@@ -48,27 +58,51 @@ class Bracket:
         return bool(held and missed) and max(held) > min(missed)
 
 
-def bisect(bracket: Bracket, start: int, stride: int, lowest: int, highest: int) -> Generator[int, bool, None]:
+def bisect(
+    bracket: Bracket, start: int, stride: int, lowest: int, highest: int, probes: Sequence[int]
+) -> Generator[int, bool, None]:
     """Fill in `bracket`: yields the places to be tried, and is sent whether the run held there.
 
     From `start` on by `stride` places, twice as many each time, until both sides of the edge are seen, or the `lowest`
-    or the `highest` place; then by halves.
+    or the `highest` place; then by halves. Whether a run holds is not quite monotonous in the rate: it is tried too at
+    `probes` places below the edge, and where one is missed, the edge is looked for below that.
     """
-    place = start
+    yield from _edge(bracket, start, stride, lowest, highest)
+    while bracket.low is not None and bracket.high is not None:
+        for depth in probes:
+            place = bracket.low - depth
+            if place >= lowest and not (yield from _holds(bracket, place)):
+                below = [one for one, holds in bracket.tried.items() if holds and one < place]
+                bracket.low, bracket.high = max(below, default=None), place
+                yield from _edge(bracket, place - stride, stride, lowest, highest)
+                break
+        else:
+            return
+
+
+def _holds(bracket: Bracket, place: int) -> Generator[int, bool, bool]:
+    """Whether a place holds, which is tried unless it was."""
+    if place not in bracket.tried:
+        bracket.tried[place] = yield place
+    return bracket.tried[place]
+
+
+def _edge(bracket: Bracket, place: int, stride: int, lowest: int, highest: int) -> Generator[int, bool, None]:
+    """Bring the two sides of `bracket` together, from `place` on where one is not seen yet."""
     while bracket.low is None or bracket.high is None:
-        holds = bracket.tried[place] = yield place
+        place = min(max(place, lowest), highest)
+        holds = yield from _holds(bracket, place)
         if holds:
             bracket.low = place
         else:
             bracket.high = place
         if (holds and place == highest) or (not holds and place == lowest):
             return
-        place = min(place + stride, highest) if holds else max(place - stride, lowest)
+        place += stride if holds else -stride
         stride *= 2
     while bracket.high - bracket.low > 1:
         place = (bracket.low + bracket.high) // 2
-        holds = bracket.tried[place] = yield place
-        if holds:
+        if (yield from _holds(bracket, place)):
             bracket.low = place
         else:
             bracket.high = place

@@ -15,9 +15,9 @@ from experiments.capacity.asked import System
 from experiments.capacity.binding import Evidence
 from experiments.capacity.search import HIGHEST, LOWEST, Bracket, Capacity, Grid, bisect, more_seeds
 from experiments.capacity.tries import Pace, Tried, attempt, limited, speed, witness, worst
-from experiments.capacity.workers import Submit
+from experiments.capacity.workers import Submit, bar
 
-FAR, NEAR = 64, 4  # places between the first tries of the first seed, and of the others
+FAR, NEAR = 0.9, 0.04  # between the first two tries of the first seed, and of the others, as shares of the rate
 WITNESSES = 3  # seeds whose steps are looked at
 FEWEST = 100  # requests that thinning leaves, at least
 CURVE = (0.5, 1.15)  # from the least capacity to the largest, as shares of them
@@ -85,10 +85,10 @@ class Survey:
     def find(self) -> None:
         """Find the capacity of every system: of the first seed, of as many as asked for, then of more."""
         first, count = self.settings.seed, self.settings.seeds
-        with tqdm(desc="capacity", unit="try") as bar:
-            self._search([(one, first, self.grid.place(self.settings.start), FAR) for one in self.found], bar)
+        with bar("capacity", "try") as shown:
+            self._search([(one, first, self.grid.place(self.settings.start), FAR) for one in self.found], shown)
             while True:
-                self._search(list(self._missing(count)), bar)
+                self._search(list(self._missing(count)), shown)
                 wanted = more_seeds(
                     [one.capacity(self.grid) for one in self.found], self.settings.precision, self.settings.most
                 )
@@ -106,7 +106,7 @@ class Survey:
                 if seed not in one.brackets:
                     yield one, seed, start.low, NEAR
 
-    def _search(self, searches: Sequence[tuple[Searched, int, int, int]], bar: tqdm[Any]) -> None:
+    def _search(self, searches: Sequence[tuple[Searched, int, int, float]], shown: tqdm[Any]) -> None:
         """Go on with all searches at once: each asks for its next try when it knows of the last."""
         pending: dict[Future[Tried], tuple[Searched, int, int, Generator[int, bool, None]]] = {}
 
@@ -116,15 +116,15 @@ class Survey:
         for one, seed, start, stride in searches:
             bracket = one.brackets[seed] = Bracket()
             lowest, highest = self._range(one, seed)
-            search = bisect(bracket, min(max(start, lowest), highest), stride, lowest, highest)
+            search = bisect(bracket, start, max(1, self.grid.places(stride)), lowest, highest, self.grid.probes)
             ask(one, seed, next(search), search)
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 one, seed, place, search = pending.pop(future)
                 tried = one.tries[place, seed] = future.result()
-                bar.set_postfix_str(f"{one.system.name} {self.grid.rate(place):g}/s", refresh=False)
-                bar.update()
+                shown.set_postfix_str(f"{one.system.name} {self.grid.rate(place):g}/s", refresh=False)
+                shown.update()
                 try:
                     ask(one, seed, search.send(tried.holds), search)
                 except StopIteration:
@@ -146,27 +146,29 @@ class Survey:
 
     def look(self) -> None:
         """See what holds requests up just above each capacity, and how metrics rise with the rate."""
-        with tqdm(desc="what binds", unit="run") as bar:
+        with bar("what binds", "run") as shown:
             asked = []
             for one in self.found:
                 edge = one.edge() or [tried for _, tried in sorted(one.tries.items())[-1:]]
                 for tried in edge[:WITNESSES]:
-                    asked.append((one, self._submit(witness, list(one.system.texts), tried.pace, tried.seed)))
-                    asked[-1][1].add_done_callback(lambda _: bar.update())
+                    asked.append(
+                        (one, self._submit(witness, list(one.system.texts), tried.pace, tried.seed, one.system.slo))
+                    )
+                    asked[-1][1].add_done_callback(lambda _: shown.update())
             for one, future in asked:
                 one.evidence.append(future.result())
         for one in self.found:
             served = frozenset().union(*(evidence.served for evidence in one.evidence))
             one.limits = [line for kind, line in limited(one.system.cfg) if kind in served]
-        with tqdm(desc="curve", unit="run") as bar:
-            for (number, place, seed), future in {key: self._asked(key, bar) for key in self._curve()}.items():
+        with bar("curve", "run") as shown:
+            for (number, place, seed), future in {key: self._asked(key, shown) for key in self._curve()}.items():
                 tried = self.found[number].tries[place, seed] = future.result()
                 self.found[number].brackets[seed].tried[place] = tried.holds
 
-    def _asked(self, key: tuple[int, int, int], bar: tqdm[Any]) -> Future[Tried]:
+    def _asked(self, key: tuple[int, int, int], shown: tqdm[Any]) -> Future[Tried]:
         number, place, seed = key
         future = self._attempt(self.found[number], place, seed)
-        future.add_done_callback(lambda _: bar.update())
+        future.add_done_callback(lambda _: shown.update())
         return future
 
     def _curve(self) -> list[tuple[int, int, int]]:

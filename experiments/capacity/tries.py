@@ -48,8 +48,7 @@ class Tried:
     missed: tuple[str, ...]
     attainment: float
     goodput: float
-    requests: int
-    rejected: int
+    counts: dict[str, int]  # of the rows: see `counts.*` in docs/results.md
     replay: str  # the digest of the requests
 
 
@@ -59,10 +58,13 @@ class TryError(RuntimeError):
 
 def attempt(texts: list[str], pace: Pace, seed: int, slo: Slo) -> Tried:
     """Make the run, unless it is kept, and judge it; TryError for one that fails."""
-    folder, state = _run(texts, pace, seed, record=slo.needs_gaps)
+    folder, state = _run(texts, pace, seed, "jobs" if slo.needs_gaps else "requests")
     made_of, summary = folder.made_of(), folder.summary()
     requests = read(folder, slo)
-    between = gaps(requests, _table(folder.path / "steps.parquet", ["replica", "end"])) if slo.needs_gaps else None
+    between = None
+    if slo.needs_gaps:
+        steps = _table(folder.path / "steps.parquet", ["replica", "end"])
+        between = gaps(requests, steps, _table(folder.path / "spans.parquet"))
     try:
         met = slo.met(requests, made_of["config"]["warmup"], between)
     except ValueError as error:
@@ -73,14 +75,14 @@ def attempt(texts: list[str], pace: Pace, seed: int, slo: Slo) -> Tried:
     return Tried(
         pace, seed, str(folder.path), state == "complete", met.holds,
         {one.name: one.seconds for one in met.found}, {one.name: one.bound.seconds for one in met.found},
-        tuple(missed), met.attainment, met.goodput, summary["requests"], summary["rejected"],
+        tuple(missed), met.attainment, met.goodput, summary["counts"],
         made_of["inputs"]["replay"],
     )  # fmt: skip
 
 
-def witness(texts: list[str], pace: Pace, seed: int) -> Evidence:
+def witness(texts: list[str], pace: Pace, seed: int, slo: Slo) -> Evidence:
     """What held requests up in the run, by its steps."""
-    folder, _ = _run(texts, pace, seed, record=True)
+    folder, _ = _run(texts, pace, seed, "jobs" if slo.needs_gaps else "steps")
     cfg = working().composed(texts)[0]
     steps = _table(folder.path / "steps.parquet")
     requests = _table(folder.path / "requests.parquet", READ)
@@ -103,8 +105,8 @@ def speed(cfg: DictConfig, seed: int) -> tuple[float, int]:
     return own_rate(replay), len(replay)
 
 
-def _run(texts: list[str], pace: Pace, seed: int, record: bool) -> tuple[Folder, str]:
-    cfg, choices, typed = working().composed([*texts, f"seed={seed}", *(["record=steps"] if record else [])])
+def _run(texts: list[str], pace: Pace, seed: int, record: str) -> tuple[Folder, str]:
+    cfg, choices, typed = working().composed([*texts, f"seed={seed}", f"record={record}"])
     typed = [text for text in typed if not text.lstrip("+").startswith("slo.")]
     cfg = paced(cfg, pace)
     with open_dict(cfg):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from omegaconf import DictConfig
+from tqdm import tqdm
 
 from experiments.run import made, server
 from experiments.run.launch import cores
@@ -35,6 +37,12 @@ def workers(work: Work, launcher: DictConfig) -> Iterator[Submit]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def bar(what: str, unit: str) -> tqdm[Any]:
+    """A bar over tries, of which nobody knows how many there will be; where each look at it is a line, few of them."""
+    seldom = 0.1 if sys.stderr.isatty() else 30.0  # s
+    return tqdm(desc=what, unit=unit, mininterval=seldom, maxinterval=2 * seldom)
 
 
 def _at_once(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:

@@ -111,7 +111,7 @@ def slo_problems(settings: Any, record: Any) -> Iterator[str]:
         yield str(error)
         return
     if slo.needs_gaps and record == "requests":
-        yield f"slo.itl bounds the gaps between tokens, which record={record} does not keep: give record=steps"
+        yield f"slo.itl bounds the gaps between tokens, which record={record} does not keep: give record=jobs"
 
 
 def calibration_problems(values: Mapping[str, Any]) -> Iterator[str]:

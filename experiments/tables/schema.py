@@ -165,7 +165,7 @@ SUMMARY_OF_REWARDS = {
 }
 SUMMARY_OF_GAPS = {
     **_distribution("itl", "the gaps between a request's consecutive tokens, of all requests together", "itl"),
-    "itl_requests": Column("count", "of which they are seen: who got a token in each step from the first to the last"),
+    "itl_requests": Column("count", "of which they are seen: all that got a token in each step in which they could"),
 }
 SUMMARY_OF_SLO = {
     "slo_attainment": Column("share", "of the requests: within all bounds (rejected or unfinished: not)"),

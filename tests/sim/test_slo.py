@@ -100,7 +100,7 @@ def test_what_was_not_seen_is_said():
     with pytest.raises(ValueError, match=r"slo.tpot: of 4 of 4 finished requests no first token was seen"):
         Slo.of({"tpot": 1}).met(static, 0.0)
     assert Slo.of({"e2e": 2.6}).met(static, 0.0).attainment == pytest.approx(3 / 6)
-    with pytest.raises(ValueError, match=r"slo.itl: the gaps between tokens are seen with record=steps alone"):
+    with pytest.raises(ValueError, match=r"slo.itl: the gaps between tokens are seen with record=steps or jobs alone"):
         Slo.of({"itl_p99": 1}).met(table(), 0.0)
     with pytest.raises(ValueError, match=r"slo.by=client: the requests of this trace have no client"):
         Slo.of({"ttft": 1, "by": "client"}).met(table(), 0.0)

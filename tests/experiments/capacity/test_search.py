@@ -24,7 +24,7 @@ GRID = Grid(0.01)
 def searched(holds, start: int = 0, stride: int = 4, lowest: int = -900, highest: int = 1400) -> tuple[Bracket, int]:
     """The bracket of a run that `holds` at a place or does not, and how many tries it took."""
     bracket = Bracket()
-    search = bisect(bracket, start, stride, lowest, highest)
+    search = bisect(bracket, start, stride, lowest, highest, GRID.probes)
     place = next(search)
     for count in range(1, 100):
         try:
@@ -39,7 +39,7 @@ def searched(holds, start: int = 0, stride: int = 4, lowest: int = -900, highest
 def test_it_ends_at_the_edge_between_two_neighbours(edge, start):
     bracket, count = searched(lambda place: place < edge, start)
     assert (bracket.low, bracket.high) == (edge - 1, edge)
-    assert count < 32
+    assert count < 36
     assert not bracket.doubtful
 
 
@@ -59,8 +59,23 @@ def test_an_edge_that_is_not_sharp_is_doubtful():
     assert Capacity.of({0: bracket, 1: searched(lambda place: place < 20)[0]}, GRID).doubtful == 1
 
 
+@pytest.mark.parametrize("gap", [10, 11, 12, 13, 15, 17])
+def test_a_miss_just_below_the_edge_moves_it_there(gap):
+    bracket, _ = searched(lambda place: place < 20 and place != gap)
+    assert (bracket.low, bracket.high) == ((gap - 1, gap) if gap in bracket.tried else (19, 20))
+    assert gap in bracket.tried or 19 - gap not in GRID.probes
+    assert all(holds for place, holds in bracket.tried.items() if place <= bracket.low)
+    assert all(bracket.tried[bracket.low - depth] for depth in GRID.probes)
+    nowhere, _ = searched(lambda place: place == 5, start=5)
+    assert nowhere.low is None  # nothing holds below its one place
+
+
+def test_probes_are_as_far_below_on_every_grid():
+    assert (Grid(0.01).probes, Grid(0.02).probes, Grid(0.3).probes) == ([2, 4, 8], [1, 2, 4], [])
+
+
 def test_the_grid_is_one_for_all_and_its_rates_have_five_digits():
-    assert [GRID.rate(place) for place in (-1, 0, 1, 232)] == [0.9901, 1.0, 1.01, 10.058]
+    assert [GRID.rate(place) for place in (-1, 0, 1, 232)] == [0.9901, 1.0, 1.01, 10.059]
     assert all(GRID.place(GRID.rate(place)) == place for place in range(-900, 1400, 7))
 
 
