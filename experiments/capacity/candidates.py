@@ -110,8 +110,8 @@ class Base:
             return [f"{path}.device={device}", f"{path}.model={self.model}"]
         values = OmegaConf.to_container(profile, resolve=True)
         assert isinstance(values, dict)
-        named = {str(key): value for key, value in values.items()}
-        return [f"++{path}.{key}={_typed(device if key == 'device' else value)}" for key, value in named.items()]
+        own = {str(name): device if name == "device" else value for name, value in values.items()}
+        return [f"++{path}.{name}={_typed(value)}" for name, value in own.items()]
 
     def _kept(self) -> dict[str, str]:
         """What was asked of the cluster's devices beside the profile, as the split's devices are to have it too."""

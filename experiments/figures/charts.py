@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.chosen import REST, Chosen, panel_name
+from experiments.figures.chosen import REST, Chosen, panel_name, short
 from experiments.figures.place import Scale, beside, legend_inches, looks_of
 from experiments.figures.points import VALUE
 from experiments.figures.stored import in_order
@@ -54,12 +54,12 @@ def values_of(table: pd.DataFrame, setting: str) -> list[Any]:
 
 def grid_of(
     table: pd.DataFrame, chosen: Chosen, caption: str, right: float, row: float = ROW, below: float = 0.8,
-    left: float = LEFT, steep: float = 0.0,
+    left: float = LEFT, steep: float = 0.0, row_gap: float = ROW_GAP,
 ) -> Grid:  # fmt: skip
     """Panels for each row and column of `table`; `steep`: inches of words below the last row."""
     rows, columns = values_of(table, chosen.row), values_of(table, chosen.col)
     figure, axes = sheet(
-        len(rows), len(columns), row, right, caption, left=left, gap=GAP, row_gap=ROW_GAP, below=below + steep
+        len(rows), len(columns), row, right, caption, left=left, gap=GAP, row_gap=row_gap, below=below + steep
     )
     wide = (10.0 - left - right - (len(columns) - 1) * GAP) / len(columns)
     found = {}
@@ -89,7 +89,7 @@ def lines(
 ) -> Figure:
     """A metric against a setting: `points` of experiments.figures.points; `zero` is what the line at 0 stands for."""
     looks = _looks(points, chosen)
-    title = "" if chosen.hue in ("policy", REST) else chosen.hue
+    title = "" if chosen.hue in ("policy", REST) else short(chosen.hue)
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     across = Scale.of(points[chosen.x], list(LOOKS) if chosen.x == "policy" else ())
     columns = len(values_of(points, chosen.col))
@@ -111,7 +111,7 @@ def lines(
             if column == grid.columns[0]:
                 axes.set_ylabel(f"change of {label.partition(' (')[0]} (%)" if zero else label)
             if row == grid.rows[-1]:
-                axes.set_xlabel(chosen.x)
+                axes.set_xlabel(short(chosen.x))
         if len(looks) > 1:
             beside(grid.first(), looks, title)
     return grid.figure
@@ -164,10 +164,12 @@ def distributions(
     share, the band its 95 % interval.
     """
     looks = _looks(values, chosen)
-    title = "" if chosen.hue in ("policy", REST) else chosen.hue
+    title = "" if chosen.hue in ("policy", REST) else short(chosen.hue)
     right = legend_inches(map(shown, looks), title, SIZE) if len(looks) > 1 else 0.2
     with mpl.rc_context(RC | {"font.size": SIZE}):
-        grid = grid_of(values, chosen, caption, right, _row(len(looks), len(values_of(values, chosen.row))))
+        grid = grid_of(
+            values, chosen, caption, right, _row(len(looks), len(values_of(values, chosen.row))), row_gap=0.65
+        )
         for (row, other), axes in grid.axes.items():
             own = panel_of(values, chosen, row, other)
             for value, how in looks.items():
@@ -175,7 +177,7 @@ def distributions(
                     axes, own[own[chosen.hue].map(shown) == shown(value)] if chosen.hue else own, column, how, tail
                 )
             share_axes(axes, own[column], tail)
-            axes.tick_params(labelbottom=True)
+            axes.tick_params(labelbottom=True, labelleft=other == grid.columns[0])
             if other == grid.columns[0]:
                 axes.set_ylabel("share above it" if tail else "share of requests")
             if row == grid.rows[-1]:
@@ -199,8 +201,9 @@ def distribution(axes: Axes, requests: pd.DataFrame, column: str, how: Look, tai
     axes.plot(at[drawn], mean[drawn], **how.line(), zorder=3)
     if len(shares) > 1:
         half = np.nan_to_num(jackknife((shares.sum(axis=0) - shares) / (len(shares) - 1)))
-        low = np.clip(mean - half, 1e-9 if tail else 0, 1)
-        axes.fill_between(at, low, np.clip(mean + half, 0, 1), color=how.color, alpha=0.12, linewidth=0, zorder=2)
+        low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
+        known_low = low > 0 if tail else np.full(len(low), True)
+        axes.fill_between(at, low, high, known_low, color=how.color, alpha=0.12, linewidth=0, zorder=2)
 
 
 def _levels(count: int) -> Any:
@@ -220,5 +223,6 @@ def share_axes(axes: Axes, values: pd.Series, tail: bool = False) -> None:
     axes.set_ylim(0, 1.01)
     if tail:
         axes.set_yscale("log")
-        axes.set_ylim(0.5 / max(2, len(known)), 1.2)
+        smallest = min((float(np.min(line.get_ydata())) for line in axes.get_lines()), default=0.1)
+        axes.set_ylim(0.7 * smallest, 1.2)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:g}")

@@ -100,17 +100,22 @@ def _in_words(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
 
 def differing(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """The settings besides `names` and seed in which runs differ; of a policy, those that differ at equal `names`."""
-    found = []
-    for name in settings_of(table):
+    found: list[str] = []
+    for name in sorted(settings_of(table), key=lambda one: one != "policy"):  # most of its parts go with it
         if name in (*names, "seed", "system"):
             continue
         own = name.startswith(("policy", "predictor"))
-        keys = [table[other] for other in names] if own and names else [pd.Series(np.zeros(len(table)), table.index)]
-        if (table.groupby(keys, dropna=False)[name].nunique(dropna=False) > 1).any():
+        keys = [table[other] for other in (*names, *found)] if own else []
+        if (table.groupby(keys or np.zeros(len(table)), dropna=False)[name].nunique(dropna=False) > 1).any():
             found.append(name)
     return found
 
 
+def short(setting: str) -> str:
+    """What a setting is called on a figure: the last part of its name."""
+    return setting.rpartition(".")[2]
+
+
 def panel_name(setting: str, value: object) -> str:
-    """What stands above a panel, or in a legend that has no title."""
-    return str(value) if setting in (REST, "policy", "") else f"{setting}={shown(value)}"
+    """What stands above a panel."""
+    return str(value) if setting in (REST, "policy", "") else f"{short(setting)}={shown(value)}"

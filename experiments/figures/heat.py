@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -14,7 +16,8 @@ from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from experiments.figures.charts import DECADE, GAP, LEFT, SIZE, grid_of, panel_of, values_of
-from experiments.figures.chosen import Chosen
+from experiments.figures.chosen import Chosen, short
+from experiments.figures.drawing import LETTERS_PER_INCH
 from experiments.figures.place import inches
 from experiments.figures.points import VALUE
 from experiments.figures.style import RC, plain_log_ticks
@@ -22,8 +25,9 @@ from experiments.tables.labels import shown
 from experiments.tables.stats import Interval
 
 CELL = 0.42  # inches, the height of a row
+LEAST = 4  # rows, that the bar of colours is as high as
 DARK = 0.55  # of a colour's luminance: below it stands white text
-BAR = 1.2  # inches, for the bar of colours
+BAR = 1.5  # inches, for the bar of colours
 
 
 def draw(points: pd.DataFrame, chosen: Chosen, label: str, caption: str, zero: str = "", scale: str = "auto") -> Figure:
@@ -41,20 +45,21 @@ def draw(points: pd.DataFrame, chosen: Chosen, label: str, caption: str, zero: s
     room = 0.75 * inches(map(shown, names["x"]), SIZE) if steep else 0.0
     colours = mpl.colormaps["RdBu_r" if zero else "viridis_r"]
     with mpl.rc_context(RC | {"font.size": SIZE, "axes.grid": False}):
-        grid = grid_of(points, chosen, caption, BAR, CELL * max(3, len(names["y"])), 0.8, words, room)
+        grid = grid_of(points, chosen, caption, BAR, CELL * max(LEAST, len(names["y"])), left=words, steep=room)
         for (row, column), axes in grid.axes.items():
             _cells(axes, panel_of(points, chosen, row, column), chosen, names, (colours, norm), bool(zero), wide)
             for tick in axes.get_xticklabels() if steep else ():
                 tick.set(rotation=45, ha="right", rotation_mode="anchor")
             axes.tick_params(labelleft=column == grid.columns[0], length=0)
             if column == grid.columns[0]:
-                axes.set_ylabel(chosen.y)
+                axes.set_ylabel(short(chosen.y))
             if row == grid.rows[-1]:
-                axes.set_xlabel(chosen.x)
+                axes.set_xlabel(short(chosen.x))
         right = grid.first().get_position()
         bottom = grid.axes[grid.rows[-1], grid.columns[-1]].get_position()
         bar = grid.figure.add_axes((right.x1 + 0.02, bottom.y0, 0.015, right.y1 - bottom.y0))
         said = f"change of {label.partition(' (')[0]} (%)" if zero else label
+        said = textwrap.fill(said, max(8, int((right.y1 - bottom.y0) * grid.figure.get_figheight() * LETTERS_PER_INCH)))
         grid.figure.colorbar(mpl.cm.ScalarMappable(norm, colours), cax=bar, label=said)
         if isinstance(norm, LogNorm):
             plain_log_ticks(bar.yaxis)
@@ -87,10 +92,9 @@ def _cells(
             continue
         colour = colours[0](colours[1](value.mean))
         axes.add_patch(mpl.patches.Rectangle((at - 0.5, height - 0.5), 1, 1, facecolor=colour, edgecolor="white"))
-        text = f"{value.mean:+.3g}" if changes else f"{value.mean:.3g}"
-        if value.half_width == value.half_width:
-            both = f"{text} ± {value.half_width:.2g}"
-            text = both if inches([both], SIZE - 1) < 0.95 * wide else f"{text}\n± {value.half_width:.2g}"
+        text = written(value, changes)
+        if inches([text], SIZE - 1) > 0.95 * wide:
+            text = text.replace(" ± ", "\n± ")
         light = float(np.dot(colour[:3], (0.299, 0.587, 0.114)))
         axes.text(
             at, height, text, ha="center", va="center", fontsize=SIZE - 1 if "\n" not in text else SIZE - 2.5,
@@ -102,3 +106,11 @@ def _cells(
     axes.set_xticks(range(len(names["x"])), list(map(shown, names["x"])))
     axes.set_yticks(range(len(names["y"])), list(map(shown, names["y"])))
     axes.spines[:].set_visible(False)
+
+
+def written(value: Interval, sign: bool = False) -> str:
+    """A mean and half of its interval, with as many decimals as its interval has meaning."""
+    if not value.half_width > 0:
+        return f"{value.mean:{'+' * sign}.3g}"
+    decimals = min(6, max(0, 1 - math.floor(math.log10(value.half_width))))
+    return f"{value.mean:{'+' * sign}.{decimals}f} ± {value.half_width:.{decimals}f}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from experiments.tables.labels import settings_of, shown
+from experiments.tables.labels import settings_of, shown, varying
 from experiments.tables.reference import Reference, same_requests
 from experiments.tables.stats import Interval, change, distinct, interval
 
@@ -36,8 +36,12 @@ def changes(table: pd.DataFrame, by: Sequence[str], metric: str, reference: str)
     if absent := of.absent(table):
         raise ValueError(absent.removeprefix("no difference: "))
     held = of.holds(table)
-    own = {name: name.startswith(("policy", "predictor")) and table.loc[held, name].nunique() < 2 for name in by}
-    partners = of.partners(table, [name for name in by if name not in ("policy", of.axis) and not own[name]])
+    swept = [
+        name
+        for name in varying(table, of.axis)
+        if not name.startswith(("policy", "predictor")) or table.loc[held, name].nunique() > 1
+    ]
+    partners = of.partners(table, swept)
     rows = []
     for key, runs in table[~held].groupby(list(by), dropna=False, sort=True):
         pairs = partners[runs.index].dropna()
@@ -47,7 +51,8 @@ def changes(table: pd.DataFrame, by: Sequence[str], metric: str, reference: str)
             raise ValueError(f"not paired: run {run} and others replayed other requests than those of {of}")
         ours, theirs = (table.loc[index, metric].to_numpy() for index in (pairs.index, pairs))
         both = pd.DataFrame({"ours": ours, "theirs": theirs}).drop_duplicates()
-        rows.append([*key, len(both), change(both["ours"], both["theirs"])])
+        if len(both):
+            rows.append([*key, len(both), change(both["ours"], both["theirs"])])
     found = pd.DataFrame(rows, columns=[*by, "seeds", VALUE])
     return _known(found, f"no run of {of} measured a {metric} above 0 beside another's with its seed and settings")
 

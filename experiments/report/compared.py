@@ -38,11 +38,16 @@ def _one(sweep: Sweep, own: pd.DataFrame) -> list[Element]:
     order = sweep.policies()
     own = own.sort_values("policy", key=lambda names: names.map(lambda name: order.index(str(name))), kind="stable")
     rows, notes = compare(own, sweep.reference, of_folders(sweep.folders))
+    first = [
+        name for name in rows if name in ("policy", sweep.reference.axis, "mean", "%") or name.startswith("mean - ")
+    ]
+    rows = rows[[*first, *(name for name in rows if name not in first)]]
     cells = [[_cell(str(value), name == "%") for name, value in row.items()] for _, row in rows.iterrows()]
     found = [table(list(rows.columns), cells, "compared")]
     why = [note for note in notes if ": why " in note]
     found += [tag("p", note, class_="why") for note in why]
-    found += [tag("p", text, class_="dim") for text in [*(note for note in notes if note not in why), *footers(own)]]
+    found += [tag("p", note, class_="dim") for note in notes if note not in why]
+    found.append(folded("Rows behind it", *(tag("p", text, class_="dim") for text in footers(own))))
     if more := _more(own, order):
         found.append(folded("More metrics", more))
     return found
@@ -62,8 +67,6 @@ def _more(own: pd.DataFrame, order: list[str]) -> Element | None:
     names = [name for name in names if pd.api.types.is_numeric_dtype(own[name]) and own[name].notna().any()]
     if not names:
         return None
-    rows = [
-        [policy, *(f"{interval(distinct(runs)[name]):.4g}" for name in names)]
-        for policy, runs in own.groupby("policy", sort=False)
-    ]
+    seen = {str(policy): distinct(runs) for policy, runs in own.groupby("policy", sort=False)}
+    rows = [[policy, *(f"{interval(runs[name]):.4g}" for name in names)] for policy, runs in seen.items()]
     return table(["policy", *map(label_of, names)], rows, "compared")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from experiments.report.sweep import STATES, Sweep
 from experiments.tables.stats import distinct
 
-SATURATED = 0.95  # of what arrives: a policy that finishes less falls behind
+SATURATED = 0.9  # of what arrives: a policy that finishes less falls behind
+FEW = 4  # policies that a warning names
 ENOUGH = 5  # seeds
 
 
@@ -40,17 +41,21 @@ def _saturated(sweep: Sweep) -> Iterator[str]:
     """Where less is finished than arrives: the times there depend on how long the trace is."""
     if not {"requests", "window_seconds", "throughput_requests"} <= set(sweep.table):
         return
+    told = []
     for name, own in sweep.apart():
         shares = own["throughput_requests"] * own["window_seconds"] / own["requests"]
         slow = shares.groupby(own["policy"], sort=False).mean()
-        slow = slow[slow < SATURATED]
+        slow = slow[slow < SATURATED].sort_values()
         if len(slow):
-            of = ", ".join(f"{policy} ({share:.0%})" for policy, share in slow.items())
-            where = f" at {name}" if name else ""
-            yield (
-                f"Saturated{where}: in the measured window less is finished than arrives, by {of}. The queue grows as "
-                "long as the trace lasts, so these times are of a trace of this length."
+            of = [f"{policy} {share:.0%}" for policy, share in slow.items()]
+            told.append(
+                f"{name or 'here'}: {', '.join(of[:FEW])}{f' and {len(of) - FEW} more' if len(of) > FEW else ''}"
             )
+    if told:
+        yield (
+            "Saturated: of what arrives in the measured window so much is finished in it. The queue grows as long as "
+            f"the trace lasts, so these times are of a trace of this length. At {'; '.join(told)}."
+        )
 
 
 def _seeds(sweep: Sweep) -> Iterator[str]:

@@ -26,12 +26,12 @@ from experiments.tables.labels import shown
 
 SECTIONS: dict[str, Callable[[Sweep], Sequence[Element]]] = {
     "What was run": ran.differing,
+    "Limits of the engine": ran.limits,
     "Compared": compared.tables,
     "Metrics": plots.metrics,
     "Distributions": plots.distributions,
     "Where the time goes": plots.where_time_goes,
     "The slowest requests": slowest.slowest,
-    "Limits of the engine": ran.limits,
     "Provenance": ran.provenance,
 }
 

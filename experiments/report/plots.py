@@ -17,7 +17,7 @@ from experiments.figures.points import points
 from experiments.figures.style import RC, sheet
 from experiments.report.page import picture
 from experiments.report.sweep import Sweep, raw
-from experiments.tables.parts import PARTS, parts, seconds_in
+from experiments.tables.parts import PARTS, seconds_in
 from experiments.tables.requests import measured
 
 DRAWN = ("response_time_mean", "response_time_p99", "ttft_p99", "tpot_p99", "throughput_requests", "goodput")
@@ -69,7 +69,7 @@ def where_time_goes(sweep: Sweep) -> list[Element]:
     """Of a mean request of each policy, the seconds in each part, where most arrives."""
     where, busiest = sweep.busiest()
     table, along = chosen(raw(busiest), Chosen(hue="policy"), str(sweep.reference))
-    of_runs = {run: parts(sweep.folders[run]) for run in dict.fromkeys(table["run"])}
+    of_runs = {run: sweep.parts(run) for run in dict.fromkeys(table["run"])}
     means = {run: found[seconds_in(found)].mean() for run, found in of_runs.items() if len(found)}
     panels = table.groupby(along.row) if along.row else [("", table)]
     shown = {

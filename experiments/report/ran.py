@@ -15,6 +15,7 @@ from experiments.settings.wording import shown as as_yaml
 from experiments.tables.labels import shown
 
 FEW = 12  # values of a setting that are told
+LIKE = 40  # characters in which texts are alike that tell of the same thing
 LIMITS = {  # of a batching -> in words
     "max_num_seqs": "requests in a batch",
     "batch_size": "requests in a static batch",
@@ -45,6 +46,14 @@ def _leaves(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
         yield above, value
 
 
+def _kinds(column: pd.Series) -> str:
+    """The different texts, one of each beginning: a seed may have its own end."""
+    first: dict[str, list[str]] = {}
+    for text in map(str, column.drop_duplicates()):
+        first.setdefault(text[:LIKE], []).append(text)
+    return "; ".join(f"{texts[0]}{f' (and {len(texts) - 1} like it)' * (len(texts) > 1)}" for texts in first.values())
+
+
 def _few(column: pd.Series) -> str:
     known = column.drop_duplicates()
     numbers = pd.api.types.is_numeric_dtype(known)
@@ -58,14 +67,15 @@ def _listed(values: list[str]) -> str:
 def provenance(sweep: Sweep) -> list[Element]:
     """Where the trace and each device's times come from, by what code, and when."""
     columns = [name for name in sweep.table if name.startswith("provenance.")]
-    rows = [(name.removeprefix("provenance."), (_few(sweep.table[name].dropna()), "text")) for name in columns]
+    rows: list[list[Cell]] = [
+        [name.removeprefix("provenance."), (_kinds(sweep.table[name].dropna()), "text")] for name in columns
+    ]
     statuses = [folder.status() for folder in sweep.folders.values()]
     days = sorted(str(status.get("at", ""))[:16].replace("T", " ") for status in statuses)
-    codes = sorted({str(folder.made_of().get("code", "not known")) for folder in sweep.folders.values()})
     rows += [
-        ("made", (f"{days[0]} to {days[-1]} UTC" if days[0] != days[-1] else f"{days[0]} UTC", "text")),
-        ("by", (f"tokenyard {version('tokenyard')}; code {_listed(codes)}", "text")),
-        ("kept in", (", ".join(map(str, sweep.roots)), "text")),
+        ["made", (f"{days[0]} to {days[-1]} UTC" if days[0] != days[-1] else f"{days[0]} UTC", "text")],
+        ["by", (f"tokenyard {version('tokenyard')}; the code and inputs of each run stand in its config.yaml", "text")],
+        ["kept in", (", ".join(map(str, sweep.roots)), "text")],
     ]
     return [table(("", "where it comes from"), rows)]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.report.page import Cell, folded, table, tag
 from experiments.report.sweep import Sweep, varying
 from experiments.tables.labels import shown
-from experiments.tables.parts import PARTS, SPANS, parts, seconds_in
+from experiments.tables.parts import PARTS, SPANS, seconds_in
 
 MOST = 5  # requests of a policy
 TOLD = 0.2  # of the response time, from which on a part is told beside the largest
@@ -28,19 +28,21 @@ def slowest(sweep: Sweep) -> list[Element]:
         "record=jobs tells them apart"
     )
     found = [tag("p", f"{f'At {where}. ' if where else ''}Seconds in each part {how}.", class_="dim")]
-    for number, policy in enumerate(sweep.policies()):
+    worst: dict[str, pd.DataFrame] = {}
+    for policy in sweep.policies():
         runs = busiest[busiest["policy"].map(str) == policy]
-        of_runs = [_of_run(sweep, row, apart) for _, row in runs.iterrows()]
-        if not any(len(one) for one in of_runs):
-            continue
-        requests = pd.concat(of_runs).sort_values("response_time", ascending=False, kind="stable").head(MOST)
-        found.append(folded(f"{policy}: {requests['response_time'].iloc[0]:.3g} s at most", _table(requests, apart),
-                            is_open=number == 0))  # fmt: skip
+        of_runs = pd.concat([_of_run(sweep, row, apart) for _, row in runs.iterrows()])
+        worst[policy] = of_runs.sort_values("response_time", ascending=False, kind="stable").head(MOST)
+    some = {policy: requests for policy, requests in worst.items() if len(requests)}
+    order = sorted(some, key=lambda policy: -some[policy]["response_time"].iloc[0])
+    for policy in order:
+        told = f"{policy}: {some[policy]['response_time'].iloc[0]:.3g} s at most"
+        found.append(folded(told, _table(some[policy], apart), is_open=policy == order[0]))
     return found
 
 
 def _of_run(sweep: Sweep, row: pd.Series, apart: list[str]) -> pd.DataFrame:
-    found = parts(sweep.folders[row["run"]])
+    found = sweep.parts(row["run"])
     rank = found["output_tokens"].rank(pct=True)
     settings = {name: shown(row[name]) for name in apart}
     found = found.nlargest(MOST, "response_time").assign(_rank=rank, **settings)
@@ -49,12 +51,12 @@ def _of_run(sweep: Sweep, row: pd.Series, apart: list[str]) -> pd.DataFrame:
 
 def _table(requests: pd.DataFrame, apart: list[str]) -> Element:
     names = [name for name in seconds_in(requests) if requests[name].fillna(0).max() > 0]
-    headings = [*apart, "request", "arrival", "prompt", "answer", "seconds", *(PARTS[name] for name in names), "why"]
+    headings = [*apart, "request", "arrival", "prompt", "answer", "seconds", "why", *names]
     rows: list[list[Cell]] = [
         [
             *(str(row[name]) for name in apart), str(row["_id"]), f"{row['arrival']:.2f}", f"{row['prompt_tokens']:,}",
-            f"{row['output_tokens']:,}", f"{row['response_time']:.3g}", *(f"{row[name]:.3g}" for name in names),
-            (why(row), "text"),
+            f"{row['output_tokens']:,}", f"{row['response_time']:.3g}", (why(row), "text"),
+            *(f"{row[name]:.3g}" for name in names),
         ]
         for _, row in requests.fillna(dict.fromkeys(names, 0.0)).iterrows()
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from experiments.figures.style import ordered
 from experiments.run.results import Folder
 from experiments.tables.collect import collect
 from experiments.tables.labels import settings_of, shown
+from experiments.tables.parts import parts
 from experiments.tables.reference import Reference
 
 STATES = {"failed": "failed", "running": "running, or killed while they ran", "damaged": "damaged"}
@@ -31,6 +32,8 @@ class Sweep:
     groups: Sequence[str]  # the settings at whose equal values runs are compared
     said: Sequence[str]
     others: Mapping[str, int]
+    _configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _parts: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def apart(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Each combination of the settings that tell tables apart, in words, and its runs."""
@@ -64,7 +67,15 @@ class Sweep:
 
     def config(self, run: str) -> dict[str, Any]:
         """The settings of a run, all of them."""
-        return dict(self.folders[run].made_of()["config"])
+        if run not in self._configs:
+            self._configs[run] = self.folders[run].made_of()["config"]
+        return self._configs[run]
+
+    def parts(self, run: str) -> pd.DataFrame:
+        """What the time of each request of a run is made of."""
+        if run not in self._parts:
+            self._parts[run] = parts(self.folders[run])
+        return self._parts[run]
 
 
 def read(roots: Sequence[Path], reference: str | None) -> Sweep:
@@ -104,4 +115,5 @@ def raw(table: pd.DataFrame) -> pd.DataFrame:
 
 def varying(table: pd.DataFrame) -> list[str]:
     """The settings in which runs differ."""
-    return [name for name in settings_of(table) if table[name].map(shown).nunique() > 1]
+    found = [name for name in settings_of(table) if table[name].map(shown).nunique() > 1]
+    return [name for name in found if name != "system" or not (table["system"] == table["policy"]).all()]

@@ -17,6 +17,7 @@ import pandas as pd
 REQUESTS = 1  # the process of the requests; those of replicas follow
 STEPS = 1  # the thread of a replica's steps
 WAITS = ("queued", "preempted", "swapped")
+RUNS = ("prefill", "recompute", "decode")
 Event = dict[str, Any]
 
 
@@ -103,7 +104,7 @@ def _steps(steps: pd.DataFrame, pid: int) -> Iterator[Event]:
 
 
 def _counters(spans: pd.DataFrame, pid: int) -> Iterator[Event]:
-    for name, kinds in (("queue", WAITS), ("batch", ("prefill", "recompute", "decode"))):
+    for name, kinds in (("queue", WAITS), ("batch", RUNS)):
         for row in counts(spans, kinds).itertuples():
             yield _count(name, row.at, pid, int(row.count))
 

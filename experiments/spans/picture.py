@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,17 +15,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.style import RC
-from experiments.spans.perfetto import counts
-
-if TYPE_CHECKING:
-    from experiments.spans.timeline import Run
+from experiments.spans.kept import Run
+from experiments.spans.perfetto import RUNS, counts
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; what waits is pale, but for what was stopped
 COLORS = {
     "asked": "#d9d9d9", "queued": "#f3e28a", "prefill": "#0072b2", "recompute": "#e69f00", "decode": "#56b4e9",
     "preempted": "#d55e00", "swapped": "#cc79a7", "paused": "#b7dfc9", "transferred": "#333333",
 }  # fmt: skip
-STOPS = ("preempted", "swapped")  # each is marked where it begins, for it may be short
+STOPS = ("preempted", "swapped")  # of one that ran: marked where it begins, for it may be short
 LEFT, RIGHT, TOP, BOTTOM, GAP = 0.75, 1.75, 0.35, 0.55, 0.16  # inches
 WIDTH, ROW, LEAST, TALLEST, SMALL = 10.0, 0.09, 1.6, 5.5, 0.9  # inches; of a request's row, of panels
 FEW = 4  # replicas that have a line each
@@ -74,7 +72,8 @@ def _draw_requests(axes: Axes, spans: pd.DataFrame, rows: list[int]) -> None:
         corners = [(start, at - half), (end, at - half), (end, at + half), (start, at + half)]
         boxes = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
         axes.add_collection(PolyCollection(list(boxes), facecolor=COLORS[str(name)], edgecolor="none"), autolim=False)
-    stops = spans[spans["span"].isin(STOPS)]
+    before = spans.groupby("request")["span"].shift()
+    stops = spans[spans["span"].isin(STOPS) & before.isin(RUNS)]
     mark: dict[str, Any] = {
         "marker": ">",
         "linestyle": "",
@@ -109,11 +108,10 @@ def _draw_queue(axes: Axes, spans: pd.DataFrame) -> None:
 
 def _draw_batch(axes: Axes, spans: pd.DataFrame) -> None:
     """Who runs, a line a replica if they are few."""
-    kinds = ("prefill", "recompute", "decode")
     names = sorted(name for name in set(spans["replica"]) if name)
     parts = {name: spans[spans["replica"] == name] for name in names} if len(names) <= FEW else {"all": spans}
     for (name, own), color in zip(parts.items(), LINES, strict=False):
-        table = counts(own, kinds)
+        table = counts(own, RUNS)
         axes.step(table["at"], table["count"], where="post", color=color, linewidth=1.0, label=name)
     if len(parts) > 1:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
@@ -132,5 +130,5 @@ def _draw_memory(axes: Axes, run: Run) -> None:
     else:
         each = share.groupby([steps["end"], steps["replica"]]).last().unstack().ffill().fillna(0)
         axes.step(each.index, each.mean(axis=1), where="pre", color=LINES[0], linewidth=1.0)
-    axes.set_ylim(0, 103)
+    axes.set_ylim(0, min(103, max(3.0, 1.15 * share.max())))
     axes.set_ylabel("KV (%)")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from experiments.spans.explain import Explanation
+from experiments.spans.explanation import Explanation
 
 WORTH = 0.05  # of the whole difference: a part below that is not told
 COVERED = 0.9  # of it: parts are told until they make up so much
@@ -40,7 +37,9 @@ def why(found: Explanation) -> str:
         return f"{second} and {first} take as long, to the last bit."
     of = [found.mean(side[found.parts].sum(axis=1)) for side in (found.first, found.second)]
     verb = "loses" if whole.mean > 0 else "gains"
-    interval = "one seed, so no interval" if np.isnan(whole.half_width) else f"± {_s(whole.half_width)}"
+    interval = f"± {_s(whole.half_width)}"
+    if np.isnan(whole.half_width):
+        interval = f"no interval: {'one seed' if found.seeds == 1 else 'the same requests under each seed'}"
     said = f"{second} {verb} {_s(abs(whole.mean))} s a request ({_s(of[0])} to {_s(of[1])} s, {interval})"
     if not np.isnan(whole.half_width) and whole.half_width >= abs(whole.mean):
         said += ", which these seeds do not tell from chance"

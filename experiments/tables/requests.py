@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,20 @@ def names(folder: Folder) -> list[str]:
     return [*(name for name, (_, reads) in DERIVED.items() if set(reads) <= set(schema.names)), *numbers]
 
 
+@lru_cache(maxsize=1 << 14)
+def _warmup(path: Path, _changed: int) -> float:
+    """The share of the arrivals' span that a run does not measure, read once until its configuration is changed."""
+    return float(Folder(path).made_of()["config"]["warmup"])
+
+
 def measured(folder: Folder, columns: Iterable[str]) -> pd.DataFrame:
     """So many `columns`, stored or derived, of the requests that arrived in the measured window and finished."""
     columns = list(dict.fromkeys(columns))
     reads = {part for name in columns for part in (DERIVED[name][1] if name in DERIVED else (name,))}
     table = pd.read_parquet(stored(folder), columns=sorted(reads | {"arrival", "status"}))
     rows = {name: table[name].to_numpy() for name in table}
-    window = metrics.measured_window(rows, folder.made_of()["config"]["warmup"])
+    config = folder.path / "config.yaml"
+    window = metrics.measured_window(rows, _warmup(folder.path, config.stat().st_mtime_ns))
     kept = (rows["arrival"] >= window[0]) & (rows["arrival"] <= window[1]) & (rows["status"] == "finished")
     of_window = {name: column[kept] for name, column in rows.items()}
     found = {name: DERIVED[name][0](of_window) if name in DERIVED else of_window[name] for name in columns}

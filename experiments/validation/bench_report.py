@@ -117,9 +117,8 @@ def _alone(real: pd.DataFrame, simulated: pd.DataFrame) -> list[str]:
 
 def _waits(real: pd.DataFrame, simulated: pd.DataFrame) -> list[str]:
     """Whether the error grows while the run goes on, as that of a queue does."""
-    behind = [float(response_time(table).sum() / np.ptp(table["arrival"])) for table in (real, simulated)]
-    if not np.isfinite(behind).all() or np.ptp(real["arrival"]) == 0:
-        return []
+    spans = [float(table["finished"].max() - table["arrival"].min()) for table in (real, simulated)]
+    behind = [float(response_time(table).sum()) / span for table, span in zip((real, simulated), spans, strict=True)]
     most = [int(inside(table).max()) + 1 for table in (real, simulated)]
     lines = [
         f"requests there at a time: measured {behind[0]:.3g} on average and {most[0]} at most, simulated "

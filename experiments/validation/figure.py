@@ -15,7 +15,7 @@ from experiments.figures.style import RC, plain_log_ticks, sheet
 from experiments.validation.errors import METRICS
 
 LABELS = {"TTFT": "time to first token (s)", "TPOT": "time per output token (s)", "E2E": "response time, E2E (s)"}
-SHORT = {"TTFT": "TTFT (s)", "TPOT": "TPOT (s)", "E2E": "E2E (s)", "ITL": "ITL, gaps between tokens (s)"}  # of four
+SHORT = {"TTFT": "TTFT (s)", "TPOT": "TPOT (s)", "E2E": "E2E (s)", "ITL": "ITL (s)"}  # of four
 REAL, SIMULATED = "#555555", "#dd4433"
 DECADE = 10.0
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from sim.device import Device
 from sim.engine.batch import Batch
-from sim.engine.parked import Parked
 from sim.engine.plan import Plan
-from sim.engine.queue import WaitingQueue
+from sim.engine.scheduler import Scheduler
 from sim.engine.spans import Spans, Watch
 from sim.engine.steprows import StepRows
 from sim.engine.stretch import Stretch
@@ -75,9 +74,9 @@ class Recorder:
         if self._tell is not None:
             self._tell(job)
 
-    def watch(self, batch: Batch, parked: Parked, waiting: WaitingQueue) -> Watch | None:
-        """Who sees the spans that begin and end at the next replica, which these are the parts of, if they are kept."""
-        return None if self.spans is None else self.spans.watch(batch, parked, waiting)
+    def watch(self, scheduler: Scheduler) -> Watch | None:
+        """Who sees the spans that begin and end at the next replica, which has that scheduler, if they are kept."""
+        return None if self.spans is None else self.spans.watch(scheduler)
 
     def sent(self, job: Job, now: float) -> None:
         """The KV of `job` sets out from its replica, `now` (s)."""

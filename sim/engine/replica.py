@@ -52,11 +52,7 @@ class Replica:
         self.jobs = 0  # those of them that are here
         self.sending: dict[Job, None] = {}  # jobs whose leg here is over, and whose KV is under way to the next
         self._overhead, self._overhead_seconds = policy.overhead, 0.0  # s of its scheduler's time spent here so far
-        self._recorder, self._leave, self._watch = (
-            recorder,
-            leave,
-            recorder.watch(self.batch, self.parked, self.waiting),
-        )
+        self._recorder, self._leave, self._watch = recorder, leave, recorder.watch(scheduler)
         self._leap, self._charges = leap, policy.overhead.charged
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
         self._new_plan, self._keeps_steps = scheduler.batch.new_plan, recorder.keeps_steps

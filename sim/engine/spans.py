@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.batch import Batch
-from sim.engine.parked import Parked
 from sim.engine.plan import Plan
-from sim.engine.queue import WaitingQueue
 from sim.engine.reached import Reached
+from sim.engine.scheduler import Scheduler
 from sim.job import NOWHERE, Job
 from sim.record import SPAN_COLUMNS, Span, Table
 
@@ -58,9 +56,9 @@ class Spans:
         self.lives: dict[Job, Life] = {}
         self.watches: list[Watch] = []
 
-    def watch(self, batch: Batch, parked: Parked, waiting: WaitingQueue) -> Watch:
-        """That of the next replica, which these are the parts of."""
-        self.watches.append(watch := Watch(self, len(self.watches), batch, parked, waiting))
+    def watch(self, scheduler: Scheduler) -> Watch:
+        """That of the next replica, which has that scheduler."""
+        self.watches.append(watch := Watch(self, len(self.watches), scheduler))
         return watch
 
     def life(self, job: Job) -> Life:
@@ -143,11 +141,11 @@ class Watch:
     `begun` is the number of the last step that has begun, and `over` that of the last one that is over when jobs leave.
     """
 
-    def __init__(self, spans: Spans, number: int, batch: Batch, parked: Parked, waiting: WaitingQueue) -> None:
+    def __init__(self, spans: Spans, number: int, scheduler: Scheduler) -> None:
         self.reached = Reached()
         self.over = NONE
         self._spans, self._number = spans, number
-        self._batch, self._parked, self._waiting = batch, parked, waiting
+        self._batch, self._parked, self._waiting = scheduler.batch, scheduler.parked, scheduler.waiting
         self._admissions = 0
         self._running: dict[Job, None] = {}  # those who ran when it last looked
         self._swapped: dict[Job, int] = {}  # those whose KV was on the host, or under way

@@ -142,7 +142,7 @@ def test_warnings_tell_who_is_not_in_the_numbers_and_where_the_queue_grows(resul
     changed = type(sweep)(**{**vars(sweep), "table": table, "others": {"failed": 3}, "said": ["left out: x"]})
     text = "\n".join(doubts.doubts(changed))
     for said in ("3 runs are failed", "8 measured requests", "unfinished at the horizon", "too long for it",
-                 "Saturated", "fifo (50%)", "left out: x"):  # fmt: skip
+                 "Saturated", "fifo 50%", "left out: x"):  # fmt: skip
         assert said in text
     assert "Saturated" not in "\n".join(doubts.doubts(sweep))
 

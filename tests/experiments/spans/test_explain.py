@@ -177,7 +177,7 @@ def test_a_sentence_says_who_loses_by_what_and_where():
     first = {"queueing": (1.0, 1.0), "decode": (2.0, 2.0), "predictor": (0.0, 0.0)}
     second = {"queueing": (1.5, 5.0), "decode": (1.5, 1.5), "predictor": (0.125, 0.125)}
     assert why(made(first, second, seeds=1)) == (
-        "rtlm loses 1.88 s a request (3.00 to 4.88 s, one seed, so no interval): 2.25 s more queueing, mostly of long "
+        "rtlm loses 1.88 s a request (3.00 to 4.88 s, no interval: one seed): 2.25 s more queueing, mostly of long "
         "answers (100 tokens: +4.00 s). Against that: 0.50 s less decode, in a smaller batch (1.5 jobs, 2.0 under "
         "fifo)."
     )

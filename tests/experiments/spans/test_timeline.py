@@ -11,6 +11,7 @@ from matplotlib.collections import PolyCollection
 
 from experiments.notebook import run
 from experiments.spans import timeline
+from experiments.spans.kept import life, window
 from experiments.spans.perfetto import REQUESTS, spans_in
 from experiments.spans.picture import draw
 from tests.experiments.run.test_run import small
@@ -72,12 +73,14 @@ def test_spans_of_a_track_touch_and_counters_are_those_of_the_steps(made, tmp_pa
 
 
 def test_a_figure_has_a_box_for_each_span_of_its_requests(made):
-    limits = timeline.window(made)
+    limits = window(made, 50)
     figure = draw(made, limits, most=50)
     rows = figure.axes[0]
     boxes = sum(len(one.get_paths()) for one in rows.collections if isinstance(one, PolyCollection))
     assert boxes == len(made.spans)
     assert [one.get_ylabel() for one in figure.axes] == ["request, by arrival", "waiting", "running", "KV (%)"]
+    preemptions = made.requests["preemptions"].sum()
+    assert [len(line.get_xdata()) for line in rows.lines] == [preemptions]
     shares = figure.axes[3].lines[0].get_ydata()
     assert shares.tolist() == (100 * made.steps["blocks_used"] / 50).tolist()
     few = draw(made, limits, most=4)
@@ -86,12 +89,12 @@ def test_a_figure_has_a_box_for_each_span_of_its_requests(made):
 
 def test_windows(made):
     spans = made.spans
-    assert timeline.window(made) == (spans["start"].min(), spans["end"].max())
-    first, last = timeline.window(made, most=10)
+    assert window(made, 50) == (spans["start"].min(), spans["end"].max())
+    first, last = window(made, 10)
     there = made.within(first, last)
     assert 10 <= len(there.requests) < 50
     assert {"queued", "swapped"} & set(there.spans["span"])
-    since, until = timeline.life(made, 7)
+    since, until = life(made, 7)
     own = spans[spans["request"] == 7]
     assert since < own["start"].min() < own["end"].max() < until
     assert own.index.isin(made.within(since, until).spans.index).all()
