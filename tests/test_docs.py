@@ -34,7 +34,7 @@ LONGEST_README, LONGEST_DECISION = 90, 40  # lines
 TOKENYARD = ("tokenyard", ".venv-vllm/bin/tokenyard", ".venv/bin/tokenyard")
 NOT_HERE = re.compile(  # said of what does not ship: a public trace, and what a command above would have made
     r": no (?:trace file '|config of a model at |weights '|network '|kernel table |"
-    r"profile of [\w.-]+ on \w+ in (?:results|profile-output))"
+    r"profile [\w.-]+/\w+\.json in tests/|profile of [\w.-]+ on \w+ in (?:results|profile-output))"
 )
 FILE = re.compile(
     r"(?<![\w/])(?:sim|policies|traces|profiles|experiments|tests|notebooks|docs)/[\w./-]*\.(?:py|yaml|ipynb|md|json|csv)\b"

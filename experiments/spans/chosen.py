@@ -151,6 +151,10 @@ def _with_spans_first(table: pd.DataFrame, by_name: Mapping[str, Folder]) -> pd.
 def _told_apart(table: pd.DataFrame, also: Sequence[str] = ()) -> str:
     """What the runs of `table` differ in, and how to name one."""
     names = [name for name in settings_of(table) if name not in UNSPOKEN or name in also]
+    if "policy" in table:  # its own parts come with it
+        own = [name for name in names if name.startswith(("policy/", "policy."))]
+        come = table.groupby("policy")[own].nunique(dropna=False).max() <= 1
+        names = [name for name in names if name not in own or not come[name]]
     several = {name: list(dict.fromkeys(map(shown, table[name]))) for name in names}
     several = {name: values for name, values in several.items() if len(values) > 1}
     if not several:

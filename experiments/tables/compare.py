@@ -170,9 +170,11 @@ def render(
     if "serving_time_mean" in table:
         lines.insert(1, f"{WITHOUT_CALLS}: the mean without the time that calls took, where requests call out")
     for name in (name for name in table.columns if name.startswith("provenance.")):
-        kv = name.replace("provenance.", "kv.")
+        kv, of = name.replace("provenance.", "kv."), table[name]
         room = f", KV of {_few(table[kv])}" if kv in table else ""
-        lines.append(f"{name.removeprefix('provenance.')}: {_few(table[name])}{room}")
+        if kv in table and of.nunique() > 1 and table[kv].notna().all():  # of each its own
+            of, room = of + ", KV of " + table[kv], ""
+        lines.append(f"{name.removeprefix('provenance.')}: {_few(of)}{room}")
     absent = _absent(table, reference)
     lines += [absent] if absent else []
     groups = table.groupby(columns, sort=True, dropna=False) if columns else [((), table)]

@@ -7,9 +7,10 @@
 Takes every setting of a run (`tokenyard run --help`). The requests come as they were sent, and answers are as long as
 they were. FILE does not say how the server was started: its model, its devices, its seats
 (policy.batching.max_num_seqs), its token budget (policy.batching.max_num_batched_tokens), its KV cache
-(cluster.devices.gpu.kv_tokens) and prefix caching (cluster.devices.gpu.prefix_caching) are said by these settings, and
-told above the table. Unless others are given: policy=fifo policy/batching=continuous predictor=oracle. Deciding costs
-nothing: a server's own time for it is in the steps that were measured, or is missing.
+(cluster.devices.gpu.kv_tokens), prefix caching (cluster.devices.gpu.prefix_caching) and whether it plans a step ahead
+(policy.batching.plans_ahead) are said by these settings, and told above the table. Unless others are given:
+policy=fifo policy/batching=continuous predictor=oracle. Deciding costs nothing: a server's own time for it is in the
+steps that were measured, or is missing.
 
 Prints mean, P50, P90 and P99 of TTFT, TPOT, ITL and E2E, measured and simulated, with the errors, and what the rows say
 of where these come from. report.txt, report.jsonl and a picture of the distributions go to results/validate/FILE's name
@@ -55,16 +56,16 @@ def compare(cfg: DictConfig, inputs: Inputs, result: dict[str, Any]) -> Compared
         replace(parts.policy, overhead=Overhead()),
         inputs.cluster,
         parts.predictor,
-        record=Record.STEPS,
+        record=Record.JOBS,
         unservable="fail",
     )
     real, simulated = both(pd.DataFrame(with_measured(tables.requests, inputs.replay)))
-    found = gaps(tables.requests, tables.steps)
+    found = gaps(tables.requests, tables.steps, tables.spans)
     names = inputs.replay["request_id"].astype(int)
     measured = [gap for name in names for gap in result["itls"][name]]
-    simulated_gaps = np.concatenate([np.zeros(0), *(found.between[low:high] for low, high, seen in zip(
-        found.low, found.high, found.seen, strict=True) if seen)])  # fmt: skip
-    return Compared(real, simulated, np.array(measured, dtype=float), simulated_gaps, float(found.seen.mean()))
+    own = zip(found.low[found.seen], found.high[found.seen], strict=True)
+    between = [found.alone[1], *(found.between[low:high] for low, high in own)]
+    return Compared(real, simulated, np.array(measured, dtype=float), np.concatenate(between), float(found.seen.mean()))
 
 
 def facts(cfg: DictConfig, inputs: Inputs, result: dict[str, Any], path: Path) -> list[str]:
@@ -78,9 +79,10 @@ def facts(cfg: DictConfig, inputs: Inputs, result: dict[str, Any], path: Path) -
     for device in inputs.cluster.devices:
         execution = (device.batching or build(cfg, inputs.cluster, inputs.training).policy.batching).execution
         limits = f"{execution.max_num_seqs} seats, {getattr(execution, 'max_num_batched_tokens', None)} tokens a step"
+        ahead = "a step planned ahead" if getattr(execution, "plans_ahead", 0) else "no step planned ahead"
         caching = "on" if device.prefix_caching else "off"
         lines.append(
-            f"simulated: {device.name}, {inputs.provenance.get(device.name, 'a part')}, {limits}, KV of "
+            f"simulated: {device.name}, {inputs.provenance.get(device.name, 'a part')}, {limits}, {ahead}, KV of "
             f"{room[device.name]}, prefix caching {caching}"
         )
     return lines

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from profiles.composed import composed
+from profiles.experts import Experts
+from profiles.kernel_profile import load
 from profiles.operators.counts import Elements, Flops
 from profiles.operators.decoder import layer_parts, pass_seconds, self_attention
 from profiles.operators.huggingface import from_config, model_name, sizes_of
@@ -237,6 +239,23 @@ def test_layers_without_experts_are_as_many_as_the_config_says() -> None:
     other = pass_seconds(from_config(config, ""), Flops(), prefill_point(1, 3), 0.0) - 24 * mixed
     down = 2 * 3 * 2048 * (13 * 5632 + 11 * (4 * 1408 + 5632)), 2 * 3 * 2048 * 24 * (4 * 1408 + 5632)
     assert head - down[0] == pytest.approx(other - down[1])
+
+
+def test_a_composed_mixture_is_near_the_kernels_of_one(shared_data: Path) -> None:
+    """Qwen3-30B-A3B on an RTX PRO 6000: nothing was fitted to these."""
+    stem = f"{shared_data}/measured/rtx-pro-6000_qwen3-30b-a3b"
+    tables = {kind: f"{stem}_{kind}.csv.gz" for kind in ("attention", "dense", "per_sequence", "moe")}
+    if missing := [path for path in tables.values() if not Path(path).exists()]:
+        pytest.skip(f"no {missing[0]}")
+    measured = load(**{kind: tables[kind] for kind in ("attention", "dense", "per_sequence")}, layers=48, model="",
+                    experts=Experts(tables["moe"], 128, 8), device="", kv_bytes_per_token=98304, weight_bytes=0,
+                    memory_bytes=10**11, memory_utilization=1.0, move_bytes_per_second=1e9, source="")  # fmt: skip
+    profile = composed("qwen3-30b-a3b", "rtx_pro_6000", "bfloat16", "graphs")
+    steps = [Step(decode_jobs=jobs, decode_context=1024 * jobs) for jobs in (4, 16, 64, 128)]
+    steps += [Step(tokens, attended_tokens(tokens, 0), prefill_jobs=1) for tokens in (256, 1024, 2048)]
+    off = [(profile.step_time(one) - profile.launching.host_seconds) / measured.step_time(one) - 1 for one in steps]
+    assert min(off) > 0
+    assert max(off) < 0.15
 
 
 def made(folder: Path, **changed: Any) -> str:
