@@ -25,7 +25,8 @@ class Evidence:
     `seats`, `prefill` and `blocks` are the shares of that time in which the replica ran as many as it may, computed as
     many tokens as a step may have, or had `FULL` of its blocks in use; in the rest, `turn`, who waits has come since
     the step under way was planned. `mixed` is the share of the time of decoding that passes in steps with prefill;
-    `stopped` that of the 1 % slowest per token who were preempted; `ttft` and `e2e` are means, s.
+    `stopped` that of the 1 % slowest per token who were preempted, and `anew` the tokens whose KV was dropped as
+    requests stopped, over those of all prompts and answers; `ttft` and `e2e` are means, s.
     """
 
     waited: float
@@ -35,6 +36,7 @@ class Evidence:
     turn: float
     mixed: float
     stopped: float
+    anew: float
     ttft: float
     e2e: float
     served: frozenset[str]  # the kinds of device that made steps
@@ -84,6 +86,7 @@ def evidence(cluster: Cluster, batching: Batching, requests: Table, steps: Table
         **{name: seconds / total if total else 0.0 for name, seconds in held.items()},
         mixed=mixed / decoding if decoding else 0.0,
         stopped=float((requests["preemptions"][slowest] > 0).mean()),
+        anew=float(requests["dropped_tokens"].sum() / (requests["prompt_tokens"] + requests["output_tokens"]).sum()),
         ttft=float(np.nanmean(ttft(requests))),
         e2e=float(np.nanmean(response_time(requests))),
         served=frozenset(device.kind for device in cluster.devices if (steps["replica"] == device.name).any()),
@@ -121,7 +124,10 @@ def words(found: Iterable[Evidence]) -> str:
         return float(np.mean([getattr(one, name) for one in several]))
 
     shares = ", ".join(f"{name} {100 * mean(name):.0f} %" for name in ("seats", "prefill", "blocks", "turn"))
-    return (
-        f"{mean('waited'):.3g} s of waiting a request, by {shares}; {100 * mean('mixed'):.0f} % of decoding beside "
-        f"prefill; {100 * mean('stopped'):.0f} % of the slowest per token were stopped"
-    )
+    parts = [
+        f"{mean('waited'):.3g} s of waiting a request, by {shares}",
+        f"{100 * mean('mixed'):.0f} % of decoding beside prefill",
+    ]
+    if mean("anew"):
+        parts.append(f"{100 * mean('anew'):.1f} % of the tokens computed anew, as requests were stopped")
+    return "; ".join(parts)

@@ -22,7 +22,7 @@ from traces.paced import own_rate
 
 READ = [
     "id", "arrival", "output_tokens", "status", "replica", "queued", "first_scheduled", "first_token", "finished",
-    "passes", "preemptions",
+    "passes", "preemptions", "dropped_tokens", "prompt_tokens",
 ]  # fmt: skip
 
 

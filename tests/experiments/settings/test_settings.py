@@ -77,7 +77,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("cluster.devices.gpu.count=1.5", "cluster.devices.gpu.count=1.5 must be a whole number, from 0 to 1,000"),
     ("trace.requests=1e9", "trace.requests=1e9 must be from 1 to 10,000,000 requests"),
     ("trace.requests=1e3", "trace.requests=1e3 must be a whole number, or null, written 1000"),
-    ("+slo.ttft_p99=1", "slo.ttft_p99=1 is read by nothing"),
+    ("+slow.ttft_p99=1", "slow.ttft_p99=1 is read by nothing"),
     ("+foo.bar=1", "foo.bar=1 is read by nothing"),
     ("+sed=1", "sed=1 is read by nothing", "did you mean seed?"),
     ("model=gpt2 cluster=llama_8b", "model=gpt2 is ignored: cluster=llama_8b names its own model, llama-3.1-8b"),
