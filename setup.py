@@ -49,11 +49,13 @@ STAMP, digests = sim_build["STAMP"], sim_build["digests"]
 SOURCES = digests(HERE / "sim")  # as they are now, before mypyc reads them
 COMPILER = ["mypy ==2.4.1", "simpy >=4.1", "numpy >=1.26"]  # mypyc, and whose types it reads
 # Left as they are: what others derive from, make or read by the fields of a dataclass; what stands between a policy and
-# the engine, by whose frames a policy that reads the truth is told from the engine; and what is SimPy's.
+# the engine, by whose frames a policy that reads the truth is told from the engine; what is said of tables, whose whole
+# numbers are numpy's; and what is SimPy's.
 PURE = {
-    "__init__", "build", "cluster", "decoding", "device", "execution", "link", "metrics", "overhead", "policy",
-    "checks", "prediction", "record", "replay", "replicas", "request", "step",
-    "engine/__init__", "engine/clock", "engine/hosted", "engine/sessions", "engine/view",
+    "__init__", "build", "cluster", "decoding", "device", "execution", "gaps", "link", "metrics", "overhead", "policy",
+    "checks", "prediction", "record", "replay", "replicas", "request", "slo", "step",
+    "engine/__init__", "engine/clock", "engine/hosted", "engine/present", "engine/sessions",
+    "engine/view",
 }  # fmt: skip
 
 

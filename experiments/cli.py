@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.papers import with_figures
@@ -19,12 +20,13 @@ from experiments.run import server
 class Group(NamedTuple):
     """Verbs by name, each a module with a `main` or a group of its own, and a `sentence` about them.
 
-    What begins with a flag or a setting, and not with a verb, is for the verb `default`.
+    What begins with a flag or a setting, and not with a verb, is for the verb `default`, with a file for `of_file`.
     """
 
     sentence: str
     verbs: dict[str, str | Group]
     default: str | None = None
+    of_file: str | None = None
 
 
 VERBS = Group(
@@ -34,6 +36,8 @@ VERBS = Group(
         "collect": "experiments.tables.collect",
         "figure": "experiments.figures.figure",
         "report": "experiments.report.main",
+        "explain": "experiments.spans.explain",
+        "timeline": "experiments.spans.timeline",
         "figures": Group(
             "Draw results: PNG, PDF and tables.",
             {
@@ -45,14 +49,18 @@ VERBS = Group(
         ),
         "claims": "experiments.claims.main",
         "rate": "experiments.run.rate",
+        "capacity": "experiments.capacity.main",
+        "plan": "experiments.capacity.plan",
         "validate": Group(
-            "The simulator beside real engines: on this machine, or by a run and kernel times of another.",
+            "The simulator beside real engines: on this machine, by kernel times of another, or a benchmark's FILE.",
             {
                 "engine": "experiments.validation.main",
+                "bench": "experiments.validation.bench",
                 "kernels": "experiments.validation.kernels.main",
                 "pair": "experiments.validate_pair",
             },
             default="engine",
+            of_file="bench",
         ),
         "train": "experiments.prediction.train",
         "learn": "experiments.learning.main",
@@ -160,6 +168,8 @@ def call(group: Group, called: str, arguments: list[str]) -> Any:
     name, rest = arguments[0], arguments[1:]
     if name not in group.verbs and group.default and (name[:1] in tuple("-+~") or "=" in name):
         name, rest = group.default, arguments
+    if name not in group.verbs and group.of_file and (Path(name).is_file() or name.endswith((".json", ".json.gz"))):
+        name, rest = group.of_file, arguments
     if name not in group.verbs:
         from experiments.settings.wording import did_you_mean
 

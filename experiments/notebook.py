@@ -33,7 +33,7 @@ from sim.metrics import measured_window
 
 @dataclass(frozen=True)
 class Frames:
-    """What runs left: a row a request, a step (of runs with record=steps), a run, a use of memory (with audit=true).
+    """What runs left: a row a request, a step (with record=steps), a run, a use of memory (audit=true), a span (jobs).
 
     Each row begins with the settings of its run, and `run`, its folder's name. `measured` says whether a request
     arrived in the measured window, which the metrics in `summaries` are of.
@@ -43,6 +43,7 @@ class Frames:
     steps: pd.DataFrame
     summaries: pd.DataFrame
     audit: pd.DataFrame
+    spans: pd.DataFrame
 
 
 def frames(results: str | Path) -> Frames:
@@ -86,5 +87,5 @@ def _of(folders: Iterable[Folder]) -> Frames:
         table = pd.read_parquet(folder.path / "requests.parquet")
         first, last = measured_window(dict(table.items()), folder.made_of()["config"]["warmup"])
         requests.append(with_settings(row, table.assign(measured=table["arrival"].between(first, last))))
-    steps, audit = (stored(name, summaries, by_name) for name in ("steps", "audit"))
-    return Frames(pd.concat(requests, ignore_index=True), steps, summaries, audit)
+    steps, audit, spans = (stored(name, summaries, by_name) for name in ("steps", "audit", "spans"))
+    return Frames(pd.concat(requests, ignore_index=True), steps, summaries, audit, spans)

@@ -9,14 +9,15 @@ from typing import Any
 
 import hydra
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from profiles import machine
 from profiles.datasheets import read
-from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.architecture import Architecture
 from profiles.operators.counts import Elements, Flops, encoder_total, generation_total, prefill_total
 from profiles.operators.decoder import pass_seconds
 from profiles.operators.encoder_decoder import encoder_decoder_seconds
+from profiles.operators.huggingface import is_path, model_name, sizes_of
 from profiles.operators.roofline import ELEMENT_BYTES, Device, Launching, Roofline
 from profiles.operators.tensor_parallel import reduce_seconds
 from profiles.point import Point, as_row, grid_points
@@ -28,6 +29,9 @@ INCLUDED = (
     "per layer: QKV, output, up (with gate) and down product, attention, two additions with normalization, activation; "
     "once: embedding, LM head on one token of each sequence; each the slower of computing and moving, and a launch"
 )
+
+WINDOW = "[A] layers with a window keep the KV of all tokens, as an engine without an allocator of its own for them"
+EXPERTS = "[A] each token draws its experts uniformly: the number expected to be activated is read"
 
 
 def analytic_seconds(model: Architecture, times: Roofline, point: Point, devices: int = 1) -> float:
@@ -63,20 +67,30 @@ def counted(model: Architecture) -> dict[str, dict[str, float]]:
 
 def command(config: DictConfig) -> str:
     """How to run on the profile that `config` writes; or where to write it, if a run would not find it there."""
-    output = Path(config.output)
-    if output.suffix != ".json" or output.parent.name != config.model:
-        return f"a run finds a profile that is written to output=FOLDER/{config.model}/NAME.json"
+    output, model = Path(config.output), called(config.model)
+    if output.suffix != ".json" or output.parent.name != model:
+        return f"a run finds a profile that is written to output=FOLDER/{model}/NAME.json"
     folder = output.parent.parent
     where = "" if folder.resolve() == DATA.resolve() else f" cluster.devices.gpu.profile.folder={folder}"
-    model = f"model={config.model}{where} cluster.devices.gpu.profile.device={output.stem}"
-    return f"run on it: tokenyard {model}"
+    return f"run on it: tokenyard cluster=one model={model}{where} device={output.stem}"
+
+
+def called(model: str) -> str:
+    """What the profiles of `model`, a name or the path of a config.json, are called."""
+    if not is_path(model):
+        return model
+    path = Path(model).expanduser()
+    return model_name(path / "config.json" if path.is_dir() else path)
+
+
+OmegaConf.register_new_resolver("called", called, replace=True)
 
 
 def make(config: DictConfig) -> Path:
     """Compose, fit and write a profile as `config` says (conf/analytic/config.yaml); return its path."""
-    model, devices = architecture(config.model), config.tensor_parallelism
+    (name, model), devices = sizes_of(config.model, config.ignored), config.tensor_parallelism
     if model.only_encodes:
-        raise ValueError(f"{config.model} only encodes, and a profile has decode steps: see profiles.composed")
+        raise ValueError(f"{name} only encodes, and a profile has decode steps: see profiles.composed")
     device, launching = read(Device, "device", config.device), read(Launching, "launching", config.launching)
     times = Roofline(device, config.dtype, launching)
     points = analytic_points(config.grid, model)
@@ -97,7 +111,7 @@ def make(config: DictConfig) -> Path:
         output,
         samples,
         config.seed,
-        model=config.model,
+        model=name,
         device=config.name,
         facts={
             "kind": "analytic",
@@ -105,6 +119,7 @@ def make(config: DictConfig) -> Path:
             "move_bytes_per_second": devices * device.move_bytes_per_second,
             "kv_capacity_tokens": capacity,
             "max_model_len": min(model.max_model_len, config.grid.max_context),
+            **({"window": model.window, "windowed": model.windowed_layers / model.layers} if model.window else {}),
         },
         provenance={
             "model_config": model.as_config(),
@@ -128,6 +143,8 @@ def make(config: DictConfig) -> Path:
                 "efficiency": "[D, A] shares of the datasheet's peaks, as conf/analytic/device says",
                 "move": "[A] the datasheet's PCIe bandwidth in one direction, for each device",
                 "memory": f"[A] {100 * config.utilization:g} % of the memory for weights and KV",
+                **({"window": WINDOW} if model.window else {}),
+                **({"experts": EXPERTS} if model.experts else {}),
             },
         },
     )

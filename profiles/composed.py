@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from profiles.devices import settings
-from profiles.kernel_profile import chunk
-from profiles.operators.architecture import Architecture, architecture
+from profiles.operators.architecture import Architecture
 from profiles.operators.counts import Flops
 from profiles.operators.decoder import layers_seconds, self_attention
 from profiles.operators.encoder_decoder import EncoderTimes, full_attention
+from profiles.operators.huggingface import sizes_of
 from profiles.operators.layers import operator_costs
 from profiles.operators.roofline import ELEMENT_BYTES, WEIGHT_BYTES, Device, Launching, Roofline
-from profiles.point import Point, decode_point, prefill_point
+from profiles.operators.tensor_parallel import reduce_seconds
+from profiles.point import Point, chunk, decode_point, prefill_point
 from profiles.profile import kv_capacity
 from sim.step import Line, Step
 
@@ -30,7 +31,8 @@ class Composed:
 
     A step is the host's constant, the embedding, the layers and the head, as in `profiles.analytic`, over all of its
     tokens at once: prompts and decoding jobs share the products. What only encodes has no head. `counted` is how FLOPs
-    are told in `account`, and `apart` whether queries, keys and values are three products there.
+    are told in `account`, and `apart` whether queries, keys and values are three products there. `sizes` are those of
+    one of `devices` that share the model, whose all-reduces a step waits for; bytes and tokens are those of all.
     """
 
     model: str
@@ -48,6 +50,7 @@ class Composed:
     max_model_len: int
     provenance: Mapping[str, Any] = field(repr=False)
     working_bytes: float = 0.0
+    devices: int = 1
     counted: Flops = field(default_factory=Flops)
     apart: bool = True
     uneven: ClassVar[bool] = False  # of the jobs' contexts the sum is enough
@@ -103,7 +106,9 @@ class Composed:
         parts = [(0.0, 0.0)]
         for taken in self.times.generation_parts(jobs, self.sizes):
             parts = [(base + more, slope + rising) for base, slope in parts for more, rising in taken]
-        return slowest(parts, context)
+        if not self.sizes.windowed_layers:
+            return slowest(parts, context)
+        return mean_line(parts, context, jobs * self.sizes.window, self.sizes.windowed_layers / self.sizes.layers)
 
     def rest(self, rows: int, sequences: int, attention: float) -> float:
         """Seconds of a step over so many rows of so many sequences, with so much attention in each layer."""
@@ -111,7 +116,8 @@ class Composed:
         layers = layers_seconds(sizes, times, rows, attention, sizes.layers + sizes.encoder_layers)
         embedding = times.gemm(rows, sizes.hidden, sizes.patch) if sizes.patch else times.embedding(rows, sizes)
         head = 0.0 if sizes.only_encodes else times.gemm(sequences, sizes.vocabulary, sizes.hidden)
-        return self.launching.host_seconds + embedding + layers + head
+        reducing = reduce_seconds(sizes, times, prefill_point(1, rows), self.devices)
+        return self.launching.host_seconds + embedding + layers + head + reducing
 
     def account(self, prompt_tokens: int, output_tokens: int) -> dict[str, float]:
         """What a request alone takes in the layers: flops, elements and seconds, in all and by kind of operator.
@@ -129,6 +135,8 @@ class Composed:
         }
         for name, source in sources.items():
             cost = request_costs(self.sizes, source, prompt_tokens, output_tokens, self.apart)
+            if name != "seconds" and self.devices > 1:
+                cost = {kind: self.devices * value for kind, value in cost.items()}
             totals[name] = sum(cost.values())
             totals |= {f"{name}.{kind}": value for kind, value in cost.items()}
         totals["bytes"] = totals["elements"] * ELEMENT_BYTES[self.dtype]
@@ -168,6 +176,18 @@ def slowest(parts: list[tuple[float, float]], context: float) -> Line:
     return Line(base, slope, until, since)
 
 
+def mean_line(parts: list[tuple[float, float]], context: int, most: int, share: float) -> Line:
+    """The mean over layers, a `share` of which see `most` of the context, of what takes longest at each."""
+    full, near = slowest(parts, context), slowest(parts, min(context, most))
+    if context > most:
+        near = Line(near.base + near.slope * most, 0.0, math.inf, most)
+    base, slope = (
+        value + share * (other - value) for value, other in ((full.base, near.base), (full.slope, near.slope))
+    )
+    until = min(full.until, near.until if context > most else min(near.until, most))
+    return Line(base, slope, until, max(full.since, near.since))
+
+
 def over_layers(profile: Composed, line: Line, jobs: int) -> Line:
     """The decode step of so many jobs whose attention in each layer takes `line`."""
     return replace(line, base=profile.rest(jobs, jobs, line.base), slope=profile.sizes.layers * line.slope)
@@ -183,6 +203,8 @@ def composed(
     utilization: float = 0.9,
     max_model_len: int | None = None,
     working_bytes: float = 0.0,
+    tensor_parallelism: int = 1,
+    ignored: Sequence[str] = (),
     sheet: Mapping[str, Any] | None = None,
     launched: Mapping[str, float] | None = None,
     counted: Flops | None = None,
@@ -193,32 +215,37 @@ def composed(
     `sheet` and `launched` replace some of their values. Weights lie there as `weights` (None: in `dtype`).
     `utilization` of the memory is for weights, KV and `working_bytes` of activations; what only encodes keeps no KV,
     and holds its tokens' hidden states. No request may be longer than `max_model_len` (None: the model's own).
+    `model` is known here or the path of its config.json, of which fields are `ignored` (`sizes_of`).
     """
     if not 0 < utilization <= 1:
         raise ValueError(f"utilization must be above 0 and at most 1, got {utilization}")
-    sizes = architecture(model)
+    name, whole = sizes_of(model, ignored)
+    sizes = whole.sharded(tensor_parallelism) if tensor_parallelism != 1 else whole
     known = replace(Device(**settings("device", device)), **(sheet or {}))
     way = replace(Launching(**settings("launching", launching)), **(launched or {}))
     Roofline(known, dtype, way, weights)  # says what is wrong with them
     each = ELEMENT_BYTES[dtype]
     held = each * (sizes.hidden if sizes.only_encodes else sizes.kv_bytes_per_token(1))
     weight_bytes = math.ceil(WEIGHT_BYTES[weights or dtype] * sizes.parameter_count)
+    suffix = f"_tp{tensor_parallelism}" if tensor_parallelism > 1 else ""
+    room = kv_capacity(known.memory_bytes, weight_bytes + round(working_bytes), held, utilization)
     return Composed(
-        model=model,
-        device=device,
+        model=name,
+        device=f"{device}{suffix}",
         kind="analytic",
         sizes=sizes,
         sheet=known,
         dtype=dtype,
         weights=weights,
         launching=way,
-        weight_bytes=weight_bytes,
-        kv_bytes_per_token=held,
-        move_bytes_per_second=known.move_bytes_per_second,
-        kv_capacity_tokens=kv_capacity(known.memory_bytes, weight_bytes + round(working_bytes), held, utilization),
+        weight_bytes=tensor_parallelism * weight_bytes,
+        kv_bytes_per_token=tensor_parallelism * held,
+        move_bytes_per_second=tensor_parallelism * known.move_bytes_per_second,
+        kv_capacity_tokens=room,
         max_model_len=max_model_len or sizes.max_prompt,
         provenance={"source": "operation counts (arXiv 2302.14017) over a datasheet", "datasheet": known.name},
         working_bytes=working_bytes,
+        devices=tensor_parallelism,
         counted=counted or Flops(),
         apart=apart,
     )

@@ -14,6 +14,11 @@ AXES = ("tokens", "activated_experts")
 PARTS = 8  # between measured numbers of tokens it is taken at so many places
 
 
+def activated_share(per_token: int, count: int, tokens: float) -> float:
+    """The share of `count` experts that is expected to be activated by so many tokens, each of which draws some."""
+    return 1 - (1 - per_token / count) ** tokens
+
+
 @dataclass(frozen=True, slots=True)
 class Experts:
     """The mixture of each layer: every token is sent to `per_token` of `count` experts, whose times are in `table`.
@@ -51,7 +56,7 @@ class Experts:
 
     def activated(self, tokens: float) -> float:
         """Experts of a rank that are expected to be activated when each rank has so many tokens."""
-        return self.count / self.ranks * (1 - (1 - self.per_token / self.count) ** (tokens * self.ranks))
+        return self.count / self.ranks * activated_share(self.per_token, self.count, tokens * self.ranks)
 
     def exchange_seconds(self, tokens: float) -> float:
         """Seconds until each of the ranks, which have so many tokens on average, has sent its own and got them back."""

@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from scipy.spatial import ConvexHull
 
 from profiles.curve import Curve
-from profiles.point import PHASES, Point
+from profiles.point import PHASES, Point, within
 
 LEFT_OUT_SHARE = 0.25
 KNOT_RATIO = 1.2
@@ -49,8 +49,10 @@ def rounded(value: float) -> float:
     return float(f"{value:.{FIGURES}g}")
 
 
-def summarize(samples: pd.DataFrame) -> pd.DataFrame:
+def summarize(samples: pd.DataFrame, window: int = 0, windowed: float = 0.0) -> pd.DataFrame:
     """One row a point, with the minimum and the median of its passes (seconds), from rows of point and seconds.
+
+    Where a share `windowed` of the layers attends to a `window`, what is attended to is the mean over the layers.
 
     Curves are fitted to the median. The minimum is what the device can do; the median is what it does, allocator and
     all, and passes in which the machine was disturbed were rejected by their anchor before.
@@ -59,7 +61,10 @@ def summarize(samples: pd.DataFrame) -> pd.DataFrame:
     table = samples.groupby(keys, sort=True)["seconds"].agg(minimum="min", median="median", passes="count")
     table = table.reset_index()
     points = [Point(*row) for row in table[keys].itertuples(index=False, name=None)]
-    return table.assign(tokens=[p.tokens for p in points], attended=[p.attended for p in points])
+    attended = [
+        p.attended + windowed * (within(p, window).attended - p.attended) if window else p.attended for p in points
+    ]
+    return table.assign(tokens=[p.tokens for p in points], attended=attended)
 
 
 def interior(table: pd.DataFrame) -> np.ndarray:
@@ -147,13 +152,15 @@ def relative_errors(table: pd.DataFrame) -> dict[str, float | int]:
     return {"points": len(errors), "p50": rounded(p50), "p90": rounded(p90), "max": rounded(errors.max())}
 
 
-def fit(name: str, samples: pd.DataFrame, seed: int) -> Fitted:
+def fit(name: str, samples: pd.DataFrame, seed: int, window: int = 0, windowed: float = 0.0) -> Fitted:
     """Fit prefill and decode of the profile `name` to `samples` (phase, batch, new, computed, seconds).
+
+    With a `window` for a share of the layers the curves are of what is attended to on average (`summarize`).
 
     The curves are those of the training points alone, so the left-out errors are those of the very curves returned.
     """
     curves, parts, residuals = {}, [], {}
-    table = summarize(samples)
+    table = summarize(samples, window, windowed)
     for offset, phase in enumerate(PHASES):
         rows = table[table["phase"] == phase].reset_index(drop=True)
         rows["left_out"] = leave_out(rows, seed + offset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from profiles.collective import Exchange, check_devices
 from profiles.experts import Experts
 from profiles.kernel_tables import Grid, UnmeasuredError, read_attention, read_layers, total
+from profiles.point import chunk
 from profiles.profile import kv_capacity
 from profiles.skew import read_skew
 from sim.step import Line, Step
@@ -133,18 +133,6 @@ class KernelProfile:
         """Seconds of a step over so many tokens of so many sequences, without attention."""
         seconds = self.dense.at(tokens) + self.sequences.at(sequences)
         return seconds if self.experts is None else seconds + self.layers * self.experts.at(tokens)
-
-
-def chunk(tokens: int, attended: int) -> tuple[float, float]:
-    """The one prompt chunk, as new tokens and tokens before them, that stands for `tokens` that attend to `attended`.
-
-    `tokens` of one prompt attend to tokens * computed + tokens * (tokens + 1) / 2. Several prompts from their start
-    attend to less: the chunk is then one from its start with as much to attend to, and shorter than they are together.
-    """
-    alone = tokens * (tokens + 1) / 2
-    if attended >= alone:
-        return tokens, (attended - alone) / tokens
-    return (math.sqrt(8 * attended + 1) - 1) / 2, 0.0
 
 
 def load(

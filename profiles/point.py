@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +35,44 @@ class Point:
     def attended(self) -> int:
         """Context tokens that the new tokens attend to, in all."""
         return self.batch * attended_tokens(self.new, self.computed)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WindowedPoint(Point):
+    """A pass whose tokens attend to the last `window` tokens at most, themselves included."""
+
+    window: int
+
+    @property
+    def attended(self) -> int:
+        """Context tokens that the new tokens attend to, in all."""
+        return self.batch * round(windowed_tokens(self.new, self.computed, self.window))
+
+
+def within(point: Point, window: int) -> Point:
+    """`point` as layers see it that attend to a `window`: what lies before it is not read."""
+    if point.computed + point.new <= window:
+        return point
+    return WindowedPoint(point.phase, point.batch, point.new, min(point.computed, window - 1), window)
+
+
+def windowed_tokens(new: float, computed: float, window: int) -> float:
+    """`attended_tokens` where each token attends to the last `window` at most."""
+    computed = min(computed, window - 1)
+    below = min(new, window - computed)
+    return below * computed + below * (below + 1) / 2 + (new - below) * window
+
+
+def chunk(tokens: int, attended: float) -> tuple[float, float]:
+    """The one prompt chunk, as new tokens and tokens before them, that stands for `tokens` that attend to `attended`.
+
+    `tokens` of one prompt attend to tokens * computed + tokens * (tokens + 1) / 2. Several prompts from their start
+    attend to less: the chunk is then one from its start with as much to attend to, and shorter than they are together.
+    """
+    alone = tokens * (tokens + 1) / 2
+    if attended >= alone:
+        return tokens, (attended - alone) / tokens
+    return (math.sqrt(8 * attended + 1) - 1) / 2, 0.0
 
 
 def prefill_point(batch: int, new: int, computed: int = 0) -> Point:

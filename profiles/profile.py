@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from profiles.curve import Curve
+from profiles.point import chunk, windowed_tokens
 from sim.step import Line, Step
 
 SCHEMA_VERSION = 1
 DATA = Path(__file__).parent / "data"
 KINDS = ("measured", "imported", "analytic", "derived")
+WINDOW = ("window", "windowed")  # of a profile whose layers have one
 PROVENANCE = (
     "model_config",
     "parameter_count",
@@ -37,7 +40,9 @@ class DeviceProfile:
 
     `fixed_seconds` is the part of a step that prefill and decode share (weights are read and kernels launched once).
     KV moves between device and host at `move_bytes_per_second`; `kv_capacity_tokens` fit on the device beside the
-    weights; no request may be longer than `max_model_len` tokens. `provenance` says where the numbers come from.
+    weights; no request may be longer than `max_model_len` tokens. `provenance` says where the numbers come from. In a
+    share `windowed` of the layers tokens attend to the last `window` alone: the curves are of the mean over layers of
+    what is attended to (`seen`).
     """
 
     model: str
@@ -51,6 +56,8 @@ class DeviceProfile:
     kv_capacity_tokens: int
     max_model_len: int
     provenance: Mapping[str, Any] = field(repr=False, hash=False)
+    window: int = 0
+    windowed: float = 0.0
     uneven: ClassVar[bool] = False  # its curves know of the jobs' total context alone
 
     def __post_init__(self) -> None:
@@ -61,6 +68,9 @@ class DeviceProfile:
         for name in ("kv_bytes_per_token", "move_bytes_per_second", "kv_capacity_tokens", "max_model_len"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{self.model} on {self.device}: {name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.windowed <= 1 or (self.windowed > 0) != (self.window > 0):
+            share = f"windowed={self.windowed} of the layers, window={self.window}"
+            raise ValueError(f"{self.model} on {self.device}: a window is of a share of the layers, got {share}")
         missing = [key for key in PROVENANCE if key not in self.provenance]
         if missing:
             raise ValueError(f"{self.model} on {self.device}: the provenance lacks {', '.join(missing)}")
@@ -70,10 +80,11 @@ class DeviceProfile:
         prefill_tokens, attended, jobs, context, moved_tokens, *_ = step
         seconds = 0.0
         if prefill_tokens:
-            line = self.prefill.line(prefill_tokens, attended)
-            seconds = line.base + line.slope * attended
+            seen = self.seen(prefill_tokens, attended) if self.window else attended
+            line = self.prefill.line(prefill_tokens, seen)
+            seconds = line.base + line.slope * seen
         if jobs:
-            line = self.decode.line(jobs, context)
+            line = self.decode_line(jobs, context) if self.window else self.decode.line(jobs, context)
             decode = line.base + line.slope * context
             # what both share, weights read and kernels launched once, is paid once
             seconds = seconds + decode - min(seconds, decode, self.fixed_seconds)
@@ -82,8 +93,27 @@ class DeviceProfile:
         return seconds
 
     def decode_line(self, jobs: int, context: int, longest: int = 0) -> Line:
-        """Seconds of a decode step of `jobs` as a function of their total context, as `step_time` gives them."""
-        return self.decode.line(jobs, context)
+        """Seconds of a decode step of `jobs` as a function of their total context, as `step_time` gives them.
+
+        Contexts count as if they were alike: with a window, all of them are beyond it or none is.
+        """
+        if not self.window:
+            return self.decode.line(jobs, context)
+        far = jobs * self.window
+        if context <= far:
+            line = self.decode.line(jobs, context)
+            return replace(line, until=min(line.until, far))
+        full = 1 - self.windowed
+        line = self.decode.line(jobs, far + full * (context - far))
+        return Line(line.base + line.slope * self.windowed * far, line.slope * full, math.inf, far)
+
+    def seen(self, tokens: int, attended: float) -> float:
+        """What `tokens` of prompts attend to on average over the layers: `attended` tokens where a layer sees all.
+
+        They count as the one chunk with as much to attend to (`profiles.point.chunk`).
+        """
+        near = windowed_tokens(*chunk(tokens, attended), self.window)
+        return attended + self.windowed * (near - attended)
 
 
 def kv_capacity(memory_bytes: int, weight_bytes: int, kv_bytes_per_token: int, utilization: float = 0.9) -> int:
@@ -155,6 +185,8 @@ def save(profile: DeviceProfile, path: str | Path) -> None:
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     for name in DeviceProfile.__slots__:
         value = getattr(profile, name)
+        if name in WINDOW and not value:
+            continue
         if isinstance(value, Curve):
             value = {key: part for key, part in asdict(value).items() if key != "name"}
         document[name] = dict(value) if isinstance(value, Mapping) else value

@@ -37,7 +37,7 @@ def release(
     seconds): a prompt of `new` tokens prefilled while `batch` jobs of `context` tokens decode.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fitted = fit(f"{model} on {device}", samples, seed)
+    fitted = fit(f"{model} on {device}", samples, seed, facts.get("window", 0), facts.get("windowed", 0.0))
     table_path = path.with_suffix(".samples.parquet")
     samples.to_parquet(table_path, index=False)
     complete = {

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from profiles.composed import Composed, composed, over_layers, slowest
-from profiles.kernel_profile import chunk
 from profiles.operators.decoder import self_attention
 from profiles.operators.roofline import ELEMENT_BYTES
-from profiles.point import prefill_point
+from profiles.point import chunk, prefill_point
 from sim.link import Link
 from sim.step import Line, Step
 

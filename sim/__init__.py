@@ -26,7 +26,7 @@ from sim.policy import (
     Stands,
 )
 from sim.prediction import Distribution, PredictedPause, Prediction
-from sim.record import Record, Tables
+from sim.record import Record, Span, Tables
 from sim.replay import simulate
 from sim.request import Pause, Proposal, Request, Truth
 from sim.simulation import Question, Simulation
@@ -75,6 +75,7 @@ __all__ = [
     "Sharing",
     "Short",
     "Simulation",
+    "Span",
     "Stands",
     "Step",
     "Tables",

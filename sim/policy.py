@@ -152,7 +152,8 @@ class Load(NamedTuple):
     """KV blocks of a replica's memory and of its host's (infinite without a bound), and how many jobs run there.
 
     `leaving` blocks of the device's come free when copies to the host end that are under way. Those that run have
-    computed `running_tokens` of context, and have `pending_tokens` to compute next: one each that decodes.
+    computed `running_tokens` of context, and have `pending_tokens` to compute next: one each that decodes. Copies under
+    way bring `returning_tokens` back from the host.
     """
 
     free_blocks: int
@@ -164,6 +165,7 @@ class Load(NamedTuple):
     block_size: int = 1
     running_tokens: int = 0
     pending_tokens: int = 0
+    returning_tokens: int = 0
 
     def blocks(self, tokens: int) -> int:
         """Those that so many tokens take."""
@@ -204,11 +206,11 @@ class Eviction(ABC):
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
         """What is to become of the KV of those who wait or call out with some, `job.blocks` or `job.host_tokens`.
 
-        They are `idle`, a job that calls out (`job.paused` says since when) only while it has KV; `jobs` are all that
-        are here: those that run, in admission order, those that wait, in rank order, those whose KV is under way, and
-        those that call out, in the order in which they began. Asked at the beginning of each plan while anybody is
-        idle, of an eviction with a `review` of its own alone. Its answer stands for as many steps as it says, unless a
-        job comes or leaves, calls or returns.
+        They are `idle`, those with blocks first, a job that calls out (`job.paused` says since when) only while it has
+        KV. `jobs` are all that are here: those that run, in admission order, those that wait, in rank order, those
+        whose KV is under way, and those that call out, in the order in which they began; they are to be looked at
+        before the answer. Asked at the beginning of each plan while anybody is idle, of an eviction with a `review` of
+        its own alone. The answer stands for as many steps as it says, unless a job comes or leaves, calls or returns.
         """
         return Review()
 

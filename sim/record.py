@@ -45,12 +45,30 @@ class Decision(NamedTuple):
     preempted: tuple[int, ...]
 
 
+class Span(IntEnum):
+    """In which state a request is; the spans of one follow each other from its arrival to its end."""
+
+    ASKED = 0  # the predictor and the router are asked, and work off who came before
+    QUEUED = 1  # it waits at a replica, and nobody stopped it there: it has just come, or a call is over
+    PREFILL = 2  # it runs, and its prompt, or what a call returned, is computed
+    RECOMPUTE = 3  # it runs, and what it had computed before it was dropped is computed anew
+    DECODE = 4  # it runs, and emits
+    PREEMPTED = 5  # it was stopped, and waits: its KV is on the device, or dropped
+    SWAPPED = 6  # it waits, and its KV is on the host, or on its way there or back
+    PAUSED = 7  # it calls out
+    TRANSFERRED = 8  # its KV is on its way to the replica of its next leg
+
+
+SPAN_COLUMNS = ("request", "replica", "span", "start", "end", "first_step", "last_step")
+
+
 class Record(IntEnum):
-    """What is kept of a run, each with all before it."""
+    """What is kept of a run: requests always, and beside them the steps; with these the decisions, or the spans."""
 
     REQUESTS = 0
     STEPS = 1
     DECISIONS = 2
+    JOBS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,8 @@ class Tables:
 
     `decisions` are those of each step; `iterations` are the steps of all replicas, recorded or not. `rejection` says
     why the first request that could never be served was rejected. `audit` has a row for each replica and use of its KV,
-    if it was asked for.
+    if it was asked for, `spans` one for each `Span` of a request, by id and start: `request` is the id, `first_step`
+    and `last_step` count the steps of the `replica` from 0 (-1: none is made in it).
     """
 
     requests: Table
@@ -68,3 +87,4 @@ class Tables:
     iterations: int
     rejection: str = ""
     audit: Table = field(default_factory=dict)
+    spans: Table = field(default_factory=dict)

@@ -139,7 +139,7 @@ class Simulation:
         if self.horizon == math.inf and self.recorder.unfinished:
             unfinished = self.recorder.unfinished
             raise RuntimeError(f"{len(unfinished)} jobs were never served, first {unfinished[0]}")
-        tables = self.recorder.tables(sum(replica.iterations for replica in self.replicas))
+        tables = self.recorder.tables(sum(replica.iterations for replica in self.replicas), self.horizon)
         accounts = [one for one in self.replicas if isinstance(one, AuditedReplica)]
         if not accounts:
             return tables
@@ -283,7 +283,9 @@ class Simulation:
             source.release(job)
             self.tally.stirred(source.number)
             self.submit(job, leg)
+            self.recorder.came(job, self.clock.now)
 
+        self.recorder.sent(job, self.clock.now)
         size = job.computed * source.device.kv_bytes_per_token
         if job.replica == leg.replica or link.seconds(size) == 0:
             source.let_go(job)  # at once: whoever is admitted now finds its room

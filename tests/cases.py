@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import ClassVar
 
 import numpy as np
@@ -300,6 +300,8 @@ class Whimsical(KeepThenSwap):
 
         Those might take each other's place for ever.
         """
+        assert not any(one.blocks and not before.blocks for before, one in pairwise(idle))
+        assert load.returning_tokens == sum(job.host_tokens for job in jobs if job.blocks)
         moves, room = [], load.free_blocks
         waits = any(not job.runs and job.paused is None for job in jobs)
         for job in idle:

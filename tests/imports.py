@@ -44,7 +44,8 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "profiles: programs": "profiles.measure profiles.campaign profiles.campaign_settings profiles.analytic "
         "profiles.analytic_error profiles.import_aiconfigurator profiles.import_kernel_tables "
-        "profiles.import_splitwise profiles.import_vidur profiles.devices profiles.composed profiles.windowed",
+        "profiles.import_splitwise profiles.import_vidur profiles.devices profiles.composed profiles.windowed "
+        "profiles.one",
     },
     {"traces": "traces"},
     {"traces/formats": "traces.formats"},
@@ -71,7 +72,11 @@ FLOORS: tuple[dict[str, str], ...] = (
         "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made "
         "experiments.run.server"
     },
-    {"experiments/claims": "experiments.claims"},
+    {
+        "experiments/claims": "experiments.claims",
+        "experiments/spans": "experiments.spans",
+        "experiments/capacity": "experiments.capacity",
+    },
     {
         "experiments/engine": "experiments.engine",
         "experiments/learning": "experiments.learning",

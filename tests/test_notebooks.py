@@ -14,6 +14,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CALLING = ["trace.path={made}", "trace.rate=2", "trace.seconds=20", "seed=[0,1]"]
 SWEEPS = {  # of each notebook: what is swept, and the folder that it reads below the results
     "best_effort": ([], ""),  # it trains, and reads none
+    "capacity": ([], ""),  # it searches, and reads none
     "compare_policies": (
         [["policy=fifo,sjf", "trace.rate=30,60", "seed=0,1", "trace=dialogue", "trace.requests=60",
           "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "name=tiny"]],
@@ -34,8 +35,20 @@ SWEEPS = {  # of each notebook: what is swept, and the folder that it reads belo
         [["experiment=size_based/trail_rates", "trace.rate=10,20", "seed=[0,1]", "trace.requests=60"]],
         "",
     ),
+    "timeline": (
+        [["policy=fifo", "policy/batching=continuous", "policy/eviction=swap", "cluster.devices.gpu.kv_tokens=800",
+          "cluster.devices.gpu.host.tokens=160", "trace.rate=60", "trace.requests=60", "record=jobs", "name=tiny"]],
+        "tiny",
+    ),
+    "why": (
+        [["policy=fifo,rtlm", "trace.rate=60", "seed=0,1", "trace=dialogue", "trace.requests=60", "record=jobs",
+          "trace.training_requests=200", "model=gpt2", "cluster.devices.cpu.profile.device=l40s", "name=tiny"]],
+        "tiny",
+    ),
 }  # fmt: skip
-LONG = ("augmented", "best_effort", "rt_lm", "shootout", "size_based")  # which make check runs
+LONG = (  # which make check runs
+    "augmented", "best_effort", "capacity", "rt_lm", "shootout", "size_based", "timeline", "why",
+)  # fmt: skip
 MADE = {  # requests that call out, in the form of InferCept's file
     "cols": ["prompt_tokens_total_at_segment_start", "completion_tokens", "api_time_s", "api_return_tokens",
              "exact(1)/chars_div_4(0)"],
@@ -45,6 +58,7 @@ MADE = {  # requests that call out, in the form of InferCept's file
 }  # fmt: skip
 TOLD = {  # what a reader must find in the outputs
     "best_effort": ("performance, reward over peak", "always opt-6.7b", "threshold", "learned"),
+    "capacity": ("limits: 1 x gpu: llama-3.1-8b/a100_sxm", "% of fifo", "goodput", "just above it"),
     "compare_policies": (
         "8 complete runs", "gpt2/l40s (imported)", "synthetic: ", "mean - fifo", "predicting %", "Kendall tau",
         "Spearman rho",
@@ -53,6 +67,8 @@ TOLD = {  # what a reader must find in the outputs
     "augmented": ("Fig. 3", "tokenyard -m experiment=augmented/lamps_single", "LAMPS"),
     "shootout": ("gittins", "Mean response time against FIFO", "Jain's index"),
     "size_based": ("TRAIL's headline", "tokenyard -m experiment=size_based/ssjf_simulator", "in part"),
+    "timeline": ("fifo, seed 0: 60 requests", "add up to its response time within", "steps together", "stops of"),
+    "why": ("requests of 2 seeds", "the parts add up to the difference within", "queueing", "served sooner by rtlm"),
 }  # fmt: skip
 
 
@@ -98,6 +114,7 @@ def test_it_runs_on_a_tiny_sweep(path: Path, sweep: Path, monkeypatch):
     if path.stem != "shootout":
         monkeypatch.setenv("TOKENYARD_RESULTS", str(sweep))
     monkeypatch.setenv("TOKENYARD_DECISIONS", "2000")
+    monkeypatch.setenv("TOKENYARD_REQUESTS", "200")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     import nbformat
     from nbclient import NotebookClient

@@ -86,6 +86,10 @@ FORMATS = (
         "llmservingsim_sessions", "LLMServingSim's workloads, sessions of calls or requests, jsonl",
         ("arrival_time_ns", "input_toks", "output_toks"), "llmservingsim_sessions:load",
     ),
+    Format(
+        "vllm_bench", "what vLLM's benchmark measured, json", ("request_throughput", "total_input_tokens"),
+        "vllm_bench:load",
+    ),
     Format("vllm_dataset", "vLLM's custom prompts, jsonl", ("prompt", "output_tokens"), "vllm_dataset:load", True),
     Format("openai", "SGLang's openai prompts, jsonl", ("messages", "max_tokens"), "sglang_dataset:load", True),
     Format(

@@ -6,9 +6,10 @@
     tokenyard engine bench --against OTHER/bin/python    # and of the tokenyard that another environment has
 
 `timeouts_per_request` is the time of one simulated request in units of one bare SimPy timeout, a process that yields a
-million of them. Both are measured in turn, in the same process, and the median of the ratios is taken, so that the
-figure means the same on any machine, however noisy; `timeouts_spread` are the least and the largest ratio. Each case
-and build has a process of its own, whose peak memory is told, with the requests in memory before the clock starts.
+million of them. Both are measured in turn, in the same process, and the median of the ratios is taken, so that it hangs
+little on how busy a machine is; another processor may change it by a third. `timeouts_spread` are the least and the
+largest ratio. Each case and build has a process of its own, whose peak memory is told, with the requests in memory
+before the clock starts.
 
 `build` is pure where the engine is Python, compiled where mypyc made machine code of it. The Azure cases need Azure's
 public conversation trace of 2023 (--azure, or traces/azure_2023_conv.csv.gz under $TOKENYARD_DATA), those of Mooncake

@@ -179,9 +179,9 @@ MOVING = {
     "mlfq": MLFQ(), "skip_join": SkipJoin(0.01, 2.0, 40, 0.3, prefill=PREFILLS), "ltr": LTR(200), "lamps": Lamps(),
     "skip_join_released": SkipJoinReleased(PREFILLS), "alise": Alise(ExecutionTime(1e-4, 1e-7, 0.02)),
 }  # fmt: skip
-CASES |= {
+CASES |= {  # with so many requests for each that they fill up and empty in a small part of the time
     f"replicas_{replicas}_{name}": Case(
-        functools.partial(synthetic, requests=20_000, rate=6.5 * replicas), replicas, routing
+        functools.partial(synthetic, requests=max(20_000, 400 * replicas), rate=6.5 * replicas), replicas, routing
     )
     for name, routing in ROUTINGS.items()
     for replicas in (4, 16, 64, 256)

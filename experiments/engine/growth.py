@@ -41,7 +41,8 @@ GROWTH: dict[str, dict[int, Case]] = {  # along what, then how much of it there 
         seats: Case(partial(BURST, requests=30_000), batching=Continuous(seats)) for seats in (8, 16, 32, 64, 128, 256)
     },
     "replicas": {
-        many: Case(partial(synthetic, requests=50_000, rate=6.5 * many), replicas=many) for many in (1, 4, 16, 64, 256)
+        many: Case(partial(synthetic, requests=max(50_000, 400 * many), rate=6.5 * many), replicas=many)
+        for many in (1, 4, 16, 64, 256)
     },
     "waiting under FIFO": {many: Case(partial(BURST, requests=many)) for many in WAITING},
     "waiting under preemptive SRPT": {many: PREEMPTIVE(partial(BURST, requests=many)) for many in WAITING},

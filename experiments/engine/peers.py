@@ -254,7 +254,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=Path, metavar="DIR", help="a checkout (docs/peers.md); without: left out")
         parser.add_argument(f"--{name}-python", default=sys.executable, metavar="PYTHON", help="that runs it")
     parser.add_argument("--requests", default="2000,10000", help="two sizes, rising (default: 2000,10000)")
-    parser.add_argument("--rate", action="append", default=[], metavar="NAME=R", help="requests/s (ours: 5.9)")
+    rate = "requests/s of a system; ours has 5.9 unless given"
+    parser.add_argument("--rate", action="append", default=[], metavar="NAME=R", help=rate)
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--azure", type=Path, default=AZURE, metavar="CSV", help="Azure's conversation trace")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for what the commands read and write")

@@ -40,16 +40,25 @@ def of(path: Path, package: str) -> Facts:
     """The facts of the source at `path`, a module of `package`; ValueError for one that is no Python."""
     source = path.read_bytes()
     key = hashlib.sha256(b"\0".join((package.encode(), _maker(), source))).hexdigest()
-    if key in _kept():
-        digest, within, *more = _kept()[key]
-        names, stars, calls, spoken = map(tuple, more)
-        return Facts(digest, within, names, stars, tuple((one, bool(other)) for one, other in calls), spoken)
+    if key in _kept() and (facts := _read_back(_kept()[key])):
+        return facts
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
         raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from error
     _new[key] = found = _read(tree, package)
     return found
+
+
+def _read_back(kept: Any) -> Facts | None:
+    """The facts that were written as `kept`; None where the file holds something else, which is then found anew."""
+    with suppress(TypeError, ValueError):
+        digest, package, names, stars, calls, spoken = kept
+        texts = (digest, package, *names, *stars, *spoken, *(one for one, _ in calls))
+        if all(isinstance(text, str) for text in texts):
+            pairs = tuple((one, bool(within)) for one, within in calls)
+            return Facts(digest, package, tuple(names), tuple(stars), pairs, tuple(spoken))
+    return None
 
 
 def keep() -> None:

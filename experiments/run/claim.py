@@ -114,7 +114,7 @@ def _said(folder: Path, number: int) -> tuple[str, float] | None:
 def _is_lost(said: tuple[str, float], heard: dict[str, tuple[float, float]]) -> bool:
     """Whether the process of a claim has died, or is silent for too long by this machine's clock, kept in `heard`."""
     text, touched = said
-    with suppress(ValueError):
+    with suppress(TypeError, ValueError):
         machine, process, started, _ = json.loads(text)
         if machine and machine == _machine():
             return _started(process) != started

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from experiments.conf.copies import copied
 from experiments.identity.digests import digest_of
 from experiments.prediction.trained import checked
 from experiments.run.node import Node
@@ -87,10 +86,14 @@ def read_trace(cfg: DictConfig, seed: int, trains: bool = True) -> tuple[pd.Data
 
 def _rateless(cfg: DictConfig) -> Node:
     """A trace at one request/s, for training rows are the same at every rate."""
-    cfg = copied(cfg)
-    if cfg.get("rate") is not None:
-        cfg.rate = 1.0
-    return Node.of(cfg)
+    if cfg.get("rate") is None:
+        return Node.of(cfg)
+    spelled: Any = OmegaConf.to_container(cfg, resolve=False)
+    cfg.rate = 1.0
+    try:
+        return Node.of(cfg)
+    finally:  # put back, for a copy of a part would be one of all settings
+        cfg.rate = spelled["rate"]
 
 
 @lru_cache(maxsize=128)
@@ -173,9 +176,12 @@ def profile_provenance(cluster: Cluster) -> dict[str, str]:
 
 def kv_room(cluster: Cluster) -> dict[str, str]:
     """Device name -> the tokens of KV that it holds, and what was not taken off."""
-    return {
-        device.name: f"{device.kv_tokens:,} tokens as set"
-        if device.kv_tokens != getattr(device.profile, "kv_capacity_tokens", None)
-        else f"{device.kv_tokens:,} tokens beside the weights, activations not taken off"
-        for device in cluster.devices
-    }
+
+    def room(device: Device) -> str:
+        if device.kv_tokens != getattr(device.profile, "kv_capacity_tokens", None):
+            return f"{device.kv_tokens:,} tokens as set"
+        stated = getattr(device.profile, "provenance", {}).get("room")
+        beside = f"({stated})" if stated else "beside the weights"
+        return f"{device.kv_tokens:,} tokens {beside}, activations not taken off"
+
+    return {device.name: room(device) for device in cluster.devices}

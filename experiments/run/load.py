@@ -15,13 +15,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from experiments.conf.copies import copied
 from experiments.run.inputs import build_cluster, read_trace
 from experiments.run.node import Node
 from experiments.run.parts import build
-from experiments.run.references import has
+from experiments.run.references import has, leaves
 from experiments.run.training import fitted, keeping_rows
 from sim import Record, simulate
 from sim.record import Table
@@ -45,7 +45,8 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     `load_of` says of `trace.`), with its batching where the `overrides` of the command line chose that apart from the
     policy. ValueError where the trace has no rate to set.
     """
-    if missing := sorted(OmegaConf.missing_keys(cfg)):
+    held = {name: value if isinstance(value, list) else [value] for name, value in leaves(cfg).items()}
+    if missing := sorted(name for name, values in held.items() if MISSING in values):
         raise ValueError(f"{missing[0]} is not given, and has no default: {missing[0]}=...")
     if cfg.load is None:
         return keeping_rows(cfg, bool(fitted(cfg)))
@@ -56,10 +57,11 @@ def at_load(cfg: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     asked = str(cfg.load_of), _kept(overrides), bool(fitted(cfg)), Node.of(cfg, resolve=False, but=REPLACED)
     if asked not in _known:  # in a sweep each process meets the same under many policies
         if len(_known) == KEPT:
-            _known.clear()
+            del _known[next(iter(_known))]  # the oldest: a sweep goes on to other models and devices
         _known[asked] = _of_system(cfg, overrides)
     keeps, requests_per_second = _known[asked]
-    cfg = keeping_rows(copied(cfg), keeps)
+    kept = keeping_rows(cfg, keeps)
+    cfg = copied(cfg) if kept is cfg else kept
     cfg.trace.rate = float(f"{cfg.load * requests_per_second:.6g}")
     return cfg
 
@@ -103,7 +105,7 @@ def described(cfg: DictConfig) -> dict[str, Any]:
     return {"rate": cfg.trace.rate, "capacity": cfg.trace.rate / cfg.load, "of": str(cfg.load_of)}
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=KEPT)
 def _capacity(of: Node) -> float:
     return capacity(of.cfg)
 

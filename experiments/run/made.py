@@ -62,6 +62,7 @@ def run(cfg: DictConfig, choices: dict[str, str], overrides: list[str], progress
                 folder.begin(made_of)
                 metrics, tables = measure(cfg, inputs, progress)
                 more = {"steps.parquet": tables.steps} if cfg.record != "requests" else {}
+                more |= {"spans.parquet": tables.spans} if cfg.record == "jobs" else {}
                 more |= {"audit.parquet": tables.audit} if cfg.audit else {}
                 claim.check()
                 folder.complete(tables.requests, more, metrics, overrides, code)
@@ -122,6 +123,10 @@ class Work:
 
     def make(self, texts: Sequence[str], progress: bool = False) -> None:
         """Compose the job of `texts`, once, and make its runs."""
+        make(*self.composed(texts), progress)
+
+    def composed(self, texts: Sequence[str]) -> tuple[DictConfig, dict[str, str], list[str]]:
+        """The configuration of the job of `texts`, the choice made in each group, and the texts but Hydra's own."""
         try:
             loader = GlobalHydra.instance().config_loader()
             cfg = loader.load_configuration(self.command.flags.config_name or "config", list(texts), RunMode.RUN)
@@ -132,7 +137,7 @@ class Work:
         os.environ.update({str(name): str(value) for name, value in cfg.hydra.job.env_set.items()})
         with open_dict(cfg):
             del cfg["hydra"]
-        make(cfg, choices, [text for text in texts if not text.startswith("hydra")], progress)
+        return cfg, choices, [text for text in texts if not text.startswith("hydra")]
 
 
 _working: list[Work] = []
@@ -168,6 +173,22 @@ def _end_with(sentinel: int) -> None:
 def one(texts: Sequence[str]) -> None:
     """Make the runs of a job, in a process that has begun."""
     _working[0].make(texts)
+
+
+@contextmanager
+def here(work: Work) -> Iterator[None]:
+    """Within, this process is itself a worker of `work`."""
+    with work.begun():
+        _working.append(work)
+        try:
+            yield
+        finally:
+            _working.clear()
+
+
+def working() -> Work:
+    """What this process, which has begun, is a worker of."""
+    return _working[0]
 
 
 def apart(work: Work, jobs: Sequence[Sequence[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,10 @@ from experiments.run.training import fitted
 from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
 from sim.build import BUILD
-from sim.metrics import summary
+from sim.gaps import Gaps, gaps
+from sim.metrics import measured_window, summary
+from sim.record import Table
+from sim.slo import Slo
 from traces.requests import one_by_one
 
 LABELS = ("client", "task")  # of a trace's requests, kept where it has them
@@ -30,7 +34,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     try:
         record = Record[cfg.record.upper()]
     except KeyError:
-        raise ValueError(f"record must be requests or steps, got {cfg.record!r}") from None
+        raise ValueError(f"record must be requests, steps or jobs, got {cfg.record!r}") from None
     parts = build(cfg, inputs.cluster, inputs.training)
     with tqdm(total=len(inputs.replay), unit="request", desc="simulate", disable=not progress) as bar:
         tables = simulate(
@@ -45,12 +49,17 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
             audit=cfg.audit,
             progress=bar.update,
         )
-    metrics = summary(tables.requests, cfg.warmup)
+    metrics: dict[str, Any] = summary(tables.requests, cfg.warmup)
     labels = {name: inputs.replay[name].to_numpy()[tables.requests["id"]] for name in LABELS if name in inputs.replay}
     measured = with_measured({**tables.requests, **labels}, inputs.replay)
     if reward := instantiate(cfg.reward, _convert_="all"):
         measured = with_rewards(measured, reward)
         metrics |= of_rewards(measured, reward, cfg.warmup)
+    between = gaps(tables.requests, tables.steps, tables.spans) if record >= Record.STEPS else None
+    if between is not None:
+        metrics |= of_gaps(tables.requests, between, cfg.warmup)
+    if cfg.slo is not None:
+        metrics |= of_slo(Slo.of(cfg.slo), measured, between, cfg.warmup)
     more = {
         "calibration": parts.calibration,
         "provenance": inputs.provenance | {"build": BUILD},
@@ -61,6 +70,25 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
         more["load"] = described(cfg)
     said = {"rejection": tables.rejection, "fitted": ", ".join(fitted(cfg)), "counts": counts(inputs, tables, metrics)}
     return {**metrics, **said, **more}, replace(tables, requests=measured)
+
+
+def of_gaps(requests: Table, between: Gaps, warmup: float) -> dict[str, float]:
+    """Inter-token latency over all tokens of the measured window; `itl_requests` counts the requests it is of."""
+    window = measured_window(requests, warmup)
+    came = (requests["arrival"] >= window[0]) & (requests["arrival"] <= window[1])
+    return between.distribution(came) | {"itl_requests": int((came & between.seen).sum())}
+
+
+def of_slo(slo: Slo, requests: Table, between: Gaps | None, warmup: float) -> dict[str, Any]:
+    """Whether a run holds its objectives (0 or 1, if they say), and how many requests meet them."""
+    met = slo.met(requests, warmup, between)
+    told: dict[str, Any] = {
+        "slo_attainment": met.attainment,
+        "slo_goodput": met.goodput,
+        "slo_goodput_overall": met.goodput_overall,
+        "slo_holds": int(met.holds) if slo.decides else math.nan,
+    }
+    return told | ({"attainment": met.attainments, "goodput": met.goodputs} if slo.by else {})
 
 
 def counts(inputs: Inputs, tables: Tables, metrics: Mapping[str, Any]) -> dict[str, int | None]:

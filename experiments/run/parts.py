@@ -48,7 +48,6 @@ def calibrated(
 
     A constant is found by the part `calibration.found_by.<name>`, called with the cluster and the fitted predictor.
     """
-    cfg = copied(cfg)
     named = {name: cfg.calibration[name] for name in wanted(cfg)}
     if training is None:
         return cfg, build_predictor(cfg.predictor, None), named
@@ -58,6 +57,7 @@ def calibrated(
         for name, value in named.items()
         if value is None
     }
+    cfg = copied(cfg) if found else cfg
     for name, value in found.items():
         OmegaConf.update(cfg, f"calibration.{name}", value)
     more = {name: instantiate(part)(cluster, known) for name, part in told(cfg).items()}

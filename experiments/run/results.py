@@ -1,6 +1,6 @@
 """The folder of one run: named by the hash of what went into it, written whole or not at all, and checked when read.
 
-<results>/<name>/<hash>/{config.yaml, requests.parquet, steps.parquet, audit.parquet, summary.json, status.json}
+<results>/<name>/<hash>/{config.yaml, requests.parquet, steps.parquet, spans.parquet, audit.parquet, summary.json, ...}
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCK = re.compile(r"^(?=(?:  )?[^\s-])", re.MULTILINE)  # where a key of the fi
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 RESULTS = ("requests.parquet", "summary.json")  # that no complete run lacks
-MORE = ("steps.parquet", "audit.parquet")  # of a run that was asked for them
+MORE = ("steps.parquet", "spans.parquet", "audit.parquet")  # of a run that was asked for them
 
 
 def _in_blocks(text: str) -> dict[str, Any]:

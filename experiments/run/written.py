@@ -21,6 +21,11 @@ def write_whole(path: Path, text: str) -> None:
     _write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`."""
+    _write(path, lambda temporary: temporary.write_bytes(content))
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write `table` as parquet."""
     _write(path, lambda temporary: table.to_parquet(temporary, index=False))

@@ -171,10 +171,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read(arguments: list[str]) -> Command:
-    """The command line `arguments`; SettingError for a flag that there is not."""
+    """The command line `arguments`; SettingError for a flag that there is not.
+
+    What stands below `slo` is named by who asks, so that no yaml has it.
+    """
     parser = get_args_parser()
     parser.__class__ = _Parser
     flags = parser.parse_intermixed_args(arguments)
     if sum(map(bool, (flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion))) > 1:
         raise SettingError("one of --run, --multirun, --cfg, --info and --shell-completion can be given, not two")
-    return Command(flags, [NUMERIC.sub(r"\1='\2'", text) for text in flags.overrides])
+    texts = [NUMERIC.sub(r"\1='\2'", text) for text in flags.overrides]
+    return Command(flags, [f"++{text}" if text.startswith("slo.") else text for text in texts])

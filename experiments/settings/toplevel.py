@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.settings.signatures import mismatch
 from experiments.settings.wording import SettingError, did_you_mean, one_line, shown
+from sim.slo import Slo
 
 LONGEST_NAME = 255  # bytes, of one folder's name
 
@@ -69,8 +70,9 @@ TOP_LEVEL: Mapping[str, Setting] = {
     "load": Setting(float | None, 0, 1e6, above=True, unit="times the capacity"),
     "load_of": Setting(Any),
     "warmup": Setting(float, 0, 1, below=True, unit="(a share of the arrivals' span)"),
+    "slo": Setting(dict | None),
     "horizon": Setting(float | None, 0, 1e12, above=True, unit="s"),
-    "record": Setting(str, words=("requests", "steps")),
+    "record": Setting(str, words=("requests", "steps", "jobs")),
     "audit": Setting(bool),
     "leap": Setting(bool),
     "unservable": Setting(str, words=("reject", "fail")),
@@ -92,10 +94,24 @@ def top_level_problems(cfg: Mapping[str, Any]) -> Iterator[str]:
         for one in value if seeds else [value]:
             if problem := setting.problem(one):
                 yield f"{key}={shown(one)} {problem}"
+    yield from slo_problems(cfg.get("slo"), cfg.get("record"))
     try:
         checked_folder(cfg.get("results"), cfg.get("name"))
     except SettingError as error:
         yield from error.lines
+
+
+def slo_problems(settings: Any, record: Any) -> Iterator[str]:
+    """A line for objectives that are none, or that a run with such a `record` cannot see."""
+    if not isinstance(settings, dict):
+        return
+    try:
+        slo = Slo.of(settings)
+    except ValueError as error:
+        yield str(error)
+        return
+    if slo.needs_gaps and record == "requests":
+        yield f"slo.itl bounds the gaps between tokens, which record={record} does not keep: give record=jobs"
 
 
 def calibration_problems(values: Mapping[str, Any]) -> Iterator[str]:

@@ -29,7 +29,9 @@ from experiments.tables.labels import part_name, settings_of
 from experiments.tables.mixture import current, one_each, unsaid
 from experiments.tables.reference import REPLAY, Reference
 
-NESTED = ("calibration", "provenance", "kv", "counts", "load", "errors", "costs")  # the last three where there are any
+NESTED = (  # those from `load` on where there are any
+    "calibration", "provenance", "kv", "counts", "load", "errors", "costs", "attainment", "goodput",
+)  # fmt: skip
 
 
 def collect(folders: Iterable[Folder], also: Iterable[str] = ()) -> pd.DataFrame:

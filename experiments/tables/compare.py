@@ -21,7 +21,9 @@ COLUMNS = {
     "response_time_max": "max",
 }
 WITHOUT_CALLS = "E2E - calls"  # heads the mean serving times, where requests call out
-REWARDS = {"in time": "availability", "of peak": "performance"}  # where a reward is set
+ASKED = {  # where a reward or objectives are set
+    "in time": "availability", "of peak": "performance", "within SLO": "slo_attainment", "goodput/s": "slo_goodput",
+}  # fmt: skip
 FEW = 3  # texts that are told in full
 HEADING = (
     "response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: the ratio of the means over the "
@@ -71,7 +73,7 @@ def _means(table: pd.DataFrame, runs: pd.DataFrame, seen: pd.DataFrame) -> dict[
     row |= {title: f"{_mean(seen, column):.3f}" for column, title in COLUMNS.items()}
     if "serving_time_mean" in table:
         row[WITHOUT_CALLS] = f"{interval(seen['serving_time_mean']):.3f}"
-    for title, column in REWARDS.items():
+    for title, column in ASKED.items():
         if column in table:
             row[title] = f"{interval(seen[column]):.3f}"
     row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"

@@ -9,19 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from sim.record import Use
+from experiments.tables.columns import SPANS, STATES, Column
+from sim.record import Span, Use
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
-
-
-class Column(NamedTuple):
-    """`unit` is SI or a count; `equals` the name in vLLM's benchmark, with the factor between the two."""
-
-    unit: str
-    definition: str
-    equals: str = ""
 
 
 REQUESTS = {
@@ -171,6 +163,18 @@ SUMMARY_OF_REWARDS = {
     ),
     "time_above_98": Column("share", "the same for 0.98; parts in which nobody arrived are left out"),
 }
+SUMMARY_OF_GAPS = {
+    **_distribution("itl", "the gaps between a request's consecutive tokens, of all requests together", "itl"),
+    "itl_requests": Column("count", "of which they are seen: all that got a token in each step in which they could"),
+}
+SUMMARY_OF_SLO = {
+    "slo_attainment": Column("share", "of the requests: within all bounds (rejected or unfinished: not)"),
+    "slo_goodput": Column("requests/s", "within all bounds that finished in the window, per second of it"),
+    "slo_goodput_overall": Column(
+        "requests/s", "all of them / from the first arrival to the last end", "request_goodput"
+    ),
+    "slo_holds": Column("0 or 1", "whether all percentiles, and `slo.attainment`, hold; missing if none is bounded"),
+}
 SAID = {
     "fitted": Column("-", "what of the run was fitted to training rows: its predictor, constants of its policy"),
     "rejection": Column("-", "why the first request that was rejected can never be served"),
@@ -200,6 +204,8 @@ NESTED = {
         "`profiles.windowed`): their sum; of what is held (`*_bytes` but `moved_bytes`) the largest",
     ),
     "errors.*": Column("share", "of a measured trace: simulated / measured - 1"),
+    "attainment.*": Column("share", "`slo_attainment` of each class, with `slo.by`"),
+    "goodput.*": Column("requests/s", "`slo_goodput` of each class"),
 }
 COLLECTED = {
     "policy, predictor, trace, cluster, system, policy/order ...": Column("-", "the choice made in each group"),
@@ -232,6 +238,10 @@ def document() -> str:
         *_section("requests.parquet", "A row for each request.", REQUESTS),
         *_section("", "Where the trace has them:", OPTIONAL_REQUESTS),
         *_section("steps.parquet", "A row for each forward pass of each replica, with `record=steps`.", STEPS),
+        *_section("spans.parquet", "A row for each state that a request goes through, by request and start, with "
+                  "`record=jobs`, which keeps steps.parquet too. What a plan changes counts from when its step starts. "
+                  "A request that was rejected has none.", SPANS),
+        *_states(),
         *_section("audit.parquet", "A row for each use of the KV cache of each replica, with `audit=true`; a token's "
                   "slot counts from the step that computes it.", AUDIT),
         *_uses(),
@@ -242,6 +252,9 @@ def document() -> str:
         *_section("", "Where a pass may emit several tokens (`decoding`):", SUMMARY_OF_PASSES),
         *_section("", "Where a `reward` is set; requests that were rejected or unfinished count, as worth nothing:",
                   SUMMARY_OF_REWARDS),
+        *_section("", "With `record=steps`, from which they are told; as vLLM's benchmark counts them "
+                  "([capacity.md](capacity.md#inter-token-latency)):", SUMMARY_OF_GAPS),
+        *_section("", "Where bounds are set (`slo.*`):", SUMMARY_OF_SLO),
         *_section("", "In words:", SAID),
         *_section("", "Groups within it (`counts.read` is `counts` -> `read`, and so the collected column is called):",
                   NESTED),
@@ -262,6 +275,12 @@ def _uses() -> list[str]:
     rows = [f"| `{use.name.lower()}` | {USES[use.name.lower()]} |" for use in Use]
     words = "Each slot is in one use at a time. A block that jobs share is in the first of theirs in this order:"
     return ["", words, "", "| use | the slots |", "|---|---|", *rows]
+
+
+def _states() -> list[str]:
+    rows = [f"| `{span.name.lower()}` | {STATES[span.name.lower()]} |" for span in Span]
+    return ["", "A request that runs keeps its seat in steps that give it nothing:", "", "| span | the request |",
+            "|---|---|", *rows]  # fmt: skip
 
 
 def main() -> None:

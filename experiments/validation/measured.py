@@ -9,6 +9,7 @@ from sim.record import Table
 from traces.schema import MEASURED
 
 PREFIX = "measured_"
+SEEN = MEASURED[1:]  # of a request, by whoever waited for it: when it was first scheduled, its client does not know
 
 
 def with_measured(requests: Table, replay: pd.DataFrame) -> Table:
@@ -17,9 +18,9 @@ def with_measured(requests: Table, replay: pd.DataFrame) -> Table:
     `fitted` marks the first requests, as many as the trace's `attrs["fitted"]`, which a constant may have been fitted
     to (see `ServedRun` of `traces.formats.llmservingsim`).
     """
-    if not set(MEASURED) <= set(replay.columns):
+    if not set(SEEN) <= set(replay.columns):
         return requests
-    beside = {name: replay[name].to_numpy()[requests["id"]] for name in MEASURED}
+    beside = {name: replay[name].to_numpy()[requests["id"]] for name in MEASURED if name in replay}
     return {**requests, **beside, "fitted": requests["id"] < replay.attrs["fitted"]}
 
 
@@ -34,7 +35,7 @@ def error_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def summarized(requests: Table) -> dict[str, dict[str, float]]:
     """What goes into the summary of a run: {"errors": {"TTFT mean": share, ...}}, or nothing for an unmeasured one."""
-    if not set(MEASURED) <= set(requests):
+    if not set(SEEN) <= set(requests):
         return {}
     found = error_table(pd.DataFrame(requests))
     names = found["metric"] + " " + found["statistic"]
@@ -43,6 +44,6 @@ def summarized(requests: Table) -> dict[str, dict[str, float]]:
 
 def both(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What was measured, and what was simulated, as `experiments.validation.errors` takes them."""
-    measured = {name: name.removeprefix(PREFIX) for name in MEASURED}
+    measured = {name: name.removeprefix(PREFIX) for name in MEASURED if name in table}
     simulated = table.drop(columns=list(measured))
     return simulated.assign(**{name: table[column] for column, name in measured.items()}), simulated

@@ -51,7 +51,10 @@ def report(folder: Folder, figure: Path) -> str | None:
     caption = f"{len(table)} requests. Trace: {stated.pop('trace')}. Profiles: {', '.join(stated.values())}."
     paths = save(draw(real, simulated, caption), figure)
     count = int(table["fitted"].sum())
-    heading = f"simulated beside measured, {len(table)} requests; seconds. Errors also of the first {count} requests"
-    heading += f" and of the {len(table) - count} others"
+    heading = f"simulated beside measured, {len(table)} requests; seconds"
+    if count:
+        heading += f". Errors also of the first {count} requests and of the {len(table) - count} others"
+    else:
+        found = found.drop(columns="rest", errors="ignore")
     shown = render(found, request_errors(real, simulated), f"first {count}")
     return "\n".join([heading, shown, *map(str, paths)])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from operator import attrgetter
 
 from policies.eviction.swap import Swap
 from policies.eviction.waste import Costs, chunked_discard
 from sim.job import Job
 from sim.policy import Cause, Keep, Load, Review
+
+_holds_blocks = attrgetter("blocks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,13 @@ class SwapWithinBudget(Swap):
 
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
         """By falling waste: SWAP while the budget lasts and the host has room, then what is said of each."""
-        calling = [job for job in idle if job.blocks and job.paused is not None]
+        calling = [job for job in takewhile(_holds_blocks, idle) if job.paused is not None]
         if not calling:
             return Review()
         chunk = self.costs.chunk(load.pending_tokens)
         judged = [(*self.judged(job, chunk, load, now), job) for job in calling]
         judged.sort(key=lambda one: -one[0])
-        back = sum(job.host_tokens for job in jobs if job.blocks and job.host_tokens)
-        budget = self.costs.hidden(load.pending_tokens) - load.leaving * load.block_size - back
+        budget = self.costs.hidden(load.pending_tokens) - load.leaving * load.block_size - load.returning_tokens
         moves, room = [], load.free_on_host
         for waste, otherwise, job in judged:
             if waste > 0 and budget > 0 and job.blocks <= room:

@@ -52,6 +52,9 @@ class AiconfiguratorTimes:
     def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
         return self.gemm(tokens, width, depth)  # measured alone
 
+    def grouped_gemm(self, tokens: int, width: int, depth: int, experts: int, per_token: int) -> float:
+        raise ValueError(f"a mixture of {experts} experts is not composed of these operators")
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return sum(
             weight * self._attention(self._context_operation(kv_heads, model), True, point, point.new)

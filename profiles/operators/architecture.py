@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-OPTIONAL = ("encoder_layers", "experts", "experts_per_token", "shared_feed_forward", "patch")
+OPTIONAL = (
+    "encoder_layers", "experts", "experts_per_token", "shared_feed_forward", "patch", "window", "windowed_layers",
+    "dense_layers", "dense_feed_forward", "shared_columns",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,9 @@ class Architecture:
     it also has a `patch`, its tokens are patches of an image, so many numbers each, which a product embeds (ViT), and
     `vocabulary` are the classes. With `experts` the feed-forward part of each layer is so many of them behind a router,
     of `feed_forward` columns each, and a token goes through `experts_per_token`. `shared_feed_forward` says that all
-    layers have the weights of one feed-forward part (MobiLlama, arXiv 2402.16840).
+    layers have the weights of one feed-forward part (MobiLlama, arXiv 2402.16840). In `windowed_layers` of the layers a
+    token attends to the last `window` tokens. Of a mixture's layers `dense_layers` have no experts, but a feed-forward
+    part of `dense_feed_forward` columns, and every token goes through `shared_columns` more beside its experts.
     """
 
     layers: int
@@ -36,6 +41,11 @@ class Architecture:
     experts_per_token: int = 0
     shared_feed_forward: bool = False
     patch: int = 0
+    window: int = 0
+    windowed_layers: int = 0
+    dense_layers: int = 0
+    dense_feed_forward: int = 0
+    shared_columns: int = 0
 
     @property
     def only_encodes(self) -> bool:
@@ -65,7 +75,7 @@ class Architecture:
     @property
     def expert_parameters(self) -> int:
         """Parameters of all experts of all layers, without the routers."""
-        return self.layers * self.experts * self.hidden * (self.up_width + self.feed_forward)
+        return (self.layers - self.dense_layers) * self.experts * self.feed_forward_parameters
 
     def kv_bytes_per_token(self, element_bytes: int) -> int:
         """Bytes of KV of one token, over all layers: an encoder-decoder's prompt has them for cross attention."""
@@ -76,7 +86,8 @@ class Architecture:
 
         KV heads are repeated when there are fewer than devices. ValueError where heads or columns do not divide.
         """
-        for label, size in (("heads", self.heads), ("feed_forward", self.feed_forward)):
+        columns = ("feed_forward", "dense_feed_forward", "shared_columns")
+        for label, size in (("heads", self.heads), *((name, getattr(self, name)) for name in columns)):
             if devices < 1 or size % devices:
                 raise ValueError(f"{label} must divide among the devices, got {size} over {devices}")
         if max(self.kv_heads, devices) % min(self.kv_heads, devices):
@@ -85,7 +96,7 @@ class Architecture:
             self,
             heads=self.heads // devices,
             kv_heads=max(1, self.kv_heads // devices),
-            feed_forward=self.feed_forward // devices,
+            **{name: getattr(self, name) // devices for name in columns},
             vocabulary=-(-self.vocabulary // devices),
             parameter_count=-(-self.parameter_count // devices),
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from profiles.experts import activated_share
 from profiles.operators.architecture import Architecture
-from profiles.operators.decoder import OperatorTimes, layer_seconds
+from profiles.operators.decoder import OperatorTimes, layer_seconds, layers_seconds
 from profiles.point import Point, decode_point, prefill_point
 
 
@@ -26,6 +27,9 @@ class Flops:
 
     def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
         return self.gemm(tokens, width, depth)
+
+    def grouped_gemm(self, tokens: int, width: int, depth: int, experts: int, per_token: int) -> float:
+        return self.gemm(tokens * per_token, width, depth)
 
     def context_attention(self, point: Point, model: Architecture) -> float:
         return _attention_flops(point.attended, model)
@@ -70,6 +74,10 @@ class Elements:
     def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
         return self.gemm(tokens, width, depth) - (width * depth if block <= self.kept else 0)
 
+    def grouped_gemm(self, tokens: int, width: int, depth: int, experts: int, per_token: int) -> float:
+        weights = experts * activated_share(per_token, experts, tokens) * width * depth
+        return weights + tokens * per_token * (width + depth)
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return self._attention(point, point.attended, model) + _kv(point.tokens, model)
 
@@ -110,7 +118,10 @@ def surveyed_layer(model: Architecture, counts: OperatorTimes, rows: int, attent
     inner, kv = model.heads * model.head_dim, model.kv_heads * model.head_dim
     joint = counts.gemm(rows, model.qkv_width, model.hidden)
     apart = counts.gemm(rows, inner, model.hidden) + 2 * counts.gemm(rows, kv, model.hidden)
-    return layer_seconds(model, counts, rows, attention) - joint + apart
+    layer = layer_seconds(model, counts, rows, attention)
+    if model.dense_layers:  # the mean over layers
+        layer = layers_seconds(model, counts, rows, attention, model.layers) / model.layers
+    return layer - joint + apart
 
 
 def encoder_total(model: Architecture, counts: Flops | Elements, tokens: int) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from profiles.operators.architecture import Architecture
 from profiles.operators.counts import Flops
-from profiles.operators.decoder import layer_parts, layer_seconds, self_attention
+from profiles.operators.decoder import layer_parts, layer_seconds, self_attention, without_experts
 from profiles.operators.encoder_decoder import (
     EncoderTimes,
     cross_kv_seconds,
@@ -14,7 +14,7 @@ from profiles.operators.encoder_decoder import (
     decoder_layer_seconds,
     full_attention,
 )
-from profiles.point import Point
+from profiles.point import Point, within
 
 LINEAR = ("projections", "attention", "feed_forward")  # products, of which attention's are of activations alone
 NONLINEAR = ("softmax", "normalization", "activation")  # normalization with the residual addition before it
@@ -114,10 +114,15 @@ def operator_costs(model: Architecture, times: EncoderTimes, point: Point, apart
     costs = dict.fromkeys(KINDS, 0.0)
     costs["attention"] = layers * attention
     costs["softmax"] = layers * times.softmax(scores, model)
+    if model.windowed_layers:
+        near = within(point, model.window)
+        costs["attention"] += model.windowed_layers * (attend(near, model) - attention)
+        costs["softmax"] += model.windowed_layers * (times.softmax(near.attended, model) - times.softmax(scores, model))
     again = layers - 1 if model.shared_feed_forward else 0
     for count, parts in (
-        (layers - again, layer_parts(model, times, rows)),
+        (layers - again - model.dense_layers, layer_parts(model, times, rows)),
         (again, layer_parts(model, times, rows, repeated=True)),
+        (model.dense_layers, layer_parts(without_experts(model), times, rows)),
     ):
         if apart:
             inner, kv = model.heads * model.head_dim, model.kv_heads * model.head_dim

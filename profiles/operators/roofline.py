@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from profiles.experts import activated_share
 from profiles.operators.architecture import Architecture
 from profiles.operators.counts import Elements, Flops
 from profiles.point import Point, decode_point
@@ -113,12 +114,18 @@ class Roofline:
         kept = self.elements.gemm(tokens, width, depth) - self.elements.repeated_gemm(tokens, width, depth, block)
         return self._gemm(tokens, width, depth, width * depth - kept)
 
-    def _gemm(self, tokens: int, width: int, depth: int, weights: float) -> float:
-        """A product that reads so many weights."""
+    def grouped_gemm(self, tokens: int, width: int, depth: int, experts: int, per_token: int) -> float:
+        weights = experts * activated_share(per_token, experts, tokens) * width * depth
+        return self._gemm(tokens * per_token, width, depth, weights, weights if tokens > 1 else 0.0)
+
+    def _gemm(self, tokens: int, width: int, depth: int, weights: float, packed: float | None = None) -> float:
+        """A product that reads so many weights, of which some are `packed` (None: all, for more than one row)."""
         flops = self.flops.gemm(tokens, width, depth)
         activations = self.elements.gemm(tokens, width, depth) - width * depth
         elements = activations + weights * self.weight_bytes / self.element_bytes
-        packed = self.device.packing_passes * width * depth if tokens > 1 else 0.0
+        if packed is None:
+            packed = width * depth if tokens > 1 else 0.0
+        packed *= self.device.packing_passes
         packing = packed * self.weight_bytes / self.bandwidth
         return self._seconds(flops / self.device.gemm_efficiency, elements) + packing
 

@@ -109,6 +109,9 @@ class VidurTimes:
     def repeated_gemm(self, tokens: int, width: int, depth: int, block: int) -> float:
         return self.gemm(tokens, width, depth)  # measured alone
 
+    def grouped_gemm(self, tokens: int, width: int, depth: int, experts: int, per_token: int) -> float:
+        raise ValueError(f"a mixture of {experts} experts is not composed of these operators")
+
     def context_attention(self, point: Point, model: Architecture) -> float:
         return self.attention[point] + self._operator("attn_rope", point.tokens)
 

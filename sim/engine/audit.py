@@ -18,6 +18,7 @@ from sim.engine.batch import Batch
 from sim.engine.cadence import Cadence
 from sim.engine.clock import Clock
 from sim.engine.plan import Plan
+from sim.engine.reached import Reached
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.work import useful
@@ -45,7 +46,7 @@ class Audit:
         self._batch = batch
         self._waiting = waiting
         self._moving = moving
-        self._reached: dict[Job, int] = {}  # tokens that a job without output had once computed
+        self.reached = Reached()
 
     @property
     def capacity(self) -> int:
@@ -98,16 +99,9 @@ class Audit:
 
     def _use(self, job: Job) -> Use:
         """What the tokens of `job` are used for, which is granted its tokens by name."""
-        if self.anew(job):
+        if self.reached.anew(job):
             return Use.RECOMPUTE
         return Use.DECODE if job.base_emitted and job.pending == 1 else Use.PREFILL
-
-    def anew(self, job: Job) -> int:
-        """Tokens that `job`, which is granted its tokens by name, is to compute next and had computed before."""
-        reached = self._reached.get(job, 0)
-        if job.base_emitted:
-            reached = max(reached, job.given + job.base_emitted - 1 - _just_returned(job))
-        return max(0, reached - job.base_computed)
 
     def spend(self, plan: Plan | None, until: float, delayed: float = 0.0) -> None:
         """Up to `until` (s) the first step of `plan` went on, or nothing did."""
@@ -152,15 +146,9 @@ class Audit:
         """Keep how far `jobs` have come that were just granted tokens: what they lose of it they compute anew."""
         for job in jobs:
             if job.pending > 1:
-                self._reached[job] = max(self._reached.get(job, 0), job.base_computed)
+                self.reached.note(job, job.base_computed)
             else:
-                self._reached.pop(job, None)
-
-
-def _just_returned(job: Job) -> int:
-    """Tokens that its last call returned, if it has emitted none since."""
-    last = job.true_pauses[job.calls - 1] if job.calls else None
-    return last.returned if last is not None and last.emitted == job.base_emitted and job.paused is None else 0
+                self.reached.forget(job)
 
 
 class AuditedReplica(Replica):
@@ -213,7 +201,7 @@ class AuditedReplica(Replica):
         """By how much of its time the first step of `plan` is longer for what it computes anew, and for copies."""
         if plan is None or not (plan.grants or plan.moved_tokens) or plan.end == plan.start:  # a copy may take no time
             return 0.0
-        work = useful(plan, self.audit.anew)
+        work = useful(plan, self.audit.reached.anew)
         if work == plan.step or plan.end == plan.start:
             return 0.0
         copied = self._copying if plan.moved_tokens and self._link_prices else 0.0

@@ -17,7 +17,8 @@ class Host:
 
     `seconds` are those for which the step being planned waits, where a link says so and not the profile.
     `moving` are the jobs whose KV is under way, which neither wait nor run, `leaving` the device blocks that come free
-    when copies under way end, and `arrived` the jobs whose copies have ended.
+    when copies under way end, `returning` the tokens that others bring back, and `arrived` the jobs whose copies have
+    ended.
     """
 
     def __init__(self, device: Device, kv: KVCache) -> None:
@@ -26,7 +27,7 @@ class Host:
         self.free = self.total
         self.jobs: dict[Job, int] = {}  # blocks of each job whose KV is here, or under way
         self.moving: dict[Job, object] = {}
-        self.leaving = 0
+        self.leaving = self.returning = 0
         self.seconds = 0.0
         self.arrived: list[Job] = []
         self._device = device
@@ -119,10 +120,12 @@ class OverlappedHost(Host):
 
     def back(self, plan: Plan, job: Job) -> bool:
         self.moving[job] = ticket = object()
+        self.returning += job.host_tokens
 
         def come(_: float) -> None:
             if self.moving.get(job) is not ticket:
                 return
+            self.returning -= job.host_tokens
             self._arrive(job)
             self._end(job)
 
@@ -135,7 +138,9 @@ class OverlappedHost(Host):
             return True
         if self.moving.pop(job, None) is None:
             return False
-        if not job.host_tokens:  # it was on its way to the host
+        if job.host_tokens:
+            self.returning -= job.host_tokens
+        else:  # it was on its way to the host
             self.leaving -= job.blocks
         return True
 

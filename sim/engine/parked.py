@@ -10,6 +10,7 @@ from sim.engine.agenda import Agenda
 from sim.engine.batch import Batch
 from sim.engine.host import Host, OverlappedHost
 from sim.engine.plan import Plan
+from sim.engine.present import Present
 from sim.engine.queue import WaitingQueue, before
 from sim.job import Job
 from sim.policy import Cause, Eviction, Keep, Load, Review
@@ -193,6 +194,7 @@ class Parked:
         return Load(
             kv.free, kv.total, len(batch.running), host.free, host.total, host.leaving, kv.block_size,
             batch.lockstep.context + tokens, batch.lockstep.rows + batch.lockstep.proposals[0] + pending,
+            host.returning,
         )  # fmt: skip
 
     def _by_name(self, gone: Job | None) -> tuple[int, int]:
@@ -219,18 +221,19 @@ class Parked:
 
     def _review(self, plan: Plan) -> None:
         """Let the eviction move the KV of jobs that wait or call out."""
-        shown = {**self.idle, **dict.fromkeys(job for job in self.host.jobs if job not in self.host.moving)}
+        shown: dict[Job, None] = {**self.idle, **dict.fromkeys(self.host.jobs)}
+        for job in self.host.moving:
+            shown.pop(job, None)
         if not shown:
             return
         begun, (until, state) = self.waiting.steps, self._reviewed
         if begun < until and state == self._state():
             self.lasts = until - begun
             return
-        waiting, where = sorted(self.waiting.entries()), type(self.eviction).__name__
-        calling = [job for job in self.calling if job not in self.host.moving]
-        jobs = (*self.batch.running, *[entry[3] for entry in waiting], *self.host.moving, *calling)
+        where, jobs = type(self.eviction).__name__, Present(self._present)
         eviction: Any = self.eviction  # what it says is looked at before it is believed
         review: Any = eviction.review((*shown,), jobs, self._load(), plan.decided)
+        jobs.close()
         if not _is(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
         self.lasts = review.steps
@@ -244,6 +247,12 @@ class Parked:
             del shown[job]
             self._move(plan, job, keep)
         self._reviewed = begun + self.lasts, self._state()
+
+    def _present(self) -> tuple[Job, ...]:
+        """All that are here, as `Eviction.review` has them."""
+        waiting = [entry[3] for entry in sorted(self.waiting.entries())]
+        calling = [job for job in self.calling if job not in self.host.moving]
+        return *self.batch.running, *waiting, *self.host.moving, *calling
 
     def _state(self) -> tuple[int, ...]:
         """What differs when a job comes or leaves, calls or returns, or when KV has moved."""

@@ -37,6 +37,13 @@ class Plan:
         self.overhead = 0.0
         self.step = NOTHING
 
+    def but_last(self, end: float, due: float) -> Plan:
+        """The steps of this leap but the last: they end at `end`, and the last was decided at `due` (s)."""
+        over = Plan(self.decided)
+        over.start, over.steps, over.step = self.start, self.steps - 1, self.step
+        over.end, over.due = end, due
+        return over
+
     def until_free(self) -> Plan:
         """Itself, to do nothing until what is under way has ended."""
         self.steps, self.decodes = 0, False

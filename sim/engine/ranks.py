@@ -61,6 +61,8 @@ class Rank(Replica):
         if all(isinstance(decision, Hold) for decision in decisions):
             for rank, decision in zip(ranks, decisions, strict=True):
                 assert isinstance(decision, Hold)
+                if rank._watch is not None:
+                    rank._watch.planned(None, start, rank.waiting.steps)
                 if rank.batch.busy_until > start:
                     rank._plan = rank._new_plan(start).until_free()
                     rank._wake(rank._plan.due)
@@ -91,9 +93,11 @@ class Rank(Replica):
     def _begin(self, plan: Plan, start: float, end: float) -> None:
         """`plan` is what this rank does from `start` until `end` (s)."""
         self._plan, plan.start, plan.due, plan.end = plan, start, start, end
-        self.waiting.steps += 1
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
+            if self._watch is not None:
+                self._watch.planned(plan, start, self.waiting.steps)
+        self.waiting.steps += 1
         self._wake(start if self._ahead else end)
 
     def _wait(self, until: float) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from sim.device import Device
 from sim.engine.batch import Batch
 from sim.engine.plan import Plan
+from sim.engine.scheduler import Scheduler
+from sim.engine.spans import Spans, Watch
 from sim.engine.steprows import StepRows
 from sim.engine.stretch import Stretch
 from sim.job import Job
@@ -37,8 +39,10 @@ class Recorder:
 
     def __init__(self, record: Record, devices: Sequence[Device], left: Callable[[Job], object] | None) -> None:
         self.keeps_steps = record >= Record.STEPS
-        self._keeps_decisions = record >= Record.DECISIONS
-        self._tell = left
+        self._keeps_decisions = record == Record.DECISIONS
+        self.spans = Spans([device.name for device in devices]) if record == Record.JOBS else None
+        self._left_by = left
+        self._tell = left if self.spans is None else self._end_spans
         # By replica; the last is that of a job that was sent nowhere.
         self._names = np.array([*(device.name for device in devices), ""], dtype=str)
         self._kinds = np.array([*(device.kind for device in devices), ""], dtype=str)
@@ -70,8 +74,31 @@ class Recorder:
         if self._tell is not None:
             self._tell(job)
 
+    def watch(self, scheduler: Scheduler) -> Watch | None:
+        """Who sees the spans that begin and end at the next replica, which has that scheduler, if they are kept."""
+        return None if self.spans is None else self.spans.watch(scheduler)
+
+    def sent(self, job: Job, now: float) -> None:
+        """The KV of `job` sets out from its replica, `now` (s)."""
+        if self.spans is not None:
+            self.spans.sent(job, now)
+
+    def came(self, job: Job, now: float) -> None:
+        """It has come to another."""
+        if self.spans is not None:
+            self.spans.came(job, now)
+
+    def _end_spans(self, job: Job) -> None:
+        """The life of `job` is over: whoever else is to be told is told too."""
+        assert self.spans is not None
+        self.spans.left(job)
+        if self._left_by is not None:
+            self._left_by(job)
+
     def steps(self, replica: int, batch: Batch, plan: Plan, stretch: Stretch | None, ahead: int) -> None:
         """The steps of `plan` on a replica have ended, by its `stretch` if it only decodes, one after another."""
+        if self.spans is not None:
+            self.spans.watches[replica].carried_out(plan, ahead)
         if plan.steps == 0:
             return
         self._steps.add(replica, batch, plan, stretch)
@@ -92,8 +119,11 @@ class Recorder:
         preempted = tuple(job.request.id for job in plan.preempted)
         self._decisions.append(Decision(name, decided, start if granted else NEVER, granted, preempted))
 
-    def tables(self, iterations: int) -> Tables:
-        """What was collected in so many iterations, requests by id; jobs that are still inside are `censored`."""
+    def tables(self, iterations: int, horizon: float) -> Tables:
+        """What was collected in so many iterations until the `horizon` (s), requests by id.
+
+        Jobs that are still inside are `censored`.
+        """
         self._write_down(self._left)
         ended = self._rows
         self._write_down([*self._inside])
@@ -104,6 +134,7 @@ class Recorder:
             tuple(self._decisions[row] for row in order) if self._decisions else (),
             iterations,
             self.rejection,
+            spans={} if self.spans is None else self.spans.table(self._inside, horizon),
         )
 
     def _write_down(self, jobs: list[Job]) -> None:

@@ -52,7 +52,7 @@ class Replica:
         self.jobs = 0  # those of them that are here
         self.sending: dict[Job, None] = {}  # jobs whose leg here is over, and whose KV is under way to the next
         self._overhead, self._overhead_seconds = policy.overhead, 0.0  # s of its scheduler's time spent here so far
-        self._recorder, self._leave = recorder, leave
+        self._recorder, self._leave, self._watch = recorder, leave, recorder.watch(scheduler)
         self._leap, self._charges = leap, policy.overhead.charged
         self._link_prices = device.host.link is not None  # copies that steps wait for, and not the profile
         self._new_plan, self._keeps_steps = scheduler.batch.new_plan, recorder.keeps_steps
@@ -70,8 +70,7 @@ class Replica:
         profile = device.profile if device.decoding is None else priced(device.decoding, device.profile)
         self._profile = hosted(profile, device.host_time, self._ahead)
         self._stretches = Stretches(self._profile, self.batch.lockstep)
-        self._uneven = profile.uneven
-        self._servable = device.surely_servable(self._execution)
+        self._uneven, self._servable = profile.uneven, device.surely_servable(execution)
 
     @property
     def iterations(self) -> int:
@@ -146,17 +145,14 @@ class Replica:
         if plan is None or plan.steps <= 1:
             return
         assert self._stretch is not None  # for it leaps
-        over = Plan(plan.decided)
-        over.start, over.steps, over.step = plan.start, plan.steps - 1, plan.step
-        over.end = self._stretch.end(self._stretch.done + over.steps)
-        over.due = self._stretch.end(self._stretch.done + over.steps - self._ahead)
+        done = self._stretch.done + plan.steps - 1
+        over = plan.but_last(self._stretch.end(done), self._stretch.end(done - self._ahead))
         if self._keeps_steps:
             over.waiting = plan.waiting
         self._commit(over)
         lockstep.grow()
-        plan.decided, plan.start = over.due, over.end
+        plan.decided, plan.start, plan.steps = over.due, over.end, 1
         proposed, rounds = lockstep.proposals
-        plan.steps = 1
         plan.step = Step(0, 0, lockstep.rows, lockstep.context, proposed_tokens=proposed, rounds=rounds)
 
     def _on_time(self, event: simpy.Event) -> None:
@@ -181,6 +177,8 @@ class Replica:
             elif isinstance(decision, Hold):
                 self._plan, self._until = None, min(decision.until, self._agenda.head)
                 self.stands = self._until
+                if self._watch is not None:
+                    self._watch.planned(None, start, self.waiting.steps)
                 if self._awaited and self._until < math.inf:
                     self.clock.at(self._until, self._on_time, LATE)
                 return
@@ -190,9 +188,11 @@ class Replica:
         self._plan, self._until = plan, plan.due if self._ahead else plan.end
         if self.stands < self._until:  # for it is no leap
             self.stands = self._until
-        self.waiting.steps += plan.steps
         if self._keeps_steps:
             plan.waiting = len(self.waiting)
+            if self._watch is not None:
+                self._watch.planned(plan, plan.start, self.waiting.steps)
+        self.waiting.steps += plan.steps
         if self._awaited:
             self.clock.at(self._until, self._on_time, LATE)
 

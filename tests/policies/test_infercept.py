@@ -67,9 +67,7 @@ def test_least_waste_of_five_jobs():
     """
     assert told(MIN_WASTE, five()) == {0: "swap", 3: "drop"}
     assert told(MIN_WASTE, five(), load=LOAD._replace(leaving=4)) == {0: "drop", 3: "drop"}, "400 are under way"
-    assert told(MIN_WASTE, five(), [job(7, 400, blocks=4, host_tokens=400)]) == {0: "drop", 3: "drop"}, (
-        "on their way back"
-    )
+    assert told(MIN_WASTE, five(), load=LOAD._replace(returning_tokens=400)) == {0: "drop", 3: "drop"}
     assert told(MIN_WASTE, five(), load=LOAD._replace(free_on_host=8)) == {0: "drop", 3: "swap", 1: "swap"}, (
         "for 9 blocks"
     )

@@ -101,14 +101,14 @@ def test_it_says_how_to_run_on_what_it_wrote(tmp_path, monkeypatch, capsys):
     analytic.make(config_of("model=gpt2", "device=l40s", *SMALL))
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == (
-        "run on it: tokenyard model=gpt2 cluster.devices.gpu.profile.folder=profile-output "
-        "cluster.devices.gpu.profile.device=l40s_analytic"
+        "run on it: tokenyard cluster=one model=gpt2 cluster.devices.gpu.profile.folder=profile-output "
+        "device=l40s_analytic"
     )
     assert load("gpt2", "l40s_analytic", "profile-output").kind == "analytic"
     elsewhere = analytic.command(config_of("model=gpt2", "output=made.json"))
     assert elsewhere == "a run finds a profile that is written to output=FOLDER/gpt2/NAME.json"
     shipped = analytic.command(config_of("model=gpt2", f"output={ROOT}/profiles/data/gpt2/b100.json"))
-    assert shipped == "run on it: tokenyard model=gpt2 cluster.devices.gpu.profile.device=b100"
+    assert shipped == "run on it: tokenyard cluster=one model=gpt2 device=b100"
 
 
 def test_two_devices_hold_more_and_take_less_time(tmp_path):

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from experiments.run.inputs import build_cluster
 from policies.batching.continuous import Continuous
 from policies.predictor.oracle import OraclePredictor
-from profiles.kernel_profile import KernelProfile, chunk, load
+from profiles.kernel_profile import KernelProfile, load
 from profiles.kernel_tables import Grid, read_attention, read_layers, total
+from profiles.point import chunk
 from sim import Cluster
 from sim.step import Step, attended_tokens
 from tests.cases import Case

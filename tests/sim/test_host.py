@@ -196,6 +196,20 @@ def test_a_review_that_cannot_be_is_refused(answer, message):
         serve(make_requests(*LONG_AND_SHORT), HostMemory(), Reviewing(answer))
 
 
+class LooksLate(Reviewing):
+    def review(self, idle, jobs, load, now):
+        if self.seen:
+            len(self.seen[0])
+        self.seen.append(jobs)
+        return Review(steps=1)
+
+
+def test_who_is_here_is_looked_at_before_the_answer():
+    """Later they would be others."""
+    with pytest.raises(RuntimeError, match="are looked at after its answer"):
+        serve(make_requests(*LONG_AND_SHORT), HostMemory(), LooksLate())
+
+
 class BringsBack(Swap):
     def review(self, idle, jobs, load, now):
         return Review([(job, Keep.KEEP) for job in idle if job.host_tokens])

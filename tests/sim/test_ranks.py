@@ -28,12 +28,12 @@ class Mixture(LinearProfile):
         return super().step_time(step) + self.per_rank_token * step.rank_tokens
 
 
-def run(requests, profile, count=2, seats=8, together=True, ahead=0, **more):
+def run(requests, profile, count=2, seats=8, together=True, ahead=0, record=Record.STEPS, **more):
     devices = tuple(make_device(f"gpu{number}", profile=profile, **more) for number in range(count))
     batching = Continuous(max_num_seqs=seats, max_num_batched_tokens=32, plans_ahead=ahead)
     policy = make_policy(batching=batching, routing=RoundRobin())
     cluster = Cluster(devices, steps_together=together)
-    return simulate(requests, policy, cluster, OraclePredictor(), record=Record.STEPS)
+    return simulate(requests, policy, cluster, OraclePredictor(), record=record)
 
 
 def columns(tables, kind):

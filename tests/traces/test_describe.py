@@ -135,6 +135,7 @@ HEADERS = {
     "llmservingsim_sessions": '{"session_id": "a", "arrival_time_ns": 0, "sub_requests": '
     '[{"input_toks": 5, "output_toks": 2}]}',
     "infercept": '{"cols": ["a"], "data": [{"key": "k", "segs": [[1',
+    "vllm_bench": '{"date": "x", "total_input_tokens": 5, "request_throughput": 2.0, "input_lens": [5',
     "vllm_dataset": '{"prompt": "hello", "output_tokens": 5}',
     "openai": '{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}',
     "conversations": '[{"conversations": [{"value": "hello"}, {"value": "yes"}]}]',

@@ -374,6 +374,7 @@ OTHERS = {
     "coding_sessions",
     "pair",
     "servegen",
+    "vllm_bench",
     "vllm_rtx_pro_6000",
 }  # see tests of each
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from experiments.identity import beside
+from experiments.identity import beside, facts
 from experiments.identity.digests import digest_of, digest_of_file
 from experiments.identity.of_code import PROJECT, _imports, _within, code_of, source
 from experiments.identity.of_run import MAKERS, digest, files_of, identity, made_by, resolved
@@ -461,3 +461,23 @@ def test_a_trace_file_rewritten_in_the_middle_of_its_ids_runs_anew(tmp_path, typ
         code, errors = typed(tmp_path, *arguments)
         said.append((code, "1 made now" in errors, errors))
     assert [made for code, made, _ in said] == [True, True, False], said
+
+
+@pytest.mark.parametrize("written", ['{"%s": 5}', '{"%s": ["a", 1, [], [], [], []]}', '{"%s": [[], [], []]}', "[1]"])
+def test_facts_that_were_damaged_are_found_anew(written, tmp_path, monkeypatch):
+    (module := tmp_path / "m.py").write_text("import json\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    try:
+        facts._kept.cache_clear()
+        found = facts.of(module, "p")
+        (key,) = facts._new
+        facts._new.clear()
+        place = tmp_path / "tokenyard" / "code.json"
+        place.parent.mkdir()
+        place.write_text(written.replace("%s", key))
+        facts._kept.cache_clear()
+        assert facts.of(module, "p") == found
+        assert found.names == ("json",)
+    finally:
+        facts._new.clear()
+        facts._kept.cache_clear()

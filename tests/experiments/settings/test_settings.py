@@ -87,7 +87,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("name=/tmp/x", "name=/tmp/x must name a folder within results"),
     (f"name={'n' * 300}", "name=nnn", "(300 characters) must be at most 255 bytes"),
     ("leap=maybe", "leap=maybe must be true or false"),
-    ("record=step", "record=step must be requests or steps; did you mean steps?"),
+    ("record=step", "record=step must be requests, steps or jobs; did you mean steps?"),
     ("policy=rtml", "policy=rtml: no such option; did you mean rtlm?"),
     ("policy=up policy.order.alhpa=1", "policy.order.alhpa=1: no such setting; did you mean policy.order.alpha?"),
     ("policy/ordr=fifo", "policy/ordr=fifo: no such group; did you mean policy/order"),
