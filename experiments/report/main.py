@@ -75,7 +75,3 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"{parser.prog}: {error}")
     print(output)
-
-
-if __name__ == "__main__":
-    sys.exit("this is now: tokenyard report")
