@@ -109,7 +109,8 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_systems():
-    """The systems of a plug-in are those of its test alone."""
+    """The systems of a plug-in are those of its test alone, and what a command that was read says to its workers."""
     yield
+    os.environ.pop("TOKENYARD_KEEP_ROWS", None)
     if "experiments.conf" in sys.modules:
         sys.modules["experiments.conf"].name_systems()

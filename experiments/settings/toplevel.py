@@ -32,7 +32,7 @@ class Setting:
         if self.words and value is not None:
             if value in self.words:
                 return None
-            return f"must be {' or '.join(self.words)}{did_you_mean(str(value), self.words)}"
+            return f"must be {', '.join(self.words[:-1])} or {self.words[-1]}{did_you_mean(str(value), self.words)}"
         if problem := mismatch(value, self.type):
             return problem
         if isinstance(value, int | float) and not isinstance(value, bool):

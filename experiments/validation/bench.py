@@ -2,7 +2,7 @@
 
     vllm bench serve ... --save-result --save-detailed --result-filename FILE      # on the machine that serves
     tokenyard validate FILE cluster=one model=llama-3.1-8b device=h100_sxm policy.batching.max_num_seqs=256
-    tokenyard validate FILE cluster=one model=PATH/config.json device=l40s +json=true
+    tokenyard validate bench FILE cluster=one model=PATH/config.json device=l40s +json=true    # the same verb, said
 
 Takes every setting of a run (`tokenyard run --help`). The requests come as they were sent, and answers are as long as
 they were. FILE does not say how the server was started: its model, its devices, its seats

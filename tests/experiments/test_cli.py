@@ -226,9 +226,9 @@ def test_a_module_that_was_a_command_goes_on_or_names_the_verb_that_it_is_now(wo
 
 
 def test_an_unknown_device_is_refused_with_those_that_there_are(typed):
-    code, _, _ = typed("profile", "analytic", "device=b200")
+    code, _, _ = typed("profile", "analytic", "device=b2000")
     devices = sorted(path.stem for path in (ROOT / "profiles/conf/analytic/device").glob("*.yaml"))
-    assert code.startswith(f"tokenyard profile analytic: no device=b200; there are {', '.join(devices)}")
+    assert code.startswith(f"tokenyard profile analytic: no device=b2000; there are {', '.join(devices)}")
     assert "\n" not in code
     assert "search path" not in code
 
