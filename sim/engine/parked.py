@@ -222,8 +222,8 @@ class Parked:
     def _review(self, plan: Plan) -> None:
         """Let the eviction move the KV of jobs that wait or call out."""
         shown: dict[Job, None] = {**self.idle, **dict.fromkeys(self.host.jobs)}
-        for job in self.host.moving:
-            shown.pop(job, None)
+        for under_way in self.host.moving:
+            shown.pop(under_way, None)
         if not shown:
             return
         begun, (until, state) = self.waiting.steps, self._reviewed
