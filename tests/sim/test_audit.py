@@ -65,8 +65,10 @@ def test_asking_for_it_changes_no_other_table(case, horizon):
 
 # blocks are taken when their step begins, and nobody who keeps some waits for others while no step is made
 at_once = random_cases.filter(
-    lambda case: not getattr(case.policy.batching.execution, "plans_ahead", 0)
-    and not (case.policy.eviction == Resident() and getattr(case.policy.batching, "max_wait", 0))
+    lambda case: (
+        not getattr(case.policy.batching.execution, "plans_ahead", 0)
+        and not (case.policy.eviction == Resident() and getattr(case.policy.batching, "max_wait", 0))
+    )
 )
 
 
