@@ -202,7 +202,7 @@ def distribution(axes: Axes, requests: pd.DataFrame, column: str, how: Look, tai
     if len(shares) > 1:
         half = np.nan_to_num(jackknife((shares.sum(axis=0) - shares) / (len(shares) - 1)))
         low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
-        known_low = low > 0 if tail else np.full(len(low), True)
+        known_low = np.logical_and.accumulate(low > 0) if tail else np.full(len(low), True)
         axes.fill_between(at, low, high, known_low, color=how.color, alpha=0.12, linewidth=0, zorder=2)
 
 

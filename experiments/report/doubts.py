@@ -48,13 +48,12 @@ def _saturated(sweep: Sweep) -> Iterator[str]:
         slow = slow[slow < SATURATED].sort_values()
         if len(slow):
             of = [f"{policy} {share:.0%}" for policy, share in slow.items()]
-            told.append(
-                f"{name or 'here'}: {', '.join(of[:FEW])}{f' and {len(of) - FEW} more' if len(of) > FEW else ''}"
-            )
+            more = f" and {len(of) - FEW} more" if len(of) > FEW else ""
+            told.append(f"{f'at {name} ' if name else ''}{', '.join(of[:FEW])}{more}")
     if told:
         yield (
             "Saturated: of what arrives in the measured window so much is finished in it. The queue grows as long as "
-            f"the trace lasts, so these times are of a trace of this length. At {'; '.join(told)}."
+            f"the trace lasts, so these times are of a trace of this length: {'; '.join(told)}."
         )
 
 
@@ -65,7 +64,8 @@ def _seeds(sweep: Sweep) -> Iterator[str]:
     if max(seeds) == 1:
         yield "One seed: no interval. What differs may be chance; sweep 'seed=range(5)'."
     elif min(seeds) < ENOUGH:
-        yield f"Few seeds ({min(seeds)} to {max(seeds)}): intervals are wide, and rest on few traces."
+        count = f"{min(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
+        yield f"Few seeds ({count}): intervals are wide, and rest on few traces."
     if any(fewer < count for fewer, count in zip(seen, seeds, strict=True)):
         yield (
             "Some seeds repeat another's run to the last bit, and count once: resample=blocks draws a recorded trace "
