@@ -133,7 +133,7 @@ Begin with:
   tokenyard policy=rtlm trace.rate=8                                    one run: its metrics, kept in results/adhoc
   tokenyard -m policy=fifo,rtlm trace.rate=4,8 seed=0,1,2 name=mine     all combinations: a table with intervals
   tokenyard report results/mine                                         one page of them, results/mine/report.html
-  tokenyard figure --x rate --y ttft_p99 --hue policy results/mine      a figure of any metric"""
+  tokenyard figure --x rate --y response_time_p99 --hue policy results/mine    a figure of any metric"""
 
 
 def sentence(module: str) -> str:

@@ -217,7 +217,8 @@ class Slo:
             if unseen := int((finished & ~gaps.seen).sum()):
                 raise ValueError(
                     f"slo.itl: of {unseen:,} of {int(finished.sum()):,} finished requests the gaps between tokens are "
-                    "not seen, for they got none in some step, or several in one: give record=jobs, or bound slo.tpot"
+                    "not seen, for they got none in some step, or several in one; record=jobs sees more of them than "
+                    "record=steps: bound slo.tpot"
                 )
             times["itl"] = gaps.longest
         return {name: values for name, values in times.items() if name in metrics}

@@ -56,7 +56,8 @@ def _capacities(axes: Axes, survey: Survey) -> None:
         if not capacity.known:
             continue
         found = capacity.interval
-        axes.axvline(found.mean, **how.line() | {"linewidth": 0.9}, alpha=0.8, zorder=2)
+        dashes = (4 * number, (4, 4 * (len(survey.found) - 1))) if len(survey.found) > 1 else "-"  # seen where equal
+        axes.axvline(found.mean, color=how.color, linewidth=1.2, linestyle=dashes, zorder=2)
         low, high = (found.mean + sign * found.half_width for sign in (-1, 1))
         height = 0.02 + 0.02 * number
         axes.plot(
@@ -103,7 +104,7 @@ def _caption(survey: Survey) -> str:
     limits = "; ".join(dict.fromkeys(line for one in survey.found for line in one.limits))
     return (
         f"Objectives: {objectives}. Lines: means over {settings.seeds} seeds, bands from the least to the most; small "
-        "points: all other tries; upright lines: capacities, bars at their feet: "
-        "95 % intervals over seeds. "
+        "points: all other tries; upright lines: capacities, means over seeds of where each crosses the bound, not "
+        "where the mean line does; bars at their feet: 95 % intervals. "
         f"{BY[settings.by].capitalize()}. {limits}."
     )

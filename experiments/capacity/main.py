@@ -61,6 +61,8 @@ def search(*arguments: str) -> tuple[Survey, Path]:
     asked = read(arguments, SETTINGS, {} if thins else REFUSED)
     if asked is None:
         raise SettingError("a search takes settings, and no flags")
+    if asked.own["most"] < asked.own["seeds"]:
+        raise SettingError(f"most={asked.own['most']} must not be below seeds={asked.own['seeds']}")
     log = SweepLog()
     try:
         with workers(asked.work, asked.launcher) as submit:

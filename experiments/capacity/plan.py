@@ -23,6 +23,7 @@ import os
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf.errors import OmegaConfBaseException
@@ -102,6 +103,10 @@ def plan(asked: Asked, said: dict[str, str], begun: float) -> None:
         raise ValueError(f"{base.model} has no profile of {absent[0]}: tokenyard profile list")
     if not devices:
         raise ValueError(f"no device with a price has a profile of {base.model}: tokenyard profile list")
+    if idle := [device for device in said if device not in devices]:
+        raise ValueError(
+            f"price.{idle[0]}={said[idle[0]]}: no candidate is of {idle[0]}; there are {', '.join(devices)}"
+        )
     log = SweepLog()
     seeds = range(asked.seed, asked.seed + own["seeds"])
     try:
@@ -113,17 +118,19 @@ def plan(asked: Asked, said: dict[str, str], begun: float) -> None:
             ratios = planner.ratios(split.candidate, own["links"] or [own["link"]]) if split else []
             winner = planner.winner()
             planner.look(winner)
-            survey = None
+            planner.done()
+            answer, survey = Answer(planner, rate, winner, None, tuple(ratios)), None
+            print(answer.tried(), flush=True)
             if winner is not None:
                 most = max(own["seeds"], SEEDS)
                 settings = Settings(asked.seed, own["seeds"], most, PRECISION, GRID, "time", rate, 0)
                 survey = Survey([planner.system(winner)], settings, submit)
                 survey.find()
-            planner.done()
     finally:
         log.close()
         os.environ.pop(KEEP, None)
-    answer = Answer(planner, rate, winner, survey.found[0].capacity(survey.grid) if survey else None, tuple(ratios))
+    if survey:
+        answer = replace(answer, capacity=survey.found[0].capacity(survey.grid))
     print(answer.told(time.perf_counter() - begun))
     files = [answer.stored(asked.folder)]
     if ratios:

@@ -40,8 +40,8 @@ class Answer:
         """What an hour of a candidate costs."""
         return one.candidate.dollars(self.planner.prices)
 
-    def told(self, seconds: float) -> str:
-        """The answer as text."""
+    def tried(self) -> str:
+        """What was tried, as text: it is known before the capacity of the winner is searched for."""
         planner = self.planner
         slo = planner.base.system.slo
         used = sorted({device for one in planner.own() for _, device, _ in one.candidate.devices})
@@ -51,8 +51,14 @@ class Answer:
             *(f"limits: {line}" for line in planner.limits),
             *["", self.candidates().to_string(index=False), ""],
             *(f"not tried, for a cheaper one in two roles carries it: {text}" for text in planner.bounds),
-            *self.why(),
+            *(f"not enough: {text}" for text in planner.lacking),
         ]
+        return "\n".join(lines)
+
+    def told(self, seconds: float) -> str:
+        """The rest of the answer: the winner, and the ratios."""
+        planner = self.planner
+        lines = self.why()
         if self.ratios:
             total = self.ratios[0][1].candidate.total
             lines += ["", f"every ratio of {total} devices", self.of_ratios().to_string(index=False)]

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from experiments.capacity.asked import System
 from experiments.capacity.binding import Evidence
-from experiments.capacity.candidates import FREE, Base, Candidate, least
+from experiments.capacity.candidates import FREE, ROLES, Base, Candidate, least
 from experiments.capacity.prices import Price
 from experiments.capacity.tries import Pace, Tried, attempt, engine, witness, worst
 from experiments.capacity.workers import Submit, bar
@@ -57,6 +57,7 @@ class Planner:
         self.base, self.prices, self.seeds, self.most, self.link = base, prices, seeds, most, link
         self.judged: dict[tuple[str, ...], Judged] = {}
         self.bounds: list[str] = []  # what was not tried, as it cannot be cheaper
+        self.lacking: list[str] = []  # in two roles, what is not enough
         self.limits: list[str] = []  # the engine's, a line for each sort of device
         self._submit = submit
         self._bar: tqdm[Any] = bar("plan", "run")
@@ -89,19 +90,12 @@ class Planner:
     def split(self, devices: Sequence[str]) -> Judged | None:
         """The cheapest that carries of those that prefill on one device and decode on another, the same or not.
 
-        No pair can do with fewer in a role than are enough with as many as there may be in the other: so few of each
-        are tried first, then more. Pairs that cost more even so than what was found are left out.
+        No pair can do with fewer in a role than are enough with as many as there may be, of any device, in the other:
+        so few of each are tried first, then more. Pairs that cost more even so than what was found are left out.
         """
-        most, link = self.most, self.link
-        enough = {
-            device: (
-                least(lambda n, d=device: self.judge(self.base.split(((d, n), (d, most)), link)).carries, most),  # type: ignore[misc]
-                least(lambda n, d=device: self.judge(self.base.split(((d, most), (d, n)), link)).carries, most),  # type: ignore[misc]
-            )
-            for device in devices
-        }
+        enough = {device: self._enough(device, devices) for device in devices}
         pairs = [
-            self.base.split(((one, first), (other, second)), link)
+            self.base.split(((one, first), (other, second)), self.link)
             for one, (first, _) in enough.items()
             for other, (_, second) in enough.items()
             if first is not None and second is not None
@@ -116,6 +110,25 @@ class Planner:
                 best = found
         return best
 
+    def _enough(self, device: str, devices: Sequence[str]) -> tuple[int | None, int | None]:
+        """The fewest of a device that are enough to prefill, and to decode, beside as many as may be of any device."""
+        others, most = [device, *(other for other in devices if other != device)], self.most
+
+        def prefills(count: int) -> bool:
+            return any(self._carries(((device, count), (other, most))) for other in others)
+
+        def decodes(count: int) -> bool:
+            return any(self._carries(((other, most), (device, count))) for other in others)
+
+        found = least(prefills, most), least(decodes, most)
+        for role, enough in zip(ROLES, found, strict=True):
+            if enough is None:
+                self.lacking.append(f"{most} x {device} {role} beside {most} of any device")
+        return found
+
+    def _carries(self, counts: tuple[tuple[str, int], tuple[str, int]]) -> bool:
+        return self.judge(self.base.split(counts, self.link)).carries
+
     def _grown(self, pair: Candidate) -> Judged | None:
         """The first that carries of `pair` and those with more in one role or both, the cheapest first."""
         (_, one, first), (_, other, second) = pair.devices
@@ -127,6 +140,7 @@ class Planner:
         for candidate in sorted(grown, key=self._dollars):
             if (judged := self.judge(candidate)).carries:
                 return judged
+        self.lacking.append(f"{pair.name}, nor with {MORE} more")
         return None
 
     def ratios(self, best: Candidate, links: Sequence[float]) -> list[tuple[float, Judged]]:

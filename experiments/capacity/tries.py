@@ -70,8 +70,9 @@ def attempt(texts: list[str], pace: Pace, seed: int, slo: Slo) -> Tried:
     except ValueError as error:
         raise TryError(str(error)) from error
     missed = [one.name for one in met.found if not one.holds]
-    if slo.share is not None and not met.attainment >= slo.share:
-        missed.append("attainment")
+    if slo.share is not None:
+        shares = met.attainments or {"": met.attainment}
+        missed += [f"{name}.attainment".lstrip(".") for name, value in shares.items() if not value >= slo.share]
     return Tried(
         pace, seed, str(folder.path), state == "complete", met.holds,
         {one.name: one.seconds for one in met.found}, {one.name: one.bound.seconds for one in met.found},

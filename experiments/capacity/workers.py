@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from omegaconf import DictConfig
@@ -26,6 +28,7 @@ def workers(work: Work, launcher: DictConfig) -> Iterator[Submit]:
     """What takes a function and its arguments, and gives a Future; SettingError for a launcher of another machine."""
     if not str(launcher.get("_target_")).endswith(".Processes"):
         raise SettingError("a search is made on this machine: hydra/launcher=processes, hydra.launcher.n_jobs=N")
+    work = replace(work, environment=dict(os.environ))  # with what the search has said since its command was read
     count = launcher.n_jobs if launcher.n_jobs > 0 else max(1, cores() + 1 + launcher.n_jobs)
     if count == 1:
         with made.here(work):

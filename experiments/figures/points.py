@@ -23,7 +23,9 @@ def points(table: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFrame:
         [*key, runs["seed"].nunique(), interval(distinct(runs)[metric])]
         for key, runs in table.groupby(list(by), dropna=False, sort=True)
     ]
-    return _known(pd.DataFrame(rows, columns=[*by, "seeds", VALUE]), f"{metric} was measured in no run")
+    return _known(
+        pd.DataFrame(rows, columns=[*by, "seeds", VALUE]), f"{metric} was measured in no run{_unseen(metric)}"
+    )
 
 
 def changes(table: pd.DataFrame, by: Sequence[str], metric: str, reference: str) -> pd.DataFrame:
@@ -73,3 +75,10 @@ def _known(found: pd.DataFrame, otherwise: str) -> pd.DataFrame:
     if not len(kept):
         raise ValueError(otherwise)
     return kept.reset_index(drop=True)
+
+
+def _unseen(metric: str) -> str:
+    """Why a metric may be missing in every run."""
+    if metric.startswith(("ttft", "tpot")):
+        return ": static batches show no first token, policy/batching=continuous does"
+    return ": it is told with record=steps or jobs" if metric.startswith("itl") else ""

@@ -24,7 +24,9 @@ CHANGE = re.compile(r"([+-][\d.]+) ± ([\d.]+)")
 
 def tables(sweep: Sweep) -> list[Element]:
     """For each combination of settings a table, its footers, and why a row is worse than the reference."""
-    found: list[Element] = [tag("p", f"{HEADING}. Green and red: the interval leaves out 0.", class_="dim")]
+    found: list[Element] = [
+        tag("p", f"{HEADING}. Green and red: the interval of the difference in seconds leaves out 0.", class_="dim")
+    ]
     parts = list(sweep.apart())
     if text := sweep.reference.absent(sweep.table):
         found.append(tag("p", text, class_="dim"))
@@ -42,7 +44,7 @@ def _one(sweep: Sweep, own: pd.DataFrame) -> list[Element]:
         name for name in rows if name in ("policy", sweep.reference.axis, "mean", "%") or name.startswith("mean - ")
     ]
     rows = rows[[*first, *(name for name in rows if name not in first)]]
-    cells = [[_cell(str(value), name == "%") for name, value in row.items()] for _, row in rows.iterrows()]
+    cells = [_marked({str(name): str(value) for name, value in row.items()}) for _, row in rows.iterrows()]
     found = [table(list(rows.columns), cells, "compared")]
     why = [note for note in notes if ": why " in note]
     found += [tag("p", note, class_="why") for note in why]
@@ -53,12 +55,13 @@ def _one(sweep: Sweep, own: pd.DataFrame) -> list[Element]:
     return found
 
 
-def _cell(text: str, change: bool) -> Cell:
-    """A cell, marked where it is a change that is decided."""
-    found = CHANGE.fullmatch(text) if change else None
-    if not found or not abs(float(found[1])) > float(found[2]):
-        return text
-    return text, "bad" if float(found[1]) > 0 else "good"
+def _marked(row: dict[str, str]) -> list[Cell]:
+    """The cells of a row; its change in percent is marked where that in seconds is decided."""
+    seconds = [CHANGE.fullmatch(value) for name, value in row.items() if name.startswith("mean - ")]
+    if not seconds or seconds[0] is None or not abs(float(seconds[0][1])) > float(seconds[0][2]):
+        return [*row.values()]
+    mark = "bad" if float(seconds[0][1]) > 0 else "good"
+    return [(value, mark) if name == "%" else value for name, value in row.items()]
 
 
 def _more(own: pd.DataFrame, order: list[str]) -> Element | None:

@@ -53,7 +53,7 @@ def explained(first: Side, second: Side, by: str = SIZES[0], classes: int = CLAS
             f"not paired: {first.name} has the seeds {_listed(first.runs)}, {second.name} {_listed(second.runs)}"
         )
     notes = [
-        f"left out: seed {_listed(alone)} of {side.name}, which {other.name} has not"
+        f"left out: seed {_listed(alone)} of {side.name}, of which {other.name} has no complete run"
         for side, other in ((first, second), (second, first))
         if (alone := sorted(side.runs.keys() - other.runs.keys()))
     ]

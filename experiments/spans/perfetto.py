@@ -45,7 +45,10 @@ def events(requests: pd.DataFrame, spans: pd.DataFrame, steps: pd.DataFrame) -> 
         yield _name("process", f"replica {replica}", pid)
         yield _place(pid, pid)
         yield _name("thread", "steps", pid, STEPS)
-        yield from _steps(steps[steps["replica"] == replica], pid)
+        own = steps[steps["replica"] == replica]
+        yield from _steps(own, pid)
+        if len(own) and spans.loc[spans["replica"] == replica, "end"].max() <= own["end"].iloc[-1]:
+            yield _count("KV blocks", own["end"].iloc[-1], pid, 0)  # all have left
         yield from _counters(spans[spans["replica"] == replica], pid)
 
 
@@ -100,7 +103,7 @@ def _steps(steps: pd.DataFrame, pid: int) -> Iterator[Event]:
             "moved_tokens": int(row.moved_tokens), "overhead_seconds": float(row.overhead_seconds),
         }  # fmt: skip
         yield _spell(name or "nothing", start, row.end, pid, STEPS, args)
-        yield _count("KV blocks", row.end, pid, int(row.blocks_used))
+        yield _count("KV blocks", start, pid, int(row.blocks_used))
 
 
 def _counters(spans: pd.DataFrame, pid: int) -> Iterator[Event]:

@@ -46,6 +46,7 @@ def draw(run: Run, limits: tuple[float, float], most: int) -> Figure:
             place = (LEFT / WIDTH, 1 - (top + high) / height, share, high / height)
             axes.append(figure.add_axes(place, sharex=axes[0] if axes else None))
         _draw_requests(axes[0], spans, rows)
+        _draw_places(axes[0], run.spans, spans, rows)
         told = f"requests {rows[0]:,} to {rows[-1]:,}" if len(rows) > 1 else f"request {rows[0]}"
         told += f", the first {len(rows)} of the {len(ids):,} there" if len(rows) < len(ids) else ""
         axes[0].set_title(f"{run.name}: {told}", loc="left", fontsize=10)
@@ -90,6 +91,20 @@ def _draw_requests(axes: Axes, spans: pd.DataFrame, rows: list[int]) -> None:
     axes.set_ylabel("request, by arrival")
     ticks = [int(tick) for tick in MaxNLocator(6, integer=True).tick_values(0, len(rows) - 1) if 0 <= tick < len(rows)]
     axes.set_yticks(ticks, [str(rows[tick]) for tick in ticks])
+
+
+def _draw_places(axes: Axes, whole: pd.DataFrame, spans: pd.DataFrame, rows: list[int]) -> None:
+    """A mark before each row: the replica that the request went to last, in the color of that below."""
+    names = sorted(name for name in set(whole["replica"]) if name)
+    if not 1 < len(names) <= FEW:
+        return
+    last = spans[spans["replica"] != ""].groupby("request")["replica"].last()
+    for name, color in zip(names, LINES, strict=False):
+        own = [number for number, request in enumerate(rows) if last.get(request) == name]
+        axes.plot(
+            np.full(len(own), -0.006), own, transform=axes.get_yaxis_transform(), clip_on=False, linestyle="",
+            marker="s", markersize=2.5, color=color,
+        )  # fmt: skip
 
 
 def _draw_queue(axes: Axes, spans: pd.DataFrame) -> None:

@@ -54,11 +54,16 @@ def compare(
         if not absent and not held.all():
             row |= {f"mean - {reference}": "", "%": ""}
             if not held[runs.index].any():
-                differences, doubts, percent = _difference(table, partners[runs.index], reference)
+                differences, doubts, found = _difference(table, partners[runs.index], reference)
                 row |= dict(zip([f"mean - {reference}", "%"], differences, strict=True))
                 said += doubts
-                if why and percent and (reason := why(table, partners[runs.index], str(reference), percent)):
-                    said.append(reason)
+                if why and found and (reason := why(table, partners[runs.index], str(reference), found[1])):
+                    open_ = (
+                        ""
+                        if abs(found[0].mean) > found[0].half_width
+                        else ", which these seeds do not tell from chance"
+                    )
+                    said.append(reason + open_)
         rows.append(row)
         for text in said:
             notes.setdefault(text, []).append(shown(key[0]) + "".join(f" {by[1]}={shown(value)}" for value in key[1:]))
@@ -94,8 +99,8 @@ def _mean(runs: pd.DataFrame, *columns: str) -> Interval:
 
 def _difference(
     table: pd.DataFrame, partners: pd.Series, reference: Reference
-) -> tuple[tuple[str, str], list[str], Interval | None]:
-    """The paired difference of one row's runs in seconds and in percent, what must be said of it, and its percents."""
+) -> tuple[tuple[str, str], list[str], tuple[Interval, Interval] | None]:
+    """The paired difference of one row's runs in seconds and in percent, as text; what must be said of it; and both."""
     own = partners.dropna()
     if not len(own):
         return ("-", "-"), [f"no run of {reference} has the same seed and other settings"], None
@@ -116,7 +121,7 @@ def _difference(
     if (both["ours"] == both["theirs"]).all():
         return ("equal", "equal"), notes, None
     seconds, percent = interval(both["ours"] - both["theirs"]), change(both["ours"], both["theirs"])
-    return (f"{seconds:+.3f}", f"{percent:+.1f}"), notes, percent
+    return (f"{seconds:+.3f}", f"{percent:+.1f}"), notes, (seconds, percent)
 
 
 def _other_requests(table: pd.DataFrame, partners: pd.Series, reference: Reference) -> str:

@@ -34,6 +34,7 @@ def draw(
     runs = [real] if isinstance(real, pd.DataFrame) else list(real)
     values = {name: [metric(one) for one in [*runs, simulated]] for name, metric in METRICS.items()}
     values |= {} if gaps is None or not all(map(len, gaps)) else {"ITL": list(gaps)}
+    values = {name: several for name, several in values.items() if not all(np.isnan(one).all() for one in several)}
     wide = len(values) > len(METRICS)
     with mpl.rc_context(RC):
         figure, [panels] = sheet(1, len(values), 2.7, 0.2, caption, gap=0.45 if wide else 0.85)

@@ -45,7 +45,7 @@ def sizes_of(model: str, ignored: Collection[str] = ()) -> tuple[str, Architectu
     path = Path(model).expanduser()
     path = path / "config.json" if path.is_dir() else path
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
     except FileNotFoundError:
         raise ValueError(f"no config of a model at {path}") from None
     except (OSError, ValueError) as error:
@@ -55,9 +55,19 @@ def sizes_of(model: str, ignored: Collection[str] = ()) -> tuple[str, Architectu
     return model_name(path), from_config(config, str(path), ignored)
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an object; ValueError for one that is there twice."""
+    keys = [key for key, _ in pairs]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise ValueError(f"{twice[0]} is there twice")
+    return dict(pairs)
+
+
 def is_path(model: str) -> bool:
-    """Whether `model` names a file or a folder, and is no model's name."""
-    return model.endswith(".json") or "/" in model
+    """Whether `model` names a file or a folder, and is no model's name: of one that is known here only with a slash."""
+    return (
+        model.endswith(".json") or "/" in model or (model not in ARCHITECTURES and Path(model, "config.json").is_file())
+    )
 
 
 def model_name(path: Path) -> str:
@@ -108,6 +118,8 @@ class Fields:
         for key, value in self.family.only.items():
             if (found := self.get(key, value)) != value and key not in ignored:
                 raise ValueError(f"{self.source}: {key}={shown(found)}: only {shown(value)} is composed here")
+        if idle := sorted(set(ignored) - set(self.config)):
+            raise ValueError(f"{self.source}: ignored=[{','.join(idle)}]: there is no such field")
         unknown = [
             f"{key}={shown(value)}"
             for key, value in self.config.items()

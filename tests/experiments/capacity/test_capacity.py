@@ -76,6 +76,13 @@ def test_a_capacity_is_found_and_kept(typed, tmp_path):
     assert f"{len(tries)} tries, 0 made now" in tighter  # other bounds, of the same runs
 
 
+def test_workers_make_the_tries_of_a_search(typed, tmp_path):
+    """As many as there are cores by default; they are told of the log that came after the command was read."""
+    asked = [one for one in BASE if not one.startswith(("hydra", "trace.requests"))]
+    more = ["policy=fifo", "trace.requests=20", "seeds=2", "most=2", "grid=0.5", "start=60", "curve=0", "name=found"]
+    assert "all seeds hold" in typed(capacity, *asked, *more, "hydra.launcher.n_jobs=2")
+
+
 @pytest.mark.long
 def test_a_system_that_never_holds_says_what_it_misses(typed):
     said = typed(capacity, *BASE, "policy=fifo", "slo.tpot_p50=0.001", "curve=0", "grid=0.9", "name=never")

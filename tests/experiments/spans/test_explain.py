@@ -212,4 +212,4 @@ def test_seeds_without_a_partner_are_named(results):
     first, second = Asked.of([str(results / "both"), "policy=fifo", "policy=sjf"]).sides()
     alone = verb.explained(first, second._replace(runs={1: second.runs[1]}))
     assert alone.seeds == 1
-    assert alone.notes == ("left out: seed 0 of fifo, which sjf has not",)
+    assert alone.notes == ("left out: seed 0 of fifo, of which sjf has no complete run",)
