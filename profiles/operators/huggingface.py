@@ -52,6 +52,9 @@ def sizes_of(model: str, ignored: Collection[str] = ()) -> tuple[str, Architectu
         raise ValueError(f"{path}: no json can be read: {error}") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path}: it must hold an object, as a config.json does, got {type(config).__name__}")
+    inner = config.get("text_config")
+    if idle := sorted(set(ignored) - {*config, *(inner if isinstance(inner, dict) else ())}):
+        raise ValueError(f"{path}: ignored=[{','.join(idle)}]: there is no such field")
     return model_name(path), from_config(config, str(path), ignored)
 
 
@@ -118,8 +121,6 @@ class Fields:
         for key, value in self.family.only.items():
             if (found := self.get(key, value)) != value and key not in ignored:
                 raise ValueError(f"{self.source}: {key}={shown(found)}: only {shown(value)} is composed here")
-        if idle := sorted(set(ignored) - set(self.config)):
-            raise ValueError(f"{self.source}: ignored=[{','.join(idle)}]: there is no such field")
         unknown = [
             f"{key}={shown(value)}"
             for key, value in self.config.items()

@@ -217,7 +217,7 @@ def test_what_a_run_leaves_to_vllm_is_told(made: Made, capsys: pytest.CaptureFix
         ("run.meta.json", None, "meta.json: it says how the engine of"),
         ("run.jsonl.gz", None, "no run "),
         ("config.json", None, "config.json"),
-        ("config.json", '{"model_type": "gpt2"}', "config.json: model_type must be one of llama"),
+        ("config.json", '{"model_type": "mamba"}', "config.json: model_type must be one of"),
         ("config.json", '{"model_type": "llama"}', "config.json: num_hidden_layers must be a positive whole number"),
         ("imagined_made-up-1b_dense.csv.gz", None, "imagined_made-up-1b_dense.csv.gz: TABLES is what the paths"),
         ("imagined_made-up-1b_profile.meta.yaml", None, "it says which device and which model the tables are of"),
