@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from profiles.devices import settings
+from profiles.devices import settings, sheet_of
 from profiles.operators.architecture import Architecture
 from profiles.operators.counts import Flops
 from profiles.operators.decoder import layers_seconds, self_attention
@@ -212,16 +213,17 @@ def composed(
 ) -> Composed:
     """The profile of `model` on the datasheet of `device`, launched as `launching` says (profiles/conf/analytic).
 
-    `sheet` and `launched` replace some of their values. Weights lie there as `weights` (None: in `dtype`).
-    `utilization` of the memory is for weights, KV and `working_bytes` of activations; what only encodes keeps no KV,
-    and holds its tokens' hidden states. No request may be longer than `max_model_len` (None: the model's own).
-    `model` is known here or the path of its config.json, of which fields are `ignored` (`sizes_of`).
+    `device` may be the path of a yaml of one's own. `sheet` and `launched` replace some of their values. Weights lie
+    there as `weights` (None: in `dtype`). `utilization` of the memory is for weights, KV and `working_bytes` of
+    activations; what only encodes keeps no KV, and holds its tokens' hidden states. No request may be longer than
+    `max_model_len` (None: the model's own). `model` is known here or the path of its config.json, of which fields are
+    `ignored` (`sizes_of`).
     """
     if not 0 < utilization <= 1:
         raise ValueError(f"utilization must be above 0 and at most 1, got {utilization}")
     name, whole = sizes_of(model, ignored)
     sizes = whole.sharded(tensor_parallelism) if tensor_parallelism != 1 else whole
-    known = replace(Device(**settings("device", device)), **(sheet or {}))
+    known = replace(sheet_of(device), **(sheet or {}))
     way = replace(Launching(**settings("launching", launching)), **(launched or {}))
     Roofline(known, dtype, way, weights)  # says what is wrong with them
     each = ELEMENT_BYTES[dtype]
@@ -231,7 +233,7 @@ def composed(
     room = kv_capacity(known.memory_bytes, weight_bytes + round(working_bytes), held, utilization)
     return Composed(
         model=name,
-        device=f"{device}{suffix}",
+        device=f"{Path(device).stem}{suffix}",
         kind="analytic",
         sizes=sizes,
         sheet=known,

@@ -16,6 +16,11 @@ Sheet = TypeVar("Sheet")
 def read(kind: type[Sheet], group: str, given: DictConfig) -> Sheet:
     """The `kind` (a dataclass of numbers) that `given` states; ValueError in one line with its file and the keys."""
     said: Any = OmegaConf.to_container(given, resolve=True)
+    return checked(kind, _file(group), said)
+
+
+def checked(kind: type[Sheet], file: str, said: Mapping[str, Any]) -> Sheet:
+    """The `kind` that a file has said; ValueError in one line with the file and the keys."""
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     missing = [key for key, field in known.items() if key not in said and field.default is MISSING]
     wrong = []
@@ -30,7 +35,7 @@ def read(kind: type[Sheet], group: str, given: DictConfig) -> Sheet:
         for key, value in said.items():
             wrong += _no_number(key, value, kind.__annotations__[key])
     if wrong:
-        raise ValueError(f"{_file(group)}: {'; '.join(wrong)}")
+        raise ValueError(f"{file}: {'; '.join(wrong)}")
     return kind(**said)
 
 

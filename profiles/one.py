@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from profiles.composed import Composed, composed
-from profiles.devices import CONFIGS
+from profiles.devices import CONFIGS, SUFFIX
 from profiles.operators.architecture import ARCHITECTURES
 from profiles.operators.huggingface import is_path
 from profiles.profile import DATA, DeviceProfile, available, load
@@ -53,10 +53,12 @@ def one(
         return load(model, stored, folder)
     absent = f"no profile {model}/{stored}.json in {'those that ship' if folder is None else data}, and"
     sheets = sorted(path.stem for path in (CONFIGS / "device").glob("*.yaml"))
-    if device not in sheets:
+    if device not in sheets and not device.endswith(SUFFIX):
         profiles = [one for of, one in available(data) if of == model]
         said = f"profiles of {model}: {', '.join(profiles) or 'none'}; datasheets: {', '.join(sheets)}"
-        raise ValueError(f"{absent} no datasheet of device {device!r}{nearest(device, [*profiles, *sheets])}; {said}")
+        raise ValueError(
+            f"{absent} no datasheet of device {device!r}{nearest(device, [*profiles, *sheets])}; {said}, or a yaml"
+        )
     if not is_path(model) and model not in ARCHITECTURES:
         names = sorted({*(of for of, _ in available(data)), *ARCHITECTURES})
         said = f"give the path of its config.json, or one of {', '.join(names)}"

@@ -10,6 +10,7 @@ import pytest
 from experiments.run.inputs import build_cluster, kv_room, profile_provenance
 from profiles import analytic
 from profiles.composed import Composed
+from profiles.devices import CONFIGS
 from profiles.one import one
 from profiles.profile import DeviceProfile, load_path
 from sim.step import Step
@@ -113,3 +114,16 @@ def test_a_profile_of_a_window_is_fitted_to_what_its_layers_see(tmp_path: Path) 
     assert stored == profile
     plain = analytic.make(config_of("model=gpt2", "device=l40s", *SMALL, f"output={tmp_path / 'l40s.json'}"))
     assert "window" not in json.loads(plain.read_text())
+
+
+def test_a_datasheet_of_ones_own_is_read_and_its_keys_are_checked(tmp_path: Path) -> None:
+    text = Path(CONFIGS, "device", "h200.yaml").read_text(encoding="utf-8")
+    (mine := tmp_path / "mine.yaml").write_text(text.replace("bytes_per_second: 4.8e12", "bytes_per_second: 2.4e12"))
+    step = Step(0, 0, 1, 100)
+    times = {device: one("llama-3.2-1b", device, "composed").step_time(step) for device in ("h200", str(mine))}
+    assert 1.5 * times["h200"] < times[str(mine)] < 2 * times["h200"]
+    mine.write_text(f"{text}bytes_per_secon: 3")
+    with pytest.raises(ValueError, match=r"mine\.yaml: bytes_per_secon is no key of it, did you mean bytes_per_second"):
+        one("llama-3.2-1b", str(mine))
+    with pytest.raises(ValueError, match=r"no device at .*other\.yaml"):
+        one("llama-3.2-1b", str(tmp_path / "other.yaml"))
