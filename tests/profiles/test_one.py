@@ -120,7 +120,7 @@ def test_a_datasheet_of_ones_own_is_read_and_its_keys_are_checked(tmp_path: Path
     text = Path(CONFIGS, "device", "h200.yaml").read_text(encoding="utf-8")
     (mine := tmp_path / "mine.yaml").write_text(text.replace("bytes_per_second: 4.8e12", "bytes_per_second: 2.4e12"))
     step = Step(0, 0, 1, 100)
-    times = {device: one("llama-3.2-1b", device, "composed").step_time(step) for device in ("h200", str(mine))}
+    times = {device: one("llama-3.1-8b", device, "composed").step_time(step) for device in ("h200", str(mine))}
     assert 1.5 * times["h200"] < times[str(mine)] < 2 * times["h200"]
     mine.write_text(f"{text}bytes_per_secon: 3")
     with pytest.raises(ValueError, match=r"mine\.yaml: bytes_per_secon is no key of it, did you mean bytes_per_second"):
