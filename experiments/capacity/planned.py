@@ -17,6 +17,7 @@ from experiments.capacity.binding import words
 from experiments.capacity.candidates import FREE
 from experiments.capacity.figure import bounded, label
 from experiments.capacity.planning import Judged, Planner
+from experiments.capacity.report import spelled
 from experiments.capacity.search import Capacity
 from experiments.figures.style import OTHER_COLORS, OTHER_MARKERS, RC, sheet
 from experiments.run.written import write_whole
@@ -97,7 +98,9 @@ class Answer:
         ]
         if self.capacity is not None and self.capacity.known:
             found = self.capacity.interval
-            lines.append(f"it carries {found:.4g} requests/s, {100 * (found.mean / self.rate - 1):+.1f} % of the load")
+            lines.append(
+                f"it carries {spelled(found)} requests/s, {100 * (found.mean / self.rate - 1):+.1f} % of the load"
+            )
             if found.mean - found.half_width < self.rate:
                 lines.append("that interval has the load in it: other seeds may not hold")
         others = [one for one in self.planner.own() if one.carries and one is not self.winner]

@@ -67,13 +67,13 @@ def table(survey: Survey) -> pd.DataFrame:
             "system": one.system.name,
             "seeds": f"1 of {seeds}" if one.alone and seeds > 1 else str(seeds),
             "requests/s": _rate(capacity),
-            "all seeds hold": f"{capacity.held_in_all:.4g}" if capacity.known else "-",
+            "all seeds hold at": f"{capacity.held_in_all:.4g}" if capacity.known else "-",
             "missed first": _most(one.missed()),
             "binds": _most(binding(one)),
         }
         if len(survey.found) > 1:
             same = one is survey.found[0]
-            row[f"% of {survey.found[0].system.name}"] = "" if same else f"{compared(capacity, reference):+.1f}"
+            row[f"to {survey.found[0].system.name}, %"] = "" if same else f"{compared(capacity, reference):+.1f}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -129,8 +129,15 @@ def _made(survey: Survey, seconds: float) -> str:
 
 def _rate(capacity: Capacity) -> str:
     if capacity.known:
-        return f"{Interval(capacity.interval.mean, capacity.interval.half_width):.4g}"
+        return spelled(capacity.interval)
     return "none" if 0 in capacity.each.values() else "any"
+
+
+def spelled(found: Interval) -> str:
+    """An interval with two digits of its half width, or of the mean four."""
+    if not found.half_width > 0:
+        return f"{found:.4g}"
+    return f"{found:.{max(0, 1 - math.floor(math.log10(found.half_width)))}f}"
 
 
 def _most(found: Counter[str]) -> str:

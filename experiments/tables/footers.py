@@ -90,6 +90,11 @@ def _doubts(runs: pd.DataFrame) -> list[str]:
             f"the measured span is {_range(seconds, '.3g')} s, under {SHORT:g} s: {UNIT} "
             "What is finished in so short a window says little of throughput"
         )
+    if "itl_requests" in runs and (seen := (runs["itl_requests"] / runs["finished"]).min()) < 1:
+        lines.append(
+            f"ITL is of {seen:.0%} of the finished requests at least: without those that got no token in some step, "
+            "whose gaps are long"
+        )
     rates = [runs[name] for name in ("throughput_requests", "throughput_requests_overall") if name in runs]
     if len(measured) and len(seconds):
         rates.append((measured / seconds)[seconds > 0])
