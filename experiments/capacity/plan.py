@@ -6,7 +6,7 @@
 Takes every setting of a run (`tokenyard run --help`): `trace.rate` is the load, `slo.*` what must hold, and `cluster`
 names the model, the devices of which are replaced. Of each device the fewest replicas are found with which every seed's
 run holds; then clusters whose devices prefill or decode (cluster=prefill_decode), alike or not, and every ratio of the
-best of these with links of other speeds. Printed are all that were tried, with what they cost and miss, why the winner
+best of these with links of other speeds. Printed are those tried, with what they cost and miss, why the winner
 wins, and what it carries at most. Runs are kept as those of a sweep (docs/capacity.md).
 
     devices=...      profiles of the model, by name; all that have a price, where none is named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from experiments.figures.style import OTHER_COLORS, OTHER_MARKERS, RC, sheet
 from experiments.run.written import write_whole
 
 HOUR = 3600.0  # s
+DEAR = 2.0  # times the winner, beyond which a candidate is not printed
 SHIFT = 0.06  # between neighbouring lines, devices
 Ratios = tuple[tuple[float, Judged], ...]
 
@@ -50,7 +52,7 @@ class Answer:
             f"cheapest cluster for {self.rate:g} requests/s with {slo}, in each of {len(planner.seeds)} seeds",
             f"an hour of a device: {', '.join(f'{name} {planner.prices[name]}' for name in used)}",
             *(f"limits: {line}" for line in planner.limits),
-            *["", self.candidates().to_string(index=False), ""],
+            *["", *self._shown(), ""],
             *(f"not tried, for a cheaper one in two roles carries it: {text}" for text in planner.bounds),
             *(f"not enough: {text}" for text in planner.lacking),
         ]
@@ -68,8 +70,17 @@ class Answer:
         lines.append(f"{len(runs)} runs, {made} made now and {len(runs) - made} kept from before, in {seconds:.0f} s")
         return "\n".join(lines)
 
-    def candidates(self) -> pd.DataFrame:
-        """A row for each that was tried for the plan itself, the cheapest first."""
+    def _shown(self) -> list[str]:
+        """The table of those that cost no more than `DEAR` times the winner, and how many others there are."""
+        own = self.planner.own()
+        near = [one for one in own if self.winner is None or self.dollars(one) <= DEAR * self.dollars(self.winner)]
+        lines = [self.candidates(near).to_string(index=False)]
+        if len(near) < len(own):
+            lines.append(f"and {len(own) - len(near)} that cost more than {DEAR:g} times the winner: plan.csv has them")
+        return lines
+
+    def candidates(self, tried: Sequence[Judged]) -> pd.DataFrame:
+        """A row for each of those `tried`, in their order."""
         return pd.DataFrame(
             {
                 "devices": one.candidate.name,
@@ -80,7 +91,7 @@ class Answer:
                 "misses": one.missed(),
                 "binds": one.binds(),
             }
-            for one in self.planner.own()
+            for one in tried
         )
 
     def _million(self, one: Judged) -> float:
