@@ -123,7 +123,12 @@ class Slo:
     @property
     def needs_gaps(self) -> bool:
         """Whether inter-token latency is bounded, for which steps must be recorded."""
-        return any(bound.metric == "itl" for bound in self._all())
+        return "itl" in self.metrics
+
+    @property
+    def metrics(self) -> set[str]:
+        """What is bounded, of anybody."""
+        return {bound.metric for bound in self._all()}
 
     @property
     def decides(self) -> bool:
@@ -201,7 +206,7 @@ class Slo:
 
     def _times(self, requests: Table, gaps: Gaps | None) -> dict[str, NDArray[np.float64]]:
         """Of each metric that is bounded, what each request saw, s; ValueError if it was not seen of all."""
-        metrics = {bound.metric for bound in self._all()}
+        metrics = self.metrics
         finished = requests["status"] == "finished"
         hidden = finished & np.isnan(requests["first_token"])
         if metrics & {"ttft", "tpot"} and hidden.any():

@@ -209,7 +209,7 @@ class JobCheck:
                 cfg.calibration[name] = PLACEHOLDERS.get(str(name), 1)
         if OmegaConf.is_list(cfg.get("seed")) and len(cfg.seed):
             cfg.seed = cfg.seed[0]
-        return {key: _plain(cfg[key]) for key in (*UNITS, "reward", "load", "load_of") if key in cfg}
+        return {key: _plain(cfg[key]) for key in (*UNITS, "reward", "load", "load_of", "slo") if key in cfg}
 
     def _wrong_types(self) -> Iterator[str]:
         cfg = self.job.cfg
@@ -283,7 +283,7 @@ class JobCheck:
 
     def _disagreements(self) -> Iterator[str]:
         yield from agree.disagreements(self.job, self.reads, self.plain)
-        for check in (devices.too_long, devices.undecoded, devices.crowded):
+        for check in (devices.too_long, devices.undecoded, devices.crowded, devices.unseen):
             yield from check(self.plain, self.named)
         if self.plain.get("load") is not None:
             try:

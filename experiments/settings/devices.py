@@ -13,6 +13,7 @@ from experiments.settings.reached import Reads
 from experiments.settings.wording import did_you_mean, one_line, shown
 from profiles.profile import available
 from sim import Batching, Execution, RequestLevel, Until
+from sim.slo import Slo
 
 NEVER_SWAP = ("policies.eviction.recompute.Recompute", "policies.eviction.keep.Resident")
 OWN_LOADERS = ("profiles.profile.load", "profiles.profile.scaled")
@@ -64,6 +65,19 @@ def crowded(plain: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[s
         if most is not None and batching is not None and batching.execution.max_num_seqs > most:
             seats = f"policy.batching.max_num_seqs={batching.execution.max_num_seqs}"
             yield f"{seats}: {name} has room for {most} windows of {profile.model} at a time"
+
+
+def unseen(plain: Mapping[str, Any], _: Callable[[str], str]) -> Iterator[str]:
+    """A line if a first token is bounded (`slo`) and no device shows one."""
+    if not plain.get("slo"):
+        return
+    bounded = Slo.of(plain["slo"]).metrics & {"ttft", "tpot"}
+    entries = {name: entry for name, entry in plain["cluster"]["devices"].items() if entry["count"]}
+    if bounded and entries and all(_is_static(_batching(name, entry, plain)) for name, entry in entries.items()):
+        yield (
+            f"slo.{min(bounded)}: static batches show no first token: policy/batching=continuous does, and slo.e2e "
+            "bounds the response time"
+        )
 
 
 def idle(job: Job, plain: Mapping[str, Any]) -> dict[str, str]:

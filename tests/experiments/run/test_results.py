@@ -100,7 +100,7 @@ def test_collect_names_damaged_runs_and_leaves_them_out(tmp_path, capsys, monkey
     cut(damaged.path / "requests.parquet")
     (empty.path / "status.json").write_text("")
     monkeypatch.setattr(sys, "argv", ["collect", str(tmp_path)])
-    monkeypatch.setattr("experiments.tables.collect.render", lambda table, reference: f"{len(table)} rows")
+    monkeypatch.setattr("experiments.tables.collect.render", lambda table, *_: f"{len(table)} rows")
     main()
     said = capsys.readouterr().out
     assert "1 rows" in said

@@ -78,6 +78,7 @@ REFUSED = [  # settings, and how the line begins and goes on
     ("trace.requests=1e9", "trace.requests=1e9 must be from 1 to 10,000,000 requests"),
     ("trace.requests=1e3", "trace.requests=1e3 must be a whole number, or null, written 1000"),
     ("+slow.ttft_p99=1", "slow.ttft_p99=1 is read by nothing"),
+    ("policy=fifo slo.ttft_p99=1", "slo.ttft: static batches show no first token: policy/batching=continuous does"),
     ("+foo.bar=1", "foo.bar=1 is read by nothing"),
     ("+sed=1", "sed=1 is read by nothing", "did you mean seed?"),
     ("model=gpt2 cluster=llama_8b", "model=gpt2 is ignored: cluster=llama_8b names its own model, llama-3.1-8b"),
