@@ -53,5 +53,5 @@ def _no_number(key: str, value: Any, type_: str) -> list[str]:
 
 def _file(group: str) -> str:
     """The yaml of the choice that this command made of `group`."""
-    name = HydraConfig.get().runtime.choices[group] if HydraConfig.initialized() else "NAME"
+    name = HydraConfig.get().runtime.choices.get(group, "NAME") if HydraConfig.initialized() else "NAME"
     return f"profiles/conf/analytic/{group}/{name}.yaml"
