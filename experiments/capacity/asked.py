@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from experiments.capacity.tries import TryError
 from experiments.run.made import Work
 from experiments.run.sweep import jobs_of
 from experiments.run.training import KEEP
@@ -120,6 +124,20 @@ def read(arguments: Sequence[str], settings: Mapping[str, Own], refused: Mapping
         tuple(found), own, Work(replace(given, master=None)), master.hydra.launcher, checked_folder(results, name),
         found[0].cfg.seed,
     )  # fmt: skip
+
+
+@contextmanager
+def in_one_line(verb: str) -> Iterator[None]:
+    """What is wrong within ends the command `tokenyard VERB` in a line of its own; an interrupt says what stays."""
+    try:
+        yield
+    except SettingError as error:
+        sys.exit("\n".join(f"tokenyard {verb}: {line}" for line in error.lines))
+    except (ValueError, OSError, TryError, OmegaConfBaseException) as error:
+        sys.exit(f"tokenyard {verb}: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def _key(text: str) -> str:

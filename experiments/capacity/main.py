@@ -28,13 +28,10 @@ import sys
 import time
 from pathlib import Path
 
-from omegaconf.errors import OmegaConfBaseException
-
-from experiments.capacity.asked import Own, read, several, share, whole
+from experiments.capacity.asked import Own, in_one_line, read, several, share, whole
 from experiments.capacity.figure import draw
 from experiments.capacity.report import stored, told
 from experiments.capacity.systems import Settings, Survey
-from experiments.capacity.tries import TryError
 from experiments.capacity.workers import workers
 from experiments.figures.style import save
 from experiments.run.sweep import SweepLog
@@ -81,17 +78,10 @@ def main() -> None:
         print(__doc__)
         return
     begun = time.perf_counter()
-    try:
+    with in_one_line("capacity"):
         survey, folder = search(*sys.argv[1:])
         print(told(survey, time.perf_counter() - begun))
         files = stored(survey, folder)
         if survey.settings.curve:
             files += save(draw(survey), folder / "capacity")
         print("\n".join(map(str, files)))
-    except SettingError as error:
-        sys.exit("\n".join(f"tokenyard capacity: {line}" for line in error.lines))
-    except (ValueError, OSError, TryError, OmegaConfBaseException) as error:
-        sys.exit(f"tokenyard capacity: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
-        raise SystemExit(130) from None

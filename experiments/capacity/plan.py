@@ -26,20 +26,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from omegaconf.errors import OmegaConfBaseException
-
-from experiments.capacity.asked import Asked, Own, read, whole
+from experiments.capacity.asked import Asked, Own, in_one_line, read, whole
 from experiments.capacity.candidates import Base, load_of
 from experiments.capacity.planned import Answer, draw
 from experiments.capacity.planning import Planner
 from experiments.capacity.prices import SHIPPED, read_prices
 from experiments.capacity.systems import Settings, Survey
-from experiments.capacity.tries import TryError
 from experiments.capacity.workers import workers
 from experiments.figures.style import save
 from experiments.run.sweep import SweepLog
 from experiments.run.training import KEEP
-from experiments.settings.wording import SettingError
 
 PRICE = re.compile(r"\+{0,2}price\.([^=]+)=(.*)")
 LAYOUTS = ("together", "split")
@@ -74,18 +70,11 @@ def main() -> None:
         print(__doc__)
         return
     begun = time.perf_counter()
-    try:
+    with in_one_line("plan"):
         said = {match[1]: match[2] for one in sys.argv[1:] if (match := PRICE.fullmatch(one))}
         asked = read([one for one in sys.argv[1:] if not PRICE.fullmatch(one)], SETTINGS, REFUSED)
         assert asked is not None
         plan(asked, said, begun)
-    except SettingError as error:
-        sys.exit("\n".join(f"tokenyard plan: {line}" for line in error.lines))
-    except (ValueError, OSError, TryError, OmegaConfBaseException) as error:
-        sys.exit(f"tokenyard plan: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def plan(asked: Asked, said: dict[str, str], begun: float) -> None:
