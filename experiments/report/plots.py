@@ -21,7 +21,7 @@ from experiments.tables.parts import PARTS, seconds_in
 from experiments.tables.requests import measured
 
 DRAWN = ("response_time_mean", "response_time_p99", "ttft_p99", "tpot_p99", "throughput_requests", "goodput")
-BARS = ("#bbbbbb", "#e0a030", "#4c78a8", "#9d4edd", "#2a9d8f", "#2a9d8f", "#d62728", "#ff9896", "#7f7f7f", "#8c564b")
+BARS = ("#bbbbbb", "#e0a030", "#4c78a8", "#d62728", "#ff9896", "#7f7f7f", "#8c564b", "#2a9d8f", "#9d4edd", "#333333")
 COLOURS = dict(zip(PARTS, BARS, strict=True))
 
 
@@ -87,20 +87,20 @@ def _bars(panels: dict[str, pd.DataFrame], policies: Sequence[str]) -> Figure:
     names = [name for name in PARTS if any(name in of and of[name].max() > 0 for of in panels.values())]
     with mpl.rc_context(RC | {"axes.grid": False}):
         size = mpl.rcParams["font.size"]
-        left, right = inches(policies, size) + 0.35, legend_inches([PARTS[name] for name in names], "", size)
+        left, right = inches(policies, size) + 0.35, legend_inches(names, "", size)
         figure, grid = sheet(len(panels), 1, 0.35 * len(policies) + 0.2, right, "", left=left, row_gap=0.75, below=0.5)
         for [axes], (title, of) in zip(grid, panels.items(), strict=True):
             there = [policy for policy in policies if policy in of.index]
             ends = pd.Series(0.0, index=there)
             for name in (name for name in names if name in of):
                 seconds = of.loc[there, name]
-                axes.barh(there, seconds, left=ends, height=0.66, color=COLOURS[name], label=PARTS[name])
+                axes.barh(there, seconds, left=ends, height=0.66, color=COLOURS[name])
                 ends += seconds
             axes.invert_yaxis()
             axes.set_title(title, loc="left", fontsize=size, weight="bold")
             axes.set_xlabel("mean response time (s)")
             axes.grid(visible=True, axis="x")
             axes.tick_params(axis="y", length=0)
-        handles = [mpl.patches.Patch(color=COLOURS[name], label=PARTS[name]) for name in names]
+        handles = [mpl.patches.Patch(color=COLOURS[name], label=name) for name in names]
         grid[0][0].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.03, 1.02), borderaxespad=0)
     return figure

@@ -24,7 +24,7 @@ def slowest(sweep: Sweep) -> list[Element]:
     how = (
         "from the spans that record=jobs kept"
         if all(spans)
-        else "from the instants in requests.parquet, where decoding has stops in it and a static batch is one part; "
+        else "from the instants in requests.parquet, where stops are in decode, and in static batches prefill is; "
         "record=jobs tells them apart"
     )
     found = [tag("p", f"{f'At {where}. ' if where else ''}Seconds in each part {how}.", class_="dim")]
@@ -50,7 +50,7 @@ def _of_run(sweep: Sweep, row: pd.Series, apart: list[str]) -> pd.DataFrame:
 
 
 def _table(requests: pd.DataFrame, apart: list[str]) -> Element:
-    names = [name for name in seconds_in(requests) if requests[name].fillna(0).max() > 0]
+    names = seconds_in(requests.fillna(dict.fromkeys(PARTS, 0.0)))
     headings = [*apart, "request", "arrival", "prompt", "answer", "seconds", "why", *names]
     rows: list[list[Cell]] = [
         [
@@ -67,7 +67,7 @@ def why(request: pd.Series) -> str:
     """What the time of one request went into, most first, and what is unusual of it."""
     whole = request["response_time"]
     shares = sorted(((float(request[name]) / whole, name) for name in PARTS if name in request), reverse=True)
-    told = [f"{share:.0%} {PARTS[name]}" for number, (share, name) in enumerate(shares) if number == 0 or share >= TOLD]
+    told = [f"{share:.0%} {name}" for number, (share, name) in enumerate(shares) if number == 0 or share >= TOLD]
     if request["preemptions"]:
         told.append(f"stopped {request['preemptions']:.0f} times")
     if request["replica_kind"] == "cpu":

@@ -15,7 +15,7 @@ from experiments.figures.style import ordered
 from experiments.run.results import Folder
 from experiments.tables.collect import collect
 from experiments.tables.labels import settings_of, shown
-from experiments.tables.parts import parts
+from experiments.tables.parts import of_folder
 from experiments.tables.reference import Reference
 
 STATES = {"failed": "failed", "running": "running, or killed while they ran", "damaged": "damaged"}
@@ -74,7 +74,7 @@ class Sweep:
     def parts(self, run: str) -> pd.DataFrame:
         """What the time of each request of a run is made of."""
         if run not in self._parts:
-            self._parts[run] = parts(self.folders[run])
+            self._parts[run] = of_folder(self.folders[run])
         return self._parts[run]
 
 

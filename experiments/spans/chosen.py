@@ -14,10 +14,10 @@ from experiments.settings.toplevel import TOP_LEVEL
 from experiments.settings.wording import did_you_mean
 from experiments.tables.collect import collect, complete_folders
 from experiments.tables.labels import settings_of, shown
+from experiments.tables.parts import SPANS
 from experiments.tables.reference import REPLAY
 
 UNSPOKEN = ("seed", "system", "experiment")  # settings that tell no runs apart for themselves
-SPANS = "spans.parquet"
 
 
 class Side(NamedTuple):

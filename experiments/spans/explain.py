@@ -28,10 +28,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.spans.chosen import SPANS, Asked, Side, same_requests
+from experiments.spans.chosen import Asked, Side, same_requests
 from experiments.spans.explanation import Explanation
-from experiments.spans.parts import check, of_requests, of_spans
 from experiments.spans.words import heading, why
+from experiments.tables.parts import split
 from sim.metrics import measured_window
 
 SIZES = ("output_tokens", "prompt_tokens")
@@ -73,7 +73,7 @@ def explained(first: Side, second: Side, by: str = SIZES[0], classes: int = CLAS
                 "the same trace and rate, and where one of them keeps rows for training, trace.training_share=..."
             )
         tables = [side.read(seed, "requests.parquet") for side in (first, second)]
-        found = [_parts(side, seed, table, spanned) for side, table in zip((first, second), tables, strict=True)]
+        found = [split(side.runs[seed], table, spanned) for side, table in zip((first, second), tables, strict=True)]
         warmup = max(side.runs[seed].made_of()["config"]["warmup"] for side in (first, second))
         since, until = measured_window(dict(tables[0].items()), warmup)
         measured = tables[0].loc[tables[0]["arrival"].between(since, until)].set_index("id")
@@ -91,16 +91,6 @@ def explained(first: Side, second: Side, by: str = SIZES[0], classes: int = CLAS
     names = (first.name, second.name)
     present = NAMES[sizes.nunique()]
     return Explanation(names, table.assign(size=sizes), left, right, by, present, tuple(notes))
-
-
-def _parts(side: Side, seed: int, requests: pd.DataFrame, spanned: bool) -> pd.DataFrame:
-    config = side.runs[seed].made_of()["config"]
-    if not spanned:
-        found = of_requests(requests, config)
-    else:
-        found = of_spans(requests, side.read(seed, SPANS), side.read(seed, "steps.parquet"), config)
-    check(requests, found)
-    return found
 
 
 def _sizes(lengths: pd.Series, classes: int) -> pd.Series:

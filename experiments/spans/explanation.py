@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from experiments.spans.parts import PARTS
+from experiments.tables.parts import PARTS
 from experiments.tables.stats import Interval, interval
 
 MOST = 10  # requests that are told

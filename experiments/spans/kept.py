@@ -9,9 +9,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from experiments.run.results import Folder
-from experiments.spans.chosen import SPANS
-from experiments.spans.parts import devices
 from experiments.spans.perfetto import WAITS, counts
+from experiments.tables.parts import SPANS, devices
 
 
 class Run(NamedTuple):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from experiments.run.results import Folder
 from experiments.tables.labels import shown
-from experiments.tables.parts import PARTS, parts, seconds_in
+from experiments.tables.parts import of_folder, seconds_in
 from experiments.tables.stats import Interval
 
 DECIDED, ANYWAY = (
@@ -35,14 +35,14 @@ def of_folders(folders: Mapping[str, Folder]) -> Why:
         runs = [table.loc[index, "run"] for index in (pairs.index, pairs)]
         if not {*runs[0], *runs[1]} <= set(folders):
             return ""
-        ours, theirs = (pd.concat([parts(folders[run]) for run in of], keys=range(len(of))) for of in runs)
+        ours, theirs = (pd.concat([of_folder(folders[run]) for run in of], keys=range(len(of))) for of in runs)
         return reason(ours, theirs, reference)
 
     return why
 
 
 def reason(ours: pd.DataFrame, theirs: pd.DataFrame, reference: str) -> str:
-    """Of the `parts` of paired runs, what the difference of their mean response times is made of."""
+    """Of the parts (`of_folder`) of paired runs, what the difference of their mean response times is made of."""
     common = ours.index.intersection(theirs.index)
     ours, theirs = ours.loc[common], theirs.loc[common]
     more = ours["response_time"] - theirs["response_time"]
@@ -79,4 +79,4 @@ def _parts(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     more = {name: float((ours.get(name, zero) - theirs.get(name, zero)).mean()) for name in names}
     whole = sum(more.values())
     told = sorted((name for name in more if abs(more[name]) >= LEAST * abs(whole)), key=lambda name: -abs(more[name]))
-    return ", ".join(f"{PARTS[name]} {more[name]:+.3g} s" for name in told)
+    return ", ".join(f"{name} {more[name]:+.3g} s" for name in told)

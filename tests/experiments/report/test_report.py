@@ -105,7 +105,7 @@ def test_the_slowest_requests_are_the_slowest_and_their_parts_add_up(results: Pa
     text = "".join("".join(one.itertext()) for one in slowest.slowest(sweep))
     assert all(f"{policy}: {seconds:.3g} s at most" in text for policy, seconds in longest.items())
     assert "record=jobs tells them apart" in text
-    found = parts.parts(sweep.folders[sweep.table["run"].iloc[0]])
+    found = parts.of_folder(sweep.folders[sweep.table["run"].iloc[0]])
     assert found[parts.seconds_in(found)].sum(axis=1).to_numpy() == pytest.approx(found["response_time"].to_numpy())
 
 
@@ -116,23 +116,31 @@ def test_spans_are_read_where_a_run_kept_them(results: Path) -> None:
     middle = (requests["queued"] + requests["finished"]) / 2
     spans = pd.concat(
         [
-            pd.DataFrame({"request": requests.index, "span": name, "start": start, "end": end})
-            for name, start, end in (
-                ("asked", requests["arrival"], requests["queued"]),
-                ("preempted", requests["queued"], middle),
-                ("decode", middle, requests["finished"]),
+            pd.DataFrame(
+                {"request": requests.index, "replica": replica, "span": name, "start": start, "end": end,
+                 "first_step": -1, "last_step": -1}
+            )
+            for name, replica, start, end in (
+                ("asked", "", requests["arrival"], requests["queued"]),
+                ("preempted", "gpu", requests["queued"], middle),
+                ("decode", "cpu", middle, requests["finished"]),
             )
         ]
-    )
+    )  # fmt: skip
     spans.to_parquet(folder.path / parts.SPANS)
+    pd.DataFrame(columns=["replica", "seconds", "overhead_seconds", "running"]).to_parquet(
+        folder.path / "steps.parquet"
+    )
     try:
-        found = parts.parts(folder)
-        assert found["preempted"].to_numpy() == pytest.approx(found["decode"].to_numpy())
+        found = parts.of_folder(folder)
+        assert found["preemption and recompute"].to_numpy() == pytest.approx(found["decode"].to_numpy())
+        assert "offload" not in found
         spans.assign(span="napping").to_parquet(folder.path / parts.SPANS)
         with pytest.raises(ValueError, match="spans that nobody knows: napping"):
-            parts.parts(folder)
+            parts.of_folder(folder)
     finally:
         (folder.path / parts.SPANS).unlink()
+        (folder.path / "steps.parquet").unlink()
 
 
 def test_warnings_tell_who_is_not_in_the_numbers_and_where_the_queue_grows(results: Path) -> None:

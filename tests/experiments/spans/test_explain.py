@@ -12,9 +12,9 @@ from experiments.run.results import Folder
 from experiments.spans import explain as verb
 from experiments.spans.chosen import Asked
 from experiments.spans.explain import Explanation, explain, render
-from experiments.spans.parts import PARTS, of_requests, of_spans
 from experiments.spans.words import why
 from experiments.tables.collect import collect, complete_folders
+from experiments.tables.parts import PARTS, of_requests, of_spans
 from tests.experiments.run.test_run import small
 
 SHORT = ("predictor=noise_multiplicative", "predictor.seconds=0.001", "policy/batching=continuous", "trace.rate=60",
@@ -147,7 +147,7 @@ def test_calls_and_predictions_made_anew_are_apart_without_spans_too():
             "renewed_seconds": 0.25, "replica_kind": ["gpu", "cpu"],
         }
     )  # fmt: skip
-    parts = of_requests(requests, {})
+    parts = of_requests(requests)
     shared = {"pauses": 2.0, "predictor": 0.75, "scheduler": 0.5}
     told = [{name: value for name, value in row.items() if value and value == value} for _, row in parts.iterrows()]
     assert told == [
