@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.chosen import REST, Chosen, panel_name, short
+from experiments.figures.chosen import REST, Chosen, axis_name, panel_name, short
 from experiments.figures.place import Scale, beside, legend_inches, looks_of
 from experiments.figures.points import VALUE
 from experiments.figures.stored import in_order
@@ -111,7 +111,7 @@ def lines(
             if column == grid.columns[0]:
                 axes.set_ylabel(f"change of {label.partition(' (')[0]} (%)" if zero else label)
             if row == grid.rows[-1]:
-                axes.set_xlabel(short(chosen.x))
+                axes.set_xlabel(axis_name(chosen.x))
         if len(looks) > 1:
             beside(grid.first(), looks, title)
     return grid.figure

@@ -13,6 +13,7 @@ from experiments.tables.labels import labelled, settings_of, shown
 from experiments.tables.reference import DEFAULT, Reference
 
 REST = "what else differs"  # the column that puts settings together which nobody named
+UNITS = {"trace.rate": "requests/s", "horizon": "s"}  # of settings whose names do not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,12 @@ def differing(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
 def short(setting: str) -> str:
     """What a setting is called on a figure: the last part of its name."""
     return setting.rpartition(".")[2]
+
+
+def axis_name(setting: str) -> str:
+    """What stands at the axis of a setting: what it is called, and its unit where that does not say it."""
+    unit = UNITS.get(setting)
+    return f"{short(setting)} ({unit})" if unit else short(setting)
 
 
 def panel_name(setting: str, value: object) -> str:

@@ -16,7 +16,7 @@ from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from experiments.figures.charts import DECADE, GAP, LEFT, SIZE, grid_of, panel_of, values_of
-from experiments.figures.chosen import Chosen, short
+from experiments.figures.chosen import Chosen, axis_name
 from experiments.figures.drawing import LETTERS_PER_INCH
 from experiments.figures.place import inches
 from experiments.figures.points import VALUE
@@ -52,9 +52,9 @@ def draw(points: pd.DataFrame, chosen: Chosen, label: str, caption: str, zero: s
                 tick.set(rotation=45, ha="right", rotation_mode="anchor")
             axes.tick_params(labelleft=column == grid.columns[0], length=0)
             if column == grid.columns[0]:
-                axes.set_ylabel(short(chosen.y))
+                axes.set_ylabel(axis_name(chosen.y))
             if row == grid.rows[-1]:
-                axes.set_xlabel(short(chosen.x))
+                axes.set_xlabel(axis_name(chosen.x))
         right = grid.first().get_position()
         bottom = grid.axes[grid.rows[-1], grid.columns[-1]].get_position()
         bar = grid.figure.add_axes((right.x1 + 0.02, bottom.y0, 0.015, right.y1 - bottom.y0))

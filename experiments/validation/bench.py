@@ -45,27 +45,45 @@ from traces.locate import public_file
 from traces.requests import to_requests
 
 OWN = re.compile(r"\+{0,2}json=")  # settings that are no run's
+MOST, CLOSE = 8, 0.005  # rounds in search of a server's speed, and the share of it that is close enough
 CHOSEN = {"policy": "fifo", "policy/batching": "continuous", "predictor": "oracle", "trace": "vllm_bench"}
 
 
 def compare(cfg: DictConfig, inputs: Inputs, result: dict[str, Any]) -> Compared:
-    """Simulate the requests of `inputs`, which are those of the benchmark's `result`."""
+    """Simulate the requests of `inputs`, which are those of the benchmark's `result`, as they are and slowed."""
+    asked = inputs.replay["request_id"].astype(int)
+    measured = np.array([gap for name in asked for gap in result["itls"][name]], dtype=float)
+    plain = _simulated(cfg, inputs, measured)
+    slower, slowed = 1.0, plain
+    for _ in range(MOST):
+        own = slowed.simulated_gaps
+        off = float(np.mean(measured) / np.mean(own)) if len(measured) and len(own) else 0.0
+        if not off > 0:  # tokens that came together
+            return plain
+        if abs(off - 1) < CLOSE:
+            break
+        slower *= off  # and then batches are larger
+        slowed = _simulated(cfg, inputs, measured, slower)
+    return replace(plain, slowed=(slower, slowed))
+
+
+def _simulated(cfg: DictConfig, inputs: Inputs, measured: np.ndarray, slower: float = 1.0) -> Compared:
+    """Where everything takes `slower` times as long: the times of requests that come closer, stretched."""
     parts = build(cfg, inputs.cluster, inputs.training)
     tables = simulate(
-        to_requests(inputs.replay),
+        to_requests(inputs.replay.assign(arrival=inputs.replay["arrival"] / slower)),
         replace(parts.policy, overhead=Overhead()),
         inputs.cluster,
         parts.predictor,
         record=Record.JOBS,
         unservable="fail",
     )
-    real, simulated = both(pd.DataFrame(with_measured(tables.requests, inputs.replay)))
     found = gaps(tables.requests, tables.steps, tables.spans)
-    names = inputs.replay["request_id"].astype(int)
-    measured = [gap for name in names for gap in result["itls"][name]]
     own = zip(found.low[found.seen], found.high[found.seen], strict=True)
-    between = [found.alone[1], *(found.between[low:high] for low, high in own)]
-    return Compared(real, simulated, np.array(measured, dtype=float), np.concatenate(between), float(found.seen.mean()))
+    between = slower * np.concatenate([found.alone[1], *(found.between[low:high] for low, high in own)])
+    stretched = {name: slower * tables.requests[name] for name in ("arrival", "first_token", "finished")}
+    real, simulated = both(pd.DataFrame(with_measured({**tables.requests, **stretched}, inputs.replay)))
+    return Compared(real, simulated, measured, between, float(found.seen.mean()))
 
 
 def facts(cfg: DictConfig, inputs: Inputs, result: dict[str, Any], path: Path) -> list[str]:

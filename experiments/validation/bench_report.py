@@ -22,14 +22,15 @@ from sim.metrics import response_time, tpot, ttft
 
 EARLY = 0.1  # the share of the requests that came first
 FEW = 5  # requests that say something together
-CLEAR = 0.05  # an error that is worth a line
+CLEAR, FASTER = 0.05, 0.01  # an error, and a device's speed, that are worth a line
 
 
 @dataclass(frozen=True)
 class Compared:
     """The requests as they were measured and as they are simulated, a row each, and the gaps (s) between their tokens.
 
-    `seen` is the share of the simulated requests whose gaps are known.
+    `seen` is the share of the simulated requests whose gaps are known. `slowed` is a factor, and the same
+    where all that is simulated takes that many times as long.
     """
 
     real: pd.DataFrame
@@ -37,6 +38,7 @@ class Compared:
     real_gaps: np.ndarray
     simulated_gaps: np.ndarray
     seen: float
+    slowed: tuple[float, Compared] | None = None
 
 
 def doubts(result: Mapping[str, Any], cluster: Cluster) -> list[str]:
@@ -89,6 +91,7 @@ def causes(compared: Compared) -> list[str]:
     """What the rows say of where errors come from, a line each; each states what it compares."""
     real, simulated = compared.real.sort_values("id"), compared.simulated.sort_values("id")
     lines = [*_alone(real, simulated), *_waits(real, simulated), *_steps(real, simulated), *_early(real, simulated)]
+    lines += _speed(compared)
     tokens = int((real["output_tokens"] - 1).sum())
     if tokens and (missing := 1 - len(compared.real_gaps) / tokens) > 0.01:
         lines.append(
@@ -158,6 +161,20 @@ def _early(real: pd.DataFrame, simulated: pd.DataFrame) -> list[str]:
     return [
         f"E2E of the first {count} requests is off by {100 * first:+.1f} %, of the others by {100 * rest:+.1f} % "
         "(median): the server warmed up, or the machine changed its speed"
+    ]
+
+
+def _speed(compared: Compared) -> list[str]:
+    """What is left of the errors at the speed at which the mean gap between tokens is that which was measured."""
+    if compared.slowed is None or abs(compared.slowed[0] - 1) < FASTER:
+        return []
+    factor, slowed = compared.slowed
+    means = error_table(slowed).query("statistic == 'mean'")
+    pairs = zip(means["metric"], means["error"], strict=True)
+    off = ", ".join(f"{metric} {100 * error:+.1f} %" for metric, error in pairs)
+    return [
+        f"were all steps {factor:.3g} times as long, so that mean ITLs agree (fitted to this file), means would "
+        f"be off by {off}: what is left is not the device's speed"
     ]
 
 

@@ -126,6 +126,11 @@ def test_no_legend_covers_a_point_however_many_lines(count: int):
     assert len(colours) >= count
 
 
+def test_an_axis_has_the_unit_of_its_setting_too():
+    for kind in ({"y": "ttft_p99"}, {"heat": "ttft_p99", "y": "policy"}):
+        assert "rate (requests/s)" in [axes.get_xlabel() for axes in draw(made(), {}, asked(x="rate", **kind)).axes]
+
+
 def test_the_measure_finds_a_legend_that_covers_points():
     figure = draw(made(), {}, asked(x="rate", y="ttft_p99", hue="policy"))
     place = figure.axes[0]

@@ -31,8 +31,11 @@ GOLDEN = ROOT / "tests" / "golden" / "bench"
 SERVED = ("trace=poisson", "trace.requests=40", "trace.rate=6")
 
 
-def served(path: Path, factor: float = 1.0) -> Path:
-    """A benchmark's result of a server that takes `factor` times as long as the simulator says of every latency."""
+def served(path: Path, factor: float = 1.0, apart: float = 1.0) -> Path:
+    """A benchmark's result of a server that takes `factor` times as long as the simulator says of every latency.
+
+    Its requests come `apart` times as far apart.
+    """
     cfg = composed(*SETTINGS, *SERVED)
     inputs = read_inputs(cfg)
     parts = build(cfg, inputs.cluster, inputs.training)
@@ -49,7 +52,7 @@ def served(path: Path, factor: float = 1.0) -> Path:
         "request_rate": 6.0, "burstiness": 1.0, "max_concurrency": None, "duration": 9.0, "request_throughput": 4.0,
         "input_lens": row["prompt_tokens"].tolist(), "output_lens": row["output_tokens"].tolist(),
         "ttfts": (factor * ttft).tolist(), "itls": itls, "latencies": (factor * latency).tolist(),
-        "start_times": (7.0 + row["arrival"]).tolist(), "errors": [""] * len(row), "total_input_tokens": 1,
+        "start_times": (7.0 + apart * row["arrival"]).tolist(), "errors": [""] * len(row), "total_input_tokens": 1,
     }  # fmt: skip
     path.write_text(json.dumps(result))
     return path
@@ -83,24 +86,58 @@ def test_a_simulated_server_is_off_by_what_it_was_made_slower(
     }  # fmt: skip
 
 
-HERE = ("cluster=one", "model=smollm2-135m", "device=cpu_vllm", f"cluster.devices.gpu.profile.folder={GOLDEN}",
-        "policy.batching.max_num_seqs=4", "policy.batching.max_num_batched_tokens=512", "policy.batching.plans_ahead=0",
+def test_a_server_that_is_only_slower_is_found_to_be_that(tmp_path: Path) -> None:
+    path = served(tmp_path / "made.json", factor=3.0, apart=3.0)
+    cfg = composed(*SETTINGS, "trace=vllm_bench", f"trace.path={path}")
+    found = bench.compare(cfg, read_inputs(cfg), read_result(path))
+    assert found.slowed is not None
+    factor, slowed = found.slowed
+    assert factor == pytest.approx(3, rel=0.01)
+    means = error_table(slowed).query("statistic == 'mean'")
+    assert means["error"].abs().max() < 0.03
+    assert error_table(found).query("statistic == 'mean'")["error"].abs().max() > 0.5
+    [line] = [line for line in causes(found) if line.startswith("were all steps 3 times as long")]
+    assert all(
+        f"{metric} {100 * error:+.1f} %" in line for metric, error in zip(means.metric, means.error, strict=True)
+    )
+
+
+HERE = ("cluster=one", "model=smollm2-135m", "device=cpu_vllm", "policy.batching.max_num_seqs=4",
+         "policy.batching.max_num_batched_tokens=512", "policy.batching.plans_ahead=0",
         "cluster.devices.gpu.block_size=32", "cluster.devices.gpu.kv_tokens=46592",
         "cluster.devices.gpu.max_model_len=1024")  # fmt: skip
 
 
-def test_a_real_benchmark_of_vllms_is_as_near_as_the_page_says() -> None:
-    """Of vLLM 0.32.0 on a core that others wanted too: docs/validation.md."""
-    path = GOLDEN / "smollm2-135m.json"
-    cfg = composed(*SETTINGS[:3], *HERE, "trace=vllm_bench", f"trace.path={path}")
+METRICS = ("TTFT", "TPOT", "ITL", "E2E")
+
+
+@pytest.mark.parametrize(
+    ("file", "folder", "errors", "slower", "left"),
+    [
+        ("smollm2-135m-quiet.json", GOLDEN / "quiet", (-0.227, -0.125, -0.118, -0.147), 1.12, (0.068, -0.004, 0.001, 0.019)),
+        ("smollm2-135m.json", GOLDEN, (-0.129, -0.020, -0.021, -0.100), 1.02, (-0.062, 0.009, 0.005, -0.044)),
+    ],
+    ids=("quiet", "busy"),
+)  # fmt: skip
+def test_real_benchmarks_of_vllms_are_as_near_as_the_page_says(
+    file: str, folder: Path, errors: tuple[float, ...], slower: float, left: tuple[float, ...]
+) -> None:
+    """Of vLLM 0.32.0 on one core: docs/validation.md."""
+    path = GOLDEN / file
+    given = (*SETTINGS[:3], *HERE, f"cluster.devices.gpu.profile.folder={folder}")
+    cfg = composed(*given, "trace=vllm_bench", f"trace.path={path}")
     result = read_result(path)
-    table = error_table(bench.compare(cfg, read_inputs(cfg), result)).set_index(["metric", "statistic"])
+    found = bench.compare(cfg, read_inputs(cfg), result)
+    table = error_table(found).set_index(["metric", "statistic"])
     for metric, measured in (("TTFT", "ttft"), ("TPOT", "tpot"), ("ITL", "itl"), ("E2E", "e2el")):
         for statistic, name in (("mean", "mean"), ("P50", "median"), ("P99", "p99")):
             own = result[f"{name}_{measured}_ms"] / 1000  # as vLLM itself counts it
             assert table.loc[(metric, statistic), "measured"] == pytest.approx(own, rel=1e-5), (metric, statistic)
-    errors = {"TTFT": -0.129, "TPOT": -0.020, "ITL": -0.021, "E2E": -0.100}
-    assert table["error"].unstack()["mean"][list(errors)].to_dict() == pytest.approx(errors, abs=0.001)
+    assert table["error"].unstack()["mean"][list(METRICS)].tolist() == pytest.approx(errors, abs=0.001)
+    assert found.slowed is not None
+    assert found.slowed[0] == pytest.approx(slower, abs=0.005)
+    after = error_table(found.slowed[1]).set_index(["metric", "statistic"])["error"].unstack()["mean"]
+    assert after[list(METRICS)].tolist() == pytest.approx(left, abs=0.001)
 
 
 def test_what_does_not_belong_together_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
