@@ -114,7 +114,8 @@ METRICS = ("TTFT", "TPOT", "ITL", "E2E")
 @pytest.mark.parametrize(
     ("file", "folder", "errors", "slower", "left"),
     [
-        ("smollm2-135m-quiet.json", GOLDEN / "quiet", (-0.227, -0.125, -0.118, -0.147), 1.12, (0.068, -0.004, 0.001, 0.019)),
+        ("smollm2-135m-quiet.json", GOLDEN / "quiet",
+         (-0.227, -0.125, -0.118, -0.147), 1.12, (0.068, -0.004, 0.001, 0.019)),
         ("smollm2-135m.json", GOLDEN, (-0.129, -0.020, -0.021, -0.100), 1.02, (-0.062, 0.009, 0.005, -0.044)),
     ],
     ids=("quiet", "busy"),
