@@ -159,7 +159,7 @@ CASES = {
     "waiting_100k": Case(BURST),
     "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),
     "waiting_100k_srpt": Case(BURST, order=SRPT(), batching=Preemptive(256), eviction=Resident()),
-    "waiting_100k_mlfq": Case(BURST, order=MLFQ(), batching=Preemptive(256), eviction=Resident()),
+    "waiting_100k_mlfq": Case(BURST, order=MLFQ(patience=math.inf), batching=Preemptive(256), eviction=Resident()),
     "waiting_100k_aging": Case(BURST, order=Aging()),
     "waiting_300_aging": Case(functools.partial(BURST, requests=300), order=Aging()),
     "waiting_10k_aging": Case(functools.partial(BURST, requests=10_000), order=Aging()),

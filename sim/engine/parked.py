@@ -151,23 +151,26 @@ class Parked:
 
     def worst(self, jobs: Iterable[Job], now: float) -> Job:
         """The one of `jobs` that memory pressure takes first: the last in rank, then arrival, then id."""
-        return max(jobs, key=lambda job: self.waiting.entry(job, now)[:3])
+        worst: Job = max(self.waiting.keys(jobs, now))[3]
+        return worst
 
     def giver(self, job: Job, givers: Iterable[Job], short: int, now: float) -> Job | None:
         """The worst of `givers`, if `job`, which is `short` of blocks, ranks before so many that theirs are enough.
 
         Where nobody runs it need not rank before them.
         """
-        leaving, running = self.host.leaving, self.batch.running
-        own, others = self.waiting.entry(job, now)[:3], []
-        for one in givers:
-            if one is not job:
-                entry = self.waiting.entry(one, now)[:3]
-                if not running or before(own, entry):
-                    others.append((entry, one))
-        if not leaving < short <= leaving + sum(one.blocks for _, one in others):
+        lacks, running = short - self.host.leaving, self.batch.running
+        own = self.waiting.entry(job, now)
+        others = self.waiting.keys([one for one in givers if one is not job], now)
+        if lacks <= 0:
             return None
-        return max(others, key=lambda one: one[0])[1]
+        for one in others:
+            if not running or before(own, one):
+                lacks -= one[3].blocks
+                if lacks <= 0:
+                    giver: Job = max(others)[3]
+                    return giver
+        return None
 
     def _check_progress(self, job: Job, now: float) -> None:
         """RuntimeError if jobs have long done nothing but take each other's place: they would go on for ever."""

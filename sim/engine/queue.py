@@ -58,6 +58,10 @@ class WaitingQueue:
         order: Any = self.order  # whose ranks may be whatever numbers can be compared
         return (order.rank(job, now), request.arrival, request.id, job)
 
+    def keys(self, jobs: Iterable[Job], now: float) -> list[Entry]:
+        """The sort keys of `jobs`, whether they wait or not, at `now`."""
+        return [self.entry(job, now) for job in jobs]
+
     def note(self, job: Job, now: float) -> None:
         """Keep what the order notes of `job` at `now`, if it takes notes."""
 
@@ -153,6 +157,14 @@ class MovingQueue(WaitingQueue):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def keys(self, jobs: Iterable[Job], now: float) -> list[Entry]:
+        if self._first(self._instants) <= now or self._first(self._steps) <= self.steps:
+            return super().keys(jobs, now)
+        known, charged = self._entries, self.ranked
+        found = [known[job] if job in known else self.entry(job, now) for job in jobs]
+        self.ranked = charged + len(found)  # as if each had been asked for
+        return found
 
     def note(self, job: Job, now: float) -> None:
         if self._notes is not None:
