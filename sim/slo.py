@@ -33,16 +33,17 @@ class Bound:
 
     @classmethod
     def of(cls, name: str, value: Any, where: str = "slo") -> Bound:
-        """From `ttft_p99` and its seconds: p999 is the 99.9th percentile. ValueError for what is no bound."""
+        """From `ttft_p99` and its seconds: p999 is the 99.9th percentile, p100 the maximum. ValueError for no bound."""
         match = BOUND.fullmatch(name)
         if match is None:
             raise ValueError(f"{where}.{name}={value}: no such bound; there are {KNOWN}, slo.attainment and slo.by")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(f"{where}.{name}={value} must be a number of seconds above 0")
         digits = match[2]
-        percent = None if digits is None else float(f"{digits[:2]}.{digits[2:] or 0}")
-        if percent == 0:
-            raise ValueError(f"{where}.{name}={value}: the 0th percentile is none; p50 is the median, p999 the 99.9th")
+        percent = None if digits is None else 100.0 if digits == "100" else float(f"{digits[:2]}.{digits[2:] or 0}")
+        if percent == 0 or (digits and len(digits) > 2 and percent is not None and percent < 50):
+            why = "there are p1 to p100 and, with tenths, p501 to p9999; p50 is the median, p999 the 99.9th"
+            raise ValueError(f"{where}.{name}={value}: no such percentile; {why}")
         return cls(name, match[1], float(value), percent)
 
 

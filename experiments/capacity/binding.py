@@ -15,7 +15,7 @@ from sim.record import Table
 FULL = 0.9  # [A] share of the KV blocks in use from which on they are what keeps a waiting request out
 MOST = 0.5  # a share that is called most
 LITTLE = 0.1  # of the TTFT that is spent waiting, below which it is the prefill itself that takes long
-TAIL = 99  # the percentile of TPOT from which on requests are looked at for having been stopped
+TAIL = 99  # the percentile of TPOT from which on it is looked at what held requests up
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,10 @@ class Evidence:
 
     `seats`, `prefill` and `blocks` are the shares of that time in which the replica ran as many as it may, computed as
     many tokens as a step may have, or had `FULL` of its blocks in use; in the rest, `turn`, who waits has come since
-    the step under way was planned. `mixed` is the share of the time of decoding that passes in steps with prefill;
-    `stopped` that of the 1 % slowest per token who were preempted, and `anew` the tokens whose KV was dropped as
-    requests stopped, over those of all prompts and answers; `ttft` and `e2e` are means, s.
+    the step under way was planned. `mixed` is the share of the time of decoding that passes in steps with prefill,
+    `beside` the same of the 1 % slowest per token, and `stopped` the share of these that were preempted. `anew` are the
+    tokens whose KV was dropped as requests stopped, over those of all prompts and answers; `ttft` and `e2e` are means,
+    s.
     """
 
     waited: float
@@ -35,6 +36,7 @@ class Evidence:
     blocks: float
     turn: float
     mixed: float
+    beside: float
     stopped: float
     anew: float
     ttft: float
@@ -43,11 +45,11 @@ class Evidence:
 
     def binds(self, metric: str) -> str:
         """Which of them keeps `metric` (ttft, tpot, itl, e2e) above its bound."""
-        pace = "prefill" if self.mixed > MOST else "decode"
         if metric in ("tpot", "itl"):
             if self.stopped > MOST:
                 return "blocks" if self.blocks > MOST else "preemption"
-            return pace
+            return "prefill" if self.beside > MOST else "decode"
+        pace = "prefill" if self.mixed > MOST else "decode"
         if self.waited < (LITTLE * self.ttft if metric == "ttft" else MOST * self.e2e):
             return "prefill" if metric == "ttft" else pace
         held = [(self.seats, "seats"), (self.prefill, "prefill"), (self.blocks, "blocks"), (self.turn, pace)]
@@ -58,6 +60,9 @@ def evidence(cluster: Cluster, batching: Batching, requests: Table, steps: Table
     """From the tables of a run on `cluster` under a policy's `batching`."""
     held = dict.fromkeys(("seats", "prefill", "blocks", "turn"), 0.0)
     decoding = mixed = 0.0
+    per_token = np.nan_to_num(tpot(requests), nan=-1.0)
+    slowest = per_token >= np.percentile(per_token, TAIL)
+    spent = np.zeros((2, len(per_token)))  # from the first token to the last, and of that beside prefill, s
     for device in cluster.devices:
         rows = steps["replica"] == device.name
         own = {name: column[rows] for name, column in steps.items()}
@@ -77,14 +82,19 @@ def evidence(cluster: Cluster, batching: Batching, requests: Table, steps: Table
             held[name] += float(waited[which].sum())
         decoded = own["decode_jobs"] * own["seconds"]
         decoding += float(decoded.sum())
-        mixed += float(decoded[own["prefill_tokens"] > 0].sum())
+        prefills = own["prefill_tokens"] > 0
+        mixed += float(decoded[prefills].sum())
+        at = slowest & (requests["replica"] == device.name)
+        first, last = (np.searchsorted(own["end"], requests[name][at], "right") for name in ("first_token", "finished"))
+        for number, seconds in enumerate((own["seconds"], own["seconds"] * prefills)):
+            sums = np.concatenate(([0.0], np.cumsum(seconds)))
+            spent[number, at] = sums[last] - sums[first]
     total = sum(held.values())
-    per_token = np.nan_to_num(tpot(requests), nan=-1.0)
-    slowest = per_token >= np.percentile(per_token, TAIL)
     return Evidence(
         total / len(requests["id"]),
         **{name: seconds / total if total else 0.0 for name, seconds in held.items()},
         mixed=mixed / decoding if decoding else 0.0,
+        beside=float(spent[1].sum() / spent[0].sum()) if spent[0].any() else 0.0,
         stopped=float((requests["preemptions"][slowest] > 0).mean()),
         anew=float(requests["dropped_tokens"].sum() / (requests["prompt_tokens"] + requests["output_tokens"]).sum()),
         ttft=float(np.nanmean(ttft(requests))),
@@ -126,7 +136,8 @@ def words(found: Iterable[Evidence]) -> str:
     shares = ", ".join(f"{name} {100 * mean(name):.0f} %" for name in ("seats", "prefill", "blocks", "turn"))
     parts = [
         f"{mean('waited'):.3g} s of waiting a request, by {shares}",
-        f"{100 * mean('mixed'):.0f} % of decoding beside prefill",
+        f"{100 * mean('mixed'):.0f} % of decoding beside prefill, {100 * mean('beside'):.0f} % of that of the 1 % "
+        "slowest per token",
     ]
     if mean("anew"):
         parts.append(f"{100 * mean('anew'):.1f} % of the tokens computed anew, as requests were stopped")

@@ -65,6 +65,20 @@ class Base:
             )
         return found[0]
 
+    def check(self) -> None:
+        """ValueError for a setting that every candidate has another value of."""
+        for text in self.system.texts:
+            key, _, value = text.lstrip("+").partition("=")
+            part = key.removeprefix("cluster.devices.")
+            if part == key:
+                continue
+            if part == f"{self.entry}.profile.device":
+                raise ValueError(f"{text}: devices=NAME,... says on what it is planned")
+            if part == f"{self.entry}.count":
+                raise ValueError(f"{text}: how many there are is what is looked for; most=N says how many at most")
+            if part.endswith(".count") and value != "0":
+                raise ValueError(f"{text}: candidates have none of the cluster's other devices")
+
     @property
     def model(self) -> str:
         """Of the profiles of its devices; ValueError where those name none."""

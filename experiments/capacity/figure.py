@@ -80,6 +80,7 @@ def bounded(axes: Axes, bounds: Collection[float], log: bool = True, room: float
     if log and most:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
+        low = low if low > 0 else most / room  # nothing is drawn
         axes.set_ylim(0.7 * low, min(max(high, 1.5 * most), room * most))
         plain_log_ticks(axes.yaxis)
     for bound in bounds:

@@ -84,6 +84,7 @@ def plan(asked: Asked, said: dict[str, str], begun: float) -> None:
         raise ValueError(f"one system at a time, got {', '.join(one.name for one in asked.systems)}")
     [system] = asked.systems
     base, rate = Base(system), load_of(system.cfg)
+    base.check()
     prices = read_prices(own["prices"], said)
     devices = own["devices"] or [device for device in prices if base.has(device)]
     if unpriced := [device for device in devices if device not in prices]:

@@ -20,6 +20,7 @@ from experiments.capacity.figure import bounded, label
 from experiments.capacity.planning import Judged, Planner
 from experiments.capacity.report import spelled
 from experiments.capacity.search import Capacity
+from experiments.capacity.tries import never, unservable, worst
 from experiments.figures.style import OTHER_COLORS, OTHER_MARKERS, RC, sheet
 from experiments.run.written import write_whole
 
@@ -101,7 +102,10 @@ class Answer:
     def why(self) -> list[str]:
         """Why the winner wins: what it costs and carries, and what is wrong with those that cost no more."""
         if self.winner is None:
-            return [f"nothing that was tried carries it: most=N allows more than {self.planner.most} devices of a role"]
+            trials = [tried for one in self.planner.own() for tried in one.tries]
+            lacking = unservable(trials) if any(never(tried, worst(tried)) for tried in trials) else ""
+            more = f"most=N allows more than {self.planner.most} devices of a role"
+            return [f"nothing that was tried carries it: {lacking or more}"]
         price = self.dollars(self.winner)
         lines = [
             f"the winner: {self.winner.candidate.name}, ${price:.2f} an hour, ${self._million(self.winner):.2f} for a "

@@ -13,7 +13,7 @@ from experiments.capacity.asked import System
 from experiments.capacity.binding import Evidence
 from experiments.capacity.candidates import FREE, ROLES, Base, Candidate, least
 from experiments.capacity.prices import Price
-from experiments.capacity.tries import Pace, Tried, attempt, engine, witness, worst
+from experiments.capacity.tries import Pace, Tried, attempt, engine, holding, witness, worst
 from experiments.capacity.workers import Submit, bar
 
 MORE = 3  # devices beyond the fewest of each role that are looked at together
@@ -45,7 +45,7 @@ class Judged:
     def binds(self) -> str:
         """What keeps that above its bound, where it was looked at."""
         missed = self.missed()
-        return self.evidence.binds(missed.rpartition(".")[2].partition("_")[0]) if missed and self.evidence else ""
+        return holding(self.tries[0], missed, self.evidence) if missed and self.evidence else ""
 
 
 class Planner:

@@ -13,7 +13,7 @@ import pandas as pd
 from experiments.capacity.binding import words
 from experiments.capacity.search import Capacity, compared
 from experiments.capacity.systems import Searched, Survey
-from experiments.capacity.tries import Tried, unmet, worst
+from experiments.capacity.tries import Tried, holding, unmet, unservable, worst
 from experiments.run.written import write_whole
 from experiments.tables.stats import Interval
 
@@ -21,7 +21,6 @@ BY = {
     "time": "rates by time: all gaps of a trace are stretched alike",
     "thinning": "rates by thinning: requests are left out by chance, gaps are as recorded; of sessions whole ones",
 }
-REJECTED = 0.001  # share of the requests that can never be served, from which on it is said
 
 
 def told(survey: Survey, seconds: float) -> str:
@@ -79,10 +78,10 @@ def table(survey: Survey) -> pd.DataFrame:
 
 
 def binding(one: Searched) -> Counter[str]:
-    """How many of the seeds that were looked at say that each of seats, blocks, prefill and decode binds."""
+    """How many of the seeds that were looked at say that each of seats, blocks, prefill and decode binds, or NEVER."""
     found: Counter[str] = Counter()
     for evidence, tried in zip(one.evidence, one.edge(), strict=False):
-        found[evidence.binds(worst(tried).rpartition(".")[2].partition("_")[0])] += 1
+        found[holding(tried, worst(tried), evidence)] += 1
     return found
 
 
@@ -95,12 +94,18 @@ def notes(survey: Survey, one: Searched) -> list[str]:
     if first == 0:
         lines.append(f"no rate holds: with {trials[0].pace.rate:g} requests/s {unmet(trials[0])}")
     elif first == math.inf:
-        lines.append(f"every rate tried holds, up to {trials[-1].pace.rate:g} requests/s: give a longer trace")
+        most = trials[-1].pace.rate
+        more = (
+            "that of the trace, above which no thinning goes: by=time does"
+            if survey.settings.by == "thinning"
+            else "give a longer trace"
+        )
+        lines.append(f"every rate tried holds, up to {most:g} requests/s: {more}")
     elif edge := one.edge():
         mean = {name: np.mean([tried.found[name] for tried in edge]) for name in edge[0].found}
         within = np.mean([tried.attainment for tried in edge])
-        said = ", ".join(f"{name} {value:.3g} s" for name, value in mean.items())
-        lines.append(f"just above it {said}, {100 * within:.1f} % of the requests within; {words(one.evidence)}")
+        said = "".join(f"{name} {value:.3g} s, " for name, value in mean.items())
+        lines.append(f"just above it {said}{100 * within:.1f} % of the requests within; {words(one.evidence)}")
     if one.alone:
         lines.append(
             "no interval: all seeds replay the same requests; resample=blocks draws others from a recorded one"
@@ -115,9 +120,8 @@ def notes(survey: Survey, one: Searched) -> list[str]:
             f"in {capacity.doubtful} of {len(capacity.each)} seeds a run held at a rate above one at which another did "
             "not: the edge is not sharp there"
         )
-    rejected, replayed = max((tried.counts["rejected"], tried.counts["replayed"]) for tried in trials)
-    if rejected > REJECTED * replayed:
-        lines.append(f"{rejected:,} of {replayed:,} requests can never be served, and count as missed")
+    if said := unservable(trials):
+        lines.append(said)
     return lines
 
 

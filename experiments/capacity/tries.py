@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from sim.record import Table
 from sim.slo import Slo
 from traces.paced import own_rate
 
+REJECTED = 0.001  # share of the requests that can never be served, from which on it is said
+NEVER = "never served"
 READ = [
     "id", "arrival", "output_tokens", "status", "replica", "queued", "first_scheduled", "first_token", "finished",
     "passes", "preemptions", "dropped_tokens", "prompt_tokens",
@@ -151,6 +154,24 @@ def unmet(tried: Tried) -> str:
     """The bounds that a run missed, with what was found."""
     said = [f"{name} {tried.found[name]:.3g} s" if name in tried.found else name for name in tried.missed]
     return ", ".join(said).replace("inf s", "unfinished")
+
+
+def unservable(trials: Iterable[Tried]) -> str:
+    """How many requests no replica can ever serve, in the run with most of them; empty where they are next to none."""
+    rejected, replayed = max((tried.counts["rejected"], tried.counts["replayed"]) for tried in trials)
+    if not rejected > REJECTED * replayed:
+        return ""
+    return f"{rejected:,} of {replayed:,} requests can never be served (docs/results.md: rejected), and count as missed"
+
+
+def never(tried: Tried, bound: str) -> bool:
+    """Whether a run misses `bound` by requests that are rejected, however many replicas there are."""
+    return tried.counts["rejected"] > 0 and tried.found.get(bound) == math.inf
+
+
+def holding(tried: Tried, bound: str, evidence: Evidence) -> str:
+    """What keeps what is bounded above its `bound` in a run: `NEVER` where that is so of requests that are rejected."""
+    return NEVER if never(tried, bound) else evidence.binds(bound.rpartition(".")[2].partition("_")[0])
 
 
 def worst(tried: Tried) -> str:

@@ -26,6 +26,7 @@ DECADE = 10.0  # the largest value over the smallest, from which on an axis of v
 ROW, ROW_GAP, GAP, LEFT = 2.7, 0.45, 0.35, 0.85  # inches
 ENTRY = 0.215  # inches, of a line of a legend
 SHARES = 500  # points of a distribution's line
+NOTHING = 1e-12  # a share that is below each logarithmic axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +202,9 @@ def distribution(axes: Axes, requests: pd.DataFrame, column: str, how: Look, tai
     axes.plot(at[drawn], mean[drawn], **how.line(), zorder=3)
     if len(shares) > 1:
         half = np.nan_to_num(jackknife((shares.sum(axis=0) - shares) / (len(shares) - 1)))
-        low, high = np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
-        known_low = np.logical_and.accumulate(low > 0) if tail else np.full(len(low), True)
-        axes.fill_between(at, low, high, known_low, color=how.color, alpha=0.12, linewidth=0, zorder=2)
+        least = NOTHING if tail else 0.0
+        low, high = np.clip(mean - half, least, 1), np.clip(mean + half, least, 1)
+        axes.fill_between(at, low, high, drawn, color=how.color, alpha=0.12, linewidth=0, zorder=2)
 
 
 def _levels(count: int) -> Any:

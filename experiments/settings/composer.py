@@ -81,7 +81,7 @@ class Composer:
                 read.append(self._parsed[text])
             except HydraException as error:
                 reason = str(error).splitlines()[0]
-                hint = "" if "=" in text or text.startswith("~") else f"; a value is given as {text}=VALUE"
+                hint = _hint(text)
                 lines.append(f"{shown(text)} is no setting as key=value: {reason}{hint}")
         if lines:
             raise SettingError(*lines)
@@ -219,3 +219,13 @@ class Composer:
         for group in self._loader.list_groups(""):
             found += [group, *(f"{group}/{inner}" for inner in self._loader.list_groups(group))]
         return found
+
+
+def _hint(text: str) -> str:
+    """How what Hydra does not understand would be given."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        return "" if text.startswith("~") else f"; a value is given as {text}=VALUE"
+    if value and value[0] not in "'\"[{":
+        return f"; a name with blanks, brackets or other signs is quoted twice, as \"{key}='{value}'\""
+    return ""

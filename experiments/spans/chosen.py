@@ -84,6 +84,8 @@ class Asked:
         A setting given once narrows both.
         """
         twice = [key for key, values in self.settings.items() if len(values) == 2]
+        if twice and len(self.folders) == 1 and all(len(set(self.settings[key])) == 1 for key in twice):
+            raise ValueError(f"{twice[0]}={self.settings[twice[0]][0]} is given twice: both sides would be the same")
         if len(self.folders) == 1 and not twice:
             raise ValueError("two sides are compared: give two folders, or a setting twice, as policy=fifo policy=rtlm")
         found = [_collected(folder, self.settings) for folder in self.folders]
@@ -119,6 +121,9 @@ def _collected(folder: Path, settings: Mapping[str, Any]) -> tuple[pd.DataFrame,
 def _with(table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:
     """The runs with that value; ValueError, which says what there is, if there are none."""
     names = settings_of(table)
+    if key not in names:  # `rate` of trace.rate
+        ends = [name for name in names if name.endswith((f".{key}", f"/{key}"))]
+        key = ends[0] if len(ends) == 1 else key
     if key not in names or table[key].isna().all():
         raise ValueError(f"{key}={value}: no run says its {key}{did_you_mean(key, names)}")
     columns = [table[name] for name in ((key, "system") if key == "policy" and "system" in names else (key,))]

@@ -63,6 +63,11 @@ def why(found: Explanation) -> str:
         text += f" Against that: {'; '.join(against)}."
     most = found.most()
     share = found.share(most)
+    opposite = most["difference"] * sign < 0
+    if opposite.mean() > MOSTLY:
+        least, largest = most.loc[opposite, "difference"].abs().agg(["min", "max"])
+        way = "gain" if whole.mean > 0 else "lose"
+        text += f" Yet {opposite.sum()} of the {len(most)} that differ most {way} {_s(least)} to {_s(largest)} s each."
     if MOSTLY <= share <= 1 and len(most) < FEW * len(found.pairs):
         text += f" {len(most)} of the {len(found.pairs):,} requests are {share:.0%} of the difference."
     return text

@@ -24,6 +24,7 @@ WITHOUT_CALLS = "E2E - calls"  # heads the mean serving times, where requests ca
 ASKED = {  # where a reward or objectives are set
     "in time": "availability", "of peak": "performance", "within SLO": "slo_attainment", "goodput/s": "slo_goodput",
 }  # fmt: skip
+CLASS = "attainment."  # what the columns of classes begin with
 FEW = 3  # texts that are told in full
 HEADING = (
     "response time (E2E) in seconds, mean over seeds ± half of its 95 % interval; %: the ratio of the means over the "
@@ -46,10 +47,13 @@ def compare(
     by = ["policy", *([reference.axis] if reference.axis in table else [])]
     rows: list[dict[str, str]] = []
     notes: dict[str, list[str]] = {}  # what is said -> of which rows
+    first: dict[frozenset[str], str] = {}  # runs -> the row that had them
     for key, runs in table.groupby(by, sort=False, dropna=False):
         row = {column: shown(value) for column, value in zip(by, key, strict=True)}
         seen = distinct(runs.dropna(subset="response_time_mean"))
-        said = _repeats(runs, seen)
+        said = [*_repeats(runs, seen), *_classes(seen)]
+        if "run" in runs and (same := first.setdefault(frozenset(runs["run"]), row["policy"])) != row["policy"]:
+            said.append(f"the very runs of {same}: all that the two set is equal here")
         row |= _means(table, runs, seen)
         if not absent and not held.all():
             row |= {f"mean - {reference}": "", "%": ""}
@@ -81,6 +85,8 @@ def _means(table: pd.DataFrame, runs: pd.DataFrame, seen: pd.DataFrame) -> dict[
     for title, column in ASKED.items():
         if column in table:
             row[title] = f"{interval(seen[column]):.3f}"
+    if "slo_holds" in table and seen["slo_holds"].notna().any():
+        row["SLO holds"] = f"{int(seen['slo_holds'].sum())} of {len(seen)}"
     row["requests/s"] = f"{interval(seen['throughput_requests']):.3f}"
     if "throughput_requests_overall" in table:
         row["requests/s, all"] = f"{interval(seen['throughput_requests_overall']):.3f}"
@@ -154,6 +160,13 @@ def _repeats(runs: pd.DataFrame, seen: pd.DataFrame) -> list[str]:
     if 0 < traces < len(runs):
         return [f"only {traces} different traces in {len(runs)} seeds: intervals are of what else a seed draws"]
     return []
+
+
+def _classes(seen: pd.DataFrame) -> list[str]:
+    """The shares within their bounds of each class of requests, where there are any."""
+    shares = {name.removeprefix(CLASS): seen[name] for name in seen if name.startswith(CLASS)}
+    told = ", ".join(f"{name} {interval(values):.3f}" for name, values in shares.items() if values.notna().any())
+    return [f"within SLO: {told}"] if told else []
 
 
 def _has_cpu(table: pd.DataFrame) -> bool:

@@ -21,7 +21,7 @@ def render(table: pd.DataFrame, by_request: pd.DataFrame | None = None, first: s
     """
     shown = table.copy()
     for column in ("measured", "simulated"):
-        shown[column] = [f"{value:.4g}" for value in table[column]]
+        shown[column] = ["-" if np.isnan(value) else f"{value:.4g}" for value in table[column]]
     for column in ("error", "first", "rest", "corrected"):
         if column in table:
             shown[column] = ["" if np.isnan(value) else f"{100 * value:+.1f} %" for value in table[column]]

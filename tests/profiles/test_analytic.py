@@ -12,11 +12,13 @@ from hydra import compose, initialize_config_dir
 
 from profiles import analytic, analytic_error
 from profiles.analytic_error import comparisons, datasheet, error_rows, launching, settings
+from profiles.composed import composed
 from profiles.operators.architecture import architecture
 from profiles.operators.roofline import Device, Launching, Roofline
 from profiles.point import as_row, decode_point, prefill_point
 from profiles.profile import available, load, load_path
 from profiles.release import release
+from sim.step import Step, attended_tokens
 from tests.conftest import ROOT
 
 CONF = ROOT / "profiles/conf/analytic"
@@ -47,6 +49,26 @@ def test_every_datasheet_is_a_device_of_its_name_with_its_sources(path):
 @pytest.mark.parametrize("path", sorted(CONF.glob("launching/*.yaml")), ids=lambda path: path.stem)
 def test_every_way_to_launch_is_known(path):
     assert Launching(**settings("launching", path.stem)).host_seconds >= 0
+
+
+def test_steps_that_do_both_are_compared_with_those_composed_whole(tmp_path, capsys):
+    """Weights that both read are read once: by the curves' constant those of a dense model, not a mixture's experts."""
+    wide = (
+        "grid.prefill.new=[1,16,128,512,2048]",
+        *SMALL[1:3],
+        "grid.decode.context=[16,512,2048]",
+        "grid.decode.batch=[1,8,32]",
+    )
+    off = {}
+    for model in ("llama-3.1-8b", "qwen3-30b-a3b"):
+        made = analytic.make(config_of(f"model={model}", "device=h200", *wide, f"output={tmp_path / model}.json"))
+        off[model] = load_path(made).provenance["residuals"]["mixed"]["left_out"]
+    assert off["llama-3.1-8b"]["points"] == off["qwen3-30b-a3b"]["points"] == 12
+    assert off["llama-3.1-8b"]["p50"] < 0.05 < 0.1 < off["qwen3-30b-a3b"]["p50"]
+    assert capsys.readouterr().out.count("cluster=one model=qwen3-30b-a3b composes each step whole") == 1
+    whole = composed("qwen3-30b-a3b", "h200", "bfloat16", "graphs")
+    both = Step(512, attended_tokens(512, 0), 32, 32 * 512)
+    assert load_path(made).step_time(both) / whole.step_time(both) - 1 <= off["qwen3-30b-a3b"]["max"] + 1e-9
 
 
 @pytest.mark.parametrize(

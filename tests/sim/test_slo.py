@@ -53,6 +53,8 @@ def test_a_percentile_has_the_unfinished_at_its_end():
     finished = {name: values[:4] for name, values in table().items()}
     [p99] = Slo.of({"ttft_p99": 1}).met(finished, 0.0).found
     assert p99.seconds == np.percentile([0.5, 0.5, 0.9, 2.0], 99)
+    [p100] = Slo.of({"ttft_p100": 1}).met(finished, 0.0).found
+    assert (p100.seconds, p100.holds) == (2.0, False)
     [p999] = Slo.of({"e2e_p999": 1}).met(finished, 0.0).found
     assert p999.seconds == np.percentile(response_time(finished), 99.9)
 
@@ -113,7 +115,9 @@ def test_what_was_not_seen_is_said():
     [
         ({}, "slo bounds nothing"),
         ({"tftt_p99": 1}, "slo.tftt_p99=1: no such bound; there are slo.METRIC"),
-        ({"ttft_p00": 1}, "the 0th percentile is none"),
+        ({"ttft_p00": 1}, "ttft_p00=1: no such percentile"),
+        ({"ttft_p1000": 1}, "there are p1 to p100 and, with tenths, p501"),
+        ({"ttft_p101": 1}, "no such percentile"),
         ({"ttft": 0}, "slo.ttft=0 must be a number of seconds above 0"),
         ({"ttft": "fast"}, "slo.ttft=fast must be a number of seconds"),
         ({"ttft": True}, "slo.ttft=True must be a number"),

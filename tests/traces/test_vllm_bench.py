@@ -67,6 +67,7 @@ def test_older_results_have_no_latencies_and_those_at_once_no_starts(tmp_path: P
         ({"output_lens": [3, 1, 0]}, r"request 2: it failed: no token came"),
         ({"ttfts": [0.5, "x", 0.1]}, r"request 1: ttfts 'x' is not a finite number"),
         ({"itls": [[0.5, -1], [], []]}, r"request 0: itls are not seconds between tokens"),
+        ({"itls": [[0.5], [], []], "latencies": ...}, r"request 2: no latencies and no itls: when its 5 tokens ended"),
         ({"input_lens": [10, 20, 30.5]}, r"request 2: input_lens 30\.5 is not a whole number"),
         ({"ttfts": [0.5, -0.25, 0.125]}, r"request 1: ttfts .* is before arrival|request 1: .*before"),
     ],

@@ -81,6 +81,8 @@ def _row(place: str, result: dict[str, Any], number: int) -> dict[str, Any]:
         raise RowError(f"{place}: it failed: {why[:SHOWN]}", "failed")
     if not all(isinstance(gap, float | int) and is_sound(gap) and gap >= 0 for gap in gaps):
         raise RowError(f"{place}: itls are not seconds between tokens, 0 or more", "itls are not seconds")
+    if TOTALS not in item and not gaps and output > 1:
+        raise RowError(f"{place}: no {TOTALS} and no itls: when its {output} tokens ended is not said", "no end")
     arrival = field(place, item, STARTS, float) if STARTS in item else 0.0
     latency = field(place, item, TOTALS, float) if TOTALS in item else ttft + sum(gaps)
     times = dict(zip(INSTANTS, (arrival, arrival + ttft, arrival + max(latency, ttft)), strict=True))

@@ -9,7 +9,8 @@ import pytest
 
 from experiments.capacity.binding import blocks, evidence, limits
 from policies.batching.continuous import Continuous
-from sim import Cluster, Record, simulate
+from sim import Cluster, Record, Request, Truth, simulate
+from sim.metrics import tpot
 from tests.conftest import make_device, make_policy, poisson_requests
 
 
@@ -39,6 +40,22 @@ def test_blocks_bind_where_memory_is_short(oracle):
     found = looked_at(oracle, 20.0, 100, 50, max_num_seqs=4096, kv_tokens=1600)
     assert found.blocks > 0.5
     assert found.binds("ttft") == "blocks"
+
+
+def test_the_pace_is_told_from_the_slowest(oracle):
+    """A long prompt among short ones holds up the answers that come beside it, and few others."""
+    device, policy = make_device(kv_tokens=1 << 20), make_policy(batching=Continuous())
+    requests = [Request(number, 0.5 * number, 10, Truth(60)) for number in range(100)]
+    requests[49:51] = [Request(49, 25.0, 10, Truth(20)), Request(50, 25.03, 20_000, Truth(60))]
+    tables = simulate(requests, policy, Cluster((device,)), oracle, record=Record.STEPS)
+    found = evidence(Cluster((device,)), policy.batching, tables.requests, tables.steps)
+    assert found.mixed < 0.5 < found.beside
+    assert found.binds("tpot") == found.binds("itl") == "prefill"
+    slowest, steps = int(np.nanargmax(tpot(tables.requests))), tables.steps
+    first, last = (tables.requests[name][slowest] for name in ("first_token", "finished"))
+    own = (steps["end"] > first) & (steps["end"] <= last)
+    seconds = [steps["seconds"][own & which].sum() for which in (own, steps["prefill_tokens"] > 0)]
+    assert seconds[1] > 0.5 * seconds[0], "by its own steps, too"
 
 
 def test_where_nobody_waits_it_is_the_steps_themselves(oracle):

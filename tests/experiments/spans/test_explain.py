@@ -185,6 +185,11 @@ def test_a_sentence_says_who_loses_by_what_and_where():
     assert gains.startswith(
         "rtlm gains 1.88 s a request (4.90 to 3.02 s, ± 0.16): 2.26 s less queueing, mostly of long "
     )
+    assert "Yet" not in gains
+    apart = {"decode": (1.0, 1.0, 1.0), "queueing": (0.0, 0.0, 9.0)}
+    paid = why(made(apart, {**apart, "queueing": (1.0, 1.0, 0.0)}, sizes=("long", "long", "short"), seeds=1))
+    assert paid.startswith("rtlm gains 2.33 s a request")
+    assert paid.endswith("Yet 2 of the 3 that differ most lose 1.00 to 1.00 s each.")
     assert why(made(first, first)) == "rtlm and fifo take as long, to the last bit."
 
 
@@ -196,6 +201,7 @@ def test_a_sentence_says_who_loses_by_what_and_where():
         (["{0}/both", "policy=fifo", "policy=srpt"], "policy=srpt: no run has it; there are fifo, sjf"),
         (["{0}/both", "{0}/faster", "policy=fifo", "policy=sjf"], "sjf replayed other requests than fifo (seed 0)"),
         (["{0}/both", "seed=0", "seed=1", "policy=fifo"], "not paired: seed=0 has the seeds 0, seed=1 1"),
+        (["{0}/both", "policy=sjf", "policy=sjf"], "policy=sjf is given twice: both sides would be the same"),
         (["{0}/both", "a=1", "a=2", "a=3"], "a is given 3 times: two sides are compared"),
         (["{0}/both", "{0}/both", "{0}/both"], "3 folders are given: two sides are compared"),
     ],

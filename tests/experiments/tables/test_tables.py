@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -306,3 +307,15 @@ def test_what_the_reference_was_swept_over_too_is_compared_at_equal_values() -> 
     told = render(table, "trace=poisson")
     assert "equal" in row_of(told[told.index("trace.rate=4") : told.index("trace.rate=8")], "fifo", "gamma", "3")
     assert "+50.0" in row_of(told[told.index("trace.rate=8") :], "fifo", "gamma", "3")
+
+
+def test_objectives_that_hold_classes_and_equal_policies_are_told() -> None:
+    table = made(policy=["fifo", "sjf", "up"]).assign(slo_attainment=0.9, slo_goodput=3.0, slo_holds=0)
+    table.loc[table["policy"] == "sjf", "slo_holds"] = [1, 1, 0]
+    table["attainment.chat"], table["attainment.code"] = 0.95, math.nan
+    table.loc[table["policy"] == "up", "run"] = table.loc[table["policy"] == "sjf", "run"].to_numpy()
+    text = render(table)
+    assert " 0 of 3 " in row_of(text, "fifo")
+    assert " 2 of 3 " in row_of(text, "sjf")
+    assert "fifo, sjf, up: within SLO: chat 0.950" in text
+    assert "up: the very runs of sjf" in text
