@@ -185,7 +185,8 @@ def _system(texts: list[str], jobs: list[list[str]], cfg: DictConfig) -> System:
             "them is to be within, as slo.attainment=0.99"
         )
     kept = tuple(text for text in texts if not text.lstrip("+").startswith(("slo.", "seed=")))
-    return System(_shown(own) or str(cfg.get("name")), kept, slo, cfg)
+    alone = [text for text in texts if text.startswith(("policy=", "system="))]
+    return System(_shown(own) or _shown(alone[:1]) or str(cfg.get("name")), kept, slo, cfg)
 
 
 def _shown(texts: list[str]) -> str:

@@ -60,8 +60,7 @@ class Base:
         found = [str(name) for name, entry in devices.items() if entry.kind == "gpu"]
         if len(found) != 1:
             raise ValueError(
-                f"cluster={self.system.name}: one entry of its devices must be of the kind gpu, to be counted, and "
-                f"{len(found)} are"
+                f"one entry of the cluster's devices must be of the kind gpu, to be counted, and {len(found)} are"
             )
         return found[0]
 

@@ -49,7 +49,10 @@ def rows(survey: Survey) -> str:
         low, high = (function(one[name] for one in counts) for function in (min, max))
         return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
-    kept = f", {said('training')} for training" if any(one["training"] for one in counts) else ""
+    kept, most = "", max(counts, key=lambda one: int(one["training"]))
+    if most["training"]:
+        share = f"trace.training_share={most['training'] / most['read']:.2g}"
+        kept = f", {said('training')} for training (in all runs alike; a run of one of them does so with {share})"
     return (
         f"each run: {said('read')} rows read{kept}, {said('replayed')} replayed, the first {said('warmup')} as warm-up"
     )

@@ -128,7 +128,7 @@ def test_the_plan_has_the_fewest_devices_and_the_cheapest_wins(typed, tmp_path):
         assert count == 1 or not together[f"{count - 1} x {device}"]
     own = rows[rows["link"].isna() | (rows["link"] == 25e9)].fillna({"together": "", "prefill": "", "decode": ""})
     carrying = own.groupby(["together", "prefill", "decode"]).agg({"holds": "all", "dollars": "first"}).query("holds")
-    assert f", ${carrying['dollars'].min():.2f} an hour" in said.split("the winner: ")[1].splitlines()[0]
+    assert f", ${carrying['dollars'].min():.2f} an hour" in said.split("\nthe winner: ")[1].splitlines()[0]
     assert "h100_sxm $10 (as you say)" in said
     assert "every ratio of" in said
     assert "takes no time" in said
