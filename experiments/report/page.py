@@ -23,14 +23,14 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8ec; --dim: #a5a5ae; --line: #3a3a42; --paper: #17171a;
   --card: #222227; --good: #6fd39b; --bad: #ff8a80; --note: #3a3110; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 76rem; padding: 1.5rem clamp(0.8rem, 3vw, 2rem) 4rem; background: var(--paper);
+body { margin: 0 auto; max-width: 80rem; padding: 1.5rem clamp(0.8rem, 3vw, 2rem) 4rem; background: var(--paper);
   color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 0 0 0.2rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 0.6rem;
   border-bottom: 1px solid var(--line); padding-bottom: 0.25rem; } h3 { font-size: 1rem; margin: 1.4rem 0 0.4rem; }
 p, ul { margin: 0.4rem 0; max-width: 60rem; } .dim, figcaption { color: var(--dim); font-size: 0.9em; }
 .scroll { overflow-x: auto; margin: 0.5rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.88em; }
-th, td { padding: 0.28rem 0.55rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.84em; }
+th, td { padding: 0.28rem 0.4rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
   vertical-align: top; }
 th { color: var(--dim); font-weight: 600; } th:first-child, td:first-child, td.text, th.text { text-align: left; }
 td.text { white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }

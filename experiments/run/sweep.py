@@ -173,7 +173,7 @@ def tell(text: str) -> None:
 
 def _watch(log: Path, total: int, ended: threading.Event) -> None:
     failed = 0
-    seldom = 0.1 if sys.stderr.isatty() else 30.0  # s: where each look is a line, as in a file, few of them
+    seldom = 0.1 if sys.stderr.isatty() else 10.0  # s: where each look is a line, as in a file, few of them
     bar = tqdm(total=total, unit="run", desc="sweep", mininterval=seldom, maxinterval=2 * seldom)
     with log.open(encoding="utf-8", errors="replace") as lines, bar:
         while True:
