@@ -149,13 +149,13 @@ FAMILIES: Mapping[str, Family] = {
 
 # What a decoder's config.json says beside its sizes, and a pass's products do not depend on.
 WORDS = """
-activation_function add_cross_attention alibi
+activation_function alibi
 apply_residual_connection_post_layernorm architectures attention_dropout attention_multiplier
 attention_softmax_in_fp32 attn_implementation attn_logit_softcapping attn_pdrop auto_map bos_token_id
 cache_implementation chunk_size_feed_forward classifier_dropout do_layer_norm_before dropout dtype embd_pdrop
 embedding_dropout embedding_multiplier eos_token_id experts_per_token final_logit_softcapping finetuning_task
 hidden_act hidden_activation hidden_dropout id2label initial_context_length initializer_factor initializer_range
-is_decoder is_encoder_decoder label2id layer_norm_elementwise_affine layer_norm_eps layer_norm_epsilon layerdrop
+is_decoder label2id layer_norm_elementwise_affine layer_norm_eps layer_norm_epsilon layerdrop
 logit_scale logits_scaling model_type no_rope_layer_interval no_rope_layers norm_eps norm_epsilon norm_topk_prob
 num_ln_in_parallel_attn original_max_position_embeddings output_attentions output_hidden_states output_router_logits
 pad_token_id parallel_attn partial_rotary_factor prefix pretraining_tp qk_layernorm query_pre_attn_scalar

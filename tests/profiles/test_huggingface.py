@@ -146,6 +146,7 @@ READ = ("tie_word_embeddings", "sliding_window", "layer_types", "use_sliding_win
         ({"model_type": "deepseek_v3"}, r"c\.json: model_type must be one of .*, got 'deepseek_v3'"),
         ({"model_type": None}, r"model_type must be one of .*, got 'None'"),
         ({"kv_lora_rank": 512}, r"c\.json: not known what it changes: kv_lora_rank=512; .* ignored=\[kv_lora_rank\]"),
+        ({"is_encoder_decoder": True}, r"not known what it changes: is_encoder_decoder=true"),
         ({"sliding_window": 512}, r"not known what it changes: sliding_window=512"),
         ({"quantization_config": {"quant_method": "fp8"}}, r'quantization_config\.quant_method="fp8": not composed'),
         ({"layer_types": ["full_attention"] * 3 + ["linear_attention"]}, r'layer_types\[3\]="linear_attention": such'),
