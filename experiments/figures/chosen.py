@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.settings.wording import did_you_mean
-from experiments.tables.labels import labelled, settings_of, shown
+from experiments.tables.labels import ending, labelled, settings_of, shown
 from experiments.tables.reference import DEFAULT, Reference
 
 REST = "what else differs"  # the column that puts settings together which nobody named
@@ -34,7 +34,7 @@ class Chosen:
 
 def one_of(name: str, known: Sequence[str], what: str) -> str:
     """The one of `known` that `name` is, or is the last part of (`rate` of trace.rate); ValueError for none."""
-    ends = [other for other in known if other.endswith((f".{name}", f"/{name}"))]
+    ends = ending(known, name)
     if name in known or len(ends) == 1:
         return name if name in known else ends[0]
     if ends:

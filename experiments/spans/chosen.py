@@ -13,7 +13,7 @@ from experiments.run.results import Folder
 from experiments.settings.toplevel import TOP_LEVEL
 from experiments.settings.wording import did_you_mean
 from experiments.tables.collect import collect, complete_folders
-from experiments.tables.labels import settings_of, shown
+from experiments.tables.labels import ending, settings_of, shown
 from experiments.tables.parts import SPANS
 from experiments.tables.reference import REPLAY
 
@@ -121,9 +121,8 @@ def _collected(folder: Path, settings: Mapping[str, Any]) -> tuple[pd.DataFrame,
 def _with(table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:
     """The runs with that value; ValueError, which says what there is, if there are none."""
     names = settings_of(table)
-    if key not in names:  # `rate` of trace.rate
-        ends = [name for name in names if name.endswith((f".{key}", f"/{key}"))]
-        key = ends[0] if len(ends) == 1 else key
+    if key not in names and len(ends := ending(names, key)) == 1:
+        [key] = ends
     if key not in names or table[key].isna().all():
         raise ValueError(f"{key}={value}: no run says its {key}{did_you_mean(key, names)}")
     columns = [table[name] for name in ((key, "system") if key == "policy" and "system" in names else (key,))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ def is_usual(policy: str, column: str, value: object) -> bool:
     """Whether a setting of a policy is a part (`policy/order`) that the shipped policy has anyway."""
     defaults = (stock("policy", policy) or {}).get("defaults", [])
     return {column.removeprefix("policy/"): value} in defaults
+
+
+def ending(known: Iterable[str], name: str) -> list[str]:
+    """Those whose last part is `name`, as `rate` is that of trace.rate."""
+    return [other for other in known if other.endswith((f".{name}", f"/{name}"))]
 
 
 def shown(value: object) -> str:

@@ -68,7 +68,7 @@ def test_steps_that_do_both_are_compared_with_those_composed_whole(tmp_path, cap
     assert capsys.readouterr().out.count("cluster=one model=qwen3-30b-a3b composes each step whole") == 1
     whole = composed("qwen3-30b-a3b", "h200", "bfloat16", "graphs")
     both = Step(512, attended_tokens(512, 0), 32, 32 * 512)
-    assert load_path(made).step_time(both) / whole.step_time(both) - 1 <= off["qwen3-30b-a3b"]["max"] + 1e-9
+    assert 0.1 < load_path(made).step_time(both) / whole.step_time(both) - 1 <= off["qwen3-30b-a3b"]["max"] + 1e-9
 
 
 @pytest.mark.parametrize(
