@@ -10,6 +10,7 @@ This file is the build backend too (PEP 517): only a build that compiles asks pi
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import runpy
@@ -86,6 +87,10 @@ class Sources(build_py):
         super().run()
         if self.editable_mode:
             (HERE / "sim" / STAMP).unlink(missing_ok=True)
+            for name in {package.partition(".")[0] for package in self.packages}:
+                # as pip does elsewhere: where Python is told to write no bytecode, as in many containers, each process
+                # would compile all that it imports
+                compileall.compile_dir(HERE / name, quiet=2, workers=0)
         else:
             leave_word(Path(self.build_lib), {"sources": {}, "why": why})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import os
 import signal
@@ -182,7 +183,17 @@ def call(group: Group, called: str, arguments: list[str]) -> Any:
     sys.argv[:] = [f"{called} {name}", *rest]
     if verb == VERBS.verbs["run"] and server.wanted(rest):
         server.start()
-    return importlib.import_module(verb).main()
+    return loaded(verb).main()
+
+
+def loaded(module: str) -> Any:
+    """The module of that name, imported; none of what it brings is ever garbage, so it is not looked for there."""
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def no_option(file: str, options: Sequence[str]) -> ValueError:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from traces.checksum import sha256
 from traces.doubt import doubts
-from traces.fetch import sha256
 from traces.flags import as_flags
 from traces.formats import parquet, table
 from traces.kinds import KINDS

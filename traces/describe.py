@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from traces.catalogue import CATALOGUE, PublicTrace
+from traces.checksum import sha256
 from traces.doubt import doubts
-from traces.fetch import sha256
 from traces.flags import as_flags
 from traces.ingredients import INGREDIENTS
 from traces.locate import public_file

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import http.client
 import os
 import shutil
@@ -12,18 +11,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from traces.catalogue import PublicTrace, public_trace
+from traces.checksum import CHUNK, sha256
 from traces.locate import VARIABLE
 from traces.schema import TraceError
 
-CHUNK = 1 << 18  # bytes
 ATTEMPTS = 5
 PAUSE = 2.0  # s before the second attempt; it doubles from one to the next
 TIMEOUT = 60.0  # s without a byte
@@ -64,20 +60,6 @@ def fetch(entry: PublicTrace, folder: Path, pause: float = PAUSE) -> Path:
         noted.write_text(f"{found}  {path.name}\n", encoding="utf-8")
     _verify(path, found, expected, "")
     return path
-
-
-def sha256(path: Path) -> str:
-    """The checksum of the file's content, unpacked if it is gzipped, so that a re-packed copy has its publisher's."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path) if zipped else path.open("rb") as file:
-            for chunk in _chunks(file):
-                digest.update(chunk)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FetchError(f"{path}: the gzip file is broken: {error}") from error
-    return digest.hexdigest()
 
 
 def _verify(path: Path, found: str, expected: str | None, advice: str) -> None:
@@ -162,7 +144,7 @@ def _take_up(url: str, part: Path, size: int | None, packed: bool) -> None:
             part.open("ab" if resumed else "wb") as file,
             tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem) as bar,
         ):
-            for chunk in _chunks(response):
+            while chunk := response.read(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
     have = part.stat().st_size
@@ -174,11 +156,6 @@ def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise FetchError(f"{folder} has {free:,} bytes free, this needs {needed:,}")
-
-
-def _chunks(file: Any) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
-        yield chunk
 
 
 def _heading(entry: PublicTrace) -> str:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra._internal.hydra
+import omegaconf._utils
 import omegaconf.base
+import yaml
 from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository
@@ -34,15 +36,31 @@ _bases: dict[tuple[object, ...], tuple[dict[Path, State], bytes]] = {}
 
 
 _choices_known = defaults_list._create_interpolation_map
+_yaml_known = omegaconf._utils.get_yaml_loader
 
 
 def install() -> None:
     """Let all of Hydra's ways to compose take this loader, and do without what they need not make, or make again."""
     hydra._internal.hydra.ConfigLoaderImpl = Loader  # type: ignore[attr-defined]
     defaults_list._create_interpolation_map = _choices_where_needed  # type: ignore[assignment]
+    if yaml.__with_libyaml__:
+        omegaconf._utils.get_yaml_loader = _libyaml
     base: Any = omegaconf.base
     if not hasattr(base.parse, "cache_info"):
         base.parse = lru_cache(4096)(base.parse)
+
+
+@lru_cache(1)
+def _libyaml() -> Any:
+    """OmegaConf's own loader of yaml, which reads by its rules, on libyaml's parser, which is ten times as fast."""
+    known = _yaml_known()
+
+    def begin(self: Any, stream: Any) -> None:
+        yaml.cyaml.CParser.__init__(self, stream)
+        yaml.constructor.SafeConstructor.__init__(self)
+        yaml.resolver.Resolver.__init__(self)
+
+    return type("Loader", (yaml.cyaml.CParser, known), {"__init__": begin})
 
 
 def _choices_where_needed(overrides: Any, defaults: list[Any], self_added: bool) -> Any:

@@ -40,7 +40,7 @@ from experiments.prediction.samples import Sampled, sampled, with_scores
 from experiments.prediction.scores import Foretold, score
 from experiments.prediction.table import render, rows
 from profiles.machine import cpu_name, library_versions, today
-from traces.fetch import sha256
+from traces.checksum import sha256
 from traces.formats.castillo import CLIP, of_model, read
 
 

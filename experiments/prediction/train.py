@@ -27,7 +27,7 @@ from experiments.prediction.trained import keys
 from policies.predictor import weights
 from profiles.machine import command, cpu_name, library_versions, today
 from sim.policy import Predictor
-from traces.fetch import sha256
+from traces.checksum import sha256
 from traces.formats.castillo import of_model, read
 from traces.locate import public_file
 from traces.split import check_share, in_training, normalized

@@ -8,7 +8,7 @@ from hashlib import blake2b
 import pandas as pd
 
 from policies.predictor import weights
-from traces.fetch import sha256
+from traces.checksum import sha256
 from traces.split import normalized
 
 

@@ -20,7 +20,7 @@ from policies.routing.network import find
 from profiles.kernel_profile import KernelProfile
 from profiles.profile import DeviceProfile
 from sim import Cluster, Device, HostMemory, Request
-from traces.fetch import sha256
+from traces.checksum import sha256
 from traces.operations import counted
 from traces.requests import to_requests
 from traces.schema import TraceError

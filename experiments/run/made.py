@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -157,6 +158,7 @@ def _work(work: Work) -> None:
 
 def begin(work: Work) -> None:
     """Become a worker of another process on this machine, and end when that does."""
+    gc.freeze()  # what the fork server has loaded is no garbage
     os.environ.clear()
     os.environ.update(work.environment)
     _work(work)

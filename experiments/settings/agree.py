@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.conf import HERE as CONF
 from experiments.run.inputs import read_trace
 from experiments.run.references import leaves
+from experiments.run.results import Loader
 from experiments.run.training import fitted, keeping_rows
 from experiments.settings import parts
 from experiments.settings.composer import Job
@@ -61,7 +62,7 @@ def why_unread(key: str, job: Job, reads: Reads) -> str:
 def how_to_bring(said: str) -> str:
     """What brings a constant of the calibration that, as `said`, nothing here has: its yaml, in the part's defaults."""
     for file in sorted((CONF / "calibration").glob("*.yaml")):
-        for name in yaml.safe_load(file.read_text(encoding="utf-8")):
+        for name in yaml.load(file.read_bytes(), Loader):
             if f"'calibration.{name}'" in said:
                 return f"; a part that takes it has /calibration/{file.stem}@_global_.calibration in its defaults"
     return ""
@@ -96,7 +97,7 @@ def _system(job: Job) -> Iterator[str]:
         return
     path = CONF / "system" / f"{system}.yaml"
     bare: dict[str, Any] = {"defaults": [{"override /policy": system}]}
-    says = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else bare
+    says = yaml.load(path.read_bytes(), Loader) if path.is_file() else bare
     for entry in says.pop("defaults", []):
         for group, option in entry.items() if isinstance(entry, dict) else ():
             group = group.removeprefix("override ").lstrip("/")

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from experiments.run.results import Loader
+
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -18,7 +20,7 @@ CONF = Path(__file__).parents[1] / "conf"
 def stock(group: str, name: str) -> dict[str, Any] | None:
     """What the shipped yaml `name` of a config group says; None where none is shipped."""
     path = CONF / group / f"{name}.yaml"
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else None
+    return (yaml.load(path.read_bytes(), Loader) or {}) if path.exists() else None
 
 
 def devices_of(table: pd.DataFrame) -> list[str]:

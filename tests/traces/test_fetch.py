@@ -15,7 +15,9 @@ import pytest
 
 from traces import list as listing
 from traces.catalogue import CATALOGUE, PublicTrace, public_trace
-from traces.fetch import ATTEMPTS, FetchError, fetch, main, sha256
+from traces.checksum import sha256
+from traces.fetch import ATTEMPTS, FetchError, fetch, main
+from traces.schema import TraceError
 from traces.sniff import FORMATS
 
 CONTENT = b"TIMESTAMP,ContextTokens,GeneratedTokens\n" + b"2023-11-16 18:15:46.6805900,374,44\n" * 5000
@@ -201,7 +203,7 @@ def test_a_broken_gzip_file_is_named(tmp_path: Path) -> None:
     whole = gzip.compress(CONTENT)
     for content in (whole[:-9], whole[:100] + b"\xff" * 9 + whole[109:]):
         path.write_bytes(content)
-        with pytest.raises(FetchError, match=r"cut.gz: the gzip file is broken"):
+        with pytest.raises(TraceError, match=r"cut.gz: the gzip file is broken"):
             sha256(path)
 
 

@@ -373,7 +373,7 @@ def test_a_plug_ins_yaml_that_is_none_is_told_by_file_and_line(tmp_path, typed):
     yaml.write_text("_target_: policies.order.luf.LUF\n  weight: 1\n")
     code, said = typed(tmp_path, *SMALL, f"--config-dir={tmp_path}", "policy/order=mine")
     assert code == 1
-    assert f"{yaml}, line 2: mapping values are not allowed here" in said
+    assert f"{yaml}, line 2: mapping values are not allowed" in said
 
 
 def test_an_experiment_by_its_old_name_is_told_the_new_one(tmp_path, typed):
