@@ -61,6 +61,7 @@ class Training:
         """The network of least `loss(its outputs for some rows, a torch tensor; those rows in random order)`."""
         import torch
 
+        torch.set_num_threads(1)  # small layers: more threads are slower, and sums would depend on their number
         centre, scale = centre_and_scale(inputs)
         standard = torch.from_numpy(((inputs - centre) / scale).astype(np.float32))
         with torch.random.fork_rng(devices=[]):
