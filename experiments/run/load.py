@@ -21,8 +21,8 @@ from experiments.conf.copies import copied
 from experiments.run.inputs import build_cluster, read_trace
 from experiments.run.node import Node
 from experiments.run.parts import build
-from experiments.run.references import has, leaves
-from experiments.run.training import fitted, keeping_rows
+from experiments.run.references import behind, has, leaves, within
+from experiments.run.training import fitted, keeping_rows, wanted
 from sim import Record, simulate
 from sim.record import Table
 from traces.operations import apart, ids_used, joined
@@ -79,10 +79,23 @@ def _of_system(cfg: DictConfig, overrides: Sequence[str]) -> tuple[bool, float]:
     for override in _parsed(str(cfg.load_of).split()):
         if override.key_or_group.startswith("trace."):
             OmegaConf.update(of, override.key_or_group, override.value())
+    of.calibration = _taken(of)
+    spelled = dict(sorted(Node.of(of, resolve=False, but=ELSEWHERE).plain.items()))  # in one order, for all systems
     try:
-        return keeps, _capacity(Node.of(of, resolve=False, but=ELSEWHERE))
+        return keeps, _capacity(Node.of(OmegaConf.create(spelled), resolve=False))
     except ValueError as error:
         raise ValueError(f"load={cfg.load}, of load_of={cfg.load_of}: {error}") from error
+
+
+def _taken(cfg: DictConfig) -> dict[str, Any]:
+    """That of the calibration of `cfg` which its parts name: what others of a sweep have besides says nothing of it."""
+    raw = leaves(cfg)
+    names = [f"calibration.found_by.{name}" for name in wanted(cfg)]
+    found = {name for part in ("trace", "cluster", "predictor", "policy", *names) for name in behind(raw, part)}
+    taken = {name for name in found if within(name, "calibration")}
+    plain: Any = OmegaConf.to_container(cfg.calibration, resolve=False)
+    kept = {key: value for key, value in plain.items() if any(within(name, f"calibration.{key}") for name in taken)}
+    return kept | {"found_by": {name: plain["found_by"][name] for name in wanted(cfg)}}
 
 
 def system_of(load_of: str, overrides: Sequence[str] = ()) -> DictConfig:

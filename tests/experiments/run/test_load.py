@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from experiments.run.inputs import read_inputs
-from experiments.run.load import at_load, described
+from experiments.run.load import _capacity, at_load, described
 from experiments.run.training import KEEP, SHARE, fitted, keeping_rows, wanted
 from tests.conftest import ROOT
 from traces.formats.parquet import write
@@ -70,10 +70,12 @@ def test_every_policy_meets_the_same_rate_unless_its_batching_was_chosen(steady:
     systems = ("system=fifo", "system=sjf_oracle", "policy=up_consolidation", "policy=muf")
     overrides = [setting for setting in steady if not setting.startswith("predictor=")]
     keep = ["trace.training_share=0.2", "predictor=prompt_length"]
+    before = _capacity.cache_info().misses
     rates = {
         rate(*overrides, *(keep[:1] if system.startswith("system") else keep), system, "load=0.9") for system in systems
     }
     assert len(rates) == 1
+    assert _capacity.cache_info().misses == before + 1  # measured once, whatever else each system is calibrated with
     static = "load_of='system=fifo policy/batching=static'"
     continuous = [*steady, "policy/batching=continuous", "policy.batching.max_num_seqs=16"]
     assert rate(*continuous, "load=1", static) == pytest.approx(32 / (STEP * ANSWER), rel=1e-5)
