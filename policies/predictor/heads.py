@@ -69,7 +69,9 @@ class Training:
             layers = [torch.nn.Linear(*widths) for widths in pairwise((inputs.shape[1], *self.hidden, outputs))]
         relus = [module for layer in layers[:-1] for module in (layer, torch.nn.ReLU())]
         network = torch.nn.Sequential(*relus, layers[-1])
-        optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, foreach=True
+        )
         rng = np.random.default_rng(self.seed)
         for _ in range(self.epochs):
             order = rng.permutation(len(inputs))
