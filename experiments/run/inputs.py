@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -42,13 +43,14 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run reads: the trace of its seed, the rows that something is fitted to (None: nothing is), the devices."""
+    """What a run reads: the trace of its seed, the rows to which `fitted` is fitted (None: nothing is), the devices."""
 
     replay: pd.DataFrame
     training: Training | None
     cluster: Cluster
     provenance: dict[str, str]
     weights: dict[str, str]
+    fitted: Sequence[str] = ()
 
     def digests(self) -> dict[str, str]:
         """The sha256 of each input's content; kept, for in a sweep each process meets the same ones."""
@@ -75,7 +77,7 @@ def read_inputs(cfg: DictConfig) -> Inputs:
     weights = {"weights": checked(file, replay)} if file else {}
     if network := cfg.policy.routing.get("network"):
         weights["network"] = sha256(find(network))
-    return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)}, weights)
+    return Inputs(replay, training, cluster, {"trace": provenance, **profile_provenance(cluster)}, weights, fits)
 
 
 def read_trace(cfg: DictConfig, seed: int, trains: bool = True) -> tuple[pd.DataFrame, Training | None, str]:

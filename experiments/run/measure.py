@@ -16,7 +16,6 @@ from experiments.run.inputs import Inputs, kv_room
 from experiments.run.load import described
 from experiments.run.parts import build
 from experiments.run.rewarded import of_rewards, with_rewards
-from experiments.run.training import fitted
 from experiments.validation.measured import summarized, with_measured
 from sim import Record, Tables, simulate
 from sim.build import BUILD
@@ -68,7 +67,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     more |= summarized(measured) | costs(inputs.cluster, tables.requests)
     if cfg.load is not None:
         more["load"] = described(cfg)
-    said = {"rejection": tables.rejection, "fitted": ", ".join(fitted(cfg)), "counts": counts(inputs, tables, metrics)}
+    said = {"rejection": tables.rejection, "fitted": ", ".join(inputs.fitted), "counts": counts(inputs, tables, metrics)}
     return {**metrics, **said, **more}, replace(tables, requests=measured)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -174,19 +174,27 @@ class PairedChat:
     def _half(self, training: bool) -> pd.DataFrame:
         return self._messages[self._messages["training"] == training]
 
-    @cached_property
+    @property
     def _messages(self) -> pd.DataFrame:
-        """All messages, with `index`, its normal score `normal`, `task`, and whether they are for `training`."""
-        table = chitchat.scored()
-        scores = zscore(np.log1p(table[list(KINDS)].to_numpy()))
-        index = scores @ [self.weights[kind] for kind in KINDS] + self.words_weight * zscore(np.log(table["words"]))
-        kinds = np.where(table[list(KINDS)] > 0, scores, -np.inf)
-        return table.assign(
-            index=index,
-            normal=ndtri((rankdata(index, "ordinal") - 0.5) / len(table)),
-            task=np.where(np.isinf(kinds).all(axis=1), "plain", np.array(KINDS)[kinds.argmax(axis=1)]),
-            training=[in_training(message, TRAINING_SHARE) for message in table["message_id"]],
-        )
+        return _messages(tuple([self.weights[kind] for kind in KINDS]), self.words_weight)
+
+
+@lru_cache(maxsize=8)
+def _messages(weights: tuple[float, ...], words_weight: float) -> pd.DataFrame:
+    """All messages, with `index`, its normal score `normal`, `task`, and whether they are for `training`.
+
+    Kept, for in a sweep each process meets the same under many rates, models and workloads.
+    """
+    table = chitchat.scored()
+    scores = zscore(np.log1p(table[list(KINDS)].to_numpy()))
+    index = scores @ weights + words_weight * zscore(np.log(table["words"]))
+    kinds = np.where(table[list(KINDS)] > 0, scores, -np.inf)
+    return table.assign(
+        index=index,
+        normal=ndtri((rankdata(index, "ordinal") - 0.5) / len(table)),
+        task=np.where(np.isinf(kinds).all(axis=1), "plain", np.array(KINDS)[kinds.argmax(axis=1)]),
+        training=[in_training(message, TRAINING_SHARE) for message in table["message_id"]],
+    )
 
 
 def _named(what: str, name: str, known: Mapping[str, Found]) -> Found:
