@@ -60,6 +60,9 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     if cfg.slo is not None:
         metrics |= of_slo(Slo.of(cfg.slo), measured, between, cfg.warmup)
     more = {
+        "rejection": tables.rejection,
+        "fitted": ", ".join(inputs.fitted),
+        "counts": counts(inputs, tables, metrics),
         "calibration": parts.calibration,
         "provenance": inputs.provenance | {"build": BUILD},
         "kv": kv_room(inputs.cluster),
@@ -67,8 +70,7 @@ def measure(cfg: DictConfig, inputs: Inputs, progress: bool) -> tuple[dict[str, 
     more |= summarized(measured) | costs(inputs.cluster, tables.requests)
     if cfg.load is not None:
         more["load"] = described(cfg)
-    said = {"rejection": tables.rejection, "fitted": ", ".join(inputs.fitted), "counts": counts(inputs, tables, metrics)}
-    return {**metrics, **said, **more}, replace(tables, requests=measured)
+    return {**metrics, **more}, replace(tables, requests=measured)
 
 
 def of_gaps(requests: Table, between: Gaps, warmup: float) -> dict[str, float]:
