@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import hydra
 from hydra.errors import HydraException
@@ -22,6 +23,7 @@ from experiments.settings.wording import SettingError, one_line
 from experiments.tables.collect import collect
 from experiments.tables.compare import render
 from experiments.tables.reference import quoted
+from experiments.tables.stats import quantile
 from experiments.validation.shown import report as report_errors
 
 
@@ -45,6 +47,7 @@ def _sweep(given: command.Command, master: DictConfig) -> None:
         runs = planned([*swept, *given.texts], master.seed)
     [(master.results, _), *_] = given.folders  # which a launcher's settings may name
     launcher = launcher_of(master.hydra.launcher)
+    Thread(target=quantile, args=(2,)).start()  # loads what the table's intervals need while the first runs are made
     with progress(runs):
         launcher.launch(Work(replace(given, master=None)), jobs, tell)
 
