@@ -74,28 +74,27 @@ def _of_system(cfg: DictConfig, overrides: Sequence[str]) -> tuple[bool, float]:
     of.policy, of.predictor = system.policy, system.predictor
     of.calibration = OmegaConf.merge(system.get("calibration", {}), cfg.get("calibration", {}))
     keeps = bool(fitted(cfg) or fitted(of))
-    of.trace = keeping_rows(copied(cfg), keeps).trace
+    of.trace = keeping_rows(of, keeps).trace
     of.trace.rate = 1.0
     for override in _parsed(str(cfg.load_of).split()):
         if override.key_or_group.startswith("trace."):
             OmegaConf.update(of, override.key_or_group, override.value())
     of.calibration = _taken(of)
-    spelled = dict(sorted(Node.of(of, resolve=False, but=ELSEWHERE).plain.items()))  # in one order, for all systems
+    plain = dict(sorted(Node.of(of, resolve=False, but=ELSEWHERE).plain.items()))  # in one order, for all systems
     try:
-        return keeps, _capacity(Node.of(OmegaConf.create(spelled), resolve=False))
+        return keeps, _capacity(Node(repr(plain), plain))
     except ValueError as error:
         raise ValueError(f"load={cfg.load}, of load_of={cfg.load_of}: {error}") from error
 
 
 def _taken(cfg: DictConfig) -> dict[str, Any]:
     """That of the calibration of `cfg` which its parts name: what others of a sweep have besides says nothing of it."""
-    raw = leaves(cfg)
-    names = [f"calibration.found_by.{name}" for name in wanted(cfg)]
-    found = {name for part in ("trace", "cluster", "predictor", "policy", *names) for name in behind(raw, part)}
-    taken = {name for name in found if within(name, "calibration")}
+    raw, names = leaves(cfg), wanted(cfg)
+    parts = ("trace", "cluster", "predictor", "policy", *[f"calibration.found_by.{name}" for name in names])
+    taken = {name.split(".")[1] for part in parts for name in behind(raw, part) if within(name, "calibration")}
     plain: Any = OmegaConf.to_container(cfg.calibration, resolve=False)
-    kept = {key: value for key, value in plain.items() if any(within(name, f"calibration.{key}") for name in taken)}
-    return kept | {"found_by": {name: plain["found_by"][name] for name in wanted(cfg)}}
+    kept = {key: value for key, value in plain.items() if key in taken}
+    return kept | {"found_by": {name: plain["found_by"][name] for name in names}}
 
 
 def system_of(load_of: str, overrides: Sequence[str] = ()) -> DictConfig:
