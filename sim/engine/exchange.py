@@ -8,6 +8,7 @@ from typing import Any
 
 from sim.device import Device
 from sim.engine.batch import Batch
+from sim.engine.lockstep import Lockstep
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import COMING, SOON, Planner
@@ -25,14 +26,15 @@ class RankedRunning:
     no longer; who does not come before the bound outranks nobody.
     """
 
-    def __init__(self, waiting: WaitingQueue, running: dict[Job, None], most: int) -> None:
+    def __init__(self, waiting: WaitingQueue, running: dict[Job, None], lockstep: Lockstep) -> None:
         self.now = 0.0
         self.before = 0  # the number of the last admission before this step
         self.bound: Any = None  # no rank of a job that runs is worse
         self._waiting = waiting
         self._running = running
-        self._most = most  # tokens that a job may emit in a step
+        self._lockstep = lockstep
         self._due: dict[Job, tuple[int, float, float, float]] = {}  # admission; instant, tokens and steps of its end
+        self._instant = self._step = math.inf  # all that are due stand until then, or longer
 
     def __iter__(self) -> Iterator[Job]:
         return (job for job in self._running if job.admission <= self.before)
@@ -54,42 +56,66 @@ class RankedRunning:
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
         waiting = self._waiting
-        rank = waiting.entry(job, now)[0]
-        if self.bound is None or before(self.bound, rank):
-            self.bound = rank
+        self._bind(waiting.entry(job, now)[0])
+        if waiting.anew:
+            return
         instant, tokens, steps = waiting.order.stands(job, now)
         if not (instant > now and tokens >= 1 and steps >= 1):
             until = f"the rank of {job} at {now} s is to stand until {instant} s, {tokens} tokens, {steps} steps"
             raise RuntimeError(f"{type(waiting.order).__name__}.stands: {until}")
-        if min(instant, tokens, steps) < math.inf:
-            self._due[job] = (job.admission, instant, job.emitted + tokens, waiting.steps + steps)
+        if instant < math.inf or tokens < math.inf or steps < math.inf:
+            self._expect(job, instant, tokens, job.emitted + tokens, waiting.steps + steps)
+
+    def _bind(self, rank: Any) -> None:
+        """One that runs has this rank."""
+        if self.bound is None or before(self.bound, rank):
+            self.bound = rank
+
+    def _expect(self, job: Job, instant: float, tokens: float, emitted: float, steps: float) -> None:
+        """The rank of `job` stands until then: for so many `tokens` from now on, until it has `emitted` so many."""
+        self._due[job] = (job.admission, instant, emitted, steps)
+        if instant < self._instant:
+            self._instant = instant
+        soonest = self._waiting.steps + (tokens - self._lockstep.ahead) / self._lockstep.most  # it emits no faster
+        if soonest < steps:
+            steps = soonest
+        if steps < self._step:
+            self._step = steps
 
     def refresh(self, now: float) -> bool:
         """Ask anew for how long ranks stand that do no longer; whether there are any."""
+        waiting, running, due = self._waiting, self._running, self._due
+        if waiting.anew and running:
+            if waiting.notes is not None:
+                for job in running:
+                    waiting.note(job, now)
+            self._bind(waiting.worst(running, now))
+            return True
+        if now < self._instant and waiting.steps < self._step and len(due) <= 2 * len(running):
+            return False
         found = False
-        for job, (admission, instant, emitted, steps) in [*self._due.items()]:
-            if job not in self._running or job.admission != admission:
-                del self._due[job]  # who runs elsewhere may have the same number there
-            elif instant <= now or emitted <= job.emitted or steps <= self._waiting.steps:
+        self._due, self._instant, self._step = {}, math.inf, math.inf
+        for job, (admission, instant, emitted, steps) in due.items():
+            if job not in running or job.admission != admission:
+                continue  # who runs elsewhere may have the same number there
+            tokens = emitted - job.emitted if emitted < math.inf else emitted
+            if instant <= now or tokens <= 0 or steps <= waiting.steps:
                 found = True
-                del self._due[job]
-                self._waiting.note(job, now)
+                waiting.note(job, now)
                 self.join(job, now)
+            else:
+                self._expect(job, instant, tokens, emitted, steps)
         return found
 
     @property
     def lasts(self) -> float:
         """For how many steps all ranks stand, of those who wait too."""
-        steps, running = self._waiting.steps, self._running
-        due = ((job.emitted, due) for job, due in self._due.items() if job in running)
-        ends = (min((tokens - emitted) / self._most, last - steps) for emitted, (_, _, tokens, last) in due)
-        return min(self._waiting.lasts, min(ends, default=math.inf))
+        return min(self._waiting.lasts, self._step - self._waiting.steps)
 
     @property
     def until(self) -> float:
         """Until which instant they do, s."""
-        ends = (due[1] for job, due in self._due.items() if job in self._running)
-        return min(self._waiting.until, min(ends, default=math.inf))
+        return min(self._waiting.until, self._instant)
 
 
 class Exchanging(Planner):
@@ -106,7 +132,7 @@ class Exchanging(Planner):
         together: bool,
     ) -> None:
         super().__init__(device, execution, batching, parked, waiting, batch, together)
-        self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running, self.batch.lockstep.most)
+        self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running, self.batch.lockstep)
         self.moves = True
         self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
         self._stood = False  # whether the last refusal still stands, as far as ranks go

@@ -36,11 +36,15 @@ class WaitingQueue:
     until which all ranks still stand, and what was selected by them, s.
     """
 
-    __slots__ = ("_heap", "_window", "front", "moves", "order", "ranked", "selected_until", "steps")
+    __slots__ = (
+        "_heap", "_window", "anew", "front", "moves", "notes", "order", "ranked", "selected_until", "steps",
+    )  # fmt: skip
 
     def __init__(self, order: Order, window: int) -> None:
         self.order = order
         self.moves = False  # whether ranks may change
+        self.anew = type(order).stands is Order.stands  # whether they are asked for at each step
+        self.notes = order.note if isinstance(order, NotingOrder) else None
         self._window = window
         self._heap: list[Entry] = []
         self.front: list[Entry] = []  # as many as the window unless nobody is behind
@@ -57,6 +61,12 @@ class WaitingQueue:
         request = job.request
         order: Any = self.order  # whose ranks may be whatever numbers can be compared
         return (order.rank(job, now), request.arrival, request.id, job)
+
+    def worst(self, jobs: Collection[Job], now: float) -> Any:
+        """The last of the ranks of `jobs` at `now`."""
+        self.ranked += len(jobs)
+        order: Any = self.order
+        return max([order.rank(job, now) for job in jobs])
 
     def keys(self, jobs: Iterable[Job], now: float) -> list[Entry]:
         """The sort keys of `jobs`, whether they wait or not, at `now`."""
@@ -145,12 +155,11 @@ class MovingQueue(WaitingQueue):
     What its heaps hold of a job that has gone, or has another rank now, is passed over.
     """
 
-    __slots__ = ("_entries", "_instants", "_notes", "_steps")
+    __slots__ = ("_entries", "_instants", "_steps")
 
     def __init__(self, order: Order, window: int) -> None:
         super().__init__(order, window)
         self.moves = True
-        self._notes = order.note if isinstance(order, NotingOrder) else None
         self._entries: dict[Job, Entry] = {}
         self._instants: Appointments = []
         self._steps: Appointments = []
@@ -167,8 +176,8 @@ class MovingQueue(WaitingQueue):
         return found
 
     def note(self, job: Job, now: float) -> None:
-        if self._notes is not None:
-            job.note = self._notes(job, now, self.steps)
+        if self.notes is not None:
+            job.note = self.notes(job, now, self.steps)
 
     def entries(self) -> Iterable[Entry]:
         return self._entries.values()
