@@ -162,11 +162,13 @@ class Job:
     @property
     def emitted(self) -> int:
         """Output tokens emitted so far."""
-        if self.lockstep is None:
+        lockstep = self.lockstep
+        if lockstep is None:
             return self.base_emitted - self.ahead
         if self.pace is not None:
             return self._paced(self.pace)
-        return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.ends_at)
+        emitted, most = lockstep.tick - self.entered - lockstep.ahead, self.ends_at
+        return emitted if emitted < most else most
 
     @property
     def awaited(self) -> bool:

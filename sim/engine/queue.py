@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from heapq import heapify, heappop, heappush, nsmallest
+from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Any, Protocol
 
@@ -187,20 +187,28 @@ class MovingQueue(WaitingQueue):
 
     def _ranked(self, job: Job, now: float, steps_over: int) -> Entry:
         """The entry of `job` from now on, when so many steps are over."""
-        self.note(job, now)
+        if self.notes is not None:
+            job.note = self.notes(job, now, self.steps)
         entry = self._entries[job] = self.entry(job, now)
+        if self.anew:
+            self._appoint(self._steps, steps_over + 1, entry)
+            return entry
         instant, _, steps = self.order.stands(job, now)  # while it waits it emits nothing
         if not (instant > now and steps >= 1):
             until = f"the rank of {job} at {now} s is to stand until {instant} s, {steps} steps"
             raise RuntimeError(f"{type(self.order).__name__}.stands: {until}")
-        number = job.request.id
-        for heap, when in ((self._instants, instant), (self._steps, steps_over + steps)):
-            if when < math.inf:
-                heappush(heap, (when, number, entry))
-                if len(heap) > 2 * len(self._entries) + 64:
-                    heap[:] = [one for one in heap if self._holds(one[2])]
-                    heapify(heap)
+        if instant < math.inf:
+            self._appoint(self._instants, instant, entry)
+        if steps < math.inf:
+            self._appoint(self._steps, steps_over + steps, entry)
         return entry
+
+    def _appoint(self, heap: Appointments, when: float, entry: Entry) -> None:
+        """`entry` stands until then."""
+        heappush(heap, (when, entry[2], entry))
+        if len(heap) > 2 * len(self._entries) + 64:
+            heap[:] = [one for one in heap if self._holds(one[2])]
+            heapify(heap)
 
     def _holds(self, entry: Entry) -> bool:
         return self._entries.get(entry[3]) is entry
@@ -228,14 +236,15 @@ class MovingQueue(WaitingQueue):
                 break
 
     def refresh(self, now: float) -> None:
+        instants, steps = self._instants, self._steps
+        if not ((instants and instants[0][0] <= now) or (steps and steps[0][0] <= self.steps)):
+            return
         due = dict.fromkeys([*self._due(self._instants, now), *self._due(self._steps, self.steps)])
         if 4 * len(due) > len(self._entries):
             for job in due:
                 self._ranked(job, now, self.steps)
-            self.front = nsmallest(self._window, self._entries.values())
-            last = self.front[-1]
-            self._heap = [entry for entry in self._entries.values() if before(last, entry)]
-            heapify(self._heap)
+            ordered = sorted(self._entries.values())
+            self.front, self._heap = ordered[: self._window], ordered[self._window :]
             return
         for job in due:
             if not before(self.front[-1], self._entries[job]):
