@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Any, Protocol
@@ -239,7 +239,9 @@ class MovingQueue(WaitingQueue):
         instants, steps = self._instants, self._steps
         if not ((instants and instants[0][0] <= now) or (steps and steps[0][0] <= self.steps)):
             return
-        due = dict.fromkeys([*self._due(self._instants, now), *self._due(self._steps, self.steps)])
+        due: dict[Job, None] = {}
+        self._collect(due, instants, now)
+        self._collect(due, steps, self.steps)
         if 4 * len(due) > len(self._entries):
             for job in due:
                 self._ranked(job, now, self.steps)
@@ -251,12 +253,12 @@ class MovingQueue(WaitingQueue):
                 self._pull(job)
             self._place(self._ranked(job, now, self.steps))
 
-    def _due(self, heap: Appointments, reached: float) -> Iterator[Job]:
-        """The jobs whose appointment is at `reached` or earlier."""
+    def _collect(self, due: dict[Job, None], heap: Appointments, reached: float) -> None:
+        """Add to those `due` whose appointment is at `reached` or earlier."""
         while heap and heap[0][0] <= reached:
             entry = heappop(heap)[2]
             if self._holds(entry):
-                yield entry[3]
+                due[entry[3]] = None
 
     def _first(self, heap: Appointments) -> float:
         """When the next appointment of `heap` is."""
