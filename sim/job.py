@@ -196,7 +196,7 @@ class Job:
     @property
     def pending(self) -> int:
         """Tokens that exist and are not yet computed: more than one is prefill, one is decode."""
-        return self.context - self.computed
+        return 1 if self.lockstep is not None else self.given + self.padding + self.base_emitted - self.base_computed
 
     @property
     def passes(self) -> int:

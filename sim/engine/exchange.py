@@ -56,7 +56,9 @@ class RankedRunning:
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
         waiting = self._waiting
-        self._bind(waiting.entry(job, now)[0])
+        rank = waiting.entry(job, now)[0]
+        if self.bound is None or before(self.bound, rank):
+            self.bound = rank
         if waiting.anew:
             return
         instant, tokens, steps = waiting.order.stands(job, now)
@@ -65,11 +67,6 @@ class RankedRunning:
             raise RuntimeError(f"{type(waiting.order).__name__}.stands: {until}")
         if instant < math.inf or tokens < math.inf or steps < math.inf:
             self._expect(job, instant, tokens, job.emitted + tokens, waiting.steps + steps)
-
-    def _bind(self, rank: Any) -> None:
-        """One that runs has this rank."""
-        if self.bound is None or before(self.bound, rank):
-            self.bound = rank
 
     def _expect(self, job: Job, instant: float, tokens: float, emitted: float, steps: float) -> None:
         """The rank of `job` stands until then: for so many `tokens` from now on, until it has `emitted` so many."""
@@ -89,7 +86,9 @@ class RankedRunning:
             if waiting.notes is not None:
                 for job in running:
                     waiting.note(job, now)
-            self._bind(waiting.worst(running, now))
+            worst = waiting.worst(running, now)
+            if self.bound is None or before(self.bound, worst):
+                self.bound = worst
             return True
         if now < self._instant and waiting.steps < self._step and len(due) <= 2 * len(running):
             return False

@@ -37,8 +37,8 @@ class Parked:
         self._reviewed: tuple[float, tuple[int, ...]] = (0, ())  # until which step a review stands, and for whom
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
         self.new: list[Job] = []  # those of whom nothing is foreseen yet
-        self._summed = 0, 0, 0, -1  # when the sums of `_load` were made: steps, prefills, admissions, jobs by name
-        self._sums = 0, 0
+        self._summed = 0, 0, 0  # when the sums of `_load` were made: steps, prefills, admissions
+        self._sums = -1, 0, 0
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     @property
@@ -93,7 +93,7 @@ class Parked:
                 self.waiting.withdraw(job, now)  # it had to stop while that token was on its way
             self.call(job, now)
             if runs and job.blocks:
-                self._part(plan, job, Cause.PAUSE)
+                self.stop(plan, job, Cause.PAUSE)
         self.batch.called.clear()
 
     def call(self, job: Job, now: float) -> None:
@@ -115,9 +115,6 @@ class Parked:
 
     def stop(self, plan: Plan, job: Job, cause: Cause) -> None:
         """`job` runs no more: its KV stays, is dropped or goes to the host."""
-        self._part(plan, job, cause)
-
-    def _part(self, plan: Plan, job: Job, cause: Cause) -> None:
         keep = self._asked(job, cause, plan.decided, job)
         if keep is Keep.KEEP:
             self._check_progress(job, plan.decided)
@@ -202,14 +199,17 @@ class Parked:
 
     def _by_name(self, gone: Job | None) -> tuple[int, int]:
         """Tokens that jobs which are granted theirs by name have computed, and those due next: summed once a plan."""
-        batch, (tokens, pending) = self.batch, self._sums
-        jobs = batch.by_name
-        at = self.waiting.steps, batch.prefills, batch.admissions
-        if gone is not None and self._summed == (*at, len(jobs) + 1) and batch.lockstep.most == 1:
-            tokens, pending = tokens - gone.base_computed, pending - gone.due
-        elif self._summed != (*at, len(jobs)):
-            tokens, pending = sum([job.base_computed for job in jobs]), sum([job.due for job in jobs])
-        self._summed, self._sums = (*at, len(jobs)), (tokens, pending)
+        batch, (summed, tokens, pending) = self.batch, self._sums
+        jobs, at = len(batch.by_name), (self.waiting.steps, batch.prefills, batch.admissions)
+        stands = self._summed == at
+        if stands and jobs == summed - 1 and gone is not None and batch.lockstep.most == 1:
+            tokens, pending = tokens - gone.base_computed, pending - gone.pending
+        elif not (stands and jobs == summed):
+            tokens, pending = 0, 0
+            for job in batch.by_name:
+                tokens += job.base_computed
+                pending += job.due
+        self._summed, self._sums = at, (jobs, tokens, pending)
         return tokens, pending
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
