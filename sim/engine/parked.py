@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from typing import Any
 
 from sim.engine.agenda import Agenda
@@ -52,7 +52,8 @@ class Parked:
     def attend(self, plan: Plan) -> None:
         """What has happened before `plan` starts, and the eviction's review."""
         self.lasts = math.inf
-        self.call_out(plan)
+        if self.batch.called:
+            self.call_out(plan)
         self.arrive(plan.decided)
         for job in self.new:
             self._foresee(job, plan.decided)
@@ -63,6 +64,8 @@ class Parked:
 
     def arrive(self, now: float) -> None:
         """Those whose copies or calls have ended by `now` (s) wait, if both have."""
+        if now < self.agenda.head:
+            return
         self.agenda.keep(now)
         for job in self.host.arrived:
             if job.blocks:
@@ -224,10 +227,8 @@ class Parked:
 
     def _review(self, plan: Plan) -> None:
         """Let the eviction move the KV of jobs that wait or call out."""
-        shown: dict[Job, None] = {**self.idle, **dict.fromkeys(self.host.jobs)}
-        for under_way in self.host.moving:
-            shown.pop(under_way, None)
-        if not shown:
+        idle, hosted, moving = self.idle, self.host.jobs, self.host.moving
+        if not idle and len(hosted) == len(moving):
             return
         begun, (until, state) = self.waiting.steps, self._reviewed
         if begun < until and state == self._state():
@@ -235,19 +236,21 @@ class Parked:
             return
         where, jobs = type(self.eviction).__name__, Present(self._present)
         eviction: Any = self.eviction  # what it says is looked at before it is believed
-        review: Any = eviction.review((*shown,), jobs, self._load(), plan.decided)
+        still = [job for job in hosted if job not in moving] if moving else hosted
+        review: Any = eviction.review((*idle, *still), jobs, self._load(), plan.decided)
         jobs.close()
         if not _is(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
         self.lasts = review.steps
         if not self.lasts >= 1:
             raise RuntimeError(f"{where}.review at {plan.decided} s is to stand for {review.steps} steps, at least one")
+        moved: set[Job] = set()
         for job, keep in review.moves:
-            if job not in shown:
+            if job in moved or not (job in idle or (job in hosted and job not in moving)):
                 raise RuntimeError(f"{where}.review names {job} at {plan.decided} s, which it was not shown, or twice")
             if not isinstance(keep, Keep):
                 raise RuntimeError(f"{where}.review says {keep!r} of {job} at {plan.decided} s: no sim.Keep")
-            del shown[job]
+            moved.add(job)
             self._move(plan, job, keep)
         self._reviewed = begun + self.lasts, self._state()
 
@@ -260,8 +263,8 @@ class Parked:
     def _state(self) -> tuple[int, ...]:
         """What differs when a job comes or leaves, calls or returns, or when KV has moved."""
         batch, host = self.batch, self.host
-        jobs: tuple[Sized, ...] = (batch.running, self.waiting, self.calling, self.idle, host.jobs, host.moving)
-        return batch.admissions, *map(len, jobs)
+        here = len(batch.running), len(self.waiting), len(self.calling)
+        return batch.admissions, *here, len(self.idle), len(host.jobs), len(host.moving)
 
     def _move(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Bring the KV of `job` to where it is to be, unless it is there."""
