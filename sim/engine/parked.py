@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from sim.engine.agenda import Agenda
@@ -37,8 +38,8 @@ class Parked:
         self._reviewed: tuple[float, tuple[int, ...]] = (0, ())  # until which step a review stands, and for whom
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
         self.new: list[Job] = []  # those of whom nothing is foreseen yet
-        self._summed = 0, 0, 0  # when the sums of `_load` were made: steps, prefills, admissions
-        self._sums = -1, 0, 0
+        self._summed = 0, 0  # when the sums of `_load` were made: steps, prefills
+        self._sums = 0, -1, 0, 0  # admissions and jobs by name as of then
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     @property
@@ -161,7 +162,7 @@ class Parked:
         """
         lacks, running = short - self.host.leaving, self.batch.running
         own = self.waiting.entry(job, now)
-        others = self.waiting.keys([one for one in givers if one is not job], now)
+        others = self.waiting.keys([one for one in givers if one is not job] if job in self.idle else givers, now)
         if lacks <= 0:
             return None
         for one in others:
@@ -201,18 +202,22 @@ class Parked:
         )  # fmt: skip
 
     def _by_name(self, gone: Job | None) -> tuple[int, int]:
-        """Tokens that jobs which are granted theirs by name have computed, and those due next: summed once a plan."""
-        batch, (summed, tokens, pending) = self.batch, self._sums
-        jobs, at = len(batch.by_name), (self.waiting.steps, batch.prefills, batch.admissions)
-        stands = self._summed == at
-        if stands and jobs == summed - 1 and gone is not None and batch.lockstep.most == 1:
-            tokens, pending = tokens - gone.base_computed, pending - gone.pending
-        elif not (stands and jobs == summed):
-            tokens, pending = 0, 0
-            for job in batch.by_name:
+        """Tokens that jobs which are granted theirs by name have computed, and those due next: summed once a plan.
+
+        Who has entered since stands last; who has stopped was `gone` then.
+        """
+        batch, (admissions, summed, tokens, pending) = self.batch, self._sums
+        jobs, at, entered = len(batch.by_name), (self.waiting.steps, batch.prefills), batch.admissions - admissions
+        stopped = int(gone is not None and batch.lockstep.most == 1)
+        if self._summed != at or jobs != summed + entered - stopped:
+            tokens, pending, entered, stopped = 0, 0, jobs, 0
+        if entered:
+            for job in islice(reversed(batch.by_name), entered):
                 tokens += job.base_computed
                 pending += job.due
-        self._summed, self._sums = at, (jobs, tokens, pending)
+        if stopped and gone is not None:
+            tokens, pending = tokens - gone.base_computed, pending - gone.pending
+        self._summed, self._sums = at, (batch.admissions, jobs, tokens, pending)
         return tokens, pending
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
