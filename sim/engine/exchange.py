@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,6 +36,12 @@ class RankedRunning:
         self._lockstep = lockstep
         self._due: dict[Job, tuple[int, float, float, float]] = {}  # admission; instant, tokens and steps of its end
         self._instant = self._step = math.inf  # all that are due stand until then, or longer
+        self._sorted: list[Entry] = []  # of all that run, once somebody has asked; of those who had to stop since, too
+
+    def begin(self, now: float, admissions: int) -> None:
+        """From `now` (s) on it is asked in a step before which there were so many `admissions`."""
+        self.now, self.before = now, admissions
+        self._sorted.clear()
 
     def __iter__(self) -> Iterator[Job]:
         return (job for job in self._running if job.admission <= self.before)
@@ -48,17 +55,27 @@ class RankedRunning:
             raise ValueError(f"{incoming} does not wait among the first")
         if self.bound is None or not self._running or not before(rank, self.bound):
             return None
-        entries = [self._waiting.entry(job, self.now) for job in self._running]
-        self.bound = max(entries)[0]
-        worst: Entry | None = max((one for one in entries if one[3].admission <= self.before), default=None)
-        return worst[3] if worst is not None and before(rank, worst[0]) else None
+        ranked, running, entries = self._waiting.ranked, self._running, self._sorted
+        if not entries:
+            entries += sorted([self._waiting.entry(job, self.now) for job in running])
+        self._waiting.ranked = ranked + len(running)  # as if each had been asked for
+        while entries[-1][3] not in running:
+            entries.pop()
+        self.bound = entries[-1][0]
+        for entry in reversed(entries):
+            job: Job = entry[3]
+            if 0 < job.admission <= self.before:
+                return job if before(rank, entry[0]) else None
+        return None
 
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
         waiting = self._waiting
-        rank = waiting.entry(job, now)[0]
-        if self.bound is None or before(self.bound, rank):
-            self.bound = rank
+        entry = waiting.entry(job, now)
+        if self.bound is None or before(self.bound, entry[0]):
+            self.bound = entry[0]
+        if self._sorted:
+            insort(self._sorted, entry)
         if waiting.anew:
             return
         instant, tokens, steps = waiting.order.stands(job, now)
@@ -157,11 +174,11 @@ class Exchanging(Planner):
         """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
         waiting, ranked = self.waiting, self.ranked
         charged = waiting.ranked
+        ranked.begin(plan.decided, self.batch.admissions)
         waiting.refresh(plan.decided)
         moved = ranked.refresh(plan.decided) or waiting.ranked != charged
         self._stood = not moved and self._state() == self._settled
         kept = waiting.ranked, ranked.bound
-        ranked.now, ranked.before = plan.decided, self.batch.admissions
         hold = self._exchange(plan, budget)
         if self._stood and self._state() == self._settled:
             waiting.ranked, ranked.bound = kept
