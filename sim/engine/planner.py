@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Sized
+from collections.abc import Callable, Collection
 
 from sim.device import Device
 from sim.engine.batch import Batch
@@ -231,10 +231,8 @@ class Planner:
         reserved = self._reservation(job) if self.execution.reserve_output else 0
         context = job.given + job.base_emitted
         computed = job.base_computed or job.host_tokens
-        found: Sized = ()
-        if not (computed or reserved):
-            found = kv.find(job)
-            computed = len(found) * kv.block_size
+        found = () if reserved or computed else kv.find(job)
+        computed = computed or len(found) * kv.block_size
         new = context - computed
         if new > self._threshold:
             new = self._chunk(new)
