@@ -171,7 +171,7 @@ class MovingQueue(WaitingQueue):
         if self._first(self._instants) <= now or self._first(self._steps) <= self.steps:
             return super().keys(jobs, now)
         known, charged = self._entries, self.ranked
-        found = [known[job] if job in known else self.entry(job, now) for job in jobs]
+        found = [known.get(job) or self.entry(job, now) for job in jobs]
         self.ranked = charged + len(found)  # as if each had been asked for
         return found
 
