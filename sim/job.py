@@ -162,11 +162,13 @@ class Job:
     @property
     def emitted(self) -> int:
         """Output tokens emitted so far."""
-        if self.lockstep is None:
+        lockstep = self.lockstep
+        if lockstep is None:
             return self.base_emitted - self.ahead
         if self.pace is not None:
             return self._paced(self.pace)
-        return min(self.lockstep.tick - self.entered - self.lockstep.ahead, self.ends_at)
+        emitted, most = lockstep.tick - self.entered - lockstep.ahead, self.ends_at
+        return emitted if emitted < most else most
 
     @property
     def awaited(self) -> bool:
@@ -194,7 +196,7 @@ class Job:
     @property
     def pending(self) -> int:
         """Tokens that exist and are not yet computed: more than one is prefill, one is decode."""
-        return self.context - self.computed
+        return 1 if self.lockstep is not None else self.given + self.padding + self.base_emitted - self.base_computed
 
     @property
     def passes(self) -> int:

@@ -152,4 +152,5 @@ class Prediction(NamedTuple):
 
 def still_to_come(request: Request, prediction: Prediction, emitted: int) -> float:
     """Tokens still to come after `emitted`, if nothing is learnt from those: the rest of what was predicted."""
-    return max(0.0, prediction.length - emitted)
+    left = prediction.length - emitted
+    return left if left > 0.0 else 0.0

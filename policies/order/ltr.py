@@ -44,17 +44,21 @@ class LTR(NotingOrder):
         note: Turn = job.note
         if note is None or note.replica != job.replica:
             note = Turn(0, 0, steps, job.replica)
-        passed = steps - note.at
+        idle, left, at, replica = note
+        passed = steps - at
+        if not (passed or idle):
+            return note
         if job.runs:
-            return Turn(0, max(0, note.left - passed), steps, job.replica)
-        idle = note.idle + (passed if job.paused is None else 0)
+            return Turn(0, left - passed if left > passed else 0, steps, replica)
+        if job.paused is None:
+            idle += passed
         if self.starvation is not None and idle >= self.starvation:
-            return Turn(0, self.period, steps, job.replica)
-        return Turn(idle, note.left, steps, job.replica)
+            return Turn(0, self.period, steps, replica)
+        return Turn(idle, left, steps, replica)
 
     def rank(self, job: Job, now: float) -> tuple[int, float]:
         """-1 at the front, else 0; predicted tokens."""
-        return -int(job.note.left > 0), job.prediction.length
+        return -1 if job.note.left > 0 else 0, job.prediction.length
 
     def stands(self, job: Job, now: float) -> Stands:
         """Until the job has waited too long, or its time at the front is over."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sim.device import Device
 from sim.engine.batch import Batch
+from sim.engine.lockstep import Lockstep
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import COMING, SOON, Planner
@@ -25,14 +27,21 @@ class RankedRunning:
     no longer; who does not come before the bound outranks nobody.
     """
 
-    def __init__(self, waiting: WaitingQueue, running: dict[Job, None], most: int) -> None:
+    def __init__(self, waiting: WaitingQueue, running: dict[Job, None], lockstep: Lockstep) -> None:
         self.now = 0.0
         self.before = 0  # the number of the last admission before this step
         self.bound: Any = None  # no rank of a job that runs is worse
         self._waiting = waiting
         self._running = running
-        self._most = most  # tokens that a job may emit in a step
+        self._lockstep = lockstep
         self._due: dict[Job, tuple[int, float, float, float]] = {}  # admission; instant, tokens and steps of its end
+        self._instant = self._step = math.inf  # all that are due stand until then, or longer
+        self._sorted: list[Entry] = []  # of all that run, once somebody has asked; of those who had to stop since, too
+
+    def begin(self, now: float, admissions: int) -> None:
+        """From `now` (s) on it is asked in a step before which there were so many `admissions`."""
+        self.now, self.before = now, admissions
+        self._sorted.clear()
 
     def __iter__(self) -> Iterator[Job]:
         return (job for job in self._running if job.admission <= self.before)
@@ -46,50 +55,83 @@ class RankedRunning:
             raise ValueError(f"{incoming} does not wait among the first")
         if self.bound is None or not self._running or not before(rank, self.bound):
             return None
-        entries = [self._waiting.entry(job, self.now) for job in self._running]
-        self.bound = max(entries)[0]
-        worst: Entry | None = max((one for one in entries if one[3].admission <= self.before), default=None)
-        return worst[3] if worst is not None and before(rank, worst[0]) else None
+        ranked, running, entries = self._waiting.ranked, self._running, self._sorted
+        if not entries:
+            entries += sorted([self._waiting.entry(job, self.now) for job in running])
+        self._waiting.ranked = ranked + len(running)  # as if each had been asked for
+        while entries[-1][3] not in running:
+            entries.pop()
+        self.bound = entries[-1][0]
+        for entry in reversed(entries):
+            job: Job = entry[3]
+            if 0 < job.admission <= self.before:
+                return job if before(rank, entry[0]) else None
+        return None
 
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
         waiting = self._waiting
-        rank = waiting.entry(job, now)[0]
-        if self.bound is None or before(self.bound, rank):
-            self.bound = rank
+        entry = waiting.entry(job, now)
+        if self.bound is None or before(self.bound, entry[0]):
+            self.bound = entry[0]
+        if self._sorted:
+            insort(self._sorted, entry)
+        if waiting.anew:
+            return
         instant, tokens, steps = waiting.order.stands(job, now)
         if not (instant > now and tokens >= 1 and steps >= 1):
             until = f"the rank of {job} at {now} s is to stand until {instant} s, {tokens} tokens, {steps} steps"
             raise RuntimeError(f"{type(waiting.order).__name__}.stands: {until}")
-        if min(instant, tokens, steps) < math.inf:
-            self._due[job] = (job.admission, instant, job.emitted + tokens, waiting.steps + steps)
+        if instant < math.inf or tokens < math.inf or steps < math.inf:
+            self._expect(job, instant, tokens, job.emitted + tokens, waiting.steps + steps)
+
+    def _expect(self, job: Job, instant: float, tokens: float, emitted: float, steps: float) -> None:
+        """The rank of `job` stands until then: for so many `tokens` from now on, until it has `emitted` so many."""
+        self._due[job] = (job.admission, instant, emitted, steps)
+        if instant < self._instant:
+            self._instant = instant
+        soonest = self._waiting.steps + (tokens - self._lockstep.ahead) / self._lockstep.most  # it emits no faster
+        if soonest < steps:
+            steps = soonest
+        if steps < self._step:
+            self._step = steps
 
     def refresh(self, now: float) -> bool:
         """Ask anew for how long ranks stand that do no longer; whether there are any."""
+        waiting, running, due = self._waiting, self._running, self._due
+        if waiting.anew and running:
+            if waiting.notes is not None:
+                for job in running:
+                    waiting.note(job, now)
+            worst = waiting.worst(running, now)
+            if self.bound is None or before(self.bound, worst):
+                self.bound = worst
+            return True
+        if now < self._instant and waiting.steps < self._step and len(due) <= 2 * len(running):
+            return False
         found = False
-        for job, (admission, instant, emitted, steps) in [*self._due.items()]:
-            if job not in self._running or job.admission != admission:
-                del self._due[job]  # who runs elsewhere may have the same number there
-            elif instant <= now or emitted <= job.emitted or steps <= self._waiting.steps:
+        self._due, self._instant, self._step = {}, math.inf, math.inf
+        for job, (admission, instant, emitted, steps) in due.items():
+            if job not in running or job.admission != admission:
+                continue  # who runs elsewhere may have the same number there
+            tokens = emitted - job.emitted if emitted < math.inf else emitted
+            if instant <= now or tokens <= 0 or steps <= waiting.steps:
                 found = True
-                del self._due[job]
-                self._waiting.note(job, now)
+                waiting.note(job, now)
                 self.join(job, now)
+            else:
+                self._expect(job, instant, tokens, emitted, steps)
         return found
 
     @property
     def lasts(self) -> float:
         """For how many steps all ranks stand, of those who wait too."""
-        steps, running = self._waiting.steps, self._running
-        due = ((job.emitted, due) for job, due in self._due.items() if job in running)
-        ends = (min((tokens - emitted) / self._most, last - steps) for emitted, (_, _, tokens, last) in due)
-        return min(self._waiting.lasts, min(ends, default=math.inf))
+        return min(self._waiting.lasts, self._step - self._waiting.steps)
 
     @property
     def until(self) -> float:
         """Until which instant they do, s."""
-        ends = (due[1] for job, due in self._due.items() if job in self._running)
-        return min(self._waiting.until, min(ends, default=math.inf))
+        return min(self._waiting.until, self._instant)
 
 
 class Exchanging(Planner):
@@ -106,7 +148,7 @@ class Exchanging(Planner):
         together: bool,
     ) -> None:
         super().__init__(device, execution, batching, parked, waiting, batch, together)
-        self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running, self.batch.lockstep.most)
+        self.standing = self.ranked = RankedRunning(self.waiting, self.batch.running, self.batch.lockstep)
         self.moves = True
         self._settled: tuple[int, int, int] | None = None  # what a refusal rested on
         self._stood = False  # whether the last refusal still stands, as far as ranks go
@@ -132,11 +174,11 @@ class Exchanging(Planner):
         """As in `Planner`. The ranks that a refusal takes are charged once, as long as it stands."""
         waiting, ranked = self.waiting, self.ranked
         charged = waiting.ranked
+        ranked.begin(plan.decided, self.batch.admissions)
         waiting.refresh(plan.decided)
         moved = ranked.refresh(plan.decided) or waiting.ranked != charged
         self._stood = not moved and self._state() == self._settled
         kept = waiting.ranked, ranked.bound
-        ranked.now, ranked.before = plan.decided, self.batch.admissions
         hold = self._exchange(plan, budget)
         if self._stood and self._state() == self._settled:
             waiting.ranked, ranked.bound = kept

@@ -25,16 +25,17 @@ class GrowingLockstep(Lockstep):
         self._phases = [0] * kv.block_size
 
     def join(self, job: Job) -> None:
-        super().join(job)
+        Lockstep.join(self, job)
         phases = self._phases
         phases[(self.tick - job.base_computed) % len(phases)] += 1
 
     def leave(self, job: Job) -> None:
         """As in `Lockstep`; `job` owns the blocks of what it has computed."""
-        super().leave(job)
+        Lockstep.leave(self, job)
         phases, computed = self._phases, job.base_computed
-        phases[(self.tick - computed) % len(phases)] -= 1
-        job.blocks = -(-computed // len(phases))
+        size = len(phases)
+        phases[(self.tick - computed) % size] -= 1
+        job.blocks = -(-computed // size)
 
     def withdraw(self, job: Job) -> None:
         super().withdraw(job)

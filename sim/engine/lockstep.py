@@ -57,9 +57,9 @@ class Lockstep(Ticker):
 
     def leave(self, job: Job) -> None:
         """Write down the progress of `job`, and go on without it."""
-        sampled = self.tick - job.entered
+        sampled, most = self.tick - job.entered, job.ends_at
         context = job.given + job.padding + sampled
-        job.base_emitted = min(sampled, job.ends_at)
+        job.base_emitted = sampled if sampled < most else most
         job.base_computed = context - 1
         job.lockstep = None
         self.rows -= 1

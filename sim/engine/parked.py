@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from sim.engine.agenda import Agenda
@@ -37,8 +38,8 @@ class Parked:
         self._reviewed: tuple[float, tuple[int, ...]] = (0, ())  # until which step a review stands, and for whom
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
         self.new: list[Job] = []  # those of whom nothing is foreseen yet
-        self._summed = 0, 0, 0, -1  # when the sums of `_load` were made: steps, prefills, admissions, jobs by name
-        self._sums = 0, 0
+        self._summed = 0, 0  # when the sums of `_load` were made: steps, prefills
+        self._sums = 0, -1, 0, 0  # admissions and jobs by name as of then
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     @property
@@ -52,7 +53,8 @@ class Parked:
     def attend(self, plan: Plan) -> None:
         """What has happened before `plan` starts, and the eviction's review."""
         self.lasts = math.inf
-        self.call_out(plan)
+        if self.batch.called:
+            self.call_out(plan)
         self.arrive(plan.decided)
         for job in self.new:
             self._foresee(job, plan.decided)
@@ -63,6 +65,8 @@ class Parked:
 
     def arrive(self, now: float) -> None:
         """Those whose copies or calls have ended by `now` (s) wait, if both have."""
+        if now < self.agenda.head:
+            return
         self.agenda.keep(now)
         for job in self.host.arrived:
             if job.blocks:
@@ -93,7 +97,7 @@ class Parked:
                 self.waiting.withdraw(job, now)  # it had to stop while that token was on its way
             self.call(job, now)
             if runs and job.blocks:
-                self._part(plan, job, Cause.PAUSE)
+                self.stop(plan, job, Cause.PAUSE)
         self.batch.called.clear()
 
     def call(self, job: Job, now: float) -> None:
@@ -115,9 +119,6 @@ class Parked:
 
     def stop(self, plan: Plan, job: Job, cause: Cause) -> None:
         """`job` runs no more: its KV stays, is dropped or goes to the host."""
-        self._part(plan, job, cause)
-
-    def _part(self, plan: Plan, job: Job, cause: Cause) -> None:
         keep = self._asked(job, cause, plan.decided, job)
         if keep is Keep.KEEP:
             self._check_progress(job, plan.decided)
@@ -161,7 +162,7 @@ class Parked:
         """
         lacks, running = short - self.host.leaving, self.batch.running
         own = self.waiting.entry(job, now)
-        others = self.waiting.keys([one for one in givers if one is not job], now)
+        others = self.waiting.keys([one for one in givers if one is not job] if job in self.idle else givers, now)
         if lacks <= 0:
             return None
         for one in others:
@@ -201,15 +202,22 @@ class Parked:
         )  # fmt: skip
 
     def _by_name(self, gone: Job | None) -> tuple[int, int]:
-        """Tokens that jobs which are granted theirs by name have computed, and those due next: summed once a plan."""
-        batch, (tokens, pending) = self.batch, self._sums
-        jobs = batch.by_name
-        at = self.waiting.steps, batch.prefills, batch.admissions
-        if gone is not None and self._summed == (*at, len(jobs) + 1) and batch.lockstep.most == 1:
-            tokens, pending = tokens - gone.base_computed, pending - gone.due
-        elif self._summed != (*at, len(jobs)):
-            tokens, pending = sum([job.base_computed for job in jobs]), sum([job.due for job in jobs])
-        self._summed, self._sums = (*at, len(jobs)), (tokens, pending)
+        """Tokens that jobs which are granted theirs by name have computed, and those due next: summed once a plan.
+
+        Who has entered since stands last; who has stopped was `gone` then.
+        """
+        batch, (admissions, summed, tokens, pending) = self.batch, self._sums
+        jobs, at, entered = len(batch.by_name), (self.waiting.steps, batch.prefills), batch.admissions - admissions
+        stopped = int(gone is not None and batch.lockstep.most == 1)
+        if self._summed != at or jobs != summed + entered - stopped:
+            tokens, pending, entered, stopped = 0, 0, jobs, 0
+        if entered:
+            for job in islice(reversed(batch.by_name), entered):
+                tokens += job.base_computed
+                pending += job.due
+        if stopped and gone is not None:
+            tokens, pending = tokens - gone.base_computed, pending - gone.pending
+        self._summed, self._sums = at, (batch.admissions, jobs, tokens, pending)
         return tokens, pending
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
@@ -224,10 +232,8 @@ class Parked:
 
     def _review(self, plan: Plan) -> None:
         """Let the eviction move the KV of jobs that wait or call out."""
-        shown: dict[Job, None] = {**self.idle, **dict.fromkeys(self.host.jobs)}
-        for under_way in self.host.moving:
-            shown.pop(under_way, None)
-        if not shown:
+        idle, hosted, moving = self.idle, self.host.jobs, self.host.moving
+        if not idle and len(hosted) == len(moving):
             return
         begun, (until, state) = self.waiting.steps, self._reviewed
         if begun < until and state == self._state():
@@ -235,19 +241,21 @@ class Parked:
             return
         where, jobs = type(self.eviction).__name__, Present(self._present)
         eviction: Any = self.eviction  # what it says is looked at before it is believed
-        review: Any = eviction.review((*shown,), jobs, self._load(), plan.decided)
+        still = [job for job in hosted if job not in moving] if moving else hosted
+        review: Any = eviction.review((*idle, *still), jobs, self._load(), plan.decided)
         jobs.close()
         if not _is(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
         self.lasts = review.steps
         if not self.lasts >= 1:
             raise RuntimeError(f"{where}.review at {plan.decided} s is to stand for {review.steps} steps, at least one")
+        moved: set[Job] = set()
         for job, keep in review.moves:
-            if job not in shown:
+            if job in moved or not (job in idle or (job in hosted and job not in moving)):
                 raise RuntimeError(f"{where}.review names {job} at {plan.decided} s, which it was not shown, or twice")
             if not isinstance(keep, Keep):
                 raise RuntimeError(f"{where}.review says {keep!r} of {job} at {plan.decided} s: no sim.Keep")
-            del shown[job]
+            moved.add(job)
             self._move(plan, job, keep)
         self._reviewed = begun + self.lasts, self._state()
 
@@ -260,8 +268,8 @@ class Parked:
     def _state(self) -> tuple[int, ...]:
         """What differs when a job comes or leaves, calls or returns, or when KV has moved."""
         batch, host = self.batch, self.host
-        jobs: tuple[Sized, ...] = (batch.running, self.waiting, self.calling, self.idle, host.jobs, host.moving)
-        return batch.admissions, *map(len, jobs)
+        here = len(batch.running), len(self.waiting), len(self.calling)
+        return batch.admissions, *here, len(self.idle), len(host.jobs), len(host.moving)
 
     def _move(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Bring the KV of `job` to where it is to be, unless it is there."""

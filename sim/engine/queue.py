@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from heapq import heapify, heappop, heappush, nsmallest
+from collections.abc import Collection, Iterable, Sequence
+from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Any, Protocol
 
@@ -36,11 +36,15 @@ class WaitingQueue:
     until which all ranks still stand, and what was selected by them, s.
     """
 
-    __slots__ = ("_heap", "_window", "front", "moves", "order", "ranked", "selected_until", "steps")
+    __slots__ = (
+        "_heap", "_window", "anew", "front", "moves", "notes", "order", "ranked", "selected_until", "steps",
+    )  # fmt: skip
 
     def __init__(self, order: Order, window: int) -> None:
         self.order = order
         self.moves = False  # whether ranks may change
+        self.anew = type(order).stands is Order.stands  # whether they are asked for at each step
+        self.notes = order.note if isinstance(order, NotingOrder) else None
         self._window = window
         self._heap: list[Entry] = []
         self.front: list[Entry] = []  # as many as the window unless nobody is behind
@@ -57,6 +61,12 @@ class WaitingQueue:
         request = job.request
         order: Any = self.order  # whose ranks may be whatever numbers can be compared
         return (order.rank(job, now), request.arrival, request.id, job)
+
+    def worst(self, jobs: Collection[Job], now: float) -> Any:
+        """The last of the ranks of `jobs` at `now`."""
+        self.ranked += len(jobs)
+        order: Any = self.order
+        return max([order.rank(job, now) for job in jobs])
 
     def keys(self, jobs: Iterable[Job], now: float) -> list[Entry]:
         """The sort keys of `jobs`, whether they wait or not, at `now`."""
@@ -145,12 +155,11 @@ class MovingQueue(WaitingQueue):
     What its heaps hold of a job that has gone, or has another rank now, is passed over.
     """
 
-    __slots__ = ("_entries", "_instants", "_notes", "_steps")
+    __slots__ = ("_entries", "_instants", "_steps")
 
     def __init__(self, order: Order, window: int) -> None:
         super().__init__(order, window)
         self.moves = True
-        self._notes = order.note if isinstance(order, NotingOrder) else None
         self._entries: dict[Job, Entry] = {}
         self._instants: Appointments = []
         self._steps: Appointments = []
@@ -162,13 +171,13 @@ class MovingQueue(WaitingQueue):
         if self._first(self._instants) <= now or self._first(self._steps) <= self.steps:
             return super().keys(jobs, now)
         known, charged = self._entries, self.ranked
-        found = [known[job] if job in known else self.entry(job, now) for job in jobs]
+        found = [known.get(job) or self.entry(job, now) for job in jobs]
         self.ranked = charged + len(found)  # as if each had been asked for
         return found
 
     def note(self, job: Job, now: float) -> None:
-        if self._notes is not None:
-            job.note = self._notes(job, now, self.steps)
+        if self.notes is not None:
+            job.note = self.notes(job, now, self.steps)
 
     def entries(self) -> Iterable[Entry]:
         return self._entries.values()
@@ -178,20 +187,28 @@ class MovingQueue(WaitingQueue):
 
     def _ranked(self, job: Job, now: float, steps_over: int) -> Entry:
         """The entry of `job` from now on, when so many steps are over."""
-        self.note(job, now)
+        if self.notes is not None:
+            job.note = self.notes(job, now, self.steps)
         entry = self._entries[job] = self.entry(job, now)
+        if self.anew:
+            self._appoint(self._steps, steps_over + 1, entry)
+            return entry
         instant, _, steps = self.order.stands(job, now)  # while it waits it emits nothing
         if not (instant > now and steps >= 1):
             until = f"the rank of {job} at {now} s is to stand until {instant} s, {steps} steps"
             raise RuntimeError(f"{type(self.order).__name__}.stands: {until}")
-        number = job.request.id
-        for heap, when in ((self._instants, instant), (self._steps, steps_over + steps)):
-            if when < math.inf:
-                heappush(heap, (when, number, entry))
-                if len(heap) > 2 * len(self._entries) + 64:
-                    heap[:] = [one for one in heap if self._holds(one[2])]
-                    heapify(heap)
+        if instant < math.inf:
+            self._appoint(self._instants, instant, entry)
+        if steps < math.inf:
+            self._appoint(self._steps, steps_over + steps, entry)
         return entry
+
+    def _appoint(self, heap: Appointments, when: float, entry: Entry) -> None:
+        """`entry` stands until then."""
+        heappush(heap, (when, entry[2], entry))
+        if len(heap) > 2 * len(self._entries) + 64:
+            heap[:] = [one for one in heap if self._holds(one[2])]
+            heapify(heap)
 
     def _holds(self, entry: Entry) -> bool:
         return self._entries.get(entry[3]) is entry
@@ -219,26 +236,29 @@ class MovingQueue(WaitingQueue):
                 break
 
     def refresh(self, now: float) -> None:
-        due = dict.fromkeys([*self._due(self._instants, now), *self._due(self._steps, self.steps)])
+        instants, steps = self._instants, self._steps
+        if not ((instants and instants[0][0] <= now) or (steps and steps[0][0] <= self.steps)):
+            return
+        due: dict[Job, None] = {}
+        self._collect(due, instants, now)
+        self._collect(due, steps, self.steps)
         if 4 * len(due) > len(self._entries):
             for job in due:
                 self._ranked(job, now, self.steps)
-            self.front = nsmallest(self._window, self._entries.values())
-            last = self.front[-1]
-            self._heap = [entry for entry in self._entries.values() if before(last, entry)]
-            heapify(self._heap)
+            ordered = sorted(self._entries.values())
+            self.front, self._heap = ordered[: self._window], ordered[self._window :]
             return
         for job in due:
             if not before(self.front[-1], self._entries[job]):
                 self._pull(job)
             self._place(self._ranked(job, now, self.steps))
 
-    def _due(self, heap: Appointments, reached: float) -> Iterator[Job]:
-        """The jobs whose appointment is at `reached` or earlier."""
+    def _collect(self, due: dict[Job, None], heap: Appointments, reached: float) -> None:
+        """Add to those `due` whose appointment is at `reached` or earlier."""
         while heap and heap[0][0] <= reached:
             entry = heappop(heap)[2]
             if self._holds(entry):
-                yield entry[3]
+                due[entry[3]] = None
 
     def _first(self, heap: Appointments) -> float:
         """When the next appointment of `heap` is."""

@@ -81,7 +81,7 @@ class Ranked(Exchanging):
                 return False
         if not batch.lockstep.grow(blocks):
             return False
-        self.ranked.bound = self._behind = max(waiting.entry(job, self.ranked.now) for job in batch.running)[0]
+        self.ranked.bound = self._behind = waiting.worst(batch.running, self.ranked.now)
         return True
 
     def _overtakes(self) -> bool:

@@ -93,9 +93,13 @@ def test_charged_ranks_are_those_computed(case, leap):
 @stable
 @given(cases(preemptive) | on_several(preemptive))
 def test_the_ranks_of_a_refusal_that_stands_are_charged_once(case):
-    """Stepping looks for a victim in every step; neither pays for that again."""
+    """Stepping looks for a victim in every step; neither pays for that again.
+
+    Each search of a step pays for all that run, though their ranks are known from the first: so no count of what was
+    computed bounds what is charged.
+    """
     (leaping, computed), (stepping, more) = (charged_and_computed(case, leap) for leap in (True, False))
-    assert leaping == stepping <= computed + 1e-6
+    assert leaping == stepping
     assert computed <= more
 
 
