@@ -207,6 +207,7 @@ def no_option(file: str, options: Sequence[str]) -> ValueError:
 def main() -> None:
     """The command line; what Hydra refuses is said in one line, and a reader that has read enough is no error."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told here
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads spin from its import on: .1 s of other cores
     try:
         try:
             status = call(VERBS, "tokenyard", sys.argv[1:])
