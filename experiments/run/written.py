@@ -40,7 +40,8 @@ def write_columns(path: Path, table: Table) -> None:
 
     def write(temporary: Path) -> None:
         [rows, *_] = (len(column) for _, column in table.items())
-        with pq.ParquetWriter(temporary, part(0).schema) as writer:
+        texts = [name for name, column in table.items() if column.dtype.kind not in "biuf"]  # numbers seldom repeat
+        with pq.ParquetWriter(temporary, part(0).schema, use_dictionary=texts) as writer:
             for start in range(0, max(1, rows), PART):
                 writer.write_table(part(start))
 
