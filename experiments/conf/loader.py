@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -29,6 +31,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+OURS = Path(__file__).parent  # the yaml files that ship: tests read each of them in both ways
 MOST_BASES = 512  # of about 20 kB each
 State = tuple[int, int, int]
 _read: dict[tuple[str, str], tuple[State, bytes]] = {}
@@ -43,11 +46,20 @@ def install() -> None:
     """Let all of Hydra's ways to compose take this loader, and do without what they need not make, or make again."""
     hydra._internal.hydra.ConfigLoaderImpl = Loader  # type: ignore[attr-defined]
     defaults_list._create_interpolation_map = _choices_where_needed  # type: ignore[assignment]
-    if yaml.__with_libyaml__:
-        omegaconf._utils.get_yaml_loader = _libyaml
     base: Any = omegaconf.base
     if not hasattr(base.parse, "cache_info"):
         base.parse = lru_cache(4096)(base.parse)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Within, OmegaConf reads a `file` of ours by libyaml, where that is: others it might refuse in other words."""
+    if yaml.__with_libyaml__ and file.is_relative_to(OURS):
+        omegaconf._utils.get_yaml_loader = _libyaml
+    try:
+        yield
+    finally:
+        omegaconf._utils.get_yaml_loader = _yaml_known
 
 
 @lru_cache(1)
@@ -106,7 +118,8 @@ class Repository(ConfigRepository):
         state = _state(file)
         key = (source.full_path(), str(file))
         if key not in _read or _read[key][0] != state:
-            _read[key] = state, pickle.dumps(super().load_config(config_path))
+            with _reading(file):
+                _read[key] = state, pickle.dumps(super().load_config(config_path))
         self.used[file] = state
         result: ConfigResult = pickle.loads(_read[key][1])
         return result

@@ -21,7 +21,7 @@ from experiments.conf.copies import copied
 from experiments.run.inputs import build_cluster, read_trace
 from experiments.run.node import Node
 from experiments.run.parts import build
-from experiments.run.references import behind, has, leaves, within
+from experiments.run.references import REFERENCE, behind, has, leaves, references, within
 from experiments.run.training import fitted, keeping_rows, wanted
 from sim import Record, simulate
 from sim.record import Table
@@ -89,10 +89,14 @@ def _of_system(cfg: DictConfig, overrides: Sequence[str]) -> tuple[bool, float]:
 
 def _taken(cfg: DictConfig) -> dict[str, Any]:
     """That of the calibration of `cfg` which its parts name: what others of a sweep have besides says nothing of it."""
+    plain: Any = OmegaConf.to_container(cfg.calibration, resolve=False)
     raw, names = leaves(cfg), wanted(cfg)
     parts = ("trace", "cluster", "predictor", "policy", *[f"calibration.found_by.{name}" for name in names])
-    taken = {name.split(".")[1] for part in parts for name in behind(raw, part) if within(name, "calibration")}
-    plain: Any = OmegaConf.to_container(cfg.calibration, resolve=False)
+    said = {name: raw[name] for part in parts for name in behind(raw, part)}
+    targets = {target for name, value in said.items() for target in references(name, value)}
+    if "calibration" in targets or any("${" in REFERENCE.sub("", str(value)) for value in said.values()):
+        return dict(plain)  # for it may name any of it
+    taken = {target.split(".")[1] for target in targets if within(target, "calibration")}
     kept = {key: value for key, value in plain.items() if key in taken}
     return kept | {"found_by": {name: plain["found_by"][name] for name in names}}
 

@@ -36,6 +36,7 @@ class RankedRunning:
         self._lockstep = lockstep
         self._due: dict[Job, tuple[int, float, float, float]] = {}  # admission; instant, tokens and steps of its end
         self._instant = self._step = math.inf  # all that are due stand until then, or longer
+        self._asked = -1  # the steps begun when all were asked, by an order that does not say how long ranks stand
         self._sorted: list[Entry] = []  # of all that run, once somebody has asked; of those who had to stop since, too
 
     def begin(self, now: float, admissions: int) -> None:
@@ -100,6 +101,9 @@ class RankedRunning:
         """Ask anew for how long ranks stand that do no longer; whether there are any."""
         waiting, running, due = self._waiting, self._running, self._due
         if waiting.anew and running:
+            if self._asked == waiting.steps:
+                return False  # planned again, for the step could do nothing
+            self._asked = waiting.steps
             if waiting.notes is not None:
                 for job in running:
                     waiting.note(job, now)

@@ -208,8 +208,8 @@ class Parked:
         """
         batch, (admissions, summed, tokens, pending) = self.batch, self._sums
         jobs, at, entered = len(batch.by_name), (self.waiting.steps, batch.prefills), batch.admissions - admissions
-        stopped = int(gone is not None and batch.lockstep.most == 1)
-        if self._summed != at or jobs != summed + entered - stopped:
+        stopped, drafts = int(gone is not None), batch.lockstep.most > 1
+        if self._summed != at or jobs != summed + entered - stopped or (stopped and drafts):
             tokens, pending, entered, stopped = 0, 0, jobs, 0
         if entered:
             for job in islice(reversed(batch.by_name), entered):

@@ -38,6 +38,17 @@ class Standing(Order):
         return Stands(now + instant, tokens, steps)
 
 
+@dataclass
+class Anew(Order):
+    """As `Shortest`, and says nothing of how long its ranks stand."""
+
+    asked: int = 0
+
+    def rank(self, job, now):
+        self.asked += 1
+        return job.prediction.length
+
+
 def make_job(number, length=1.0, features=()):
     return Job(Request(number, 0.0, 4, Truth(100), features=features), Prediction(length, 0.0))
 
@@ -111,3 +122,16 @@ def test_ranks_are_asked_anew_when_one_stands_no_longer_and_not_before(standing,
             expect(job)
         assert all(ranked.until <= due[job][0] for job in running)
         assert all(ranked.lasts <= min(due[job][1] - job.emitted, due[job][2] - queue.steps) for job in running)
+
+
+def test_ranks_of_which_nothing_is_said_are_asked_for_once_a_step_though_it_is_planned_twice():
+    order, running = Anew(), {}
+    queue = waiting_queue(order, 1)
+    ranked = RankedRunning(queue, running, Lockstep(KVCache(1, 1)))
+    for number in range(3):
+        run(ranked, running, make_job(number), number + 1, 0.0)
+    for step in (1, 2):
+        queue.steps, order.asked, queue.ranked = step, 0, 0
+        assert ranked.refresh(float(step))
+        assert not ranked.refresh(step + 0.5)  # blocks were on their way: the same step is planned again
+        assert order.asked == queue.ranked == 3

@@ -81,6 +81,21 @@ def test_every_policy_meets_the_same_rate_unless_its_batching_was_chosen(steady:
     assert rate(*continuous, "load=1", static) == pytest.approx(32 / (STEP * ANSWER), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        "${calibration.mine}",
+        "${calibration.several[1]}",
+        "${calibration.${calibration.name}}",
+        "${oc.select:calibration.mine,9}",
+    ],
+)
+def test_whatever_a_system_names_of_the_calibration_counts(steady: list[str], named: str) -> None:
+    given = ["+calibration.mine=8", "+calibration.several=[7,8]", "+calibration.name=mine"]
+    each = [*steady, *given, f"policy.batching.batch_size='{named}'", "load=1"]
+    assert rate(*each) == pytest.approx(8 / (STEP * ANSWER), rel=1e-5)
+
+
 def test_the_capacity_may_be_that_of_a_trace_without_what_a_run_adds(steady: list[str]) -> None:
     short, long = (
         rate("trace=poisson", "trace.requests=200", *steady[2:], "load=1", f"trace.lengths.output.median={median}", *of)

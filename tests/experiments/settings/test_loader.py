@@ -26,9 +26,15 @@ def test_every_yaml_that_ships_reads_as_omegaconf_reads_it():
     "text", ["a: 1e3\nb: .5\nc: 2020-01-01\nd: 'yes'\ne: off\n", "1: 0x10\nx: [~, null, 1_000]\n", "", "- 1:30\n- .inf"]
 )
 def test_numbers_and_words_are_told_apart_by_omegaconfs_rules(text):
-    assert omegaconf._utils.get_yaml_loader() is loader._libyaml()
     read = [yaml.load(text, Loader=one) for one in (loader._libyaml(), loader._yaml_known())]
     assert repr(read[0]) == repr(read[1])
+
+
+def test_files_of_others_are_read_as_omegaconf_reads_them(tmp_path):
+    with loader._reading(HERE / "config.yaml"):
+        assert omegaconf._utils.get_yaml_loader() is loader._libyaml()
+    with loader._reading(tmp_path / "mine.yaml"):
+        assert omegaconf._utils.get_yaml_loader is loader._yaml_known
 
 
 def test_a_key_that_stands_twice_is_refused():
