@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 
 from experiments.conf import loader
 
-HERE = Path(__file__).parent
+HERE = loader.OURS
 
 
 def name_systems(*folders: Path) -> None:
