@@ -54,10 +54,11 @@ class Curve:
 
     def line(self, tokens: int, attended: float) -> Line:
         """Seconds of a pass over `tokens` as a function of the tokens attended to; ValueError outside the range."""
-        line = self._lines.get(tokens)
-        if line is None:
+        try:
+            line = self._lines[tokens]
+        except KeyError:
             if not 1 <= tokens <= self.knots[-1] * self.extrapolation:
-                raise self._outside(tokens, attended)
+                raise self._outside(tokens, attended) from None
             line = self._lines[tokens] = self._interpolated(tokens)
         if not 0 <= attended <= line.until:
             raise self._outside(tokens, attended)

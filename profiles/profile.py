@@ -77,7 +77,7 @@ class DeviceProfile:
 
     def step_time(self, step: Step) -> float:
         """Seconds that `step` takes; an empty step takes none; ValueError outside the measured range."""
-        prefill_tokens, attended, jobs, context, moved_tokens, *_ = step
+        prefill_tokens, attended, jobs, context, moved_tokens, _, _, _, _, _ = step
         seconds = 0.0
         if prefill_tokens:
             seen = self.seen(prefill_tokens, attended) if self.window else attended

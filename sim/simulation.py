@@ -18,6 +18,7 @@ from sim.device import Unservable
 from sim.engine.audit import AuditedReplica, audited
 from sim.engine.channel import Channel, channel
 from sim.engine.clock import Clock
+from sim.engine.legs import plain
 from sim.engine.ranks import Rank
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
@@ -205,14 +206,13 @@ class Simulation:
                 raise TypeError(f"request {job.request.id}: an answer is a sequence of legs, got None (send it)")
             self.leave(job)
             return
-        if not all([_is_plain(leg) for leg in legs]):
-            legs = [Leg(int(replica), bool(prefill_only)) for replica, prefill_only in legs]
-        if len(legs) > 1 or job.request.truth.lengths is not None:
+        legs, several = plain(legs), len(legs) > 1
+        if several or job.request.truth.lengths is not None:
             self.answer(job, legs)
         if not self.servable(job.request, legs):
             self.leave(job)
             return
-        if len(legs) > 1:
+        if several:
             self.legs[job] = list(legs[1:])
         self.submit(job, legs[0])
 
@@ -244,8 +244,9 @@ class Simulation:
 
         Raises `Unservable` if one does not and the run is to fail.
         """
+        begun = legs if len(legs) == 1 else legs[: request.truth.output_tokens]
         try:
-            for number, (replica, prefill_only) in enumerate(legs[: request.truth.output_tokens], 1):
+            for number, (replica, prefill_only) in enumerate(begun, 1):
                 if not 0 <= replica < len(self.replicas):
                     raise self.astray(request, legs)
                 self.replicas[replica].check_servable(request, number if prefill_only else None)
@@ -292,8 +293,3 @@ class Simulation:
         if ends not in self.channels:
             self.channels[ends] = channel(link, self.clock.appoint)
         self.channels[ends].send(size, self.clock.now, come)
-
-
-def _is_plain(leg: Any) -> bool:
-    """Whether it is a `Leg` of Python's own numbers; kinds are compared as a list, for mypyc would believe one."""
-    return [type(leg), *map(type, leg)] == [Leg, int, bool]

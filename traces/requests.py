@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import count, repeat
-from typing import Any
+from dataclasses import fields
+from itertools import repeat
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from sim import Pause, Proposal, Request, Truth
@@ -13,6 +17,10 @@ from traces.kinds import KINDS
 from traces.schema import by_model
 
 CHUNK = 4096  # rows that are requests at a time, where these are made one after another
+
+KNOWN = ("max_tokens", "prompt_text", "client", "task", "session", "deadline", "think")  # None where a cell is missing
+OTHERS = {"pauses", "proposals", "samples", "prompt_ids", "think"}  # of which `Request` or `Truth` asks more
+T = TypeVar("T", Request, Truth)
 
 
 def to_requests(table: pd.DataFrame) -> list[Request]:
@@ -26,34 +34,58 @@ def one_by_one(table: pd.DataFrame) -> Iterator[Request]:
         yield from _requests(table.iloc[start : start + CHUNK], start)
 
 
-def _requests(table: pd.DataFrame, first: int) -> Iterator[Request]:
-    """The rows as requests, numbered from `first`; in the order of `Request`'s fields."""
-    truths = map(
+def _requests(table: pd.DataFrame, first: int) -> Iterable[Request]:
+    """The rows as requests, numbered from `first`."""
+    fill = _filled if _is_plain(table) else _checked
+    truths = fill(
         Truth,
-        table["output_tokens"].tolist(),
-        repeat(()),
-        _pauses(table),
-        _proposals(table),
-        _lengths(table),
-        _samples(table),
+        len(table),
+        output_tokens=table["output_tokens"].tolist(),
+        pauses=_pauses(table),
+        proposals=_proposals(table),
+        lengths=_lengths(table),
+        samples=_samples(table),
     )
-    ids = map(tuple, table["prompt_ids"]) if "prompt_ids" in table else repeat(())
-    return map(
+    return fill(
         Request,
-        count(first),
-        table["arrival"].tolist(),
-        table["prompt_tokens"].tolist(),
-        truths,
-        _known(table, "max_tokens"),
-        _known(table, "prompt_text"),
-        _features(table),
-        *(_known(table, name) for name in ("client", "task", "session")),
-        _known(table, "priority", 0.0),
-        _known(table, "deadline"),
-        ids,
-        _known(table, "id_tokens", 1),
-        _known(table, "think"),
+        len(table),
+        id=range(first, first + len(table)),
+        arrival=table["arrival"].tolist(),
+        prompt_tokens=table["prompt_tokens"].tolist(),
+        truth=truths,
+        **{name: _known(table, name) for name in KNOWN},
+        features=_features(table),
+        priority=_known(table, "priority", 0.0),
+        prompt_ids=map(tuple, table["prompt_ids"]) if "prompt_ids" in table else repeat(()),
+        id_tokens=_known(table, "id_tokens", 1),
     )
+
+
+def _is_plain(table: pd.DataFrame) -> bool:
+    """Whether `Request` and `Truth` would take each row as it stands: then they need not look at one after another."""
+    arrivals, prompts, outputs = (table[name].to_numpy() for name in ("arrival", "prompt_tokens", "output_tokens"))
+    if not OTHERS.isdisjoint(table.columns) or by_model(table):
+        return False
+    if arrivals.dtype != float or any(column.dtype != int for column in (prompts, outputs)):
+        return False
+    caps = table["max_tokens"].to_numpy(float, na_value=math.inf) if "max_tokens" in table else math.inf
+    sound = np.isfinite(arrivals) & (arrivals >= 0) & (prompts >= 1) & (outputs >= 1) & (outputs <= caps)
+    return bool(sound.all())
+
+
+def _checked(kind: type[T], rows: int, **columns: Iterable[Any]) -> Iterable[T]:
+    """So many objects of a `kind`, by its constructor."""
+    made = [columns.get(field.name, repeat(field.default)) for field in fields(kind)]
+    return map(kind, *made)
+
+
+def _filled(kind: type[T], rows: int, **columns: Iterable[Any]) -> Iterable[T]:
+    """As `_checked`, column by column, in less than half the time: of a frozen dataclass with slots, unchecked."""
+    made = list(map(object.__new__, repeat(kind, rows)))
+    for field in fields(kind):
+        place = getattr(kind, field.name)
+        deque(map(place.__set__, made, columns.get(field.name, repeat(field.default))), maxlen=0)
+    return made
 
 
 def _known(table: pd.DataFrame, name: str, missing: Any = None) -> Iterable[Any]:

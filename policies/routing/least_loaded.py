@@ -28,4 +28,4 @@ class LeastLoaded:
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """One leg."""
-        return (Leg(least_loaded(cluster, self.kind)),)
+        return (Leg(replicas_of(cluster).of_kind(self.kind).fewest_jobs()),)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import chain
-from operator import attrgetter
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -22,16 +21,26 @@ from sim.record import Decision, Record, Table, Tables
 
 NEVER: Any = math.nan  # always this one: decisions are equal if what they hold is the same, and no NaN equals another
 CHUNK = 512  # finished jobs are turned into numbers, and forgotten, so many at a time
-_COUNTS = (
-    "request.id", "request.prompt_tokens", "true_tokens", "preemptions", "calls", "replica",
-    "passes", "proposed_tokens", "moved_tokens", "dropped_tokens",
-)  # fmt: skip
-_NUMBERS = (
-    "request.arrival", "predicted.length", "predicted.uncertainty", "predicted.seconds", "overhead_seconds",
-    "longest_stop", "call_seconds", "renewed_seconds", "routing_seconds", "queued",
-    "first_scheduled", "first_token", "finished",
-)  # fmt: skip
-_counts, _numbers = attrgetter(*_COUNTS), attrgetter(*_NUMBERS)
+COUNTS = 10  # of a row's values, the first are whole numbers, and the others seconds or tokens
+VALUES = 23
+_ROW = Struct(f"={COUNTS}q{VALUES - COUNTS}d")
+_TYPE = np.dtype([(str(place), np.int64 if place < COUNTS else np.float64) for place in range(VALUES)])
+
+
+def _row(job: Job) -> bytes:
+    """What is written down of `job`; what never came is NaN."""
+    request, predicted = job.request, job.predicted
+    first, finished = job.first_token, job.finished
+    return _ROW.pack(
+        request.id, request.prompt_tokens, job.true_tokens, job.preemptions, job.calls, job.replica,
+        job.passes, job.proposed_tokens, job.moved_tokens, job.dropped_tokens,
+        request.arrival, predicted.length, predicted.uncertainty, predicted.seconds, job.overhead_seconds,
+        job.longest_stop, job.call_seconds, job.renewed_seconds, job.routing_seconds,
+        math.nan if job.queued is None else job.queued,
+        math.nan if job.first_scheduled is None else job.first_scheduled,
+        math.nan if first is None else first,
+        math.nan if finished is None else finished,
+    )  # fmt: skip
 
 
 class Recorder:
@@ -49,7 +58,7 @@ class Recorder:
         self._models = np.array([*(device.model for device in devices), ""], dtype=str)
         self._left: list[Job] = []  # jobs whose life is over, not yet written down
         self._rows = 0  # that are written down
-        self._columns = [np.empty(CHUNK, np.int64) for _ in _COUNTS] + [np.empty(CHUNK) for _ in _NUMBERS]
+        self._columns = [np.empty(CHUNK, _TYPE[place]) for place in range(VALUES)]
         self._steps = StepRows([device.name for device in devices])
         self._decisions: list[Decision] = []
         self._inside: dict[Job, None] = {}
@@ -143,10 +152,9 @@ class Recorder:
         if self._rows > len(self._columns[0]):
             for column in self._columns:
                 column.resize(max(self._rows, 2 * first), refcheck=False)  # nobody else has seen it
-        counts = np.fromiter(chain.from_iterable(map(_counts, jobs)), np.int64).reshape(-1, len(_COUNTS))
-        numbers = np.fromiter(chain.from_iterable(map(_numbers, jobs)), np.float64)  # None, what never came, is NaN
-        for column, values in zip(self._columns, (*counts.T, *numbers.reshape(-1, len(_NUMBERS)).T), strict=True):
-            column[first : self._rows] = values
+        rows = np.frombuffer(b"".join([_row(job) for job in jobs]), _TYPE)
+        for place, column in enumerate(self._columns):
+            column[first : self._rows] = rows[str(place)]
 
     def _requests(self, ended: int) -> Table:
         """The request table: the first `ended` that were written down were rejected if they are not finished.

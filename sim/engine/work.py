@@ -9,6 +9,8 @@ from sim.engine.plan import Plan
 from sim.job import Job
 from sim.step import Step, attended_tokens
 
+_new = tuple.__new__  # of all its fields, in half the time of `Step`: one is made for each step that is priced
+
 
 def work_of(plan: Plan, lockstep: Lockstep, uneven: bool) -> Step:
     """The first step of `plan`; only where the profile is `uneven` it says how long the longest context is."""
@@ -32,9 +34,9 @@ def work_of(plan: Plan, lockstep: Lockstep, uneven: bool) -> Step:
             longest = max(longest, job.base_computed + 1)
         if new > 1:
             proposed, rounds = proposed + new - 1, max(rounds, new - 1)
-    return Step(
+    return _new(Step, (
         prefill_tokens, prefill_attended, jobs, context, plan.moved_tokens, prefill_jobs, longest, 0.0, proposed, rounds
-    )
+    ))  # fmt: skip
 
 
 def useful(plan: Plan, anew: Callable[[Job], int]) -> Step:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from sim import Request, Truth
 from traces.kinds import KINDS
@@ -31,3 +35,38 @@ def test_what_a_row_has_not_is_as_if_it_were_not_said() -> None:
         Request(0, 0.0, 4, Truth(2), session="a"), Request(1, 1.0, 5, Truth(3), priority=2.0, id_tokens=8),
     ]  # fmt: skip
     assert to_requests(table.head(0)) == list(one_by_one(table.head(0))) == []
+
+
+PLAIN = pd.DataFrame({"arrival": [0.0, 1.0], "prompt_tokens": [4, 5], "output_tokens": [2, 3], "max_tokens": [2, 9]})
+
+
+def test_rows_that_nothing_is_asked_of_are_what_the_constructors_make() -> None:
+    table = PLAIN.assign(prompt_text=["a", None], client=["b", "c"], priority=[np.nan, 2.0], id_tokens=[1, 8])
+    table = table.assign(**{kind: [1, 2] for kind in KINDS})
+    features = {number: (float(number),) * len(KINDS) for number in (1, 2)}
+    made = to_requests(table)
+    assert made == [
+        Request(0, 0.0, 4, Truth(2), 2, "a", features[1], "b"),
+        Request(1, 1.0, 5, Truth(3), 9, None, features[2], "c", priority=2.0, id_tokens=8),
+    ]
+    assert [hash(one) for one in made] == [hash(replace(one)) for one in made]
+    assert pickle.loads(pickle.dumps(made)) == made
+    for one in made:
+        with pytest.raises(AttributeError):
+            one.arrival = 3.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "why"),
+    [
+        ("arrival", -1.0, "arrival must be finite and not negative, got -1.0"),
+        ("arrival", np.inf, "arrival must be finite and not negative, got inf"),
+        ("arrival", np.nan, "arrival must be finite and not negative, got nan"),
+        ("prompt_tokens", 0, "prompt_tokens must be at least 1, got 0"),
+        ("output_tokens", 0, "output_tokens must be at least 1, got 0"),
+        ("output_tokens", 10, "output_tokens 10 exceed max_tokens 9"),
+    ],
+)
+def test_a_row_that_no_request_can_be_is_refused(column: str, cell: float, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        to_requests(PLAIN.assign(**{column: [PLAIN[column][0], cell]}))
