@@ -53,8 +53,8 @@ COMPILER = ["mypy ==2.4.1", "simpy >=4.1", "numpy >=1.26"]  # mypyc, and whose t
 # the engine, by whose frames a policy that reads the truth is told from the engine; what is said of tables, whose whole
 # numbers are numpy's; and what is SimPy's.
 PURE = {
-    "__init__", "build", "cluster", "decoding", "device", "execution", "gaps", "link", "metrics", "overhead", "policy",
-    "checks", "prediction", "record", "replay", "replicas", "request", "slo", "step",
+    "__init__", "build", "cluster", "decoding", "device", "execution", "foregone", "gaps", "link", "metrics",
+    "checks", "overhead", "policy", "prediction", "record", "replay", "replicas", "request", "slo", "step",
     "engine/__init__", "engine/clock", "engine/hosted", "engine/present", "engine/sessions",
     "engine/view",
 }  # fmt: skip

@@ -86,8 +86,9 @@ class DeviceProfile:
         if jobs:
             line = self.decode_line(jobs, context) if self.window else self.decode.line(jobs, context)
             decode = line.base + line.slope * context
-            # what both share, weights read and kernels launched once, is paid once
-            seconds = seconds + decode - min(seconds, decode, self.fixed_seconds)
+            shared = self.fixed_seconds  # weights read and kernels launched once are paid once
+            shared = decode if decode < shared else shared
+            seconds = seconds + decode - (seconds if seconds < shared else shared)
         if moved_tokens:
             seconds += moved_tokens * self.kv_bytes_per_token / self.move_bytes_per_second
         return seconds

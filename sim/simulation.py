@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import simpy
 from simpy.core import EmptySchedule, StopSimulation
@@ -30,7 +30,7 @@ from sim.prediction import Prediction
 from sim.record import Record, Tables
 from sim.request import Request
 
-INFINITY = math.inf
+INFINITY: Final = math.inf
 
 
 class Question(NamedTuple):
@@ -180,6 +180,12 @@ class Simulation:
         """What is predicted of `request`; ValueError for what cannot be."""
         prediction: Any = self.predictor.predict(request)
         length, uncertainty, seconds, _, pauses = prediction
+        if (
+            not pauses
+            and type(length) is float and type(uncertainty) is float and type(seconds) is float
+            and 0.0 <= length < INFINITY and 0.0 <= uncertainty < INFINITY and 0.0 <= seconds < INFINITY
+        ):  # fmt: skip
+            return prediction  # type: ignore[no-any-return]
         if not (0 <= length < INFINITY and 0 <= uncertainty < INFINITY and 0 <= seconds < INFINITY):
             raise ValueError(f"request {request.id}: a prediction must be finite and not negative, got {prediction}")
         if pauses and not all(0 <= part < INFINITY for pause in pauses for part in pause):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sim.execution import IterationLevel, Phases
-from sim.job import Job
-from sim.policy import Batching
+from sim.foregone import Unselective
 
 
 @dataclass(frozen=True, slots=True)
-class Continuous(Batching):
+class Continuous(Unselective):
     """Continuous batching with paged KV and chunked prefill, as vLLM's v1 scheduler does it.
 
     The defaults are vLLM's own fall-backs for a bare scheduler config (max_num_batched_tokens 2048, max_num_seqs 128).
@@ -42,7 +40,3 @@ class Continuous(Batching):
             plans_ahead=self.plans_ahead,
         )
         object.__setattr__(self, "execution", execution)
-
-    def select(self, waiting: tuple[Job, ...], running: Collection[Job], now: float) -> Sequence[Job]:
-        """Whoever is next."""
-        return waiting

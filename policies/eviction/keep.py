@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.job import Job
-from sim.policy import Cause, Eviction, Keep, Load
+from sim.foregone import EvictionByCause
+from sim.policy import Cause, Keep
 
 
 @dataclass(frozen=True, slots=True)
-class Resident(Eviction):
+class Resident(EvictionByCause):
     """Keep it for when the job runs again; under pressure drop it and compute it again."""
 
-    def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
+    def of(self, cause: Cause) -> Keep:
         """DROP under pressure, else KEEP."""
         return Keep.DROP if cause is Cause.PRESSURE else Keep.KEEP

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.job import Job
-from sim.policy import Cause, Eviction, Keep, Load
+from sim.foregone import EvictionByCause
+from sim.policy import Cause, Keep
 
 
 @dataclass(frozen=True, slots=True)
-class Recompute(Eviction):
+class Recompute(EvictionByCause):
     """Drop it and compute it again, as vLLM does."""
 
-    def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
+    def of(self, cause: Cause) -> Keep:
         """DROP."""
         return Keep.DROP

@@ -197,7 +197,7 @@ class Exchanging(Planner):
         waiting, running = self.waiting, self.batch.running
         while waiting.front:
             shown, stopped = len(waiting.front), len(plan.preempted)
-            chosen = waiting.select(self.batching, running.keys(), plan.decided)
+            chosen = waiting.select(running.keys(), plan.decided)
             if isinstance(chosen, Hold):
                 return chosen
             entered, budget = self._come_in_turn(plan, chosen, budget)

@@ -13,6 +13,7 @@ from sim.engine.host import Host, OverlappedHost
 from sim.engine.plan import Plan
 from sim.engine.present import Present
 from sim.engine.queue import WaitingQueue, before
+from sim.foregone import foregone
 from sim.job import Job
 from sim.policy import Cause, Eviction, Keep, Load, Review
 
@@ -31,6 +32,7 @@ class Parked:
         self.idle: dict[Job, None] = {}
         self.calling: dict[Job, None] = {}  # those that call out, in the order in which they began
         self.reviews = type(eviction).review is not Eviction.review
+        self._by_cause = foregone(eviction)
         self.foresees = type(eviction).foresee is not Eviction.foresee
         # whether it changes without anybody coming
         self.attends = self.reviews or self.foresees or isinstance(host, OverlappedHost)
@@ -184,7 +186,8 @@ class Parked:
 
     def _asked(self, job: Job, cause: Cause, now: float, gone: Job | None = None) -> Keep:
         """What is to become of the KV of `job`; RuntimeError if it is no `Keep`, or to stay where memory is short."""
-        keep = self.eviction.on_stop(job, cause, self._load(gone), now)
+        by_cause = self._by_cause
+        keep = self.eviction.on_stop(job, cause, self._load(gone), now) if by_cause is None else by_cause.of(cause)
         if not isinstance(keep, Keep):
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop says {keep!r} of {job} at {now} s: no sim.Keep")
         if keep is Keep.KEEP and cause is Cause.PRESSURE:

@@ -199,7 +199,7 @@ class Planner:
         seats = self._seats - len(running)
         while waiting.front and budget > 0 and seats > 0:
             left_out = len(waiting.front)
-            chosen = waiting.select(self.batching, running.keys(), plan.decided)
+            chosen = waiting.select(running.keys(), plan.decided)
             if isinstance(chosen, Hold):
                 return chosen
             for job in chosen:

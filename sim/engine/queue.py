@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Any, Protocol
 
+from sim.foregone import Unselective
 from sim.job import Job
 from sim.policy import Batching, FixedOrder, NotingOrder, Order
 from sim.step import Hold
@@ -37,15 +38,19 @@ class WaitingQueue:
     """
 
     __slots__ = (
-        "_heap", "_window", "anew", "front", "moves", "notes", "order", "ranked", "selected_until", "steps",
+        "_batching", "_heap", "_limits", "_takes_all", "_window", "anew", "front", "moves", "notes", "order", "ranked",
+        "selected_until", "steps",
     )  # fmt: skip
 
-    def __init__(self, order: Order, window: int) -> None:
+    def __init__(self, order: Order, batching: Batching) -> None:
         self.order = order
+        self._batching = batching
+        self._limits = limits(batching)
+        self._takes_all = type(batching).select is Unselective.select and not self._limits
         self.moves = False  # whether ranks may change
         self.anew = type(order).stands is Order.stands  # whether they are asked for at each step
         self.notes = order.note if isinstance(order, NotingOrder) else None
-        self._window = window
+        self._window = batching.execution.window
         self._heap: list[Entry] = []
         self.front: list[Entry] = []  # as many as the window unless nobody is behind
         self.ranked = 0
@@ -115,23 +120,26 @@ class WaitingQueue:
     def refresh(self, now: float) -> None:
         """Rank anew those whose ranks stand no longer."""
 
-    def select(self, batching: Batching, running: Collection[Job], now: float) -> Sequence[Job] | Hold:
-        """Whom `batching` selects of the first `window`; RuntimeError if it holds though jobs run, or no later."""
+    def select(self, running: Collection[Job], now: float) -> Sequence[Job] | Hold:
+        """Whom the batching selects of the first `window`; RuntimeError if it holds though jobs run, or no later."""
         if self.moves:
             self.refresh(now)
-        chosen = batching.select(self.head(), running, now)
+        shown = self.head()
+        if self._takes_all:
+            return shown
+        chosen = self._batching.select(shown, running, now)
         if isinstance(chosen, Hold) and (running or not chosen.until > now):
             when = f"at {now} s until {chosen.until} s{' while jobs run' if running else ''}"
-            raise RuntimeError(f"{type(batching).__name__} holds {when}")
-        if limits(batching):
-            self._limit(batching, now)
+            raise RuntimeError(f"{type(self._batching).__name__} holds {when}")
+        if self._limits:
+            self._limit(now)
         return chosen
 
-    def _limit(self, batching: Batching, now: float) -> None:
-        """For how long the answer of `batching` stands."""
-        self.selected_until = until = batching.select_stands(self.head(), now)
+    def _limit(self, now: float) -> None:
+        """For how long the answer of the batching stands."""
+        self.selected_until = until = self._batching.select_stands(self.head(), now)
         if not until > now:
-            raise RuntimeError(f"{type(batching).__name__}.select_stands: at {now} s it stands until {until} s")
+            raise RuntimeError(f"{type(self._batching).__name__}.select_stands: at {now} s it stands until {until} s")
 
     @property
     def lasts(self) -> float:
@@ -157,8 +165,8 @@ class MovingQueue(WaitingQueue):
 
     __slots__ = ("_entries", "_instants", "_steps")
 
-    def __init__(self, order: Order, window: int) -> None:
-        super().__init__(order, window)
+    def __init__(self, order: Order, batching: Batching) -> None:
+        super().__init__(order, batching)
         self.moves = True
         self._entries: dict[Job, Entry] = {}
         self._instants: Appointments = []
@@ -285,6 +293,6 @@ def limits(batching: Batching) -> bool:
     return type(batching).select_stands is not Batching.select_stands
 
 
-def waiting_queue(order: Order, window: int) -> WaitingQueue:
-    """The queue for the ranks of `order`: those that always stand, or not."""
-    return (WaitingQueue if isinstance(order, FixedOrder) else MovingQueue)(order, window)
+def waiting_queue(order: Order, batching: Batching) -> WaitingQueue:
+    """The queue of those from whom `batching` selects, for the ranks of `order`: those that always stand, or not."""
+    return (WaitingQueue if isinstance(order, FixedOrder) else MovingQueue)(order, batching)

@@ -26,7 +26,7 @@ from sim.execution import RequestLevel
 from sim.job import Job
 from sim.policy import Policy
 from sim.request import Request
-from sim.step import Hold, Step
+from sim.step import Step
 
 
 class Replica:
@@ -172,9 +172,12 @@ class Replica:
             self._decode(plan, lockstep.rows, lockstep.context, longest, lockstep.proposals, now)
         else:
             decision = self.planner.plan(start)
-            if isinstance(decision, Hold) and self.batch.busy_until > start:
+            if isinstance(decision, Plan):
+                plan = decision
+                self._price(plan, now)
+            elif self.batch.busy_until > start:
                 plan = self._new_plan(start).until_free()
-            elif isinstance(decision, Hold):
+            else:
                 self._plan, self._until = None, min(decision.until, self._agenda.head)
                 self.stands = self._until
                 if self._watch is not None:
@@ -182,9 +185,6 @@ class Replica:
                 if self._awaited and self._until < math.inf:
                     self.clock.at(self._until, self._on_time, LATE)
                 return
-            else:
-                plan = decision
-                self._price(plan, now)
         self._plan, self._until = plan, plan.due if self._ahead else plan.end
         if self.stands < self._until:  # for it is no leap
             self.stands = self._until

@@ -46,7 +46,7 @@ class Scheduler:
         batching = device.batching or policy.batching
         execution = batching.execution
         self.agenda = Agenda()
-        self.waiting = waiting_queue(policy.order, execution.window)
+        self.waiting = waiting_queue(policy.order, batching)
         self.planner: Planner | StaticPlanner
         if device.decoding is not None and (isinstance(execution, RequestLevel) or execution.plans_ahead):
             what = "one whose plans_ahead is 0" if isinstance(execution, IterationLevel) else "an iteration-level one"

@@ -98,7 +98,7 @@ class StaticPlanner:
             return plan
         if not self.waiting.front:
             return Hold(math.inf)
-        chosen = self.waiting.select(self.batching, self.batch.running.keys(), now)
+        chosen = self.waiting.select(self.batch.running.keys(), now)
         if isinstance(chosen, Hold):
             return chosen
         for job in self._rows(chosen[: self.batching.execution.max_num_seqs], self.batch.kv.free):

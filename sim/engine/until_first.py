@@ -66,7 +66,7 @@ class UntilFirstPlanner(StaticPlanner):
         self.parked.attend(plan)
         chosen: Sequence[Job] | Hold = ()
         if self.waiting.front:
-            chosen = self.waiting.select(self.batching, self.batch.running.keys(), now)
+            chosen = self.waiting.select(self.batch.running.keys(), now)
         if isinstance(chosen, Hold):
             hold, chosen = chosen, ()
         held = sum(job.blocks for job in [*left, *self.parked.idle])

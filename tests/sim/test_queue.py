@@ -7,11 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim import Prediction, Request, Truth
+from sim import Prediction, Request, RequestLevel, Truth
 from sim.engine.queue import waiting_queue
+from sim.foregone import Unselective
 from sim.job import Job
 from sim.policy import ALWAYS, FixedOrder, Order, Stands
 from tests.cases import Promoting, stable
+
+
+class Showing(Unselective):
+    """A batching that sees so many at a time."""
+
+    def __init__(self, window: int) -> None:
+        self.execution = RequestLevel(1, window)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ lasting = st.sampled_from([Stands(steps=1), Stands(steps=3), Stands(0.5), Stands
 def test_it_shows_the_first_of_a_sorted_list(actions, window, lasts, fixed):
     """A rank is that of when the job came, until it stands no longer and somebody asks."""
     order = Lasting(ALWAYS) if fixed else Drifting(lasts)
-    queue = waiting_queue(order, window)
+    queue = waiting_queue(order, Showing(window))
     assert queue.moves is not fixed
     model, ranked, now = {}, 0, 0.0
     for number, (action, *values) in enumerate(actions):
@@ -86,7 +94,7 @@ def test_it_shows_the_first_of_a_sorted_list(actions, window, lasts, fixed):
 
 def test_ranks_stand_as_long_as_the_order_says_or_for_one_step():
     for order, steps in ((Drifting(Stands(steps=3)), 3), (Plain(), 1)):
-        queue = waiting_queue(order, 1)
+        queue = waiting_queue(order, Showing(1))
         queue.steps = 10
         queue.push(Job(Request(0, 0.0, 1, Truth(1)), Prediction(1.0, 1.0)), 0.0)
         assert queue.lasts == steps - 1  # the tenth is under way
@@ -101,7 +109,7 @@ def test_ranks_stand_as_long_as_the_order_says_or_for_one_step():
 
 
 def test_ranks_of_many_of_which_few_move_are_computed_anew_for_those():
-    queue = waiting_queue(Promoting(10.0), 2)
+    queue = waiting_queue(Promoting(10.0), Showing(2))
     jobs = [Job(Request(number, float(number), 1, Truth(1)), Prediction(50.0 - number, 9.0)) for number in range(40)]
     for job in jobs:
         queue.push(job, job.request.arrival)
@@ -118,12 +126,12 @@ def test_ranks_of_many_of_which_few_move_are_computed_anew_for_those():
 def test_a_rank_that_stands_for_no_time_is_refused(lasts):
     job = Job(Request(7, 0.0, 1, Truth(1)), Prediction(1.0, 1.0))
     with pytest.raises(RuntimeError, match=r"Drifting.stands: the rank of Job\(id=7, .* at 3.0 s is to stand until"):
-        waiting_queue(Drifting(lasts), 1).push(job, 3.0)
+        waiting_queue(Drifting(lasts), Showing(1)).push(job, 3.0)
 
 
 @pytest.mark.parametrize("window", [1, 2])
 def test_ranks_that_stand_for_ever_are_never_computed_again(window):
-    queue = waiting_queue(Lasting(ALWAYS), window)
+    queue = waiting_queue(Lasting(ALWAYS), Showing(window))
     jobs = [Job(Request(number, 0.0, 1, Truth(1)), Prediction(5.0 - number, 9.0)) for number in range(4)]
     for job in jobs:
         queue.push(job, 0.0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from policies.batching.continuous import Continuous
 from sim import Prediction, Request, Truth
 from sim.engine.exchange import RankedRunning
 from sim.engine.kv import KVCache
@@ -64,7 +65,7 @@ lengths = st.integers(0, 4).map(float)
 @example([4.0, 4.0, 4.0], [3.0, 2.0, 3.0])
 def test_the_outranked_is_the_worst_of_those_that_ran_before_the_step_and_each_is_ranked_once(here, coming):
     order, running = Shortest(), {}
-    queue = waiting_queue(order, 1)
+    queue = waiting_queue(order, Continuous())
     ranked = RankedRunning(queue, running, Lockstep(KVCache(1, 1)))
     for number, length in enumerate(here):
         run(ranked, running, make_job(number, length), number + 1, 0.0)
@@ -95,7 +96,7 @@ happenings = st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0,
 @given(st.lists(spans, min_size=1, max_size=5), happenings)
 def test_ranks_are_asked_anew_when_one_stands_no_longer_and_not_before(standing, happenings):
     running, jobs = {}, [make_job(number, features=span) for number, span in enumerate(standing)]
-    queue = waiting_queue(Standing(), 1)
+    queue = waiting_queue(Standing(), Continuous())
     ranked, now, due = RankedRunning(queue, running, Lockstep(KVCache(1, 1))), 0.0, {}
 
     def expect(job):
@@ -123,7 +124,7 @@ def test_ranks_are_asked_anew_when_one_stands_no_longer_and_not_before(standing,
 
 def test_ranks_of_which_nothing_is_said_are_asked_for_once_a_step_though_it_is_planned_twice():
     order, running = Anew(), {}
-    queue = waiting_queue(order, 1)
+    queue = waiting_queue(order, Continuous())
     ranked = RankedRunning(queue, running, Lockstep(KVCache(1, 1)))
     for number in range(3):
         run(ranked, running, make_job(number), number + 1, 0.0)
