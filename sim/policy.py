@@ -208,7 +208,7 @@ class Eviction(ABC):
 
         They are `idle`, those with blocks first, a job that calls out (`job.paused` says since when) only while it has
         KV. `jobs` are all that are here: those that run, in admission order, those that wait, in rank order, those
-        whose KV is under way, and those that call out, in the order in which they began; they are to be looked at
+        whose KV is under way, and those that call out, in the order in which they began; both are to be looked at
         before the answer. Asked at the beginning of each plan while anybody is idle, of an eviction with a `review` of
         its own alone. The answer stands for as many steps as it says, unless a job comes or leaves, calls or returns.
         """

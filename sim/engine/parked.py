@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 from sim.engine.agenda import Agenda
 from sim.engine.batch import Batch
 from sim.engine.host import Host, OverlappedHost
 from sim.engine.plan import Plan
-from sim.engine.present import Present
+from sim.engine.present import Present, Unrolled
 from sim.engine.queue import WaitingQueue, before
+from sim.engine.sums import Sums
 from sim.foregone import foregone
 from sim.job import Job
-from sim.policy import Cause, Eviction, Keep, Load, Review
+from sim.policy import Cause, Eviction, Keep, Review
 
 FRUITLESS = 100_000  # moves of KV between two tokens: more than jobs are at a time, by far
 
@@ -40,8 +41,7 @@ class Parked:
         self._reviewed: tuple[float, tuple[int, ...]] = (0, ())  # until which step a review stands, and for whom
         self._over: list[tuple[Job, float]] = []  # those whose calls are over, and since when, s
         self.new: list[Job] = []  # those of whom nothing is foreseen yet
-        self._summed = 0, 0  # when the sums of `_load` were made: steps, prefills
-        self._sums = 0, -1, 0, 0  # admissions and jobs by name as of then
+        self._sums = Sums(waiting, batch, host)
         self._fruitless = 0, 0  # prefills that were over when KV was moved, and how often it was since
 
     @property
@@ -110,7 +110,7 @@ class Parked:
     def _foresee(self, job: Job, now: float) -> None:
         """Ask what is to become of the KV of `job` at its next call; RuntimeError if it is no `Keep`."""
         if self.foresees:
-            keep = self.eviction.foresee(job, self._load(), now)
+            keep = self.eviction.foresee(job, self._sums.load(), now)
             if not (keep is None or isinstance(keep, Keep)):
                 raise RuntimeError(
                     f"{type(self.eviction).__name__}.foresee says {keep!r} of {job} at {now} s: no sim.Keep"
@@ -187,41 +187,12 @@ class Parked:
     def _asked(self, job: Job, cause: Cause, now: float, gone: Job | None = None) -> Keep:
         """What is to become of the KV of `job`; RuntimeError if it is no `Keep`, or to stay where memory is short."""
         by_cause = self._by_cause
-        keep = self.eviction.on_stop(job, cause, self._load(gone), now) if by_cause is None else by_cause.of(cause)
+        keep = self.eviction.on_stop(job, cause, self._sums.load(gone), now) if by_cause is None else by_cause.of(cause)
         if not isinstance(keep, Keep):
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop says {keep!r} of {job} at {now} s: no sim.Keep")
         if keep is Keep.KEEP and cause is Cause.PRESSURE:
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
         return keep
-
-    def _load(self, gone: Job | None = None) -> Load:
-        """What there is, now that `gone` (if any) has just stopped."""
-        batch, kv, host = self.batch, self.batch.kv, self.host
-        tokens, pending = self._by_name(gone)
-        return Load(
-            kv.free, kv.total, len(batch.running), host.free, host.total, host.leaving, kv.block_size,
-            batch.lockstep.context + tokens, batch.lockstep.rows + batch.lockstep.proposals[0] + pending,
-            host.returning,
-        )  # fmt: skip
-
-    def _by_name(self, gone: Job | None) -> tuple[int, int]:
-        """Tokens that jobs which are granted theirs by name have computed, and those due next: summed once a plan.
-
-        Who has entered since stands last; who has stopped was `gone` then.
-        """
-        batch, (admissions, summed, tokens, pending) = self.batch, self._sums
-        jobs, at, entered = len(batch.by_name), (self.waiting.steps, batch.prefills), batch.admissions - admissions
-        stopped, drafts = int(gone is not None), batch.lockstep.most > 1
-        if self._summed != at or jobs != summed + entered - stopped or (stopped and drafts):
-            tokens, pending, entered, stopped = 0, 0, jobs, 0
-        if entered:
-            for job in islice(reversed(batch.by_name), entered):
-                tokens += job.base_computed
-                pending += job.due
-        if stopped and gone is not None:
-            tokens, pending = tokens - gone.base_computed, pending - gone.pending
-        self._summed, self._sums = at, (batch.admissions, jobs, tokens, pending)
-        return tokens, pending
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Take the blocks of `job`, whose KV is dropped or, if there is any, goes to the host."""
@@ -242,10 +213,10 @@ class Parked:
         if begun < until and state == self._state():
             self.lasts = until - begun
             return
-        where, jobs = type(self.eviction).__name__, Present(self._present)
+        where, jobs, resting = type(self.eviction).__name__, Present(self._present), Unrolled(self._resting)
         eviction: Any = self.eviction  # what it says is looked at before it is believed
-        still = [job for job in hosted if job not in moving] if moving else hosted
-        review: Any = eviction.review((*idle, *still), jobs, self._load(), plan.decided)
+        review: Any = eviction.review(resting, jobs, self._sums.load(), plan.decided)
+        resting.close()
         jobs.close()
         if not _is(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
@@ -261,6 +232,11 @@ class Parked:
             moved.add(job)
             self._move(plan, job, keep)
         self._reviewed = begun + self.lasts, self._state()
+
+    def _resting(self) -> Iterable[Job]:
+        """Those whose KV an `Eviction.review` may move."""
+        moving = self.host.moving
+        return chain(self.idle, (job for job in self.host.jobs if job not in moving))
 
     def _present(self) -> tuple[Job, ...]:
         """All that are here, as `Eviction.review` has them."""

@@ -1,8 +1,8 @@
-"""All jobs of a replica as a policy is shown them: in a row that is made when it looks, for few policies do."""
+"""Jobs of a replica as a policy is shown them: in a row that is made when it looks, for few policies look at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import overload
 
 from sim.job import Job
@@ -11,7 +11,7 @@ from sim.job import Job
 class Present(Sequence[Job]):
     """The jobs that `make` gives, which is asked once, at the first look; RuntimeError at a first look that is late."""
 
-    def __init__(self, make: Callable[[], tuple[Job, ...]]) -> None:
+    def __init__(self, make: Callable[[], Iterable[Job]]) -> None:
         self._make = make
         self._jobs: tuple[Job, ...] | None = None
         self._over = False
@@ -20,11 +20,15 @@ class Present(Sequence[Job]):
         """The question is answered, and the jobs are elsewhere from now on."""
         self._over = True
 
+    def _begun(self) -> Iterable[Job]:
+        """The jobs, one after another, before there is a row of them."""
+        if self._over:
+            raise RuntimeError("the jobs that an eviction's review is shown are looked at after its answer")
+        return self._make()
+
     def _made(self) -> tuple[Job, ...]:
         if self._jobs is None:
-            if self._over:
-                raise RuntimeError("the jobs that an eviction's review is shown are looked at after its answer")
-            self._jobs = self._make()
+            self._jobs = tuple(self._begun())
         return self._jobs
 
     def __len__(self) -> int:
@@ -39,3 +43,10 @@ class Present(Sequence[Job]):
 
     def __iter__(self):  # type: ignore[no-untyped-def]  # that of a tuple
         return iter(self._made())
+
+
+class Unrolled(Present):
+    """As `Present`; who goes through them and stops at one does not pay for those behind it."""
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._begun() if self._jobs is None else self._jobs)
