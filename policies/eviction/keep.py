@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sim.foregone import EvictionByCause
 from sim.policy import Cause, Keep
 
+_PRESSURE, _KEEP, _DROP = Cause.PRESSURE, Keep.KEEP, Keep.DROP  # read off their classes they take as long as a call
+
 
 @dataclass(frozen=True, slots=True)
 class Resident(EvictionByCause):
@@ -14,4 +16,4 @@ class Resident(EvictionByCause):
 
     def of(self, cause: Cause) -> Keep:
         """DROP under pressure, else KEEP."""
-        return Keep.DROP if cause is Cause.PRESSURE else Keep.KEEP
+        return _DROP if cause is _PRESSURE else _KEEP

@@ -44,6 +44,8 @@ class LTR(NotingOrder):
         note: Turn = job.note
         if note is None or note.replica != job.replica:
             note = Turn(0, 0, steps, job.replica)
+        if self.starvation is None:
+            return note
         idle, left, at, replica = note
         passed = steps - at
         if not (passed or idle):
@@ -52,7 +54,7 @@ class LTR(NotingOrder):
             return Turn(0, left - passed if left > passed else 0, steps, replica)
         if job.paused is None:
             idle += passed
-        if self.starvation is not None and idle >= self.starvation:
+        if idle >= self.starvation:
             return Turn(0, self.period, steps, replica)
         return Turn(idle, left, steps, replica)
 

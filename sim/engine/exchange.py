@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sim.device import Device
@@ -12,11 +12,12 @@ from sim.engine.batch import Batch
 from sim.engine.lockstep import Lockstep
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
-from sim.engine.planner import COMING, SOON, Planner
+from sim.engine.planner import Planner
 from sim.engine.queue import Entry, WaitingQueue, before
+from sim.engine.words import BLOCKS, COMING, OUTRANKED, SEATS, SOON, TOKENS
 from sim.execution import IterationLevel
 from sim.job import Job
-from sim.policy import Batching, Cause, Short
+from sim.policy import ALWAYS, Batching
 from sim.step import Hold
 
 
@@ -79,7 +80,10 @@ class RankedRunning:
             insort(self._sorted, entry)
         if waiting.anew:
             return
-        instant, tokens, steps = waiting.order.stands(job, now)
+        stands = waiting.order.stands(job, now)
+        if stands is ALWAYS:
+            return
+        instant, tokens, steps = stands
         if not (instant > now and tokens >= 1 and steps >= 1):
             until = f"the rank of {job} at {now} s is to stand until {instant} s, {tokens} tokens, {steps} steps"
             raise RuntimeError(f"{type(waiting.order).__name__}.stands: {until}")
@@ -196,33 +200,29 @@ class Exchanging(Planner):
         """Admit waiting jobs as the batching selects them, each in the place of those that it names."""
         waiting, running = self.waiting, self.batch.running
         while waiting.front:
-            shown, stopped = len(waiting.front), len(plan.preempted)
+            left_out, stopped = len(waiting.front), len(plan.preempted)
             chosen = waiting.select(running.keys(), plan.decided)
             if isinstance(chosen, Hold):
                 return chosen
-            entered, budget = self._come_in_turn(plan, chosen, budget)
-            for victim in plan.preempted[stopped:]:
-                self._wait(victim, plan.decided)  # behind those that were shown
-            if entered < shown:
+            for job in chosen:
+                if job in plan.preempted:  # it had to go in this very step
+                    break
+                entered, budget = self._come(plan, job, budget)
+                if entered:
+                    left_out -= 1
+                elif not self.execution.skip_unfit:
+                    break
+            if len(plan.preempted) > stopped:
+                for victim in plan.preempted[stopped:]:
+                    self._wait(victim, plan.decided)  # behind those that were shown
+            if left_out:
                 return None
         return None
-
-    def _come_in_turn(self, plan: Plan, chosen: Sequence[Job], budget: int) -> tuple[int, int]:
-        """Admit those `chosen` until one may not enter: how many entered, and the budget (tokens) that is left."""
-        number = 0
-        for job in chosen:
-            if job in plan.preempted:  # it had to go in this very step
-                break
-            entered, budget = self._come(plan, job, budget)
-            number += entered
-            if not (entered or self.execution.skip_unfit):
-                break
-        return number, budget
 
     def _come(self, plan: Plan, job: Job, budget: int) -> tuple[bool, int]:
         """Admit `job`, in the place of others if need be: whether it entered, and the budget (tokens) that is left."""
         while True:
-            lacks = Short.SEATS
+            lacks = SEATS
             if len(self.batch.running) < self._seats:
                 new = self._enter(plan, job, budget) if budget > 0 else 0
                 if new > 0:
@@ -230,13 +230,13 @@ class Exchanging(Planner):
                     return True, budget - new
                 if new in (COMING, SOON):
                     return new == COMING, budget
-                lacks = Short.BLOCKS if new else Short.TOKENS
+                lacks = BLOCKS if new else TOKENS
             batching: Any = self.batching  # what it says is looked at before it is believed
             victim: Any = batching.victim(job, self.ranked, lacks, plan.decided)
             if victim is None:
                 return False, budget
             self._check(victim, plan.decided)
-            budget += self._stop(plan, victim, Cause.OUTRANKED)
+            budget += self._stop(plan, victim, OUTRANKED)
 
     def _check(self, victim: Any, now: float) -> None:
         """RuntimeError unless `victim` runs, and did before this step."""

@@ -41,6 +41,25 @@ class GrowingLockstep(Lockstep):
         super().withdraw(job)
         job.blocks = job.base_computed // len(self._phases) + 1
 
+    def dissolve(self) -> None:
+        """As if each did `leave`, in a third of the time: where jobs are served by rank it is done again and again."""
+        if type(self) is not GrowingLockstep:  # whose `leave` may be another
+            super().dissolve()
+            return
+        tick, phases = self.tick, self._phases
+        size = len(phases)
+        for _, _, job in self.ends:
+            sampled, most = tick - job.entered, job.ends_at
+            context = job.given + job.padding + sampled
+            self.context -= context
+            job.base_emitted = sampled if sampled < most else most
+            job.base_computed = computed = context - 1
+            job.blocks = -(-computed // size)
+            job.lockstep = None
+            phases[(tick - computed) % size] -= 1
+        self.rows -= len(self.ends)
+        self.ends.clear()
+
     def advance(self, ticks: int) -> None:
         """As in `Lockstep`; the blocks of the ticks after the first are handed out."""
         if ticks > 1:

@@ -14,6 +14,7 @@ from sim.engine.plan import Plan
 from sim.engine.present import Present, Unrolled
 from sim.engine.queue import WaitingQueue, before
 from sim.engine.sums import Sums
+from sim.engine.words import DROP, KEEP, PAUSE, PRESSURE, SWAP
 from sim.foregone import foregone
 from sim.job import Job
 from sim.policy import Cause, Eviction, Keep, Review
@@ -99,7 +100,7 @@ class Parked:
                 self.waiting.withdraw(job, now)  # it had to stop while that token was on its way
             self.call(job, now)
             if runs and job.blocks:
-                self.stop(plan, job, Cause.PAUSE)
+                self.stop(plan, job, PAUSE)
         self.batch.called.clear()
 
     def call(self, job: Job, now: float) -> None:
@@ -122,7 +123,7 @@ class Parked:
     def stop(self, plan: Plan, job: Job, cause: Cause) -> None:
         """`job` runs no more: its KV stays, is dropped or goes to the host."""
         keep = self._asked(job, cause, plan.decided, job)
-        if keep is Keep.KEEP:
+        if keep is KEEP:
             self._check_progress(job, plan.decided)
             self.batch.kv.forget(job, job.base_computed)
             self.idle[job] = None
@@ -132,7 +133,7 @@ class Parked:
     def evict(self, plan: Plan, job: Job) -> None:
         """Take the blocks of `job`, which waits, or calls out, with its KV on the device."""
         del self.idle[job]
-        self._clear(plan, job, self._asked(job, Cause.PRESSURE, plan.decided))
+        self._clear(plan, job, self._asked(job, PRESSURE, plan.decided))
         if job in self.host.moving and job.paused is None:
             self.waiting.withdraw(job, plan.decided)
 
@@ -190,14 +191,14 @@ class Parked:
         keep = self.eviction.on_stop(job, cause, self._sums.load(gone), now) if by_cause is None else by_cause.of(cause)
         if not isinstance(keep, Keep):
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop says {keep!r} of {job} at {now} s: no sim.Keep")
-        if keep is Keep.KEEP and cause is Cause.PRESSURE:
+        if keep is KEEP and cause is PRESSURE:
             raise RuntimeError(f"{type(self.eviction).__name__}.on_stop keeps {job} at {now} s under pressure")
         return keep
 
     def _clear(self, plan: Plan, job: Job, keep: Keep) -> None:
         """Take the blocks of `job`, whose KV is dropped or, if there is any, goes to the host."""
         self._check_progress(job, plan.decided)
-        if keep is Keep.SWAP and job.base_computed:
+        if keep is SWAP and job.base_computed:
             self.host.out(plan, job)
         else:
             self.batch.kv.release(job)
@@ -254,13 +255,13 @@ class Parked:
         """Bring the KV of `job` to where it is to be, unless it is there."""
         kv, host = self.batch.kv, self.host
         if job in self.idle:
-            if keep is not Keep.KEEP:
+            if keep is not KEEP:
                 del self.idle[job]
                 self._clear(plan, job, keep)
-        elif keep is Keep.DROP:
+        elif keep is DROP:
             job.dropped_tokens += job.host_tokens
             host.drop(job)
-        elif keep is Keep.KEEP:
+        elif keep is KEEP:
             if (missing := kv.missing(job, job.host_tokens)) > kv.free:
                 where = f"{type(self.eviction).__name__}.review brings back {job} at {plan.decided} s"
                 raise RuntimeError(f"{where}, which needs {missing} blocks, and {kv.free} are free")

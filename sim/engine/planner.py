@@ -11,12 +11,11 @@ from sim.engine.batch import Batch
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.queue import Standing, WaitingQueue, limits
+from sim.engine.words import COMING, PRESSURE, SHORT_OF_BLOCKS, SOON
 from sim.execution import IterationLevel
 from sim.job import Job
 from sim.policy import Batching, Cause
 from sim.step import Hold
-
-SHORT_OF_BLOCKS, SOON, COMING = -1, -2, -3  # the second: until copies end; the third: its KV is under way from now on
 
 
 class Planner:
@@ -137,7 +136,7 @@ class Planner:
                     parked.evict(plan, parked.worst(parked.idle, plan.decided))
                     continue
                 victim = parked.worst(batch.running, plan.decided)
-                budget += self._stop(plan, victim, Cause.PRESSURE)
+                budget += self._stop(plan, victim, PRESSURE)
                 self._wait(victim, plan.decided)
                 if victim is job:
                     return budget

@@ -11,11 +11,11 @@ from sim.engine.exchange import Exchanging
 from sim.engine.kv import KVCache
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
-from sim.engine.planner import COMING
 from sim.engine.queue import Entry, WaitingQueue, before
+from sim.engine.words import COMING, OUTRANKED, PRESSURE
 from sim.execution import IterationLevel
 from sim.job import Job
-from sim.policy import Batching, Cause
+from sim.policy import Batching
 from sim.step import Hold
 
 FEW = 8  # waiting jobs at each of which it is worth a look whether there is enough for all
@@ -119,7 +119,7 @@ class Ranked(Exchanging):
         back = len(plan.preempted)
         self._serve_next(plan, self.budget - sum(plan.grants.values()))
         for job in self._unserved:
-            self._stop(plan, job, Cause.OUTRANKED)
+            self._stop(plan, job, OUTRANKED)
         self._unserved = {}
         for job in plan.preempted[back:]:
             self._wait(job, plan.decided)
@@ -128,9 +128,10 @@ class Ranked(Exchanging):
     def _serve_next(self, plan: Plan, budget: int, coming: Any = None) -> int:
         """Serve the running jobs whose turn it is, as long as none that is `coming` ranks before; the budget left."""
         kv, parked, unserved = self.batch.kv, self.parked, self._unserved
-        while unserved and budget > 0 and self._has_seat():
+        running, seats = self.batch.running, self._seats
+        while unserved and budget > 0 and len(running) - len(unserved) < seats:
             job, entry = unserved.popitem()
-            if coming is not None and before(coming, entry[0]):
+            if coming is not None and coming < entry[0]:
                 unserved[job] = entry
                 break
             new = self._within(job, budget)
@@ -139,7 +140,7 @@ class Ranked(Exchanging):
             while (short := kv.missing(job, job.base_computed + new) - kv.free) > parked.host.leaving:
                 givers = self._givers()
                 if not givers:
-                    self._stop(plan, job, Cause.PRESSURE)
+                    self._stop(plan, job, PRESSURE)
                     return budget
                 self._evict(plan, parked.worst(givers, plan.decided))
             if short > 0:
@@ -149,17 +150,14 @@ class Ranked(Exchanging):
             budget -= new
         return budget
 
-    def _has_seat(self) -> bool:
-        """Whether a job more may be served."""
-        return len(self.batch.running) - len(self._unserved) < self._seats
-
     def _come(self, plan: Plan, job: Job, budget: int) -> tuple[bool, int]:
         """Admit `job` when its turn has come, if it fits then with what those behind it hold."""
-        if self._unserved:
-            budget = self._serve_next(plan, budget, self.waiting.entry(job, plan.decided)[0])
-        elif self._behind is not None and not before(self.waiting.entry(job, plan.decided)[0], self._behind):
+        unserved = self._unserved
+        if unserved:
+            budget = self._serve_next(plan, budget, self.waiting.known(job, plan.decided)[0])
+        elif self._behind is not None and not self.waiting.known(job, plan.decided)[0] < self._behind:
             self._behind = None
-        if budget > 0 and self._has_seat():
+        if budget > 0 and len(self.batch.running) - len(unserved) < self._seats:
             new = self._enter(plan, job, budget)
             if new > 0:
                 self.ranked.join(job, plan.decided)
@@ -175,4 +173,4 @@ class Ranked(Exchanging):
         if self._unserved.pop(job, None) is None:
             super()._evict(plan, job)
         else:
-            self._stop(plan, job, Cause.PRESSURE)
+            self._stop(plan, job, PRESSURE)

@@ -14,11 +14,11 @@ from sim.engine.growth import FillingLockstep, GrowingLockstep
 from sim.engine.host import host_of
 from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
+from sim.engine.moving import waiting_queue
 from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.planner import DecodeFirst, Exclusive, Planner
 from sim.engine.prefix import PrefixCache
-from sim.engine.queue import waiting_queue
 from sim.engine.ranked import Ranked
 from sim.engine.static import StaticBatch, StaticPlanner
 from sim.engine.until_first import UntilFirstBatch, UntilFirstPlanner

@@ -13,8 +13,9 @@ from sim.engine.parked import Parked
 from sim.engine.plan import Plan
 from sim.engine.queue import WaitingQueue
 from sim.engine.static import StaticBatch, StaticPlanner
+from sim.engine.words import OUTRANKED
 from sim.job import Job
-from sim.policy import Batching, Cause
+from sim.policy import Batching
 from sim.step import Hold
 
 
@@ -106,7 +107,7 @@ class UntilFirstPlanner(StaticPlanner):
                 continue
             job.preemptions += 1
             plan.preempted += (job,)
-            self.parked.stop(plan, job, Cause.OUTRANKED)
+            self.parked.stop(plan, job, OUTRANKED)
             self._withdraw(job, plan.decided)
 
     def _withdraw(self, job: Job, now: float) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import Prediction, Request, RequestLevel, Truth
-from sim.engine.queue import waiting_queue
+from sim.engine.moving import waiting_queue
 from sim.foregone import Unselective
 from sim.job import Job
 from sim.policy import ALWAYS, FixedOrder, Order, Stands

@@ -11,7 +11,7 @@ from sim import Prediction, Request, Truth
 from sim.engine.exchange import RankedRunning
 from sim.engine.kv import KVCache
 from sim.engine.lockstep import Lockstep
-from sim.engine.queue import waiting_queue
+from sim.engine.moving import waiting_queue
 from sim.job import Job
 from sim.policy import FixedOrder, Order, Stands
 from tests.cases import stable
