@@ -181,8 +181,7 @@ class Simulation:
         prediction: Any = self.predictor.predict(request)
         length, uncertainty, seconds, _, pauses = prediction
         if (
-            not pauses
-            and type(length) is float and type(uncertainty) is float and type(seconds) is float
+            type(length) is float and type(uncertainty) is float and type(seconds) is float and not pauses
             and 0.0 <= length < INFINITY and 0.0 <= uncertainty < INFINITY and 0.0 <= seconds < INFINITY
         ):  # fmt: skip
             return prediction  # type: ignore[no-any-return]
