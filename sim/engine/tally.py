@@ -16,22 +16,31 @@ from sim.replicas import Group, Replicas
 
 
 class Ladder:
-    """Some numbers by the count that each of them has, the least first, the first of equals; `total` is their sum."""
+    """Some numbers by the count that each of them has, the least first, the first of equals; `total` is their sum.
 
-    __slots__ = ("counts", "rungs", "total")
+    `rungs` are in that order, each a count times `width`, and the number: they are compared as one.
+    """
+
+    __slots__ = ("counts", "rungs", "total", "width")
 
     def __init__(self, counts: dict[int, int]) -> None:
         self.counts = counts
-        self.rungs = sorted((count, number) for number, count in counts.items())
+        self.width = width = max(counts) + 1
+        self.rungs = sorted([count * width + number for number, count in counts.items()])
         self.total = sum(counts.values())
 
     def change(self, number: int, by: int) -> None:
         """`number` has so many more."""
         rungs, before = self.rungs, self.counts[number]
-        del rungs[bisect_left(rungs, (before, number))]
+        rung = before * self.width + number
+        del rungs[bisect_left(rungs, rung)]
+        insort(rungs, rung + by * self.width)
         self.counts[number] = before + by
-        insort(rungs, (before + by, number))
         self.total += by
+
+    def least(self) -> tuple[int, int]:
+        """The least count, and the first number that has it."""
+        return divmod(self.rungs[0], self.width)
 
 
 class Tally:
@@ -126,18 +135,20 @@ class CountedGroup(Group):
     def __init__(self, tally: Tally, views: Sequence[ReplicaView], numbers: Sequence[int]) -> None:
         super().__init__(views, numbers)
         self._tally = tally
-        replicas = [tally.replicas[number] for number in numbers]
+        replicas = self._members()
         self.loads = Ladder({one.number: one.jobs for one in replicas})
-        self._sent = Ladder({one.number: len(one.submitted) for one in replicas})
-        self._instants = sorted([instant for one in replicas for instant in one.submitted])
+        self._sent: Ladder | None = None  # jobs that were sent to each, and below when, once somebody has asked
+        self._instants: list[float] | None = None
         self._caches = [one.batch.kv for one in replicas if isinstance(one.batch.kv, PrefixCache)]
         self._alike = len({cache.block_size for cache in self._caches}) <= 1
 
     def come(self, number: int) -> None:
         """A job has come to the replica at `number`, one of these."""
         self.loads.change(number, 1)
-        self._sent.change(number, 1)
-        self._instants.append(self._tally.replicas[number].clock.now)
+        if self._sent is not None:
+            self._sent.change(number, 1)
+        if self._instants is not None:
+            self._instants.append(self._tally.replicas[number].clock.now)
 
     @property
     def jobs(self) -> int:
@@ -146,19 +157,27 @@ class CountedGroup(Group):
 
     def submitted_within(self, seconds: float) -> int:
         since = self._tally.replicas[0].clock.now - seconds
+        if self._instants is None:
+            self._instants = sorted([instant for one in self._members() for instant in one.submitted])
         return len(self._instants) - bisect_left(self._instants, since)
 
     def fewest_jobs(self) -> int:
         self._tally.update()
-        return self.loads.rungs[0][1]
+        return self.loads.least()[1]
 
     def fewest_submitted(self) -> int:
-        return self._sent.rungs[0][1]
+        if self._sent is None:
+            self._sent = Ladder({one.number: len(one.submitted) for one in self._members()})
+        return self._sent.least()[1]
+
+    def _members(self) -> list[Replica]:
+        """The replicas that they are."""
+        return [self._tally.replicas[number] for number in self.numbers]
 
     def most_cached(self, job: Job, most: int) -> int:
         """As in `Group`: those are asked who may have cached a stretch of the prompt, the last stretch first."""
-        cached, rungs = self._tally.cached(), self.loads.rungs
-        fewest, first = rungs[0]
+        cached = self._tally.cached()
+        fewest, first = self.loads.least()
         if fewest > most or not self._alike:
             return super().most_cached(job, most)
         best = 0, -fewest, -first  # tokens that are cached, jobs, index
@@ -181,11 +200,12 @@ class CountedGroup(Group):
 
     def _by_load(self, numbers: set[int], most: int) -> Iterator[tuple[int, int]]:
         """Jobs and index of those of `numbers` that are of the group and have `most` jobs at most, the fewest first."""
-        counts, rungs = self.loads.counts, self.loads.rungs
+        counts, rungs, width = self.loads.counts, self.loads.rungs, self.loads.width
         if len(numbers) ** 2 < len(rungs):  # it takes less to sort them than to find them
-            rungs = sorted([(counts[one], one) for one in numbers if one in counts])
+            rungs = sorted([counts[one] * width + one for one in numbers if one in counts])
         for rung in rungs:
-            if rung[0] > most:
+            jobs, number = divmod(rung, width)
+            if jobs > most:
                 break
-            if rung[1] in numbers:
-                yield rung
+            if number in numbers:
+                yield jobs, number
