@@ -18,36 +18,34 @@ class GrowingLockstep(Lockstep):
     that joins owns just the blocks of its computed tokens.
     """
 
-    __slots__ = ("_phases",)
+    __slots__ = ("_phases", "_size")
 
     def __init__(self, kv: KVCache, ahead: int = 0, longest: Callable[[Request, int], int] | None = None) -> None:
         super().__init__(kv, ahead, longest)
+        self._size = kv.block_size
         self._phases = [0] * kv.block_size
 
     def join(self, job: Job) -> None:
         Lockstep.join(self, job)
-        phases = self._phases
-        phases[(self.tick - job.base_computed) % len(phases)] += 1
+        self._phases[(self.tick - job.base_computed) % self._size] += 1
 
     def leave(self, job: Job) -> None:
         """As in `Lockstep`; `job` owns the blocks of what it has computed."""
         Lockstep.leave(self, job)
-        phases, computed = self._phases, job.base_computed
-        size = len(phases)
-        phases[(self.tick - computed) % size] -= 1
+        size, computed = self._size, job.base_computed
+        self._phases[(self.tick - computed) % size] -= 1
         job.blocks = -(-computed // size)
 
     def withdraw(self, job: Job) -> None:
         super().withdraw(job)
-        job.blocks = job.base_computed // len(self._phases) + 1
+        job.blocks = job.base_computed // self._size + 1
 
     def dissolve(self) -> None:
         """As if each did `leave`, in a third of the time: where jobs are served by rank it is done again and again."""
         if type(self) is not GrowingLockstep:  # whose `leave` may be another
             super().dissolve()
             return
-        tick, phases = self.tick, self._phases
-        size = len(phases)
+        tick, phases, size = self.tick, self._phases, self._size
         for _, _, job in self.ends:
             sampled, most = tick - job.entered, job.ends_at
             context = job.given + job.padding + sampled
@@ -64,31 +62,32 @@ class GrowingLockstep(Lockstep):
         """As in `Lockstep`; the blocks of the ticks after the first are handed out."""
         if ticks > 1:
             self.kv.free -= self.growth(ticks - 1)
-        super().advance(ticks)
+        self.tick += ticks
+        self.context += self.rows * ticks
 
     def grow(self, spare: int = 0) -> bool:
-        kv, phases = self.kv, self._phases
-        left = kv.free - phases[self.tick % len(phases)]
+        kv = self.kv
+        left = kv.free - self._phases[self.tick % self._size]
         if left < spare:
             return False
         kv.free = left
         return True
 
     def growth(self, ticks: int) -> int:
-        phases, size = self._phases, len(self._phases)
+        phases, size = self._phases, self._size
         first = (self.tick + 1) % size
         last = first + ticks % size
         blocks = sum(phases[first:last]) if last <= size else self.rows - sum(phases[last - size : first])
         return blocks + ticks // size * self.rows
 
     def takes(self, ticks: int) -> list[int]:
-        phases = self._phases
-        first = (self.tick + 1) % len(phases)
-        return (phases * (2 + ticks // len(phases)))[first : first + ticks]
+        phases, size = self._phases, self._size
+        first = (self.tick + 1) % size
+        return (phases * (2 + ticks // size))[first : first + ticks]
 
     def ticks_within(self, most: int) -> int:
         free = self.kv.free
-        if self.rows * (most // len(self._phases) + 1) <= free or self.growth(most) <= free:
+        if self.rows * (most // self._size + 1) <= free or self.growth(most) <= free:
             return most
         enough, short = 0, most
         while short - enough > 1:

@@ -9,19 +9,17 @@ from sim.policy import Leg
 
 
 def plain(legs: Sequence[Any]) -> Sequence[Leg]:
-    """`legs`, each as a `Leg` of an int and a bool: they are, as a rule."""
+    """`legs`, each as a `Leg` of an int and a bool: they are, as a rule.
+
+    The kinds have names of their own, for mypyc would believe what stands in a `Leg`.
+    """
     for leg in legs:
-        if not _is_plain(leg):
-            return [Leg(int(replica), bool(prefill_only)) for replica, prefill_only in legs]
+        kind: Any = type(leg)
+        if kind is Leg:
+            replica, prefill_only = leg
+            number: Any = type(replica)
+            flag: Any = type(prefill_only)
+            if number is int and flag is bool:
+                continue
+        return [Leg(int(replica), bool(prefill_only)) for replica, prefill_only in legs]
     return legs
-
-
-def _is_plain(leg: Any) -> bool:
-    """Whether it is a `Leg` of Python's own numbers; kinds stand by themselves, for mypyc would believe them."""
-    kind: Any = type(leg)
-    if kind is not Leg:
-        return False
-    replica, prefill_only = leg
-    number: Any = type(replica)
-    flag: Any = type(prefill_only)
-    return number is int and flag is bool
