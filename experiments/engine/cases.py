@@ -155,6 +155,7 @@ CASES = {
     "drafting": SEATED(batching=Continuous(64), decoding=Bernoulli(0.7, 3, DRAFT, SEED)),
     "short_memory": Case(functools.partial(conversation, speed=0.8), kv_tokens=SHORT),
     "infercept": Case(functools.partial(calling, rate=2.0), batching=FILLED, eviction=WASTE),
+    "infercept_36": Case(functools.partial(calling, rate=5.15), batching=FILLED, eviction=WASTE),  # the mean batch
     "record_steps": Case(TRACE, record=Record.STEPS),
     "waiting_100k": Case(BURST),
     "waiting_100k_sjf": Case(BURST, order=SJF(SERVICE)),

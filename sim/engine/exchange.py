@@ -72,15 +72,16 @@ class RankedRunning:
 
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
-        waiting = self._waiting
-        entry = waiting.entry(job, now)
-        if self.bound is None or before(self.bound, entry[0]):
-            self.bound = entry[0]
+        waiting, order = self._waiting, self._waiting.order
+        waiting.ranked += 1
+        rank: Any = order.rank(job, now)
+        if self.bound is None or self.bound < rank:
+            self.bound = rank
         if self._sorted:
-            insort(self._sorted, entry)
+            insort(self._sorted, (rank, job.request.arrival, job.request.id, job))
         if waiting.anew:
             return
-        stands = waiting.order.stands(job, now)
+        stands = order.stands(job, now)
         if stands is ALWAYS:
             return
         instant, tokens, steps = stands

@@ -112,7 +112,7 @@ class Ranked(Exchanging):
         batch.dissolve()
         if not waiting.front:
             self.ranked.refresh(plan.decided)
-        entries = sorted((waiting.entry(job, plan.decided) for job in batch.running), reverse=True)
+        entries = sorted([waiting.entry(job, plan.decided) for job in batch.running], reverse=True)
         self.ranked.bound = entries[0][0]
         self._unserved = {entry[3]: entry for entry in entries}
         hold = super()._exchange(plan, self.budget)
