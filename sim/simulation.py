@@ -211,13 +211,13 @@ class Simulation:
                 raise TypeError(f"request {job.request.id}: an answer is a sequence of legs, got None (send it)")
             self.leave(job)
             return
-        legs, several = plain(legs), len(legs) > 1
-        if several or job.request.truth.lengths is not None:
+        legs = plain(legs)
+        if len(legs) > 1 or job.request.truth.lengths is not None:
             self.answer(job, legs)
         if not self.servable(job.request, legs):
             self.leave(job)
             return
-        if several:
+        if len(legs) > 1:
             self.legs[job] = list(legs[1:])
         self.submit(job, legs[0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -14,12 +13,14 @@ import pandas as pd
 
 from sim import Pause, Proposal, Request, Truth
 from traces.kinds import KINDS
-from traces.schema import by_model
+from traces.schema import REQUIRED, by_model
 
 CHUNK = 4096  # rows that are requests at a time, where these are made one after another
 
 KNOWN = ("max_tokens", "prompt_text", "client", "task", "session", "deadline", "think")  # None where a cell is missing
 OTHERS = {"pauses", "proposals", "samples", "prompt_ids", "think"}  # of which `Request` or `Truth` asks more
+WHOLE = np.dtype(int)
+TYPES = {"arrival": np.dtype(float), "prompt_tokens": WHOLE, "output_tokens": WHOLE, "max_tokens": WHOLE}
 T = TypeVar("T", Request, Truth)
 
 
@@ -63,12 +64,13 @@ def _requests(table: pd.DataFrame, first: int) -> Iterable[Request]:
 
 def _is_plain(table: pd.DataFrame) -> bool:
     """Whether `Request` and `Truth` would take each row as it stands: then they need not look at one after another."""
-    arrivals, prompts, outputs = (table[name].to_numpy() for name in ("arrival", "prompt_tokens", "output_tokens"))
-    if not OTHERS.isdisjoint(table.columns) or by_model(table):
+    kinds = table.dtypes
+    if not OTHERS.isdisjoint(table.columns) or by_model(table) or not table.columns.is_unique:
         return False
-    if arrivals.dtype != float or any(column.dtype != int for column in (prompts, outputs)):
+    if any(kinds.get(name, kind) != kind for name, kind in TYPES.items()):
         return False
-    caps = table["max_tokens"].to_numpy(float, na_value=math.inf) if "max_tokens" in table else math.inf
+    arrivals, prompts, outputs = (table[name].to_numpy() for name in REQUIRED)
+    caps = table["max_tokens"].to_numpy() if "max_tokens" in table else outputs
     sound = np.isfinite(arrivals) & (arrivals >= 0) & (prompts >= 1) & (outputs >= 1) & (outputs <= caps)
     return bool(sound.all())
 

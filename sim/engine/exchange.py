@@ -72,9 +72,10 @@ class RankedRunning:
 
     def join(self, job: Job, now: float) -> None:
         """`job` runs from `now` (s) on, or its rank stands no longer."""
-        waiting, order = self._waiting, self._waiting.order
+        waiting = self._waiting
+        order: Any = waiting.order  # as in `WaitingQueue.entry`
         waiting.ranked += 1
-        rank: Any = order.rank(job, now)
+        rank = order.rank(job, now)
         if self.bound is None or self.bound < rank:
             self.bound = rank
         if self._sorted:

@@ -217,15 +217,16 @@ class Parked:
         where, jobs, resting = type(self.eviction).__name__, Present(self._present), Unrolled(self._resting)
         eviction: Any = self.eviction  # what it says is looked at before it is believed
         review: Any = eviction.review(resting, jobs, self._sums.load(), plan.decided)
-        resting.close()
-        jobs.close()
         if not _is(review, Review):
             raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
+        moves = tuple(review.moves)  # which may be made as they are asked for, of jobs that are as they were
+        resting.close()
+        jobs.close()
         self.lasts = review.steps
         if not self.lasts >= 1:
             raise RuntimeError(f"{where}.review at {plan.decided} s is to stand for {review.steps} steps, at least one")
         moved: set[Job] = set()
-        for job, keep in review.moves:
+        for job, keep in moves:
             if job in moved or not (job in idle or (job in hosted and job not in moving)):
                 raise RuntimeError(f"{where}.review names {job} at {plan.decided} s, which it was not shown, or twice")
             if not isinstance(keep, Keep):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from struct import Struct
+from struct import Struct, error
 from typing import Any
 
 import numpy as np
@@ -152,7 +152,10 @@ class Recorder:
         if self._rows > len(self._columns[0]):
             for column in self._columns:
                 column.resize(max(self._rows, 2 * first), refcheck=False)  # nobody else has seen it
-        rows = np.frombuffer(b"".join([_row(job) for job in jobs]), _TYPE)
+        try:
+            rows = np.frombuffer(b"".join([_row(job) for job in jobs]), _TYPE)
+        except error as reason:
+            raise OverflowError(f"a number of a request takes more than 64 bits ({reason})") from reason
         for place, column in enumerate(self._columns):
             column[first : self._rows] = rows[str(place)]
 

@@ -156,11 +156,16 @@ def send(keep):
     return lambda idle: Review([(job, keep) for job in idle], steps=1)
 
 
+def lazily(keep):
+    return lambda idle: Review(zip(idle, [keep] * 99, strict=False), steps=1)
+
+
 @pytest.mark.parametrize(
     ("answers", "again", "ends"),
     [
         ([], {0: 1}, [4, 5, 6]),
         ([send(Keep.DROP)], {0: 7}, [4, 5, 6]),
+        ([lazily(Keep.DROP)], {0: 7}, [4, 5, 6]),
         ([send(Keep.SWAP)], {0: 1}, [4, 7, 10]),  # out with the step from 4 s on, back with that from 7 s on
         ([wait(1), send(Keep.SWAP)], {0: 1}, [4, 5, 10]),  # out and back in the step from 5 s on
         ([send(Keep.SWAP), send(Keep.KEEP)], {0: 1}, [4, 7, 10]),

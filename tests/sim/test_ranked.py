@@ -1,5 +1,8 @@
 """Service by rank: who is served when tokens, seats and blocks are short."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
@@ -14,7 +17,7 @@ from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
-from sim import Cluster, Overhead, Record, simulate
+from sim import Cluster, Order, Overhead, Record, simulate
 from tests.cases import cases, examples, on_several, plain, ranked, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_exchange import Turns
@@ -40,6 +43,31 @@ def by_rank(eviction=None, **settings):
 
 def granted(tables) -> list[dict[int, int]]:
     return [dict(decision.granted) for decision in tables.decisions]
+
+
+class RankedIn(Order):
+    """The last id first, by what is of a `kind`."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def rank(self, job, now):
+        return self.kind(9 - job.request.id)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, Fraction, str], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "batching", [Continuous(2, 4, phases="by_rank"), Preemptive(2, 4)], ids=["by rank", "preemptive"]
+)
+def test_ranks_are_whatever_can_be_compared(kind, batching):
+    """Compiled too, where a number that is told its type is refused for another."""
+    requests = make_requests([0, 0, 1.5, 2], [1, 3, 1, 5], [4, 5, 2, 1])
+    runs = [
+        serve(requests, make_policy(order=RankedIn(one), eviction=Resident(), batching=batching))
+        for one in (float, kind)
+    ]
+    assert granted(runs[1]) == granted(runs[0])
+    assert runs[0].requests["preemptions"].sum() > 0
 
 
 def test_tokens_go_to_the_best_first_and_what_is_left_to_the_next():

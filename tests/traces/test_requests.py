@@ -65,8 +65,20 @@ def test_rows_that_nothing_is_asked_of_are_what_the_constructors_make() -> None:
         ("prompt_tokens", 0, "prompt_tokens must be at least 1, got 0"),
         ("output_tokens", 0, "output_tokens must be at least 1, got 0"),
         ("output_tokens", 10, "output_tokens 10 exceed max_tokens 9"),
+        ("output_tokens", 2**53 + 1, f"output_tokens {2**53 + 1} exceed max_tokens {2**53}"),
     ],
 )
 def test_a_row_that_no_request_can_be_is_refused(column: str, cell: float, why: str) -> None:
+    caps = [9, 2**53 if cell == 2**53 + 1 else 9]
     with pytest.raises(ValueError, match=why):
-        to_requests(PLAIN.assign(**{column: [PLAIN[column][0], cell]}))
+        to_requests(PLAIN.assign(max_tokens=caps, **{column: [PLAIN[column][0], cell]}))
+
+
+def test_columns_of_other_types_give_pythons_own_numbers() -> None:
+    for kind in ("Int64", "int64[pyarrow]", pd.SparseDtype("int64", 0), "int32", object):
+        table = PLAIN.assign(**{name: PLAIN[name].astype(kind) for name in ("prompt_tokens", "output_tokens")})
+        assert to_requests(table) == to_requests(PLAIN)
+        for one in to_requests(table):
+            assert type(one.prompt_tokens) is type(one.truth.output_tokens) is int
+    gaps = PLAIN.assign(max_tokens=pd.array([2, None], "int64[pyarrow]"))
+    assert [one.max_tokens for one in to_requests(gaps)] == [2, None]
