@@ -39,13 +39,13 @@ class LTR(NotingOrder):
         if not self.period >= 1:
             raise ValueError(f"period must be at least 1 step, got {self.period}")
 
-    def note(self, job: Job, now: float, steps: int) -> Turn:
-        """The job's turn, after what has become of it in the steps since the last note."""
+    def note(self, job: Job, now: float, steps: int) -> Turn | None:
+        """The job's turn, after what has become of it in the steps since the last note; None if nobody starves."""
+        if self.starvation is None:
+            return None
         note: Turn = job.note
         if note is None or note.replica != job.replica:
             note = Turn(0, 0, steps, job.replica)
-        if self.starvation is None:
-            return note
         idle, left, at, replica = note
         passed = steps - at
         if not (passed or idle):
@@ -60,11 +60,13 @@ class LTR(NotingOrder):
 
     def rank(self, job: Job, now: float) -> tuple[int, float]:
         """-1 at the front, else 0; predicted tokens."""
-        return -1 if job.note.left > 0 else 0, job.prediction.length
+        return -1 if self.starvation is not None and job.note.left > 0 else 0, job.prediction.length
 
     def stands(self, job: Job, now: float) -> Stands:
         """Until the job has waited too long, or its time at the front is over."""
+        if self.starvation is None:
+            return ALWAYS
         idle, left = job.note[:2]
         if job.runs:
             return Stands(steps=left) if left else ALWAYS
-        return ALWAYS if left or self.starvation is None else Stands(steps=self.starvation - idle)
+        return ALWAYS if left else Stands(steps=self.starvation - idle)
