@@ -28,9 +28,8 @@ _TYPE = np.dtype([(str(place), np.int64 if place < COUNTS else np.float64) for p
 
 
 def _row(job: Job) -> bytes:
-    """What is written down of `job`; what never came is NaN."""
+    """What is written down of `job` (tokens, s), in the order of `Recorder._requests`; what never came is NaN."""
     request, predicted = job.request, job.predicted
-    first, finished = job.first_token, job.finished
     return _ROW.pack(
         request.id, request.prompt_tokens, job.true_tokens, job.preemptions, job.calls, job.replica,
         job.passes, job.proposed_tokens, job.moved_tokens, job.dropped_tokens,
@@ -38,8 +37,8 @@ def _row(job: Job) -> bytes:
         job.longest_stop, job.call_seconds, job.renewed_seconds, job.routing_seconds,
         math.nan if job.queued is None else job.queued,
         math.nan if job.first_scheduled is None else job.first_scheduled,
-        math.nan if first is None else first,
-        math.nan if finished is None else finished,
+        math.nan if job.first_token is None else job.first_token,
+        math.nan if job.finished is None else job.finished,
     )  # fmt: skip
 
 

@@ -137,7 +137,8 @@ class CountedGroup(Group):
         self._tally = tally
         replicas = self._members()
         self.loads = Ladder({one.number: one.jobs for one in replicas})
-        self._sent: Ladder | None = None  # jobs that were sent to each, and below when, once somebody has asked
+        # Kept once somebody has asked: how many jobs were sent to each, and when they were, s.
+        self._sent: Ladder | None = None
         self._instants: list[float] | None = None
         self._caches = [one.batch.kv for one in replicas if isinstance(one.batch.kv, PrefixCache)]
         self._alike = len({cache.block_size for cache in self._caches}) <= 1
