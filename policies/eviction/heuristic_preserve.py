@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policies.eviction.durations import foreseen
-from policies.eviction.swap_within_budget import SwapWithinBudget
+from policies.eviction.swap_within_budget import KEEP, SwapWithinBudget
 from sim.job import Job
 from sim.policy import Keep, Load
 
@@ -21,8 +21,8 @@ class HeuristicPreserve(SwapWithinBudget):
         if not self.seconds >= 0:
             raise ValueError(f"seconds must not be negative, got {self.seconds}")
 
-    def judged(self, job: Job, chunk: int, load: Load, now: float) -> tuple[float, Keep]:
+    def judged(self, job: Job, chunk: int, load: Load, now: float) -> tuple[float, Keep, Job]:
         """KEEP what is short, as if it wasted nothing."""
         if foreseen(job) <= self.seconds:
-            return 0.0, Keep.KEEP
+            return 0.0, KEEP, job
         return SwapWithinBudget.judged(self, job, chunk, load, now)

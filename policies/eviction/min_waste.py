@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policies.eviction.durations import Duration
-from policies.eviction.swap_within_budget import SwapWithinBudget
-from policies.eviction.waste import preserve
+from policies.eviction.swap_within_budget import DROP, KEEP, SwapWithinBudget
+from policies.eviction.waste import chunked_discard, preserve
 from sim.job import Job
 from sim.policy import Keep, Load
 
@@ -20,8 +20,9 @@ class MinWaste(SwapWithinBudget):
 
     duration: Duration
 
-    def judged(self, job: Job, chunk: int, load: Load, now: float) -> tuple[float, Keep]:
+    def judged(self, job: Job, chunk: int, load: Load, now: float) -> tuple[float, Keep, Job]:
         """min(WastePreserve, WasteChunkD), and KEEP or DROP by which it is."""
-        dropped, _ = SwapWithinBudget.judged(self, job, chunk, load, now)
-        kept = preserve(job.computed, self.duration.left(job, now))
-        return (kept, Keep.KEEP) if kept <= dropped else (dropped, Keep.DROP)
+        computed = job.computed
+        dropped = chunked_discard(computed, load.running_tokens, chunk, self.costs)
+        kept = preserve(computed, self.duration.left(job, now))
+        return (kept, KEEP, job) if kept <= dropped else (dropped, DROP, job)

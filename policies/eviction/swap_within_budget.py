@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from operator import attrgetter
+from operator import itemgetter
 
 from policies.eviction.swap import Swap
 from policies.eviction.waste import Costs, chunked_discard
 from sim.job import Job
 from sim.policy import Cause, Keep, Load, Review
 
-_holds_blocks = attrgetter("blocks")
+KEEP, SWAP, DROP = Keep.KEEP, Keep.SWAP, Keep.DROP  # the lookup in an enum takes as long as a call
+NOTHING = Review()
+
+_waste = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +36,32 @@ class SwapWithinBudget(Swap):
     def on_stop(self, job: Job, cause: Cause, load: Load, now: float) -> Keep:
         """KEEP at a call, of which `review` says more in the same step; else SWAP who calls out, DROP who does not."""
         if cause is Cause.PAUSE:
-            return Keep.KEEP
-        return Keep.DROP if job.paused is None else Swap.on_stop(self, job, cause, load, now)
+            return KEEP
+        return DROP if job.paused is None else Swap.on_stop(self, job, cause, load, now)
 
-    def judged(self, job: Job, chunk: int, load: Load, now: float) -> tuple[float, Keep]:
+    def judged(self, job: Job, chunk: int, load: Load, now: float) -> tuple[float, Keep, Job]:
         """What the call of `job` wastes (token-seconds) if it is not swapped, and what becomes of its KV then."""
-        return chunked_discard(job.computed, load.running_tokens, chunk, self.costs), Keep.DROP
+        return chunked_discard(job.computed, load.running_tokens, chunk, self.costs), DROP, job
 
     def review(self, idle: Sequence[Job], jobs: Sequence[Job], load: Load, now: float) -> Review:
         """By falling waste: SWAP while the budget lasts and the host has room, then what is said of each."""
-        calling = [job for job in takewhile(_holds_blocks, idle) if job.paused is not None]
-        if not calling:
-            return Review()
-        chunk = self.costs.chunk(load.pending_tokens)
-        judged = [(*self.judged(job, chunk, load, now), job) for job in calling]
-        judged.sort(key=lambda one: -one[0])
-        budget = self.costs.hidden(load.pending_tokens) - load.leaving * load.block_size - load.returning_tokens
+        costs, pending = self.costs, load.pending_tokens
+        chunk, judged = costs.chunk(pending), []
+        for job in idle:
+            if not job.blocks:
+                break  # it is on the host, as all behind it
+            if job.paused is not None:
+                judged.append(self.judged(job, chunk, load, now))
+        if not judged:
+            return NOTHING
+        judged.sort(key=_waste, reverse=True)
+        budget = costs.hidden(pending) - load.leaving * load.block_size - load.returning_tokens
         moves, room = [], load.free_on_host
         for waste, otherwise, job in judged:
             if waste > 0 and budget > 0 and job.blocks <= room:
-                moves.append((job, Keep.SWAP))
+                moves.append((job, SWAP))
                 budget -= job.computed
                 room -= job.blocks
-            elif otherwise is not Keep.KEEP:
+            elif otherwise is not KEEP:
                 moves.append((job, otherwise))
-        return Review(moves, steps=self.every)
+        return Review(moves, self.every)

@@ -36,11 +36,13 @@ class Costs:
 
     def chunk(self, running: int) -> int:
         """Tokens of a step that are left beside the `running` ones: a chunk of what is recomputed, one at least."""
-        return max(self.budget - running, 1)
+        left = self.budget - running
+        return left if left > 1 else 1
 
     def hidden(self, tokens: int) -> int:
         """N_i: tokens that can be swapped for nothing, behind a step of so many tokens, `budget` at most."""
-        return int(self.forward(min(tokens, self.budget)) / self.swap_token_seconds)
+        budget = self.budget
+        return int(self.forward(tokens if tokens < budget else budget) / self.swap_token_seconds)
 
 
 def discard(context: int, others: int, costs: Costs) -> float:
@@ -63,9 +65,9 @@ def chunked_discard(context: int, others: int, chunk: int, costs: Costs) -> floa
 
     As the paper has it: that the steps in which the chunks ride would come anyway is not told.
     """
-    chunks = -(-context // chunk)
-    if not chunks:
+    if not context:
         return 0.0
+    chunks = -(-context // chunk)
     return costs.forward(context) * context / 2 + chunks * costs.forward(context / chunks) * others
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, filterfalse
 from typing import Any
 
 from sim.engine.agenda import Agenda
@@ -214,31 +214,37 @@ class Parked:
         if begun < until and state == self._state():
             self.lasts = until - begun
             return
-        where, jobs, resting = type(self.eviction).__name__, Present(self._present), Unrolled(self._resting)
+        jobs, resting = Present(self._present), Unrolled(self._resting)
         eviction: Any = self.eviction  # what it says is looked at before it is believed
         review: Any = eviction.review(resting, jobs, self._sums.load(), plan.decided)
         if not _is(review, Review):
-            raise RuntimeError(f"{where}.review says {review!r} at {plan.decided} s: no sim.Review")
+            raise RuntimeError(f"{type(eviction).__name__}.review says {review!r} at {plan.decided} s: no sim.Review")
         moves = tuple(review.moves)  # which may be made as they are asked for, of jobs that are as they were
         resting.close()
         jobs.close()
         self.lasts = review.steps
         if not self.lasts >= 1:
-            raise RuntimeError(f"{where}.review at {plan.decided} s is to stand for {review.steps} steps, at least one")
-        moved: set[Job] = set()
-        for job, keep in moves:
-            if job in moved or not (job in idle or (job in hosted and job not in moving)):
-                raise RuntimeError(f"{where}.review names {job} at {plan.decided} s, which it was not shown, or twice")
-            if not isinstance(keep, Keep):
-                raise RuntimeError(f"{where}.review says {keep!r} of {job} at {plan.decided} s: no sim.Keep")
-            moved.add(job)
-            self._move(plan, job, keep)
+            where = f"{type(eviction).__name__}.review at {plan.decided} s"
+            raise RuntimeError(f"{where} is to stand for {review.steps} steps, at least one")
+        if moves:
+            self._obey(plan, moves)
         self._reviewed = begun + self.lasts, self._state()
 
+    def _obey(self, plan: Plan, moves: tuple[Any, ...]) -> None:
+        """Make the `moves` of a review; RuntimeError if one is not of a job that it was shown, or comes twice."""
+        idle, hosted, moving = self.idle, self.host.jobs, self.host.moving
+        where, at, moved = f"{type(self.eviction).__name__}.review", plan.decided, set[Job]()
+        for job, keep in moves:
+            if job in moved or not (job in idle or (job in hosted and job not in moving)):
+                raise RuntimeError(f"{where} names {job} at {at} s, which it was not shown, or twice")
+            if not isinstance(keep, Keep):
+                raise RuntimeError(f"{where} says {keep!r} of {job} at {at} s: no sim.Keep")
+            moved.add(job)
+            self._move(plan, job, keep)
+
     def _resting(self) -> Iterable[Job]:
-        """Those whose KV an `Eviction.review` may move."""
-        moving = self.host.moving
-        return chain(self.idle, (job for job in self.host.jobs if job not in moving))
+        """Those whose KV an `Eviction.review` may move, one by one: compiled, a generator would run through at once."""
+        return chain(self.idle, filterfalse(self.host.moving.__contains__, self.host.jobs))
 
     def _present(self) -> tuple[Job, ...]:
         """All that are here, as `Eviction.review` has them."""

@@ -11,10 +11,11 @@ from sim.job import Job
 class Present(Sequence[Job]):
     """The jobs that `make` gives, which is asked once, at the first look; RuntimeError at a first look that is late."""
 
+    _jobs: tuple[Job, ...] | None = None
+    _over = False
+
     def __init__(self, make: Callable[[], Iterable[Job]]) -> None:
         self._make = make
-        self._jobs: tuple[Job, ...] | None = None
-        self._over = False
 
     def close(self) -> None:
         """The question is answered, and the jobs are elsewhere from now on."""
