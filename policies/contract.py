@@ -96,7 +96,7 @@ class _CheckedOrder(Order):
         rank: Rank = _pure(self.order, "rank", (job,), job, now)
         for other in [*self.promises]:
             self._keep(other, now)
-        if isinstance(self.order, FixedOrder) and not job.runs:
+        if self.order.fixed and not job.runs:
             self._promise(job, now, ALWAYS)
         return rank
 
@@ -141,8 +141,8 @@ class _CheckedNoting(_CheckedOrder, NotingOrder):
 
 
 def _checked(order: Order) -> Order:
-    kinds = {FixedOrder: _CheckedFixed, NotingOrder: _CheckedNoting, Order: _CheckedOrder}
-    kind = next(checked for base, checked in kinds.items() if isinstance(order, base))
+    noting = _CheckedNoting if isinstance(order, NotingOrder) else _CheckedOrder
+    kind = _CheckedFixed if order.fixed else noting
     named: Order = type(type(order).__name__, (kind,), {"__slots__": ()})(order)  # the engine tells of it by its name
     return named
 

@@ -38,6 +38,11 @@ class Order(ABC):
 
     __slots__ = ()
 
+    @property
+    def fixed(self) -> bool:
+        """Whether ranks stand as long as a job waits: then nobody who waits is asked for, or noted of, again."""
+        return False
+
     @abstractmethod
     def rank(self, job: Job, now: float) -> Rank:
         """A pure function of the job and the instant; smaller goes first; ties go by arrival, then id."""
@@ -55,6 +60,11 @@ class FixedOrder(Order):
     """An order whose ranks stand as long as a job waits, which nobody asks; `stands` is asked of those that run."""
 
     __slots__ = ()
+
+    @property
+    def fixed(self) -> bool:
+        """It is."""
+        return True
 
     def stands(self, job: Job, now: float) -> Stands:
         """Always."""

@@ -39,6 +39,11 @@ class LTR(NotingOrder):
         if not self.period >= 1:
             raise ValueError(f"period must be at least 1 step, got {self.period}")
 
+    @property
+    def fixed(self) -> bool:
+        """Whether nobody starves: then ranks are scores."""
+        return self.starvation is None
+
     def note(self, job: Job, now: float, steps: int) -> Turn | None:
         """The job's turn, after what has become of it in the steps since the last note; None if nobody starves."""
         if self.starvation is None:
@@ -58,9 +63,11 @@ class LTR(NotingOrder):
             return Turn(0, self.period, steps, replica)
         return Turn(idle, left, steps, replica)
 
-    def rank(self, job: Job, now: float) -> tuple[int, float]:
-        """-1 at the front, else 0; predicted tokens."""
-        return -1 if self.starvation is not None and job.note.left > 0 else 0, job.prediction.length
+    def rank(self, job: Job, now: float) -> float | tuple[int, float]:
+        """Predicted tokens; behind -1 at the front and 0 elsewhere, if anybody may starve."""
+        if self.starvation is None:
+            return job.prediction.length
+        return -1 if job.note.left > 0 else 0, job.prediction.length
 
     def stands(self, job: Job, now: float) -> Stands:
         """Until the job has waited too long, or its time at the front is over."""

@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 
 from sim.engine.queue import Entry, WaitingQueue, before
 from sim.job import Job
-from sim.policy import ALWAYS, Batching, FixedOrder, Order
+from sim.policy import ALWAYS, Batching, Order
 
 Appointments = list[tuple[float, int, Entry]]  # a heap: when the rank of an entry stands no longer
 
@@ -148,4 +148,4 @@ class MovingQueue(WaitingQueue):
 
 def waiting_queue(order: Order, batching: Batching) -> WaitingQueue:
     """The queue of those from whom `batching` selects, for the ranks of `order`: those that always stand, or not."""
-    return (WaitingQueue if isinstance(order, FixedOrder) else MovingQueue)(order, batching)
+    return (WaitingQueue if order.fixed else MovingQueue)(order, batching)

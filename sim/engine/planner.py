@@ -172,7 +172,8 @@ class Planner:
     def _stop(self, plan: Plan, victim: Job, cause: Cause) -> int:
         """Let `victim` run no longer; the tokens that it was granted in `plan`, and does not get."""
         tokens = plan.grants.pop(victim, 0) or (self.batch.lockstep.granted(victim) if victim.lockstep else 0)
-        self.waiting.note(victim, plan.decided)
+        if self.waiting.notes is not None:
+            self.waiting.note(victim, plan.decided)
         self.batch.stop(victim)
         victim.preemptions += 1
         if victim.stopped is None and victim.first_token is not None:

@@ -48,7 +48,7 @@ class WaitingQueue:
         self._takes_all = type(batching).select is Unselective.select and not self._limits
         self.moves = False  # whether ranks may change
         self.anew = type(order).stands is Order.stands  # whether they are asked for at each step
-        self.notes = order.note if isinstance(order, NotingOrder) else None
+        self.notes = order.note if isinstance(order, NotingOrder) and not order.fixed else None
         self._window = batching.execution.window
         self._heap: list[Entry] = []
         self.front: list[Entry] = []  # as many as the window unless nobody is behind
@@ -67,8 +67,13 @@ class WaitingQueue:
         return (order.rank(job, now), request.arrival, request.id, job)
 
     def known(self, job: Job, now: float) -> Entry:
-        """The same of one that waits, when ranks have been refreshed at `now`."""
-        return self.entry(job, now)
+        """The same of one of the first `window`, when ranks have been refreshed at `now`."""
+        self.ranked += 1  # as if it had been asked for
+        front = self.front
+        place = 0
+        while front[place][3] is not job:
+            place += 1
+        return front[place]
 
     def worst(self, jobs: Collection[Job], now: float) -> Any:
         """The last of the ranks of `jobs` at `now`."""

@@ -243,6 +243,10 @@ SEEN: dict[object, int] = {}
             order(lambda job, now: job.emitted, FixedOrder),
             r"Bad.stands says at 3.0 s that Job\(id=0, .*\) keeps the rank 0 until inf s or inf tokens: at 4.0 s it",
         ),
+        (
+            type("Bad", (Order,), {"rank": lambda self, job, now: now, "fixed": True})(),
+            r"Bad.stands says at (\S+) s that Job\(id=0, .*\) keeps the rank \1 until inf s or inf tokens: at ",
+        ),
         (order(lambda job, now: 0.0, stands=lambda job, now: 5), r"Bad.stands gives 5 for Job\(id=0, .* no sim.Stands"),
         (order(lambda job, now: 0.0, stands=lambda job, now: Stands(tokens=next(ENDLESS))), "Bad.stands is not pure"),
         (order(lambda job, now: 0.0, NotingOrder, note=lambda job, now, steps: next(ENDLESS)), "Bad.note is not pure"),

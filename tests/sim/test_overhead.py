@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from policies.order.fifo import FIFO
 from policies.order.least_attained import LeastAttained
+from policies.order.ltr import LTR
 from policies.order.priority import Priority
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
@@ -21,7 +22,9 @@ from tests.cases import (
     continuous,
     levels,
     on_several,
+    plain,
     preemptive,
+    ranked,
     stable,
     together,
 )
@@ -107,3 +110,16 @@ def test_the_ranks_of_a_refusal_that_stands_are_charged_once(case):
 @given(cases(continuous | together) | on_several(continuous | together))
 def test_leaping_computes_as_many_ranks_as_stepping(case):
     assert charged_and_computed(case, True) == charged_and_computed(case, False)
+
+
+@stable
+@given(cases(preemptive | ranked | continuous) | on_several(preemptive | ranked | continuous))
+def test_an_order_that_says_it_is_fixed_does_and_is_charged_as_one_whose_ranks_just_never_move(case):
+    """LTR without a starvation is; with one that never comes it is not, and ranks alike."""
+    tables = [
+        replace(case, policy=replace(case.policy, order=order, overhead=Overhead(0.0, RANK_SECONDS))).run(Record.STEPS)
+        for order in (LTR(), LTR(starvation=10**9))
+    ]
+    assert LTR().fixed
+    assert not LTR(starvation=10**9).fixed
+    assert plain(tables[0]) == plain(tables[1])

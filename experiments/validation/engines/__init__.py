@@ -9,7 +9,7 @@ import pandas as pd
 
 from sim import Device, Policy
 from sim.job import Job
-from sim.policy import FixedOrder, Order
+from sim.policy import Order
 
 COLUMNS = (
     "id", "arrival", "prompt_tokens", "output_tokens", "first_scheduled", "first_token", "last_token", "finished",
@@ -77,7 +77,7 @@ def priorities(jobs: Sequence[Job], order: Order) -> list[int]:
     An engine that is told a priority once, with the request, can follow an order whose ranks hold as long as a job
     waits. ValueError for another.
     """
-    if not isinstance(order, FixedOrder):
+    if not order.fixed:
         raise ValueError(
             f"{type(order).__name__} ranks those who wait anew as time goes on; vLLM is told a priority once, with the "
             "request: choose a FixedOrder (fifo, sjf, hpf, luf, muf, up, aging)"
