@@ -34,8 +34,9 @@ from omegaconf import DictConfig
 OURS = Path(__file__).parent  # the yaml files that ship: tests read each of them in both ways
 MOST_BASES = 512  # of about 20 kB each
 State = tuple[int, int, int]
+Bases = dict[tuple[object, ...], tuple[dict[Path, State], bytes]]
 _read: dict[tuple[str, str], tuple[State, bytes]] = {}
-_bases: dict[tuple[object, ...], tuple[dict[Path, State], bytes]] = {}
+_bases: Bases = {}  # by what was chosen where: of which files, and the configuration
 
 
 _choices_known = defaults_list._create_interpolation_map
@@ -49,6 +50,16 @@ def install() -> None:
     base: Any = omegaconf.base
     if not hasattr(base.parse, "cache_info"):
         base.parse = lru_cache(4096)(base.parse)
+
+
+def kept() -> Bases:
+    """What this process has composed so far, for another to `keep`, which would compose the same."""
+    return dict(_bases)
+
+
+def keep(bases: Bases) -> None:
+    """Take over what another process has composed; as with one's own, what files say no longer is composed anew."""
+    _bases.update(bases)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, ListConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.conf.copies import copied
+from experiments.conf.loader import Bases, keep, kept
 from experiments.identity.of_run import IRRELEVANT, SPOKEN, digest, identity, made_by
 from experiments.run.inputs import read_inputs
 from experiments.run.load import at_load
@@ -115,6 +116,7 @@ class Work:
     folder: str = field(default_factory=os.getcwd)
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     path: list[str] = field(default_factory=lambda: list(sys.path))
+    bases: Bases = field(default_factory=kept, repr=False, compare=False)
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -153,6 +155,7 @@ def _work(work: Work) -> None:
     _working.append(work)
     os.chdir(work.folder)
     sys.path[:0] = [place for place in work.path if place not in sys.path]
+    keep(work.bases)
     _for_good.enter_context(work.begun())
 
 

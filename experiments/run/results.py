@@ -124,18 +124,19 @@ class Folder:
         """What the stored results were made of; ValueError if that is not what the folder's name says."""
         stored = self.path / "config.yaml"
         text = stored.read_text(encoding="utf-8")
-        made_of = _in_blocks(text)
-        if not _is_named(self.path, made_of):
-            try:
-                made_of = yaml.load(text, Loader)
-            except yaml.YAMLError:
-                made_of = {}
-        if not _is_named(self.path, made_of):
-            raise ValueError(
-                f"{stored} is not the configuration of the results beside it (the hash differs): "
-                "restore it, or delete the folder"
-            )
-        return made_of
+        made_of: dict[str, Any] = _in_blocks(text)
+        if _is_named(self.path, made_of):
+            return made_of
+        try:
+            made_of = yaml.load(text, Loader)
+        except yaml.YAMLError:
+            made_of = {}
+        if _is_named(self.path, made_of):
+            return made_of
+        raise ValueError(
+            f"{stored} is not the configuration of the results beside it (the hash differs): "
+            "restore it, or delete the folder"
+        )
 
     def begin(self, made_of: Mapping[str, Any]) -> None:
         """Make the folder, take away what an earlier try left, and say that a run is under way in it."""

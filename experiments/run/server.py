@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
-LOADED = "experiments.run.made"
+LOADED = ["experiments.run.made", "experiments.run.warmed"]
 ELSEWHERE = ("hydra/launcher=", "hydra.launcher.n_jobs=1")  # where a sweep needs no such process
 
 
@@ -22,7 +22,7 @@ def wanted(arguments: Iterable[str]) -> bool:
 def start() -> BaseContext:
     """Begin it, unless it runs; it finds the code where this process does, and nowhere else."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([LOADED])
+    context.set_forkserver_preload(LOADED)
     own = dict(os.environ)
     os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     try:

@@ -1,18 +1,25 @@
 """A sweep beyond one process: jobs go to those that are free, and those of a lost node to others."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from experiments.conf import HERE
+from experiments.conf import HERE, loader
 from experiments.run.launch import LauncherError, Processes, Ray, _needs, launcher_of
+from experiments.run.made import Work
+from experiments.run.sweep import jobs_of
+from experiments.settings.check import problems
+from experiments.settings.command import read
 from experiments.tables.collect import collect, complete_folders
 from tests.conftest import ROOT
 from tests.experiments.run.test_run import small
@@ -47,6 +54,22 @@ def test_every_launcher_is_made_of_its_settings(name, monkeypatch):
     launcher = instantiate(cfg.launcher)
     assert callable(launcher.launch)
     assert launcher == type(launcher)(**{key: value for key, value in cfg.launcher.items() if key != "_target_"})
+
+
+def test_a_worker_composes_no_choice_that_the_command_has_composed(monkeypatch):
+    given = read(["-m", *TINY])
+    assert problems(given) == []
+    work = pickle.loads(pickle.dumps(Work(replace(given, master=None))))
+    monkeypatch.setattr(loader, "_bases", {})
+    with given.composer():
+        jobs = jobs_of(given.texts)
+    loader.keep(work.bases)
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", None)
+    with work.begun():
+        found = [work.composed(texts)[0] for texts in jobs]
+    assert [(cfg.policy.order._target_.rpartition(".")[2], cfg.trace.rate) for cfg in found] == [
+        ("FIFO", 20), ("FIFO", 40), ("SJF", 20), ("SJF", 40)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [0, 1.5, "all"])
