@@ -41,7 +41,7 @@ class Order(ABC):
     @property
     def fixed(self) -> bool:
         """Whether ranks stand as long as a job waits: then nobody who waits is asked for, or noted of, again."""
-        return False
+        return isinstance(self, FixedOrder)
 
     @abstractmethod
     def rank(self, job: Job, now: float) -> Rank:
@@ -60,11 +60,6 @@ class FixedOrder(Order):
     """An order whose ranks stand as long as a job waits, which nobody asks; `stands` is asked of those that run."""
 
     __slots__ = ()
-
-    @property
-    def fixed(self) -> bool:
-        """It is."""
-        return True
 
     def stands(self, job: Job, now: float) -> Stands:
         """Always."""
@@ -100,15 +95,12 @@ class Running(Protocol):
 
     def __iter__(self) -> Iterator[Job]:
         """Those that may be stopped: all but those that were admitted in this very step."""
-        ...
 
     def rank(self, job: Job) -> Rank:
         """The rank that `job` has now, whether it runs or waits."""
-        ...
 
     def outranked(self, incoming: Job) -> Job | None:
         """The last of them in rank, if `incoming` ranks before it; equal ranks leave each other alone."""
-        ...
 
 
 class Batching(ABC):
@@ -242,25 +234,20 @@ class ReplicaView(Protocol):
     @property
     def jobs(self) -> int:
         """Jobs that wait, run or call out."""
-        ...
 
     @property
     def submitted(self) -> int:
         """Jobs that were ever sent here."""
-        ...
 
     def submitted_within(self, seconds: float) -> int:
         """Those of them that were sent in the last so many seconds."""
-        ...
 
     @property
     def free_blocks(self) -> int:
         """KV blocks that nobody holds."""
-        ...
 
     def cached_tokens(self, job: Job) -> int:
         """Tokens at the start of the job's prompt whose KV is here already."""
-        ...
 
 
 class Routing(Protocol):
@@ -268,7 +255,6 @@ class Routing(Protocol):
 
     def route(self, job: Job, cluster: tuple[ReplicaView, ...]) -> Sequence[Leg]:
         """The legs of a job's life in their order, all with one model; several are disaggregation, none a rejection."""
-        ...
 
 
 class Predictor(ABC):

@@ -70,7 +70,7 @@ FLOORS: tuple[dict[str, str], ...] = (
     {
         "experiments/run: programs": "experiments.run.run experiments.run.rate experiments.run.sweep "
         "experiments.run.asked experiments.run.foretold experiments.run.launch experiments.run.made "
-        "experiments.run.server"
+        "experiments.run.server experiments.run.warmed"
     },
     {
         "experiments/claims": "experiments.claims",
