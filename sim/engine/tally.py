@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from sim.engine.prefix import PrefixCache
@@ -18,29 +18,50 @@ from sim.replicas import Group, Replicas
 class Ladder:
     """Some numbers by the count that each of them has, the least first, the first of equals; `total` is their sum.
 
-    `rungs` are in that order, each a count times `width`, and the number: they are compared as one.
+    Those that have a count are the bits of one integer in `levels`, which is never 0.
     """
 
-    __slots__ = ("counts", "rungs", "total", "width")
+    __slots__ = ("_bits", "_lowest", "counts", "levels", "total")
 
     def __init__(self, counts: dict[int, int]) -> None:
         self.counts = counts
-        self.width = width = max(counts) + 1
-        self.rungs = sorted([count * width + number for number, count in counts.items()])
+        self._bits = {number: 1 << number for number in counts}
+        self.levels: dict[int, int] = {}
+        for number, count in counts.items():
+            self.levels[count] = self.levels.get(count, 0) | self._bits[number]
+        self._lowest = min(self.levels)
         self.total = sum(counts.values())
 
     def change(self, number: int, by: int) -> None:
         """`number` has so many more."""
-        rungs, before = self.rungs, self.counts[number]
-        rung = before * self.width + number
-        del rungs[bisect_left(rungs, rung)]
-        insort(rungs, rung + by * self.width)
-        self.counts[number] = before + by
+        levels, bit, before = self.levels, self._bits[number], self.counts[number]
+        self.counts[number] = after = before + by
         self.total += by
+        others = levels[before] ^ bit
+        if others:
+            levels[before] = others
+        else:
+            del levels[before]
+        levels[after] = levels.get(after, 0) | bit
+        if after < self._lowest:
+            self._lowest = after
+        elif not others:
+            while self._lowest not in levels:
+                self._lowest += 1
 
     def least(self) -> tuple[int, int]:
         """The least count, and the first number that has it."""
-        return divmod(self.rungs[0], self.width)
+        here = self.levels[self._lowest]
+        return self._lowest, (here & -here).bit_length() - 1
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Each count, and a number that has it."""
+        for count in sorted(self.levels):
+            here = self.levels[count]
+            while here:
+                bit = here & -here
+                yield count, bit.bit_length() - 1
+                here ^= bit
 
 
 class Tally:
@@ -201,11 +222,11 @@ class CountedGroup(Group):
 
     def _by_load(self, numbers: set[int], most: int) -> Iterator[tuple[int, int]]:
         """Jobs and index of those of `numbers` that are of the group and have `most` jobs at most, the fewest first."""
-        counts, rungs, width = self.loads.counts, self.loads.rungs, self.loads.width
-        if len(numbers) ** 2 < len(rungs):  # it takes less to sort them than to find them
-            rungs = sorted([counts[one] * width + one for one in numbers if one in counts])
-        for rung in rungs:
-            jobs, number = divmod(rung, width)
+        counts = self.loads.counts
+        order: Iterable[tuple[int, int]] = self.loads
+        if len(numbers) ** 2 < len(counts):  # it takes less to sort them than to find them
+            order = sorted([(counts[one], one) for one in numbers if one in counts])
+        for jobs, number in order:
             if jobs > most:
                 break
             if number in numbers:

@@ -81,7 +81,7 @@ def test_the_first_of_a_ladder_has_the_least(changes):
         counts[number] += by
         ladder.change(number, by)
         ordered = sorted((count, number) for number, count in counts.items())
-        assert [divmod(rung, ladder.width) for rung in ladder.rungs] == ordered
+        assert [*ladder] == ordered
         assert ladder.least() == ordered[0]
         assert ladder.total == sum(counts.values())
 
