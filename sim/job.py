@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from sim.prediction import Prediction, still_to_come
+from sim.prediction import Prediction
 from sim.request import Request
 
 NOWHERE = -1  # the replica of a job that was not sent to one
@@ -26,7 +26,8 @@ class Once:
 
     def refine(self, request: Request, prediction: Prediction, emitted: int) -> float:
         """The rest of what it said."""
-        return still_to_come(request, prediction, emitted)
+        left = prediction.length - emitted
+        return left if left > 0.0 else 0.0
 
     def refined_at(self, emitted: int) -> float:
         """Never."""

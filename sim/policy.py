@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from sim.execution import Execution
 from sim.job import Job
 from sim.overhead import Overhead
-from sim.prediction import Prediction, still_to_come
+from sim.prediction import Prediction
 from sim.request import Request
 from sim.step import Hold
 
@@ -271,7 +271,8 @@ class Predictor(ABC):
 
         `Job.remaining` asks for it; a predictor that learns from an answer under way says more than this.
         """
-        return still_to_come(request, prediction, emitted)
+        left = prediction.length - emitted
+        return left if left > 0.0 else 0.0
 
     def refined_at(self, emitted: int) -> float:
         """After how many tokens `refine` may next say that more is to come than it says after `emitted`."""

@@ -10,8 +10,6 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from sim.request import Request
-
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
@@ -148,9 +146,3 @@ class Prediction(NamedTuple):
     seconds: float = 0.0
     distribution: Distribution | None = None
     pauses: tuple[PredictedPause, ...] = ()
-
-
-def still_to_come(request: Request, prediction: Prediction, emitted: int) -> float:
-    """Tokens still to come after `emitted`, if nothing is learnt from those: the rest of what was predicted."""
-    left = prediction.length - emitted
-    return left if left > 0.0 else 0.0
