@@ -207,6 +207,10 @@ class Folder:
         """State, instant, and the overrides or the error; of a complete run also its files, code and names."""
         return self._json("status.json")
 
+    def known(self) -> Known:
+        """Itself, with what it says of a complete run, read now; ValueError or OSError as when it is asked."""
+        return Known(self.path, self.asked, (self.made_of(), self.status(), self.summary()))
+
     def _json(self, name: str) -> dict[str, Any]:
         try:
             loaded = json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -223,6 +227,22 @@ class Folder:
     def write_status(self, status: Mapping[str, Any]) -> None:
         """Write the status, with the checksum of what it says."""
         write_whole(self.path / "status.json", json.dumps({**status, "sha256": _seal(status)}, indent=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Folder):
+    """As `Folder`, of a complete run that was read already: what it was made of, its status and summary, as of then."""
+
+    read: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+
+    def made_of(self) -> dict[str, Any]:
+        return self.read[0]
+
+    def status(self) -> dict[str, Any]:
+        return self.read[1]
+
+    def summary(self) -> dict[str, Any]:
+        return self.read[2]
 
 
 def _seal(status: Mapping[str, Any]) -> str:

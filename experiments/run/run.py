@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 
 from experiments.run.launch import LauncherError, WorkerKilledError, launcher_of
 from experiments.run.made import Work
-from experiments.run.results import Folder
+from experiments.run.results import Folder, Known
 from experiments.run.sweep import Outcome, SweepLog, jobs_of, planned, progress, tell
 from experiments.run.training import KEEP
 from experiments.settings import command, helps
@@ -39,8 +40,8 @@ def _run(given: command.Command) -> None:
         work.make(given.texts, progress=True)
 
 
-def _sweep(given: command.Command, master: DictConfig) -> None:
-    """Make the runs of all jobs of a command where its launcher does."""
+def _sweep(given: command.Command, master: DictConfig, known: dict[str, Known]) -> None:
+    """Make the runs of all jobs of a command where its launcher does; `known` are those that were read meanwhile."""
     swept = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
     with given.composer():
         jobs = jobs_of([*swept, *given.texts])
@@ -48,7 +49,7 @@ def _sweep(given: command.Command, master: DictConfig) -> None:
     [(master.results, _), *_] = given.folders  # which a launcher's settings may name
     launcher = launcher_of(master.hydra.launcher)
     Thread(target=quantile, args=(2,)).start()  # loads what the table's intervals need while the first runs are made
-    with progress(runs):
+    with progress(runs, known):
         launcher.launch(Work(replace(given, master=None)), jobs, tell)
 
 
@@ -63,6 +64,7 @@ def main() -> None:
         print(*error.lines, sep="\n", file=sys.stderr)
         raise SystemExit(1) from None
     log = SweepLog()
+    known: dict[str, Known] = {}
     broken: str | None = ""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what Hydra would print a traceback of is told below in a line
     try:
@@ -71,7 +73,7 @@ def main() -> None:
         elif given.master is None:
             _run(given)
         else:
-            _sweep(given, given.master)
+            _sweep(given, given.master, known)
     except KeyboardInterrupt:
         broken = None
         print("interrupted: finished runs stay, the same command does the rest", file=sys.stderr)
@@ -90,7 +92,7 @@ def main() -> None:
         broken = f"a file cannot be written: {' '.join(str(error).split())}"
     finally:
         os.environ.pop(KEEP, None)
-        failed = report(log.outcomes(broken))
+        failed = report(log.outcomes(broken), known)
         log.close()
     if broken:
         print(f"the sweep ended early: {broken}; the same command does the rest", file=sys.stderr)
@@ -114,8 +116,8 @@ def _ready(arguments: list[str]) -> command.Command | None:
     return given
 
 
-def report(outcomes: list[Outcome]) -> int:
-    """Print the outcomes and the table of the complete runs; the number of failures."""
+def report(outcomes: list[Outcome], known: Mapping[str, Known]) -> int:
+    """Print the outcomes and the table of the complete runs, some of them `known` by folder; the number of failures."""
     if not outcomes:
         return 0
     states = [outcome.state for outcome in outcomes]
@@ -126,7 +128,11 @@ def report(outcomes: list[Outcome]) -> int:
                 see = f" (see {outcome.folder}/status.json)"
             said = one_line(outcome.error.removeprefix("ValueError: "))
             print(f"failed: {outcome.overrides or 'the defaults'}: {said}{see}", file=sys.stderr)
-    done = [Folder(Path(outcome.folder), outcome.asked) for outcome in outcomes if outcome.state != "failed"]
+    done = [
+        replace(known.get(outcome.folder) or Folder(Path(outcome.folder)), asked=outcome.asked)
+        for outcome in outcomes
+        if outcome.state != "failed"
+    ]
     if done:
         try:
             print(render(collect(done), outcomes[0].reference, {folder.path.name: folder for folder in done}))

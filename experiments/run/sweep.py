@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from tqdm import tqdm
+
+from experiments.run.results import Folder, Known
 
 PREFIX = "tokenyard-"
 KILLED = "its process ended without a word: it was killed, or ran out of memory"
@@ -86,7 +88,7 @@ class SweepLog:
 
         Those are told once a run has begun, or where the sweep is `broken` (why); of one interrupted, by None, none is.
         """
-        lines = self._lines()
+        lines = _read(self.path.read_text(encoding="utf-8", errors="replace").splitlines())
         found = [Outcome(**line) for line in lines if "state" in line]
         begun = Counter(line["begun"] for line in lines if "begun" in line)
         expected = Counter(run for line in lines for run in line.get("expected", ()))
@@ -102,17 +104,18 @@ class SweepLog:
             for run in silent[:missing]
         ]
 
-    def _lines(self) -> list[dict[str, Any]]:
-        """The lines that are whole."""
-        found = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError):
-                found.append(json.loads(line))
-        return [line for line in found if isinstance(line, dict)]
-
     def close(self) -> None:
         """Remove the log."""
         self.path.unlink(missing_ok=True)
+
+
+def _read(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Those of the `lines` of a log that are whole."""
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return [line for line in found if isinstance(line, dict)]
 
 
 def _is_running(pid: int) -> bool:
@@ -152,11 +155,15 @@ def planned(overrides: list[str], seed: int | Sequence[int] = 0) -> list[str]:
 
 
 @contextmanager
-def progress(runs: list[str]) -> Iterator[None]:
-    """Note which `runs` are to come, and draw a bar over them, from the log of the sweep."""
+def progress(runs: list[str], known: dict[str, Known]) -> Iterator[None]:
+    """Note which `runs` are to come, and draw a bar over them, from the log of the sweep.
+
+    Those that are complete are read meanwhile, and `known` by their folder: so the table of many need not wait for it.
+    """
     _write({"expected": runs})
     ended = threading.Event()
-    watch = threading.Thread(target=_watch, args=(Path(os.environ[LOG_VARIABLE]), len(runs), ended), daemon=True)
+    log = Path(os.environ[LOG_VARIABLE])
+    watch = threading.Thread(target=_watch, args=(log, len(runs), known, ended), daemon=True)
     watch.start()
     try:
         yield
@@ -171,17 +178,22 @@ def tell(text: str) -> None:
         _write(json.loads(line))
 
 
-def _watch(log: Path, total: int, ended: threading.Event) -> None:
-    failed = 0
+def _watch(log: Path, total: int, known: dict[str, Known], ended: threading.Event) -> None:
+    failed, begun = 0, ""
     seldom = 0.1 if sys.stderr.isatty() else 10.0  # s: where each look is a line, as in a file, few of them
     bar = tqdm(total=total, unit="run", desc="sweep", mininterval=seldom, maxinterval=2 * seldom)
     with log.open(encoding="utf-8", errors="replace") as lines, bar:
         while True:
             stopped = ended.wait(0.2)
-            more = lines.read()
-            bar.update(more.count('"state": '))
-            failed += more.count('"state": "failed"')
+            *whole, begun = (begun + lines.read()).split("\n")
+            states = [(said["state"], said["folder"]) for said in _read(whole) if "state" in said]
+            bar.update(len(states))
+            failed += sum(state == "failed" for state, _ in states)
             if failed:
                 bar.set_postfix(failed=failed, refresh=False)
+            for state, folder in states:
+                if state != "failed" and not ended.is_set():
+                    with suppress(ValueError, OSError):  # whoever makes the table finds out, and says so
+                        known[folder] = Folder(Path(folder)).known()
             if stopped or bar.n >= total:
                 return

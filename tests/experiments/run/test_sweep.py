@@ -1,11 +1,14 @@
 """Every run of a sweep is told of, also where its process was killed or the log of the sweep cannot be written."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from experiments.run.sweep import KILLED, LOG_VARIABLE, Outcome, SweepLog, _write
+from experiments.run.results import Known
+from experiments.run.sweep import KILLED, LOG_VARIABLE, Outcome, SweepLog, _write, progress
+from experiments.tables.collect import collect, complete_folders
 from tests.apart import begun
 from tests.experiments.run.test_run import SMALL, small, typed  # noqa: F401 - a fixture
 
@@ -73,6 +76,27 @@ def test_a_worker_that_is_killed_is_told_in_a_line_and_its_runs_are_named(tmp_pa
     assert "2 runs: 0 made now, 0 complete already, 2 failed" in said
     assert "the sweep ended early: a worker of the sweep was killed, or ran out of memory" in said
     assert "Traceback" not in said
+
+
+def test_runs_are_read_for_the_table_while_others_are_made(tmp_path, typed, log):  # noqa: F811
+    code, _ = typed(tmp_path, *SMALL, "policy=fifo", "seed=[0,1]", "predictor=oracle", "name=x")
+    assert code == 0
+    done = sorted(complete_folders(tmp_path / "x"), key=lambda folder: folder.path)
+    os.environ[LOG_VARIABLE] = str(log.path)
+    known: dict[str, Known] = {}
+    with progress(["a", "b", "c", "d"], known):
+        for folder in done:
+            Outcome(str(folder.path), "complete", "a").append()
+        Outcome(str(tmp_path / "x" / "gone"), "skipped", "c").append()
+        Outcome(str(done[0].path), "failed", "d").append()
+        until = time.monotonic() + 60
+        while len(known) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+    assert sorted(known) == [str(folder.path) for folder in done], "a damaged one is left to whoever makes the table"
+    for folder in done:
+        one = known[str(folder.path)]
+        assert (one.path, one.read) == (folder.path, (folder.made_of(), folder.status(), folder.summary()))
+    assert collect(known.values()).equals(collect(done))
 
 
 def test_two_processes_that_are_asked_for_one_run_make_it_once(tmp_path):
