@@ -14,6 +14,7 @@ import compileall
 import json
 import os
 import runpy
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -83,7 +84,9 @@ class Sources(build_py):
     """Takes the sources, which are all there is until they are compiled, and leaves word of that beside the engine."""
 
     def run(self) -> None:
-        """As setuptools asks it."""
+        """As setuptools asks it; what an earlier build left would be packed too."""
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if self.editable_mode:
             (HERE / "sim" / STAMP).unlink(missing_ok=True)

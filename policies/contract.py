@@ -59,6 +59,7 @@ def _malformed_stands(stands: Any, now: float) -> str | None:
     return None if later else ": each must be later than now"
 
 
+LATER = (1.0, 60.0, 3600.0)  # s after which a rank that always stands is asked for once more
 MALFORMED = {"rank": _malformed_rank, "stands": _malformed_stands}
 
 
@@ -71,6 +72,7 @@ class _Promise:
     stands: Stands
     runs: bool
     emitted: int
+    by: str  # what says so
     stops: tuple[object, ...]  # how often it stopped and called, since when it calls, what is foreseen of its next
 
     def is_over(self, job: Job, now: float) -> bool:
@@ -97,7 +99,7 @@ class _CheckedOrder(Order):
         for other in [*self.promises]:
             self._keep(other, now)
         if self.order.fixed and not job.runs:
-            self._promise(job, now, ALWAYS)
+            self._promise(job, now, ALWAYS, "fixed")
         return rank
 
     def stands(self, job: Job, now: float) -> Stands:
@@ -108,13 +110,14 @@ class _CheckedOrder(Order):
     def note(self, job: Job, now: float, steps: int) -> object:
         return _pure(self.order, "note", (job,), job, now, steps)
 
-    def _promise(self, job: Job, now: float, stands: Stands) -> None:
+    def _promise(self, job: Job, now: float, stands: Stands, by: str = "stands") -> None:
         """See to it that the rank of `job` stands, as far as that is said in seconds and tokens."""
         self.promises.pop(job, None)
         if stands.steps == math.inf:
             rank = self.order.rank(job, now)
-            self.promises[job] = _Promise(rank, now, stands, job.runs, job.emitted, _stops(job))
-            self._keep(job, now + min(1.0, (stands.instant - now) / 2))
+            self.promises[job] = _Promise(rank, now, stands, job.runs, job.emitted, by, _stops(job))
+            for later in LATER if stands.instant == math.inf else [min(1.0, (stands.instant - now) / 2)]:
+                self._keep(job, now + later)
 
     def _keep(self, job: Job, now: float) -> None:
         """Refuse a rank that moved though it was to stand; for a job that runs, one that grew."""
@@ -127,7 +130,7 @@ class _CheckedOrder(Order):
             until = f"until {promise.stands.instant} s or {promise.stands.tokens} tokens"
             _broken(
                 self.order,
-                "stands",
+                promise.by,
                 f"says at {promise.now} s that {job} keeps the rank {promise.rank} {until}: at {now} s it has {rank}",
             )
 
@@ -142,7 +145,10 @@ class _CheckedNoting(_CheckedOrder, NotingOrder):
 
 def _checked(order: Order) -> Order:
     noting = _CheckedNoting if isinstance(order, NotingOrder) else _CheckedOrder
-    kind = _CheckedFixed if order.fixed else noting
+    fixed: object = order.fixed
+    if not isinstance(fixed, bool):
+        _broken(order, "fixed", f"must be True or False, got {fixed!r}")
+    kind = _CheckedFixed if fixed else noting
     named: Order = type(type(order).__name__, (kind,), {"__slots__": ()})(order)  # the engine tells of it by its name
     return named
 

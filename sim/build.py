@@ -39,7 +39,7 @@ def why_pure(package: Path = PACKAGE) -> str:
         if not kept and not why:
             raise ValueError("it says nothing")
     except FileNotFoundError:
-        return "a checkout, where an edited file runs as it is"
+        return "a checkout, where an edited file runs as it is (TOKENYARD_PURE=0 pip install -e . compiles it)"
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{package / STAMP} is damaged: install again"
     if why:

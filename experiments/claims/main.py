@@ -46,6 +46,7 @@ Of several values: what all of them are; in part, if some hold, or hold in part;
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -59,6 +60,7 @@ from experiments.claims.ours import NoResultsError, basis, make, values
 from experiments.claims.page import counts, document, printed, rows
 from experiments.claims.record import HERE, Claim, Paper, papers
 from experiments.claims.verdict import Verdict
+from experiments.run.server import same_code
 from experiments.run.written import write_whole
 
 PAGE = Path(__file__).parents[2] / "docs" / "claims.md"
@@ -97,7 +99,8 @@ def run(asked: Iterable[Paper], results: Path, jobs: int | None) -> bool:
     well = True
     for experiment in wanted:
         print(experiment, file=sys.stderr)
-        done = subprocess.run(make(experiment, results, jobs), stdout=subprocess.DEVNULL, check=False)
+        same = os.environ | same_code()
+        done = subprocess.run(make(experiment, results, jobs), stdout=subprocess.DEVNULL, env=same, check=False)
         well = well and done.returncode == 0
     return well
 

@@ -97,7 +97,8 @@ def run(
     missing = 0
     for name in names:
         if (trace := cases[name].trace(settings.azure)) and not trace.is_file():
-            print(f"left out: {name}: no trace at {trace}: set TOKENYARD_DATA, or --azure for Azure's", file=sys.stderr)
+            how = f"tokenyard trace fetch {trace.name.partition('.')[0]} --to FOLDER, then TOKENYARD_DATA=FOLDER"
+            print(f"left out: {name}: no trace at {trace}: {how}", file=sys.stderr)
             missing += 1
             continue
         try:

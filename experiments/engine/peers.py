@@ -82,8 +82,8 @@ def ours(record: str) -> System:
     def command(folder: Path) -> list[str]:
         columns = (f"trace.columns.{name}={name}" for name in ("arrival", "prompt_tokens", "output_tokens"))
         return [
-            sys.executable, "-m", "experiments.cli", "policy=fifo", "policy/batching=continuous", "cluster=llama_8b",
-            "predictor=oracle", "trace=csv", f"trace.path={folder / 'requests.csv'}", *columns,
+            sys.executable, "-P", "-m", "experiments.cli", "policy=fifo", "policy/batching=continuous",
+            "cluster=llama_8b", "predictor=oracle", "trace=csv", f"trace.path={folder / 'requests.csv'}", *columns,
             f"record={record}", f"results={folder / 'results'}", "name=peers",
         ]  # fmt: skip
 

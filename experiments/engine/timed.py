@@ -74,7 +74,7 @@ class Worker:
         if build.python == sys.executable:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), others)))
         self._process = subprocess.Popen(
-            [build.python, "-c", f"from {module} import serve_lines; serve_lines()"],
+            [build.python, "-P", "-c", f"from {module} import serve_lines; serve_lines()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
 

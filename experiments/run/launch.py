@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import chdir
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -107,7 +108,10 @@ class Ray:
             raise _needs("ray") from error
         try:
             self._answers()
-            ray.init(address=self.address, log_to_driver=False, logging_level="warning")
+            ours = {name: text for name, text in work.environment.items() if name.startswith(made.OURS)}
+            env = {"env_vars": ours | server.same_code()}
+            with chdir("/"):  # where Ray's workers would look for code first
+                ray.init(address=self.address, runtime_env=env, log_to_driver=False, logging_level="warning")
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             said = (str(error).splitlines() or [""])[0]
             raise LauncherError(f"hydra.launcher.address={self.address}: no Ray cluster answers: {said}") from error
@@ -153,5 +157,12 @@ class Submitit:
         more = {name: value for name, value in self.options.items() if value is not None}
         executor.update_parameters(timeout_min=self.minutes, **more)
         count = min(_at_a_time(self.n_jobs, len(jobs)), len(jobs))
-        for job in executor.map_array(made.apart, [work] * count, [jobs[number::count] for number in range(count)]):
+        own = dict(os.environ)
+        os.environ |= server.same_code()  # which its jobs inherit
+        try:
+            begun = executor.map_array(made.apart, [work] * count, [jobs[number::count] for number in range(count)])
+        finally:
+            os.environ.clear()
+            os.environ.update(own)
+        for job in begun:
             tell(job.result())

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
-LOADED = ["experiments.run.made", "experiments.run.warmed"]
+LOADED = "experiments.run.warmed"
 ELSEWHERE = ("hydra/launcher=", "hydra.launcher.n_jobs=1")  # where a sweep needs no such process
 
 
@@ -19,12 +19,17 @@ def wanted(arguments: Iterable[str]) -> bool:
     return bool({"-m", "--multirun"} & set(words)) and not any(word.startswith(ELSEWHERE) for word in words)
 
 
+def same_code() -> dict[str, str]:
+    """The variables by which another process finds the code where this one does, whatever lies in its folder."""
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
 def start() -> BaseContext:
     """Begin it, unless it runs; it finds the code where this process does, and nowhere else."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LOADED)
+    context.set_forkserver_preload([LOADED])
     own = dict(os.environ)
-    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    os.environ |= same_code()
     try:
         forkserver.ensure_running()
     finally:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib import import_module
 
-from experiments.run.made import Work
-from experiments.settings.command import read
-
 LIBRARIES = ("pyarrow.csv", "pyarrow.pandas_compat")  # code of ours is loaded when a run names it, and noted then
 
 
 def _warm() -> None:
-    """Load them, and the yaml files of the defaults."""
+    """Load them and what makes runs, and read the yaml files of the defaults."""
+    from experiments.run.made import Work
+    from experiments.settings.command import read
+
     for name in LIBRARIES:
         import_module(name)
     work = Work(read([]))
@@ -20,5 +20,5 @@ def _warm() -> None:
         work.composed([])
 
 
-with suppress(Exception):  # whatever is wrong, the command or its runs will say so
+with suppress(Exception, KeyboardInterrupt):  # whatever is wrong, the command or its runs will say so
     _warm()

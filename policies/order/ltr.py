@@ -41,8 +41,8 @@ class LTR(NotingOrder):
 
     @property
     def fixed(self) -> bool:
-        """Whether nobody starves: then ranks are scores."""
-        return self.starvation is None
+        """Whether nobody starves: then ranks are scores, if no class of one's own makes them others."""
+        return self.starvation is None and type(self) is LTR
 
     def note(self, job: Job, now: float, steps: int) -> Turn | None:
         """The job's turn, after what has become of it in the steps since the last note; None if nobody starves."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from sim.engine.queue import Entry, WaitingQueue, before
 from sim.job import Job
-from sim.policy import ALWAYS, Batching, Order
+from sim.policy import ALWAYS, Batching, NotingOrder, Order
 
 Appointments = list[tuple[float, int, Entry]]  # a heap: when the rank of an entry stands no longer
 
@@ -24,6 +25,7 @@ class MovingQueue(WaitingQueue):
     def __init__(self, order: Order, batching: Batching) -> None:
         super().__init__(order, batching)
         self.moves = True
+        self.notes = order.note if isinstance(order, NotingOrder) else None
         self._entries: dict[Job, Entry] = {}
         self._instants: Appointments = []
         self._steps: Appointments = []
@@ -40,8 +42,11 @@ class MovingQueue(WaitingQueue):
         return found
 
     def known(self, job: Job, now: float) -> Entry:
+        found = self._entries.get(job)
+        if found is None:
+            return self.entry(job, now)
         self.ranked += 1  # as if it had been asked for
-        return self._entries[job]
+        return found
 
     def note(self, job: Job, now: float) -> None:
         if self.notes is not None:
@@ -147,5 +152,12 @@ class MovingQueue(WaitingQueue):
 
 
 def waiting_queue(order: Order, batching: Batching) -> WaitingQueue:
-    """The queue of those from whom `batching` selects, for the ranks of `order`: those that always stand, or not."""
-    return (WaitingQueue if order.fixed else MovingQueue)(order, batching)
+    """The queue of those from whom `batching` selects, for the ranks of `order`: those that always stand, or not.
+
+    TypeError if it says of neither that it is so.
+    """
+    asked: Any = order  # what it says is looked at before it is believed
+    fixed: Any = asked.fixed
+    if fixed is not True and fixed is not False:
+        raise TypeError(f"{type(order).__name__}.fixed must be True or False, got {fixed!r}")
+    return WaitingQueue(order, batching) if fixed else MovingQueue(order, batching)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Any, Protocol
 
 from sim.foregone import Unselective
 from sim.job import Job
-from sim.policy import Batching, NotingOrder, Order
+from sim.policy import Batching, Order
 from sim.step import Hold
 
 # Rank, arrival (s), id, job. They are told apart by identity, which a tuple whose parts have types loses, compiled.
@@ -48,7 +48,7 @@ class WaitingQueue:
         self._takes_all = type(batching).select is Unselective.select and not self._limits
         self.moves = False  # whether ranks may change
         self.anew = type(order).stands is Order.stands  # whether they are asked for at each step
-        self.notes = order.note if isinstance(order, NotingOrder) and not order.fixed else None
+        self.notes: Callable[[Job, float, int], object] | None = None
         self._window = batching.execution.window
         self._heap: list[Entry] = []
         self.front: list[Entry] = []  # as many as the window unless nobody is behind
@@ -67,13 +67,12 @@ class WaitingQueue:
         return (order.rank(job, now), request.arrival, request.id, job)
 
     def known(self, job: Job, now: float) -> Entry:
-        """The same of one of the first `window`, when ranks have been refreshed at `now`."""
-        self.ranked += 1  # as if it had been asked for
-        front = self.front
-        place = 0
-        while front[place][3] is not job:
-            place += 1
-        return front[place]
+        """The same of one of the first `window`, when ranks have been refreshed at `now`, if it waits still."""
+        for entry in self.front:
+            if entry[3] is job:
+                self.ranked += 1  # as if it had been asked for
+                return entry
+        return self.entry(job, now)
 
     def worst(self, jobs: Collection[Job], now: float) -> Any:
         """The last of the ranks of `jobs` at `now`."""

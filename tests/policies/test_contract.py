@@ -199,6 +199,10 @@ def order(rank, kind=Order, **methods):
     return type("Bad", (kind,), {name: staticmethod(one) for name, one in {"rank": rank, **methods}.items()})()
 
 
+def fixed(rank, said=True):
+    return type("Bad", (Order,), {"rank": rank, "fixed": said})()
+
+
 @dataclass
 class Counting(Order):
     calls: int = 0
@@ -229,7 +233,7 @@ SEEN: dict[object, int] = {}
         (FIFO, "ABCMeta is no order: it must derive from sim.Order"),
         (
             order(lambda job, now: now, FixedOrder),
-            r"Bad.stands says at (\S+) s that Job\(id=0, .*\) keeps the rank \1 until inf s or inf tokens: at ",
+            r"Bad.fixed says at (\S+) s that Job\(id=0, .*\) keeps the rank \1 until inf s or inf tokens: at ",
         ),
         (
             order(lambda job, now: now // 0.25, stands=lambda job, now: Stands(instant=now + 0.5)),
@@ -244,9 +248,14 @@ SEEN: dict[object, int] = {}
             r"Bad.stands says at 3.0 s that Job\(id=0, .*\) keeps the rank 0 until inf s or inf tokens: at 4.0 s it",
         ),
         (
-            type("Bad", (Order,), {"rank": lambda self, job, now: now, "fixed": True})(),
-            r"Bad.stands says at (\S+) s that Job\(id=0, .*\) keeps the rank \1 until inf s or inf tokens: at ",
+            fixed(lambda self, job, now: now),
+            r"Bad.fixed says at (\S+) s that Job\(id=0, .*\) keeps the rank \1 until inf s or inf tokens: at ",
         ),
+        (
+            fixed(lambda self, job, now: now - job.request.arrival < 30),
+            "Bad.fixed says at .* keeps the rank True until",
+        ),
+        (fixed(lambda self, job, now: 0.0, 1), "Bad.fixed must be True or False, got 1"),
         (order(lambda job, now: 0.0, stands=lambda job, now: 5), r"Bad.stands gives 5 for Job\(id=0, .* no sim.Stands"),
         (order(lambda job, now: 0.0, stands=lambda job, now: Stands(tokens=next(ENDLESS))), "Bad.stands is not pure"),
         (order(lambda job, now: 0.0, NotingOrder, note=lambda job, now, steps: next(ENDLESS)), "Bad.note is not pure"),

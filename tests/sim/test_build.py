@@ -54,7 +54,7 @@ def test_why_an_engine_is_pure_is_said(compiled, monkeypatch):
         (compiled / STAMP).write_text(damaged)
         assert why_pure(compiled) == f"{compiled / STAMP} is damaged: install again"
     (compiled / STAMP).unlink()
-    assert why_pure(compiled) == "a checkout, where an edited file runs as it is"
+    assert why_pure(compiled).startswith("a checkout, where an edited file runs as it is (")
 
 
 def test_the_sources_are_found_beside_machine_code(compiled):

@@ -1,5 +1,7 @@
 """Service by rank: who is served when tokens, seats and blocks are short."""
 
+import math
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,15 +15,42 @@ from policies.eviction.keep_then_swap import KeepThenSwap
 from policies.eviction.recompute import Recompute
 from policies.eviction.swap import Swap
 from policies.order.fifo import FIFO
+from policies.order.ltr import LTR
 from policies.order.service_time import ServiceTime
 from policies.order.sjf import SJF
 from policies.order.srpt import SRPT
 from policies.predictor.oracle import OraclePredictor
-from sim import Cluster, Order, Overhead, Record, simulate
-from tests.cases import cases, examples, on_several, plain, ranked, stable
+from sim import Cluster, HostMemory, Link, Order, Overhead, Record, simulate
+from tests.cases import LINEAR, Ageing, Case, cases, examples, on_several, plain, ranked, stable
 from tests.conftest import LinearProfile, make_device, make_policy, make_requests
 from tests.sim.test_exchange import Turns
 from tests.sim.test_leaping import assert_leap_equals_step
+
+
+@dataclass(frozen=True)
+class Passing(Continuous):
+    """Whoever of the first four does not fit is passed over."""
+
+    def __post_init__(self):
+        Continuous.__post_init__(self)
+        object.__setattr__(self, "execution", replace(self.execution, skip_unfit=True, window=4))
+
+
+@pytest.mark.parametrize("order", [SJF(ServiceTime(0.25, 2.0)), SRPT(), LTR(), LTR(9), Ageing(1.0)], ids=repr)
+def test_who_was_shown_and_has_to_give_its_blocks_meanwhile_is_passed_over(order):
+    """The copy to the host takes its time, and whoever is under way does not wait."""
+    host = HostMemory(200, Link(0.0625, math.inf), "overlapped", 1.0)
+    device = make_device(
+        kv_tokens=40, block_size=4, max_model_len=128, kv_bytes_per_token=100, profile=LINEAR, host=host
+    )
+    batching = Passing(max_num_seqs=1, max_num_batched_tokens=6, phases="by_rank")
+    requests = make_requests([0.0, 0.05, 0.1, 0.15], [19, 12, 16, 8], [13, 9, 5, 3], max_tokens=24)
+    case = Case(
+        requests, make_policy(order=order, batching=batching, eviction=KeepThenSwap()), Cluster((device,)),
+        OraclePredictor(),
+    )  # fmt: skip
+    assert np.isfinite(case.run().requests["finished"]).all()
+    assert_leap_equals_step(case)
 
 
 @settings(stable, max_examples=examples(600))
