@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib import import_module
-
-LIBRARIES = ("pyarrow.csv", "pyarrow.pandas_compat")  # code of ours is loaded when a run names it, and noted then
 
 
 def _warm() -> None:
-    """Load them and what makes runs, and read the yaml files of the defaults."""
+    """Load what makes runs, and libraries, and read the defaults; parts of a run are loaded when it names them."""
+    import pyarrow.csv
+    import pyarrow.pandas_compat  # noqa: F401
+
     from experiments.run.made import Work
     from experiments.settings.command import read
 
-    for name in LIBRARIES:
-        import_module(name)
     work = Work(read([]))
     with work.begun():
         work.composed([])
