@@ -157,12 +157,7 @@ class Submitit:
         more = {name: value for name, value in self.options.items() if value is not None}
         executor.update_parameters(timeout_min=self.minutes, **more)
         count = min(_at_a_time(self.n_jobs, len(jobs)), len(jobs))
-        own = dict(os.environ)
-        os.environ |= server.same_code()  # which its jobs inherit
-        try:
+        with server.handed_on():
             begun = executor.map_array(made.apart, [work] * count, [jobs[number::count] for number in range(count)])
-        finally:
-            os.environ.clear()
-            os.environ.update(own)
         for job in begun:
             tell(job.result())

@@ -13,7 +13,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -209,7 +209,7 @@ class Folder:
 
     def known(self) -> Known:
         """Itself, with what it says of a complete run, read now; ValueError or OSError as when it is asked."""
-        return Known(self.path, self.asked, (self.made_of(), self.status(), self.summary()))
+        return Known(self.path, self.asked, read=(self.made_of(), self.status(), self.summary()))
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
@@ -233,7 +233,7 @@ class Folder:
 class Known(Folder):
     """As `Folder`, of a complete run that was read already: what it was made of, its status and summary, as of then."""
 
-    read: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+    read: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = field(kw_only=True)
 
     def made_of(self) -> dict[str, Any]:
         return self.read[0]

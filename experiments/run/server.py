@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
@@ -24,15 +25,22 @@ def same_code() -> dict[str, str]:
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
+@contextmanager
+def handed_on() -> Iterator[None]:
+    """Within, `same_code` is what processes inherit that this one begins."""
+    own = dict(os.environ)
+    os.environ |= same_code()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(own)
+
+
 def start() -> BaseContext:
     """Begin it, unless it runs; it finds the code where this process does, and nowhere else."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([LOADED])
-    own = dict(os.environ)
-    os.environ |= same_code()
-    try:
+    with handed_on():
         forkserver.ensure_running()
-    finally:
-        os.environ.clear()
-        os.environ.update(own)
     return context

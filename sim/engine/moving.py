@@ -154,7 +154,7 @@ class MovingQueue(WaitingQueue):
 def waiting_queue(order: Order, batching: Batching) -> WaitingQueue:
     """The queue of those from whom `batching` selects, for the ranks of `order`: those that always stand, or not.
 
-    TypeError if it says of neither that it is so.
+    TypeError unless its `fixed` is True or False.
     """
     asked: Any = order  # what it says is looked at before it is believed
     fixed: Any = asked.fixed

@@ -18,23 +18,23 @@ from sim.replicas import Group, Replicas
 class Ladder:
     """Some numbers by the count that each of them has, the least first, the first of equals; `total` is their sum.
 
-    Those that have a count are the bits of one integer in `levels`, which is never 0.
+    Those that have a count are the bits of one integer in `_levels`, which is never 0.
     """
 
-    __slots__ = ("_bits", "_lowest", "counts", "levels", "total")
+    __slots__ = ("_bits", "_levels", "_lowest", "counts", "total")
 
     def __init__(self, counts: dict[int, int]) -> None:
         self.counts = counts
         self._bits = {number: 1 << number for number in counts}
-        self.levels: dict[int, int] = {}
+        self._levels: dict[int, int] = {}
         for number, count in counts.items():
-            self.levels[count] = self.levels.get(count, 0) | self._bits[number]
-        self._lowest = min(self.levels)
+            self._levels[count] = self._levels.get(count, 0) | self._bits[number]
+        self._lowest = min(self._levels)
         self.total = sum(counts.values())
 
     def change(self, number: int, by: int) -> None:
         """`number` has so many more."""
-        levels, bit, before = self.levels, self._bits[number], self.counts[number]
+        levels, bit, before = self._levels, self._bits[number], self.counts[number]
         self.counts[number] = after = before + by
         self.total += by
         others = levels[before] ^ bit
@@ -51,13 +51,13 @@ class Ladder:
 
     def least(self) -> tuple[int, int]:
         """The least count, and the first number that has it."""
-        here = self.levels[self._lowest]
+        here = self._levels[self._lowest]
         return self._lowest, (here & -here).bit_length() - 1
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Each count, and a number that has it."""
-        for count in sorted(self.levels):
-            here = self.levels[count]
+        for count in sorted(self._levels):
+            here = self._levels[count]
             while here:
                 bit = here & -here
                 yield count, bit.bit_length() - 1
